@@ -1,0 +1,45 @@
+"""The distribution `visual-erm`: the reward path alone by default, veRL and the CPU trial run as extras."""
+
+from setuptools import find_packages, setup
+
+# Top-level folders that the library reads at run time; in the wheel they live inside the package.
+SHIPPED = ["configs", "reward_func", "data_prep"]
+
+setup(
+    name="visual-erm",
+    version="0.1.0",
+    description="Rewards for vision-to-code policies from what their output looks like, for GRPO in veRL",
+    long_description=open("README.md", encoding="utf-8").read() if __import__("os").path.exists("README.md") else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.13",
+    packages=[*find_packages(include=["visual_erm", "visual_erm.*"]), *(f"visual_erm.{name}" for name in SHIPPED)],
+    package_dir={f"visual_erm.{name}": name for name in SHIPPED},
+    package_data={"visual_erm.configs": ["*.yaml", "*/*.yaml"]},
+    install_requires=[
+        "beautifulsoup4>=4.12",
+        "html5lib>=1.1",
+        "json-repair>=0.30",
+        "markdown-it-py>=3.0",
+        "numpy>=1.26",
+        "onnxruntime>=1.18",
+        "openai>=1.60",
+        "pillow>=10.3",
+        "playwright>=1.44",
+        "pydantic>=2.7",
+        "pyyaml>=6.0",
+        "rapidfuzz>=3.9",
+        "rapidocr>=3.10,<4",
+        "rich>=13.7",
+        "scipy>=1.11",
+        "tenacity>=8.4",
+        "typer>=0.12",
+    ],
+    extras_require={
+        # Next to your own torch and vLLM on a GPU machine.
+        "train": ["verl==0.9.1", "hydra-core>=1.3", "qwen-vl-utils", "TransferQueue==0.1.11"],
+        "dev": ["build", "hypothesis", "jsonschema", "mypy", "pytest", "pytest-asyncio", "pytest-timeout", "ruff", "aiohttp", "psutil"],
+    },
+    entry_points={"console_scripts": ["visual-erm=visual_erm.cli:main"]},
+    classifiers=["License :: OSI Approved :: Apache Software License", "Programming Language :: Python :: 3"],
+)

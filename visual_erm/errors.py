@@ -1,0 +1,57 @@
+"""Whose fault: the vocabulary of failures on the way from a policy's text to its reward.
+
+Every station of the path raises one of these and nothing else; the pipeline answers for them. The two bases decide
+what a sample gets: a `PolicyFault` earns the minimum reward, an `OurFault` never costs the policy anything.
+"""
+
+
+class VisualERMError(Exception):
+    """Base of everything this project raises on purpose."""
+
+
+class ConfigError(VisualERMError):
+    """A setting, a task file or a data row is wrong: the message names the file, the key and the fix."""
+
+
+class PolicyFault(VisualERMError):
+    """The policy's text does not become a picture: the sample earns the minimum reward, with this message as reason."""
+
+
+class NoCode(PolicyFault):
+    """The reply holds no code in any of the task's languages."""
+
+
+class RenderFailed(PolicyFault):
+    """The code does not draw: it is malformed beyond what its language forgives, or it raised."""
+
+
+class RenderLimit(PolicyFault):
+    """The code went over its own limit of time, memory or pixels."""
+
+
+class BlankPicture(PolicyFault):
+    """The code ran and drew nothing."""
+
+
+class OurFault(VisualERMError):
+    """Something on our side failed: retried, then recorded, and never held against the policy."""
+
+
+class RendererUnavailable(OurFault):
+    """The browser or sandbox is missing, or died more often than it may."""
+
+
+class ReferenceUnavailable(OurFault):
+    """The reference image is missing or cannot be read."""
+
+
+class JudgeUnavailable(OurFault):
+    """No endpoint answered within the retries and time allowed."""
+
+
+class JudgeUnreadable(OurFault):
+    """The judge answered, but its reply holds no report."""
+
+
+class JudgeFailureShare(OurFault):
+    """Too many recent samples lost their judgement: the run must stop rather than learn from noise."""
