@@ -40,7 +40,6 @@ async def compute_score(
     judge: str | Mapping[str, Any] = "local",
     journal: str | None = None,
     data_root: str | None = None,
-    **_: Any,
 ) -> dict[str, float]:
     """The reward of one rollout, with the numbers behind it; the same keys for every sample.
 
@@ -96,9 +95,8 @@ def _reference(extra_info: Mapping[str, Any], data_root: str | None) -> Referenc
         return bytes(reference["bytes"])
     if reference.get("path"):
         return Path(data_root or ".") / reference["path"]
-    raise ConfigError(
-        f"row {extra_info.get('index', '?')}: `extra_info.reference` holds neither `bytes` nor `path`; make the data with data_prep/"
-    )
+    row = extra_info.get("index", "?")
+    raise ConfigError(f"row {row}: `extra_info.reference` holds neither `bytes` nor `path`; make the data with data_prep/")
 
 
 @functools.cache

@@ -42,7 +42,7 @@ class Result:
 
     reward: float
     severity: float
-    """S as it was priced: the report's sum, the running mean without a judgement, or the most there is without a picture."""
+    """S as it was priced: the report's sum, the running mean without a judgement, the worst without a picture."""
     render_ok: bool
     judge_ok: bool
     """False when our side failed and the reward is a neutral one."""
@@ -161,8 +161,8 @@ class Judgements:
         failures = sum(self._failures)
         if failures > self._policy.max_failure_share * self._policy.window:
             raise JudgeFailureShare(
-                f"{failures} of the last {len(self._failures)} samples could not be judged, more than failure.max_failure_share "
-                f"({self._policy.max_failure_share:g}) of failure.window ({self._policy.window}); the last: {fault}"
+                f"{failures} of the last {len(self._failures)} samples could not be judged, more than the share of "
+                f"{self._policy.max_failure_share:g} of {self._policy.window} that `failure` allows; the last: {fault}"
             ) from fault
         return sum(self._severities) / len(self._severities) if self._severities else self._neutral
 
