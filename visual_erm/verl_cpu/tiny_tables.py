@@ -1,0 +1,201 @@
+"""Tables small enough for a tiny policy to read: where they come from, their HTML, and their pictures.
+
+The values of the real ones are measurements that scikit-learn and statsmodels carry in their packages, rounded to four
+characters; the synthetic ones, for the warm start, have the same headers over random numbers. The policy's pictures are
+drawn small by Chromium, one cell per visual token; the judge sees the same tables drawn at normal size by the renderer.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from html import escape
+from pathlib import Path
+
+from bs4 import BeautifulSoup
+from PIL import Image
+from playwright.async_api import async_playwright
+
+from visual_erm.errors import ConfigError
+from visual_erm.render.browser import find_chromium
+
+Rows = list[list[str]]
+"""A table as its rows of cell texts, the header first."""
+
+CELL = 32
+"""Side of a cell in the policy's pictures, in pixels."""
+MAX_ROWS, MAX_COLUMNS = 4, 3
+"""Of a picture, header included; every picture is a canvas of this many cells, filled from the top left."""
+MAX_TEXT = 4
+"""Characters of a cell."""
+
+SHAPES = [(rows, columns) for rows in (2, 3, 4) for columns in (2, 3)]
+"""Rows (header included) and columns of the demo's tables."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data file inside an installed package."""
+
+    package: str
+    file: str
+    columns: tuple[str, ...]
+    """Headers, in the file's order, shortened to four letters; empty for a column that is left out."""
+
+
+SOURCES = [
+    Source("sklearn", "datasets/data/iris.csv", ("sl", "sw", "pl", "pw", "cls")),
+    Source(
+        "sklearn",
+        "datasets/data/wine_data.csv",
+        ("alc", "mal", "ash", "alk", "mg", "phen", "flav", "nonf", "pro", "col", "hue", "od", "prol", "cls"),
+    ),
+    Source("sklearn", "datasets/data/linnerud_exercise.csv", ("chin", "sit", "jump")),
+    Source("sklearn", "datasets/data/linnerud_physiological.csv", ("wt", "wst", "puls")),
+    Source("statsmodels", "datasets/spector/spector.csv", ("", "gpa", "tuce", "psi", "grad")),
+    Source("statsmodels", "datasets/stackloss/stackloss.csv", ("loss", "air", "temp", "acid")),
+]
+HEADERS = sorted({name for source in SOURCES for name in source.columns if name})
+
+
+def real_table(rng: random.Random, split: str, shape: tuple[int, int], source: Source | None = None) -> Rows:
+    """A table of measurements: `shape` rows and columns (header included) of one source, drawn at random.
+
+    Every fifth row of a file belongs to the split `test`, the others to `train`: no row is in both.
+    """
+    source = source or rng.choice(SOURCES)
+    rows = measurements(source, split)
+    columns = rng.sample(range(len(rows[0])), shape[1])
+    chosen = [rows[0], *rng.sample(rows[1:], shape[0] - 1)]
+    return [[row[column] for column in columns] for row in chosen]
+
+
+@cache
+def measurements(source: Source, split: str) -> Rows:
+    """The rows of one split of a source below its header. Raises ConfigError when its package is not installed."""
+    keep = [i for i, name in enumerate(source.columns) if name]
+    lines = _package_file(source.package, source.file).read_text(encoding="utf-8").splitlines()[1:]
+    rows = [
+        [short(cells[i]) for i in keep] for cells in (re.split(r"[,\s]+", line.strip()) for line in lines if line.strip())
+    ]
+    return [[source.columns[i] for i in keep], *(row for i, row in enumerate(rows) if (i % 5 == 0) == (split == "test"))]
+
+
+def _package_file(package: str, name: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ConfigError(
+            f"the demo's tables come from the package {package}, which is not installed: pip install visual-erm[demo]"
+        )
+    return Path(spec.origin).parent / name
+
+
+def short(number: str) -> str:
+    """A number rounded to at most four characters.
+
+    >>> [short(text) for text in ("14.23", "1065", "0.280", "3", "162.0")]
+    ['14.2', '1065', '0.28', '3', '162']
+    """
+    value = float(number)
+    digits = max(MAX_TEXT - 1 - len(str(int(abs(value)))), 0)
+    return f"{round(value, digits):g}"
+
+
+def synthetic_table(rng: random.Random) -> Rows:
+    """Random headers over random numbers, in the shapes of the real tables."""
+    rows, columns = rng.choice(SHAPES)
+    return [rng.sample(HEADERS, columns), *([_number(rng) for _ in range(columns)] for _ in range(rows - 1))]
+
+
+def _number(rng: random.Random) -> str:
+    kind = rng.random()
+    if kind < 0.45:
+        return f"{rng.randint(1, 99) / 10:g}"
+    if kind < 0.65:
+        return f"{rng.randint(1, 999) / 100:g}"
+    if kind < 0.8:
+        return f"{rng.randint(100, 999) / 10:g}"
+    return str(rng.randint(1, 200 if kind < 0.9 else 1999))
+
+
+def damaged(rng: random.Random, rows: Rows) -> Rows:
+    """The table with its last row or column dropped or doubled."""
+    kind = rng.choice(["drop row", "double row", "drop column", "double column"])
+    if kind == "drop row" and len(rows) > 2:
+        return rows[:-1]
+    if kind == "drop column" and len(rows[0]) > 1:
+        return [row[:-1] for row in rows]
+    if kind.endswith("row"):
+        return [*rows, rows[-1]]
+    return [[*row, row[-1]] for row in rows]
+
+
+def to_html(rows: Rows) -> str:
+    """The table as the policy is taught to write it.
+
+    >>> to_html([["alc", "ash"], ["13.2", "2"]])
+    '<table><tr><th>alc</th><th>ash</th></tr><tr><td>13.2</td><td>2</td></tr></table>'
+    """
+    lines = [(row, "td" if i else "th") for i, row in enumerate(rows)]
+    cells = ("".join(f"<{tag}>{escape(text)}</{tag}>" for text in row) for row, tag in lines)
+    return "<table>" + "".join(f"<tr>{row}</tr>" for row in cells) + "</table>"
+
+
+def from_html(text: str) -> Rows:
+    """The rows of the last table in `text`, read as a browser reads it; empty when there is none."""
+    tables = BeautifulSoup(text, "html5lib").find_all("table")
+    if not tables:
+        return []
+    return [[cell.get_text().strip() for cell in row.find_all(["td", "th"])] for row in tables[-1].find_all("tr")]
+
+
+async def draw(tables: Sequence[Rows]) -> list[Image.Image]:
+    """The policy's pictures of `tables`, RGB, each MAX_COLUMNS * CELL wide and MAX_ROWS * CELL high.
+
+    Drawn by Chromium, two thousand to a page, and cut out of its screenshot. Raises RendererUnavailable without a browser.
+    """
+    pictures: list[Image.Image] = []
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=str(find_chromium()))
+        try:
+            page = await browser.new_page(viewport={"width": SHEET_COLUMNS * MAX_COLUMNS * CELL, "height": 800})
+            for start in range(0, len(tables), SHEET):
+                sheet = tables[start : start + SHEET]
+                await page.set_content(_sheet(sheet))
+                shot = await page.screenshot(full_page=True, scale="css")
+                with Image.open(io.BytesIO(shot)) as image:
+                    pictures.extend(_cut(image.convert("RGB"), len(sheet)))
+        finally:
+            await browser.close()
+    return pictures
+
+
+SHEET_COLUMNS, SHEET = 20, 2000
+"""Tables side by side on a page, and on a page altogether."""
+
+_STYLE = f"""
+body {{ margin: 0; background: white; display: grid;
+  grid-template-columns: repeat({SHEET_COLUMNS}, {MAX_COLUMNS * CELL}px); }}
+div {{ height: {MAX_ROWS * CELL}px; overflow: hidden; contain: strict; }}
+table {{ border-spacing: 0; table-layout: fixed; }}
+th, td {{ box-sizing: border-box; width: {CELL}px; height: {CELL}px; padding: 2px 0 0 1px; border: 1px solid #999;
+  font: 11px "Liberation Mono", monospace; text-align: left; vertical-align: top; white-space: nowrap; }}
+th {{ background: #e0e0e0; }}
+"""
+
+
+def _sheet(tables: Sequence[Rows]) -> str:
+    body = "".join(f"<div>{to_html(rows)}</div>" for rows in tables)
+    return f"<!doctype html><meta charset=utf-8><style>{_STYLE}</style>{body}"
+
+
+def _cut(sheet: Image.Image, count: int) -> Iterator[Image.Image]:
+    width, height = MAX_COLUMNS * CELL, MAX_ROWS * CELL
+    for i in range(count):
+        x, y = i % SHEET_COLUMNS * width, i // SHEET_COLUMNS * height
+        yield sheet.crop((x, y, x + width, y + height))
