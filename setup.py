@@ -1,5 +1,7 @@
 """The distribution `visual-erm`: the reward path alone by default, veRL and the CPU trial run as extras."""
 
+from pathlib import Path
+
 from setuptools import find_packages, setup
 
 # Top-level folders that the library reads at run time; in the wheel they live inside the package.
@@ -9,7 +11,7 @@ setup(
     name="visual-erm",
     version="0.1.0",
     description="Rewards for vision-to-code policies from what their output looks like, for GRPO in veRL",
-    long_description=open("README.md", encoding="utf-8").read() if __import__("os").path.exists("README.md") else "",
+    long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10,<3.13",
