@@ -40,7 +40,19 @@ setup(
     extras_require={
         # Next to your own torch and vLLM on a GPU machine.
         "train": ["verl==0.9.1", "hydra-core>=1.3", "qwen-vl-utils", "TransferQueue==0.1.11"],
-        "dev": ["build", "hypothesis", "jsonschema", "mypy", "pytest", "pytest-asyncio", "pytest-timeout", "ruff", "aiohttp", "psutil"],
+        "dev": [
+            "aiohttp",
+            "build",
+            "hypothesis",
+            "jsonschema",
+            "mypy",
+            "psutil",
+            "pytest",
+            "pytest-asyncio",
+            "pytest-timeout",
+            "ruff",
+            "types-PyYAML",
+        ],
     },
     entry_points={"console_scripts": ["visual-erm=visual_erm.cli:main"]},
     classifiers=["License :: OSI Approved :: Apache Software License", "Programming Language :: Python :: 3"],
