@@ -55,5 +55,4 @@ setup(
         ],
     },
     entry_points={"console_scripts": ["visual-erm=visual_erm.cli:main"]},
-    classifiers=["License :: OSI Approved :: Apache Software License", "Programming Language :: Python :: 3"],
 )

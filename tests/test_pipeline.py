@@ -1,0 +1,158 @@
+"""One sample through every station, and whose fault it is when one fails. Real Chromium, the local judge, real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import socket
+
+import psutil
+import pytest
+from PIL import Image
+
+from visual_erm.errors import JudgeFailureShare, JudgeUnavailable, ReferenceUnavailable
+from visual_erm.extract import Code
+from visual_erm.judge import FailurePolicy, JudgeSettings
+from visual_erm.pipeline import RewardPipeline, load_image
+from visual_erm.render import make_renderer
+from visual_erm.task import Task, load_task
+
+TRUE = (
+    "<table><tr><th>City</th><th>Rain</th></tr><tr><td>Lima</td><td>13</td></tr><tr><td>Oslo</td><td>763</td></tr></table>"
+)
+WRONG = TRUE.replace("763", "736")
+
+
+@pytest.fixture(scope="module")
+def task() -> Task:
+    return load_task("table")
+
+
+@pytest.fixture(scope="module")
+def reference(task: Task) -> Image.Image:
+    async def draw() -> Image.Image:
+        renderer = make_renderer(task.render, pages=1)
+        try:
+            return await renderer.render(Code("html", TRUE))
+        finally:
+            await renderer.close()
+
+    return asyncio.run(draw())
+
+
+@pytest.fixture
+def dead_endpoint() -> str:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+    return f"http://127.0.0.1:{port}/v1"
+
+
+def unreachable(endpoint: str, **failure: object) -> JudgeSettings:
+    return JudgeSettings(kind="remote", endpoints=(endpoint,), retries=0, timeout_s=5, failure=FailurePolicy(**failure))
+
+
+async def test_a_correct_reply_earns_the_maximum(task: Task, reference: Image.Image) -> None:
+    async with RewardPipeline(task, JudgeSettings(kind="local"), pages=1) as pipeline:
+        for reply in (
+            TRUE,
+            f"Here it is:\n```html\n{TRUE}\n```",
+            "| City | Rain |\n|---|---|\n| Lima | 13 |\n| Oslo | 763 |",
+        ):
+            result = await pipeline.score(reply, reference)
+            assert (result.reward, result.severity, result.render_ok, result.judge_ok) == (2.0, 0, True, True), reply
+
+
+async def test_a_wrong_number_is_named_and_costs(task: Task, reference: Image.Image) -> None:
+    async with RewardPipeline(task, JudgeSettings(kind="local"), pages=1) as pipeline:
+        result = await pipeline.score(WRONG, reference)
+    assert result.report is not None
+    (error,) = result.report.discrepancies
+    assert error.category == "numeric_error"
+    assert "763" in error.description and "736" in error.description
+    assert 1 < result.reward < 2 and result.severity == error.severity
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        ("I cannot see a table.", "NoCode"),
+        ("", "NoCode"),
+        ("<table><tr><td></td></tr></table><style>table, td {border: none !important}</style>", "BlankPicture"),
+    ],
+)
+async def test_a_reply_without_a_picture_earns_the_minimum(
+    task: Task, reference: Image.Image, reply: str, reason: str
+) -> None:
+    async with RewardPipeline(task, JudgeSettings(kind="local"), pages=1) as pipeline:
+        result = await pipeline.score(reply, reference)
+    assert (result.reward, result.render_ok, result.judge_ok) == (0.0, False, True)
+    assert result.reason.startswith(reason)
+
+
+async def test_a_judge_that_is_down_costs_the_policy_nothing(
+    task: Task, reference: Image.Image, dead_endpoint: str
+) -> None:
+    async with RewardPipeline(task, unreachable(dead_endpoint), pages=1) as pipeline:
+        pipeline._judgements.succeeded(4)
+        pipeline._judgements.succeeded(8)
+        result = await pipeline.score(WRONG, reference)
+    assert (result.judge_ok, result.render_ok, result.severity) == (False, True, 6.0)
+    assert result.reward == pytest.approx(1 + 1 - 6 / 50)
+    assert result.reason.startswith("JudgeUnavailable")
+
+
+async def test_abort_stops_at_the_first_failure(task: Task, reference: Image.Image, dead_endpoint: str) -> None:
+    async with RewardPipeline(task, unreachable(dead_endpoint, on_failure="abort"), pages=1) as pipeline:
+        with pytest.raises(JudgeUnavailable):
+            await pipeline.score(TRUE, reference)
+
+
+async def test_too_many_failures_stop_the_run_even_under_neutral(
+    task: Task, reference: Image.Image, dead_endpoint: str
+) -> None:
+    settings = unreachable(dead_endpoint, window=4, max_failure_share=0.5)
+    async with RewardPipeline(task, settings, pages=1) as pipeline:
+        for _ in range(2):
+            assert not (await pipeline.score(TRUE, reference)).judge_ok
+        with pytest.raises(JudgeFailureShare, match="3 of the last 3"):
+            await pipeline.score(TRUE, reference)
+
+
+async def test_a_missing_reference_is_our_fault(task: Task, tmp_path) -> None:
+    async with RewardPipeline(task, JudgeSettings(kind="local"), pages=1) as pipeline:
+        result = await pipeline.score(TRUE, tmp_path / "gone.png")
+    assert (result.judge_ok, result.render_ok) == (False, True)
+    assert "gone.png does not exist" in result.reason
+
+
+async def test_every_sample_has_the_same_numbers(task: Task, reference: Image.Image) -> None:
+    async with RewardPipeline(task, JudgeSettings(kind="local"), pages=1) as pipeline:
+        replies = (TRUE, WRONG, "no table")
+        numbers = [(await pipeline.score(reply, reference)).numbers(task) for reply in replies]
+    assert len({tuple(n) for n in numbers}) == 1
+    assert all(type(value) is float for n in numbers for value in n.values())
+    assert {"score", "render_ok", "severity", "judge_ok", "numeric_error_count", "render_ms"} <= set(numbers[0])
+
+
+async def test_closing_leaves_no_process(task: Task, reference: Image.Image) -> None:
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    pipeline = RewardPipeline(task, JudgeSettings(kind="local"))
+    await asyncio.gather(*(pipeline.score(TRUE, reference) for _ in range(8)))
+    assert {child.pid for child in psutil.Process().children(recursive=True)} - before
+    await pipeline.close()
+    await pipeline.close()
+    assert not {child.pid for child in psutil.Process().children(recursive=True)} - before
+
+
+def test_a_transparent_reference_is_seen_on_white(tmp_path) -> None:
+    Image.new("RGBA", (4, 4), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    assert load_image(tmp_path / "clear.png").getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_a_broken_reference_is_named() -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(buffer, "PNG")
+    for broken in (b"", b"not a picture", buffer.getvalue()[:60]):
+        with pytest.raises(ReferenceUnavailable, match="cannot be read"):
+            load_image(broken)
