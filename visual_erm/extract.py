@@ -170,7 +170,8 @@ def _fenced(section: _Section, languages: Sequence[str]) -> Iterator[_Candidate]
             continue
         if not section.closed and spans[-1].closed:
             body = body[: spans[-1].end]
-        yield _Candidate(Code(language, body.strip("\r\n")), section.closed or spans[-1].closed)
+        text = body.strip() if language == "html" else body.strip("\r\n").rstrip()
+        yield _Candidate(Code(language, text), section.closed or spans[-1].closed)
         return
 
 
