@@ -183,7 +183,7 @@ def _bare(text: str) -> Iterator[_Candidate]:
     for span in _groups(text, _html_tables(text, in_prose=True)):
         yield from _bare_markdown(text[start : span.start])
         if _CELL_TAG.search(text, span.start, span.end):
-            yield _Candidate(Code("html", text[span.start : span.end]), span.closed)
+            yield _Candidate(Code("html", text[span.start : span.end].rstrip()), span.closed)
         start = span.end
     yield from _bare_markdown(text[start:])
 
