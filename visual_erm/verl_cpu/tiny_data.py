@@ -72,7 +72,7 @@ def train_tables(seed: int, steps: int) -> list[Rows]:
     return tables
 
 
-def test_tables() -> list[Rows]:
+def held_out_tables() -> list[Rows]:
     """HELD_OUT tables from rows that no training table has: the same for every seed."""
     rng = random.Random("held out")
     return [real_table(rng, "test", SHAPES[i % len(SHAPES)]) for i in range(HELD_OUT)]

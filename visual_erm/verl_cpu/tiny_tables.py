@@ -66,7 +66,7 @@ HEADERS = sorted({name for source in SOURCES for name in source.columns if name}
 def real_table(rng: random.Random, split: str, shape: tuple[int, int], source: Source | None = None) -> Rows:
     """A table of measurements: `shape` rows and columns (header included) of one source, drawn at random.
 
-    Every fifth row of a file belongs to the split `test`, the others to `train`: no row is in both.
+    Every fifth of a file's different rows belongs to the split `test`, the others to `train`: no row is in both.
     """
     source = source or rng.choice(SOURCES)
     rows = measurements(source, split)
@@ -80,10 +80,10 @@ def measurements(source: Source, split: str) -> Rows:
     """The rows of one split of a source below its header. Raises ConfigError when its package is not installed."""
     keep = [i for i, name in enumerate(source.columns) if name]
     lines = _package_file(source.package, source.file).read_text(encoding="utf-8").splitlines()[1:]
-    rows = [
-        [short(cells[i]) for i in keep] for cells in (re.split(r"[,\s]+", line.strip()) for line in lines if line.strip())
-    ]
-    return [[source.columns[i] for i in keep], *(row for i, row in enumerate(rows) if (i % 5 == 0) == (split == "test"))]
+    cells = [re.split(r"[,\s]+", line.strip()) for line in lines if line.strip()]
+    rows = list(dict.fromkeys(tuple(short(row[i]) for i in keep) for row in cells))
+    mine = [list(row) for i, row in enumerate(rows) if (i % 5 == 0) == (split == "test")]
+    return [[source.columns[i] for i in keep], *mine]
 
 
 def _package_file(package: str, name: str) -> Path:

@@ -20,7 +20,16 @@ from torch.nn.functional import cross_entropy
 
 from visual_erm.verl_cpu.tiny_model import build_tiny_qwen3vl, save_model
 from visual_erm.verl_cpu.tiny_policy import TinyPolicy
-from visual_erm.verl_cpu.tiny_tables import HEADERS, MAX_COLUMNS, MAX_ROWS, MAX_TEXT, Rows, damaged, to_html
+from visual_erm.verl_cpu.tiny_tables import (
+    HEADERS,
+    MAX_COLUMNS,
+    MAX_ROWS,
+    MAX_TEXT,
+    Rows,
+    damaged,
+    synthetic_table,
+    to_html,
+)
 
 log = logging.getLogger(__name__)
 
@@ -39,14 +48,15 @@ class WarmStart:
     """Share of labels with a row or column dropped or doubled."""
     seed: int = 2
 
-    @property
-    def tables(self) -> int:
-        """Synthetic tables needed, each seen once."""
-        return self.steps * self.batch
+
+def synthetic_tables(how: WarmStart) -> list[Rows]:
+    """The tables of a warm start, one for every place in every batch: each is seen once."""
+    rng = random.Random(f"tables {how.seed}")
+    return [synthetic_table(rng) for _ in range(how.steps * how.batch)]
 
 
 def warm_start(out: Path, tables: Sequence[Rows], pictures: Sequence[Image.Image], how: WarmStart) -> None:
-    """Builds the tiny policy in `out` and trains it on `tables` and their `pictures`, `how.tables` of each."""
+    """Builds the tiny policy in `out` and trains it on the `synthetic_tables` of `how` and their `pictures`."""
     rng = random.Random(how.seed)
     build_tiny_qwen3vl(out, seed=how.seed, words=HEADERS)
     policy = TinyPolicy.load(out)

@@ -1,0 +1,244 @@
+"""The whole path on a CPU: a tiny policy learns tables from the visual-equivalence reward, in real veRL.
+
+    python -m visual_erm.verl_cpu.demo [--seed 0] [--steps 45] [--out outputs/tiny]
+
+Data, a warm start, an evaluation, GRPO (rl_scripts/run_tiny_cpu.sh), the same evaluation again, and a report of what
+happened. A stage that is finished for the same settings is not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+
+from visual_erm.errors import ConfigError, VisualERMError
+from visual_erm.judge import load_judge_settings
+from visual_erm.settings import plain, shipped
+from visual_erm.task import Task, load_task
+from visual_erm.verl_cpu import tiny_report
+from visual_erm.verl_cpu.tiny_data import BATCH, held_out_tables, read_held_out, train_tables, write_data
+from visual_erm.verl_cpu.tiny_tables import from_html
+
+log = logging.getLogger(__name__)
+
+ROLLOUTS = 8
+"""Replies per prompt."""
+S_MAX = 18.0
+"""Severity at which nothing is left of the visual reward: the demo's tables have 4 to 12 cells."""
+SHOWN = 4
+"""Prompts of the first and of the last step whose rollouts are kept to look at."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the demo; returns the exit code: 0 when every rollout was rewarded exactly once."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--seed", type=int, default=0, help="order of the training tables and sampling of the rollouts")
+    parser.add_argument("--steps", type=int, default=45, help=f"GRPO steps of {BATCH} prompts x {ROLLOUTS} rollouts")
+    parser.add_argument("--out", type=Path, default=Path("outputs/tiny"), help="folder for everything that is written")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", datefmt="[%X]", handlers=[RichHandler(show_path=False)])
+    for name in ("httpx", "RapidOCR", "transformers", "matplotlib"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        summary = run(options.seed, options.steps, options.out)
+    except (VisualERMError, subprocess.CalledProcessError) as error:
+        log.error("%s", error)
+        return 1
+    return 0 if summary["reward_calls"]["ok"] else 1
+
+
+def run(seed: int, steps: int, out: Path) -> dict[str, Any]:
+    """All stages; returns the content of `summary.json`. Raises VisualERMError, or CalledProcessError from the training."""
+    task = demo_task()
+    start = time.monotonic()
+    data, policy, run_dir = out / "data", out / "policy", out / f"seed{seed}"
+    stages = {
+        "data": lambda: make_data(data, task, seed, steps),
+        "warm start": lambda: make_policy(policy),
+        "evaluation before": lambda: judge_policy(policy, data, task, out / "before.json"),
+        "training": lambda: train(run_dir, data, policy, seed, steps),
+        "evaluation after": lambda: judge_policy(trained_policy(run_dir, steps), data, task, run_dir / "after.json"),
+    }
+    seconds = {}
+    for name, stage in stages.items():
+        began = time.monotonic()
+        log.info("%s …", name)
+        stage()
+        seconds[name] = round(time.monotonic() - began, 1)
+    summary = report(run_dir, data, out / "before.json", task, seed, steps)
+    summary["seconds"] = {**seconds, "all": round(time.monotonic() - start, 1)}
+    tiny_report.write_json(run_dir / "summary.json", summary)
+    return summary
+
+
+def demo_task() -> Task:
+    """The table task, with the scoring that suits tables of a dozen cells."""
+    content = load_task("table").model_dump()
+    content["scoring"]["s_max"] = S_MAX
+    return load_task(content)
+
+
+def made(path: Path, settings: Any) -> bool:
+    """Whether `path` was made with these settings: they stand beside it, written when it was finished."""
+    stamp = path.with_name(path.name + ".made.json")
+    return path.exists() and stamp.exists() and json.loads(stamp.read_text(encoding="utf-8")) == _json(settings)
+
+
+def mark_made(path: Path, settings: Any) -> None:
+    """Records that `path` is finished."""
+    tiny_report.write_json(path.with_name(path.name + ".made.json"), _json(settings))
+
+
+def _json(settings: Any) -> Any:
+    return json.loads(json.dumps(plain(settings)))
+
+
+def make_data(folder: Path, task: Task, seed: int, steps: int) -> None:
+    """The data stage: training tables for this seed, held-out tables the same for all."""
+    settings = {"seed": seed, "steps": steps, "render": task.render.model_dump()}
+    if made(folder, settings):
+        return
+    write_data(folder, task, train_tables(seed, steps), held_out_tables())
+    mark_made(folder, settings)
+
+
+def make_policy(folder: Path) -> None:
+    """The warm-start stage: the same policy for all seeds."""
+    from visual_erm.verl_cpu.tiny_tables import draw
+    from visual_erm.verl_cpu.warm_start import WarmStart, synthetic_tables, warm_start
+
+    how = WarmStart()
+    if made(folder, asdict(how)):
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    tables = synthetic_tables(how)
+    warm_start(folder, tables, asyncio.run(draw(tables)), how)
+    mark_made(folder, asdict(how))
+
+
+def judge_policy(policy: Path, data: Path, task: Task, result: Path) -> None:
+    """An evaluation stage: what `policy` does on the held-out tables, written to `result`."""
+    from visual_erm.verl_cpu.evaluate import evaluate
+
+    weights = (policy / "model.safetensors").stat()
+    settings = {"policy": str(policy), "written": weights.st_mtime_ns, "scoring": task.scoring.model_dump()}
+    if made(result, settings):
+        return
+    figures = asyncio.run(evaluate(policy, read_held_out(data / "test.parquet"), task, load_judge_settings("local")))
+    tiny_report.write_json(result, asdict(figures))
+    mark_made(result, settings)
+
+
+def train(run_dir: Path, data: Path, policy: Path, seed: int, steps: int) -> None:
+    """The training stage: real veRL, through the launcher anyone can use. Raises CalledProcessError."""
+    launcher = shipped("rl_scripts") / "run_tiny_cpu.sh"
+    if not launcher.is_file():
+        raise ConfigError(f"{launcher} is missing: the demo runs in a checkout of the project")
+    written = [(path / name).stat().st_mtime_ns for path, name in ((policy, "model.safetensors"), (data, "train.parquet"))]
+    settings = {"seed": seed, "steps": steps, "batch": BATCH, "n": ROLLOUTS, "s_max": S_MAX, "written": written}
+    if made(run_dir, settings):
+        return
+    shutil.rmtree(run_dir, ignore_errors=True)
+    run_dir.mkdir(parents=True)
+    overrides = [
+        f"run_dir={run_dir.resolve()}",
+        f"actor_rollout_ref.model.path={policy.resolve()}",
+        f"data.train_files={(data / 'train.parquet').resolve()}",
+        f"data.val_files={(data / 'test.parquet').resolve()}",
+        f"data.train_batch_size={BATCH}",
+        f"actor_rollout_ref.rollout.n={ROLLOUTS}",
+        f"task.scoring.s_max={S_MAX}",
+    ]
+    environment = {**os.environ, "SEED": str(seed), "STEPS": str(steps), "PYTHON": sys.executable}
+    with (run_dir / "log").open("wb") as log_file:
+        log.info("GRPO in veRL, %d steps; follow it with: tail -f %s", steps, run_dir / "log")
+        subprocess.run(  # noqa: S603
+            ["/bin/bash", launcher, *overrides], env=environment, stdout=log_file, stderr=subprocess.STDOUT, check=True
+        )
+    mark_made(run_dir, settings)
+
+
+def trained_policy(run_dir: Path, steps: int) -> Path:
+    """Where veRL left the policy after its last step."""
+    return run_dir / "checkpoints" / f"global_step_{steps}" / "actor" / "huggingface"
+
+
+def report(run_dir: Path, data: Path, before: Path, task: Task, seed: int, steps: int) -> dict[str, Any]:
+    """The report stage: prints and writes what the run did; returns the summary."""
+    rows = pq.read_table(data / "train.parquet", columns=["reward_model", "extra_info"]).to_pylist()
+    truths = [from_html(row["reward_model"]["ground_truth"]) for row in rows]
+    references = [row["extra_info"]["reference"]["bytes"] for row in rows]
+    calls = tiny_report.read_journal(run_dir / "journal")
+    wrong = tiny_report.miscounts(calls, steps * BATCH, ROLLOUTS)
+    figures = tiny_report.step_figures(calls, truths, BATCH)
+    tiny_report.write_steps(figures, run_dir)
+    tiny_report.plot_steps(figures, run_dir / "steps.png", f"GRPO on small tables, seed {seed}")
+    shutil.rmtree(run_dir / "rollouts", ignore_errors=True)
+    for step in (0, steps - 1):
+        shown = [call for call in calls if step * BATCH <= call["index"] < step * BATCH + SHOWN]
+        tiny_report.write_rollouts(run_dir / "rollouts" / f"step{step + 1:02d}", shown, references, task)
+    reward = tiny_report.trend([step.reward for step in figures])
+    summary = {
+        "seed": seed,
+        "steps": len(figures),
+        "reward_calls": {
+            "expected": steps * BATCH * ROLLOUTS,
+            "counted": len(calls),
+            "wrong_prompts": wrong,
+            "ok": not wrong,
+        },
+        "reward": {**asdict(reward), "gain": reward.gain, "gain_over_spread": reward.gain / reward.spread},
+        "shape": asdict(tiny_report.trend([step.shape for step in figures])),
+        "held_out": {
+            "before": json.loads(before.read_text(encoding="utf-8")),
+            "after": json.loads((run_dir / "after.json").read_text(encoding="utf-8")),
+        },
+    }
+    show(figures, summary, run_dir)
+    return summary
+
+
+def show(steps: Sequence[tiny_report.Step], summary: dict[str, Any], run_dir: Path) -> None:
+    """Prints the table of steps and what the run comes to."""
+    console = Console()
+    table = Table("step", "mean reward", "renders", "right shape", "mean severity", title="Training")
+    for step in steps:
+        shares = f"{step.render_ok:.2f}", f"{step.shape:.2f}"
+        table.add_row(str(step.step), f"{step.reward:.3f}", *shares, f"{step.severity:.2f}")
+    console.print(table)
+    held_out = Table("held-out tables", "before", "after", title="Tables the policy was never trained on")
+    before, after = summary["held_out"]["before"], summary["held_out"]["after"]
+    for name, key in (("greedy", "greedy"), ("sampled", "sampled"), ("sampled, pictures swapped", "swapped")):
+        for kind in ("shape", "cells"):
+            label = f"right {'rows and columns' if kind == 'shape' else 'cells'}, {name}"
+            held_out.add_row(label, f"{before[key][kind]:.3f}", f"{after[key][kind]:.3f}")
+    for name, key in (("mean reward", "reward"), ("mean reward, pictures swapped", "reward_swapped")):
+        held_out.add_row(name, f"{before[key]:.3f}", f"{after[key]:.3f}")
+    console.print(held_out)
+    reward, calls = summary["reward"], summary["reward_calls"]
+    console.print(
+        f"Mean reward, first and last {tiny_report.EDGE} steps: {reward['first']:.3f}, {reward['last']:.3f}; a gain of "
+        f"{reward['gain']:.3f}, {reward['gain_over_spread']:.1f} times the spread between steps ({reward['spread']:.3f})."
+    )
+    console.print(f"Reward calls: {calls['counted']} of {calls['expected']}" + ("." if calls["ok"] else ": WRONG."))
+    console.print(f"Plot, figures and rollouts: {run_dir}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
