@@ -1,20 +1,33 @@
 """One warm Chromium: found, started, watched, restarted and ended here.
 
-The HTML renderers draw on the pages of this browser; nothing else in the project starts one.
+The HTML renderers draw on the tabs of this browser; nothing else in the project starts one.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import functools
+import logging
 import os
 import re
 import shutil
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import playwright
+import psutil
+from playwright.async_api import Browser, BrowserContext, CDPSession, Playwright, ViewportSize, async_playwright
+from playwright.async_api import Error as PlaywrightError
 
-from visual_erm.errors import RendererUnavailable
+from visual_erm.errors import PolicyFault, RendererUnavailable, RenderFailed, RenderLimit
 
-ENVIRONMENT_VARIABLE = "VISUAL_ERM_CHROMIUM"
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+VARIABLE = "VISUAL_ERM_CHROMIUM"
 NAMES = (
     "chromium-headless-shell",
     "chrome-headless-shell",
@@ -31,8 +44,24 @@ DOWNLOADS = (
 )
 FIX = (
     "run `make setup`, install the package chromium-headless-shell, run `playwright install chromium-headless-shell`, "
-    f"or set {ENVIRONMENT_VARIABLE} to the path of a Chromium"
+    f"or set {VARIABLE} to the path of a Chromium"
 )
+
+VIEWPORT = ViewportSize(width=3600, height=2400)
+"""Of every tab, in CSS pixels, one device pixel each: the page size that published references were drawn on."""
+ARGUMENTS = (
+    # The headless shell draws the pixels of full Chromium only with this.
+    "--font-render-hinting=slight",
+    # No name and no address resolves: a second wall behind the tabs' own offline mode.
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+)
+MEMORY_BYTES = 1 << 30
+"""What one process of the browser may allocate; a tab that wants more dies, and only that tab."""
+START_LIMIT_S = 60.0
+"""Wall time to start a browser or to open a tab, on the most loaded machine."""
+STOP_LIMIT_S = 10.0
+ATTEMPTS = 4
+PLAIN_PAGE = "<!DOCTYPE html><p>plain"
 
 
 def find_chromium() -> Path:
@@ -41,11 +70,11 @@ def find_chromium() -> Path:
     Headless shells come before full browsers: they draw the same and take less than half the memory. Snaps are passed
     over, because their confinement keeps them from a private profile folder. Raises RendererUnavailable with the fix.
     """
-    chosen = os.environ.get(ENVIRONMENT_VARIABLE)
+    chosen = os.environ.get(VARIABLE)
     if chosen:
         path = shutil.which(chosen)
         if path is None:
-            raise RendererUnavailable(f"{ENVIRONMENT_VARIABLE}={chosen} is not a program that can be run")
+            raise RendererUnavailable(f"{VARIABLE}={chosen} is not a program that can be run")
         return Path(path)
     for name in NAMES:
         path = shutil.which(name)
@@ -78,3 +107,306 @@ def _download_folder() -> Path:
 def _revision(path: Path) -> int:
     numbers = re.findall(r"-(\d+)/", path.as_posix())
     return int(numbers[0]) if numbers else 0
+
+
+@functools.lru_cache(maxsize=8)
+def engine_of(chromium: Path) -> str:
+    """Name and version of a Chromium, for example `chromium-headless-shell 156.0.8078.79`. Raises RendererUnavailable."""
+    try:
+        answer = subprocess.run([chromium, "--version"], capture_output=True, text=True, timeout=START_LIMIT_S, check=True)  # noqa: S603
+        return f"{chromium.name} {re.findall(r'[0-9]+(?:[.][0-9]+)+', answer.stdout)[0]}"
+    except (OSError, subprocess.SubprocessError, IndexError) as error:
+        raise RendererUnavailable(f"{chromium} --version gives no version ({error}): {FIX}") from error
+
+
+class _Lost(Exception):
+    """A tab was lost before its picture was there: the reason, whose end it was, and the fault if the code caused it."""
+
+    def __init__(self, reason: str, fault: type[PolicyFault] = RenderLimit, *, browser: bool = False) -> None:
+        super().__init__(reason)
+        self.fault = fault
+        self.browser = browser
+
+
+class Tab:
+    """One page in a context and a process of its own: JavaScript of the page off, offline, spoken to in DevTools."""
+
+    def __init__(self, context: BrowserContext, session: CDPSession, frame: str) -> None:
+        self._context = context
+        self._session = session
+        self._frame = frame
+        self._world = 0
+        self.lost: asyncio.Future[_Lost] = asyncio.get_running_loop().create_future()
+        self.used = False
+        """Set by who draws when the page may hold more than its document: it is then replaced before the next picture."""
+
+    @classmethod
+    async def open(cls, browser: Browser) -> Tab:
+        context = await browser.new_context(
+            java_script_enabled=False, offline=True, viewport=VIEWPORT, device_scale_factor=1
+        )
+        page = await context.new_page()
+        session = await context.new_cdp_session(page)
+        tree = await session.send("Page.getFrameTree")
+        tab = cls(context, session, tree["frameTree"]["frame"]["id"])
+        page.on("crash", lambda _: tab.lose(_Lost("the page used up its memory or crashed")))
+        page.on("close", lambda _: tab.lose(_Lost("the page was closed")))
+        browser.on("disconnected", lambda _: tab.lose(_Lost("the browser died", browser=True)))
+        await session.send("Animation.enable")
+        await session.send("Animation.setPlaybackRate", {"playbackRate": 0})
+        await tab._enter()
+        return tab
+
+    async def _enter(self) -> None:
+        world = await self._session.send("Page.createIsolatedWorld", {"frameId": self._frame})
+        self._world = world["executionContextId"]
+
+    async def show(self, html: str) -> None:
+        """Replaces the document."""
+        await self._session.send("Page.setDocumentContent", {"frameId": self._frame, "html": html})
+
+    async def call(self, function: str, *arguments: Any) -> Any:
+        """What a JavaScript function of ours answers, in a world that the page cannot reach."""
+        answer = await self._session.send(
+            "Runtime.callFunctionOn",
+            {
+                "executionContextId": self._world,
+                "functionDeclaration": function,
+                "arguments": [{"value": argument} for argument in arguments],
+                "awaitPromise": True,
+                "returnByValue": True,
+            },
+        )
+        if "exceptionDetails" in answer:
+            raise PlaywrightError(answer["exceptionDetails"].get("exception", {}).get("description", "script failed"))
+        return answer["result"].get("value")
+
+    async def screenshot(self, width: int, height: int) -> str:
+        """The page from its top left corner, as PNG in base64."""
+        clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+        beyond = width > VIEWPORT["width"] or height > VIEWPORT["height"]
+        answer = await self._session.send(
+            "Page.captureScreenshot",
+            {"format": "png", "optimizeForSpeed": True, "clip": clip, "captureBeyondViewport": beyond},
+        )
+        return answer["data"]
+
+    async def renew(self) -> None:
+        """Leaves everything that the last document may have set."""
+        await self._session.send("Page.navigate", {"url": "about:blank"})
+        await self._enter()
+        self.used = False
+
+    async def close(self) -> None:
+        """Ends the tab's process, busy or not."""
+        with contextlib.suppress(PlaywrightError, asyncio.TimeoutError):
+            await asyncio.wait_for(self._context.close(), START_LIMIT_S)
+
+    def lose(self, loss: _Lost) -> None:
+        if not self.lost.done():
+            self.lost.set_result(loss)
+
+
+class _Running:
+    """One started browser with its driver, and the idle tabs."""
+
+    def __init__(self, driver: Playwright, browser: Browser, processes: list[psutil.Process]) -> None:
+        self.driver = driver
+        self.browser = browser
+        self.processes = processes
+        self.idle: list[Tab] = []
+
+
+class WarmBrowser:
+    """Lends the tabs of one Chromium, and sees to it that no picture is lost with a browser.
+
+    Nothing is started before the first picture, and a browser that died is replaced. The browser, its profile folder and its
+    pipe are gone after `close`; also when the owning process dies, by SIGKILL too, because Playwright's driver notices.
+
+    Chromium's own sandbox is on, except for root, whom Chromium refuses it, and where the system forbids the user
+    namespaces that it needs: then JavaScript off, offline mode and the cap on memory are what holds a page.
+
+    Use it from one event loop.
+    """
+
+    def __init__(self, tabs: int = 2) -> None:
+        self._tabs = tabs
+        self._slots = asyncio.Semaphore(tabs)
+        self._alone = asyncio.Lock()
+        self._running: _Running | None = None
+        self._starting: asyncio.Task[_Running] | None = None
+        self._closed = False
+
+    async def draw(self, job: Callable[[Tab], Awaitable[T]], limit_s: float) -> T:
+        """What `job` makes on a tab, within `limit_s` seconds of wall time.
+
+        A job that lost its tab (out of time, out of memory, the browser died) is done again with the browser to itself. When
+        it loses that too, though a plain page is drawn quickly right after, the code is at fault: RenderLimit, or
+        RenderFailed where Chromium refuses it. A browser that died is held against the code only when it dies at every
+        attempt. Raises RendererUnavailable when plain pages fail as well. What the job raises goes to the caller.
+        """
+        loss = None
+        for attempt in range(ATTEMPTS):
+            async with self._reserve(self._tabs if attempt else 1):
+                try:
+                    return await self._attempt(job, limit_s)
+                except _Lost as error:
+                    loss = error
+                    log.info("attempt %d: %s", attempt + 1, loss)
+                condemned = attempt > 0 and (not loss.browser or attempt == ATTEMPTS - 1)
+                if condemned and await self._draws_a_plain_page(limit_s / 5):
+                    raise loss.fault(str(loss))
+        raise RendererUnavailable(f"{ATTEMPTS} attempts failed, and so did plain pages: {loss}")
+
+    async def close(self) -> None:
+        """Ends the browser and its driver and waits until they are gone. May be called twice."""
+        self._closed = True
+        if self._starting is not None:
+            await asyncio.wait({self._starting})
+        if self._running is not None:
+            await self._retire(self._running)
+
+    @contextlib.asynccontextmanager
+    async def _reserve(self, slots: int) -> AsyncIterator[None]:
+        waiting = []
+        try:
+            async with self._alone if slots > 1 else contextlib.nullcontext():
+                waiting = [asyncio.ensure_future(self._slots.acquire()) for _ in range(slots)]
+                await asyncio.gather(*waiting)
+            yield
+        finally:
+            for slot in waiting:
+                if slot.done() and not slot.cancelled():
+                    self._slots.release()
+                slot.cancel()
+
+    async def _attempt(self, job: Callable[[Tab], Awaitable[T]], limit_s: float) -> T:
+        running = await self._current()
+        tab = await self._take(running)
+        work = asyncio.ensure_future(job(tab))
+        drawn = False
+        try:
+            ends: set[asyncio.Future[Any]] = {work, tab.lost}
+            await asyncio.wait(ends, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                raise tab.lost.result() if tab.lost.done() else _Lost(f"not drawn within {limit_s:g} s")
+            result = work.result()
+            drawn = True
+            return result
+        except PlaywrightError as error:
+            # The answer that fails may come before the event that says why.
+            await asyncio.wait({tab.lost}, timeout=1)
+            if tab.lost.done():
+                raise tab.lost.result() from error
+            raise _Lost(f"Chromium cannot draw it: {error.message.splitlines()[0]}", RenderFailed) from error
+        finally:
+            work.cancel()
+            await self._give_back(running, tab, drawn)
+
+    async def _draws_a_plain_page(self, limit_s: float) -> bool:
+        async def plain(tab: Tab) -> None:
+            await tab.show(PLAIN_PAGE)
+            await tab.screenshot(100, 100)
+
+        try:
+            await self._attempt(plain, limit_s)
+            return True
+        except _Lost:
+            return False
+
+    async def _take(self, running: _Running) -> Tab:
+        while running.idle:
+            tab = running.idle.pop()
+            if not tab.lost.done():
+                return tab
+        try:
+            return await asyncio.wait_for(Tab.open(running.browser), START_LIMIT_S)
+        except (PlaywrightError, asyncio.TimeoutError) as error:
+            await self._retire(running)
+            raise _Lost(f"the browser opens no tab: {error}", browser=True) from error
+
+    async def _give_back(self, running: _Running, tab: Tab, drawn: bool) -> None:
+        if drawn and running is self._running:
+            try:
+                if tab.used:
+                    await asyncio.wait_for(tab.renew(), START_LIMIT_S)
+                running.idle.append(tab)
+                return
+            except (PlaywrightError, asyncio.TimeoutError):
+                log.debug("a tab does not leave its page", exc_info=True)
+        await tab.close()
+
+    async def _current(self) -> _Running:
+        if self._closed:
+            raise RendererUnavailable("the renderer was closed")
+        if self._running is not None and self._running.browser.is_connected():
+            return self._running
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._restart())
+        return await asyncio.shield(self._starting)
+
+    async def _restart(self) -> _Running:
+        try:
+            if self._running is not None:
+                log.warning("the browser died; starting another")
+                await self._retire(self._running)
+            self._running = await _start(find_chromium())
+            return self._running
+        finally:
+            self._starting = None
+
+    async def _retire(self, running: _Running) -> None:
+        if self._running is running:
+            self._running = None
+        await _stop(running)
+
+
+async def _start(chromium: Path) -> _Running:
+    driver = await async_playwright().start()
+    try:
+        browser = await _launch(driver, chromium)
+        return _Running(driver, browser, await _cap_memory(browser))
+    except PlaywrightError as error:
+        await driver.stop()
+        raise RendererUnavailable(f"{chromium} does not start: {error.message.splitlines()[0]}; {FIX}") from error
+
+
+async def _launch(driver: Playwright, chromium: Path) -> Browser:
+    options: dict[str, Any] = {"executable_path": chromium, "args": list(ARGUMENTS), "timeout": START_LIMIT_S * 1000}
+    if os.geteuid() != 0:
+        try:
+            return await driver.chromium.launch(chromium_sandbox=True, **options)
+        except PlaywrightError as error:
+            log.warning("Chromium does not start in its own sandbox and goes without: %s", error.message.splitlines()[0])
+    return await driver.chromium.launch(chromium_sandbox=False, **options)
+
+
+async def _cap_memory(browser: Browser) -> list[psutil.Process]:
+    """Limits what each process of a fresh browser may allocate, tabs to come included; its processes, the driver's first."""
+    session = await browser.new_browser_cdp_session()
+    information = await session.send("SystemInfo.getProcessInfo")
+    await session.detach()
+    pid = next(process["id"] for process in information["processInfo"] if process["type"] == "browser")
+    root = psutil.Process(pid)
+    family = [root, *root.children(recursive=True)]
+    try:
+        for process in family:
+            process.rlimit(psutil.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    except (psutil.Error, OSError, AttributeError) as error:
+        log.warning("the browser's memory cannot be capped here: %s", error)
+    driver = next((parent for parent in root.parents() if parent.ppid() == os.getpid()), root)
+    return [driver, *driver.children(recursive=True)]
+
+
+async def _stop(running: _Running) -> None:
+    """Ends a browser in whatever state it is, politely first, and waits for every process of it."""
+    processes = running.processes
+    with contextlib.suppress(psutil.Error):
+        processes = list({*processes, *processes[0].children(recursive=True)})
+    for ending in (running.browser.close, running.driver.stop):
+        with contextlib.suppress(PlaywrightError, asyncio.TimeoutError):
+            await asyncio.wait_for(ending(), STOP_LIMIT_S)
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    await asyncio.to_thread(psutil.wait_procs, processes, STOP_LIMIT_S)

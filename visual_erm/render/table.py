@@ -1,0 +1,163 @@
+"""TableRenderer: HTML and Markdown tables -> pictures, drawn by one warm Chromium.
+
+The page is ours and only the content is the policy's: its markup is parsed as an inert document, rid of what would act
+rather than show, and placed into a page with one style for all. What counts is the picture, so markup may style itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+from PIL import Image, ImageChops
+
+from visual_erm.errors import BlankPicture, RenderLimit
+from visual_erm.extract import Code
+from visual_erm.render.browser import Tab, WarmBrowser, engine_of, find_chromium
+from visual_erm.task import RenderSettings
+
+MARGIN = 20
+"""Between the page's edge and its content, in pixels."""
+CROP = 12
+"""Left round the content in the picture, in pixels."""
+LONGEST_SIDE = 16_000
+"""Of a picture, in pixels: Chromium draws no surface beyond 16,384."""
+LONGEST_CODE = {"html": 1_000_000, "markdown": 100_000}
+"""In characters, over any real table. Reading hostile Markdown takes time that grows faster than its length."""
+
+STYLE = f"""
+body {{ margin: {MARGIN}px; background: #fff; color: #000; font: 14px Arial, sans-serif; }}
+table {{ border-collapse: collapse; }}
+th, td {{ border: 1px solid #333; padding: 6px 10px; }}
+"""
+EVEN_CELLS = """
+th { font-weight: inherit; }
+th:not([align]) { text-align: inherit; }
+"""
+STYLES = {"default": STYLE + EVEN_CELLS, "published": STYLE}
+
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+# Elements of plain tables: a page that held nothing else is clean for the next one.
+PLAIN = (
+    "html, head, body, table, caption, colgroup, col, thead, tbody, tfoot, tr, td, th, p, br, div, span, b, strong, i, em, "
+    "u, s, del, sub, sup, small, code, ul, ol, li, h1, h2, h3, h4, h5, h6"
+)
+# Elements that load, run, navigate or move; the rest shows and stays.
+ACTIVE = (
+    "script, meta, base, link, iframe, frame, frameset, object, embed, video, audio, progress, marquee, template, "
+    "animate, animateMotion, animateTransform, set"
+)
+PLACE = f"""async (markup) => {{
+  const parsed = new DOMParser().parseFromString(markup, 'text/html');
+  for (const element of parsed.querySelectorAll('{ACTIVE}')) element.remove();
+  for (const element of parsed.querySelectorAll('[autofocus]')) element.removeAttribute('autofocus');
+  const plain = parsed.querySelector(':not({PLAIN})') === null;
+  document.body.append(...parsed.head.childNodes, ...parsed.body.childNodes);
+  await Promise.all(Array.from(document.images, image => image.decode().catch(() => null)));
+  const range = document.createRange();
+  range.selectNodeContents(document.body);
+  let {{right, bottom}} = range.getBoundingClientRect();
+  for (const element of document.body.querySelectorAll('*')) {{
+    const box = element.getBoundingClientRect();
+    right = Math.max(right, box.right, box.left + element.scrollWidth);
+    bottom = Math.max(bottom, box.bottom, box.top + element.scrollHeight);
+  }}
+  return [Math.ceil(right), Math.ceil(bottom), plain];
+}}"""
+
+
+def to_html(code: Code) -> str:
+    """The markup that a browser shows for `code`. Markdown is GitHub's, raw HTML in it included. Raises RenderLimit."""
+    longest = LONGEST_CODE[code.language]
+    if len(code.text) > longest:
+        raise RenderLimit(f"{len(code.text)} characters of {code.language}; at most {longest} are drawn")
+    if code.language == "markdown":
+        return MarkdownIt("gfm-like", {"linkify": False}).disable("linkify").render(code.text)
+    return code.text
+
+
+def page_of(settings: RenderSettings) -> str:
+    """The empty page that markup is placed into."""
+    return (
+        f'<!DOCTYPE html><html><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        f"<style>{STYLES[settings.style]}</style></head><body></body></html>"
+    )
+
+
+def crop(picture: Image.Image) -> Image.Image:
+    """`picture`, RGB, cut to what is not white with CROP pixels left round it. Raises BlankPicture if it is of one colour."""
+    picture = picture.convert("RGB")
+    box = ImageChops.difference(picture, Image.new("RGB", picture.size, "white")).getbbox()
+    if box is None or picture.getcolors(1):
+        raise BlankPicture("the picture holds nothing but its background")
+    left, top, right, bottom = box
+    return picture.crop(
+        (max(0, left - CROP), max(0, top - CROP), min(picture.width, right + CROP), min(picture.height, bottom + CROP))
+    )
+
+
+class TableRenderer:
+    """Draws tables written in HTML or Markdown; a Renderer.
+
+    The same code gives the same pixels, whatever was drawn before. Requests for the same code that are in flight together
+    (the answers of one GRPO group often agree) share one drawing.
+    """
+
+    def __init__(self, settings: RenderSettings, pages: int = 2) -> None:
+        self._settings = settings
+        self._page = page_of(settings)
+        self._browser = WarmBrowser(tabs=pages)
+        self._chromium: Path | None = None
+        self._in_flight: dict[Code, asyncio.Task[Image.Image]] = {}
+
+    @property
+    def engine(self) -> str:
+        """For example `chromium-headless-shell 156.0.8078.79`. Raises RendererUnavailable where there is no Chromium."""
+        self._chromium = self._chromium or find_chromium()
+        return engine_of(self._chromium)
+
+    async def render(self, code: Code) -> Image.Image:
+        """The picture of `code`, RGB, cropped to its content with CROP pixels left round it.
+
+        Raises RenderLimit, RenderFailed or BlankPicture (the code's fault) or RendererUnavailable (ours).
+        """
+        task = self._in_flight.get(code)
+        if task is None:
+            task = self._in_flight[code] = asyncio.create_task(self._render(code))
+            task.add_done_callback(lambda done: self._landed(code, done))
+        return (await asyncio.shield(task)).copy()
+
+    def _landed(self, code: Code, done: asyncio.Task[Image.Image]) -> None:
+        del self._in_flight[code]
+        # Its error was for whoever still waits; asyncio would report it as forgotten where nobody does.
+        if not done.cancelled():
+            done.exception()
+
+    async def close(self) -> None:
+        """Ends the browser; renders in flight fail."""
+        await self._browser.close()
+
+    async def _render(self, code: Code) -> Image.Image:
+        markup = await asyncio.to_thread(to_html, code)
+        data = await self._browser.draw(lambda tab: self._draw(tab, markup), self._settings.timeout_s)
+        return await asyncio.to_thread(_read, data)
+
+    async def _draw(self, tab: Tab, markup: str) -> str:
+        await tab.show(self._page)
+        tab.used = True
+        right, bottom, plain = await tab.call(PLACE, markup)
+        tab.used = not plain
+        width, height = right + CROP, bottom + CROP
+        if width * height > self._settings.max_pixels or max(width, height) > LONGEST_SIDE:
+            raise RenderLimit(f"{width}x{height} pixels; at most {self._settings.max_pixels}, and {LONGEST_SIDE} on a side")
+        if right <= 0 or bottom <= 0:
+            raise BlankPicture("the markup shows nothing")
+        return await tab.screenshot(right + MARGIN, bottom + MARGIN)
+
+
+def _read(data: str) -> Image.Image:
+    return crop(Image.open(io.BytesIO(base64.b64decode(data))))
