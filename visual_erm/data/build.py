@@ -1,0 +1,240 @@
+"""Items -> train and test parquet: draw what has no picture yet, split by share and seed, write whole files or none.
+
+A run that was stopped is started again with the same command: pictures that are drawn stay in `OUT/images`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from PIL import Image, PngImagePlugin
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from visual_erm.data.pictures import write_whole
+from visual_erm.data.rows import RowFormat, Sample, make_row, schema
+from visual_erm.data.sources import Item, Report
+from visual_erm.errors import ConfigError, PolicyFault
+from visual_erm.extract import Code
+from visual_erm.render import make_renderer
+from visual_erm.task import Task
+
+SPLITS = ("train", "test")
+ROWS_AT_ONCE = 32
+"""Rows of one row group: what is in memory while writing."""
+
+Check = Callable[[Path], dict[int, str]]
+"""Loads a parquet as veRL does and says, by index, what is wrong with the rows that veRL would lose."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to make of the items."""
+
+    out: Path
+    """Folder for train.parquet, test.parquet and images/."""
+    test_share: float = 0.1
+    """Share of the tables held out, between 0 and 1; at least one table either way."""
+    seed: int = 0
+    """Decides which tables are held out, which a limit keeps, and the order of rows."""
+    limit: int | None = None
+    """At most so many tables, drawn by lot."""
+    pages: int = 2
+    """Pages of the browser that draw at the same time."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """Rows written, by split."""
+
+    train: int
+    test: int
+
+
+def build(
+    items: Iterable[Item], plan: Plan, task: Task, form: RowFormat, report: Report, console: Console, check: Check | None
+) -> Built:
+    """Writes the data set; `report` hears of every item that is left out.
+
+    Raises ConfigError when fewer than two tables are left, RendererUnavailable when nothing can be drawn here.
+    """
+    chosen = split_by_lot(_once(items, report), plan)
+    plan.out.mkdir(parents=True, exist_ok=True)
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
+    ) as progress:
+        codes = {item.where: item.code for _, item in chosen if item.code}
+        engine, drawn = asyncio.run(_draw(codes, plan, task, report, progress)) if codes else ("", {})
+        names = {index: item.where for index, (_, item) in enumerate(chosen)}
+        samples = list(_samples(chosen, drawn, engine))
+        with ExitStack() as cleaning:
+            partial = {split: plan.out / f".{split}.{os.getpid()}.parquet" for split in SPLITS}
+            for path in partial.values():
+                cleaning.callback(path.unlink, missing_ok=True)
+            bar = progress.add_task("writing rows", total=len(samples))
+            for split, path in partial.items():
+                _write(path, _rows(samples, split, form, plan.out, names, report, lambda: progress.advance(bar)), form)
+            if check:
+                bar = progress.add_task("loading rows through veRL", total=None)
+                for path in partial.values():
+                    _leave_out(path, check(path), names, report)
+            counts = {split: pq.read_metadata(path).num_rows for split, path in partial.items()}
+            if not all(counts.values()):
+                raise ConfigError(f"{sum(counts.values())} tables are left: a train and a test split need one each")
+            for split, path in partial.items():
+                path.replace(plan.out / f"{split}.parquet")
+    return Built(**counts)
+
+
+def split_by_lot(items: Sequence[Item], plan: Plan) -> list[tuple[str, Item]]:
+    """Each item with its split, in an order that depends on nothing but names and seed.
+
+    >>> [split for split, _ in split_by_lot([Item("a"), Item("b"), Item("c")], Plan(Path("out"), test_share=0.5))]
+    ['test', 'test', 'train']
+    """
+    if not 0 < plan.test_share < 1:
+        raise ConfigError(f"--test-share {plan.test_share}: give a share between 0 and 1, 0.1 for every tenth table")
+    order = sorted(items, key=lambda item: item.where)
+    random.Random(plan.seed).shuffle(order)
+    order = order[: plan.limit]
+    held_out = min(max(round(plan.test_share * len(order)), 1), max(len(order) - 1, 0))
+    return [("test" if place < held_out else "train", item) for place, item in enumerate(order)]
+
+
+def _once(items: Iterable[Item], report: Report) -> list[Item]:
+    """Items without those whose code came before: a table in both splits would not be held out."""
+    seen: dict[Code, str] = {}
+    kept = []
+    for item in items:
+        if item.code and seen.setdefault(item.code, item.where) != item.where:
+            report(f"{item.where}: the same table as {seen[item.code]}; kept once")
+            continue
+        kept.append(item)
+    return kept
+
+
+# Drawing
+
+
+async def _draw(
+    codes: dict[str, Code], plan: Plan, task: Task, report: Report, progress: Progress
+) -> tuple[str, dict[str, Path]]:
+    """The engine, and the pictures by item; one that this engine drew before is taken as it is."""
+    folder = plan.out / "images"
+    places = {where: folder / _picture_name(code, task) for where, code in codes.items()}
+    renderer = make_renderer(task.render, pages=plan.pages)
+    engine = renderer.engine
+    bar = progress.add_task("drawing tables", total=len(codes))
+    waiting = iter(codes.items())
+
+    async def work() -> None:
+        for where, code in waiting:
+            try:
+                if _engine_of(places[where]) != engine:
+                    picture = await renderer.render(code)
+                    await asyncio.to_thread(_save, picture, places[where], engine)
+            except PolicyFault as fault:
+                report(f"{where}: cannot be drawn ({fault}); mend the table or take it out")
+                del places[where]
+            progress.advance(bar)
+
+    try:
+        await asyncio.gather(*(work() for _ in range(2 * plan.pages)))
+    finally:
+        await renderer.close()
+    return engine, places
+
+
+def _picture_name(code: Code, task: Task) -> str:
+    return f"{blake2b(f'{task.render.style} {code.language} {code.text}'.encode(), digest_size=10).hexdigest()}.png"
+
+
+def _save(picture: Image.Image, path: Path, engine: str) -> None:
+    note = PngImagePlugin.PngInfo()
+    note.add_text("engine", engine)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", pnginfo=note)
+    write_whole(path, buffer.getvalue())
+
+
+def _engine_of(path: Path) -> str:
+    """What drew a picture, as noted in the file; empty when the file is not there or not one of ours."""
+    try:
+        with Image.open(path) as picture:
+            return str(picture.info.get("engine", ""))
+    except (OSError, SyntaxError):
+        return ""
+
+
+# Rows
+
+
+def _samples(chosen: Sequence[tuple[str, Item]], drawn: dict[str, Path], engine: str) -> Iterator[Sample]:
+    for index, (split, item) in enumerate(chosen):
+        if item.picture:
+            yield Sample(index, split, item.picture, ground_truth=item.ground_truth)
+        elif item.where in drawn:
+            yield Sample(index, split, drawn[item.where], engine, item.ground_truth)
+
+
+def _rows(
+    samples: Sequence[Sample],
+    split: str,
+    form: RowFormat,
+    folder: Path,
+    names: dict[int, str],
+    report: Report,
+    done: Callable[[], None],
+) -> Iterator[dict[str, Any]]:
+    for sample in samples:
+        if sample.split != split:
+            continue
+        try:
+            yield make_row(sample, form, folder)
+        except ConfigError as error:
+            where = names[sample.index]
+            report(str(error) if where in str(error) else f"{where}: {error}")
+        done()
+
+
+def _write(path: Path, rows: Iterator[dict[str, Any]], form: RowFormat) -> None:
+    columns = schema(form.embed)
+    with pq.ParquetWriter(path, columns) as writer:
+        batch: list[dict[str, Any]] = []
+        for row in rows:
+            batch.append(row)
+            if len(batch) == ROWS_AT_ONCE:
+                writer.write_table(pa.Table.from_pylist(batch, columns))
+                batch = []
+        if batch:
+            writer.write_table(pa.Table.from_pylist(batch, columns))
+
+
+def _leave_out(path: Path, problems: dict[int, str], names: dict[int, str], report: Report) -> None:
+    """Rewrites the parquet without the rows that have a problem."""
+    if not problems:
+        return
+    for index, problem in problems.items():
+        report(f"{names[index]}: {problem}")
+    kept = path.with_suffix(".kept")
+    lost = pa.array(problems, pa.int64())
+    try:
+        with pq.ParquetFile(path) as source, pq.ParquetWriter(kept, source.schema_arrow) as writer:
+            for batch in source.iter_batches(ROWS_AT_ONCE):
+                index = pc.struct_field(batch.column("extra_info"), "index")
+                writer.write_batch(batch.filter(pc.invert(pc.is_in(index, lost))))
+        kept.replace(path)
+    finally:
+        kept.unlink(missing_ok=True)
