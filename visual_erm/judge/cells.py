@@ -1,0 +1,42 @@
+"""What a reader saw in a picture of a table: plain data between the reading and the comparing of pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a ruled table, or one line of text that stands outside any ruling."""
+
+    text: str
+    """What it says, lines joined by a blank; empty for a cell without ink."""
+    row: int
+    """1-based, counted through the whole picture; for text outside any ruling, its line."""
+    column: int
+    """1-based place in the table's grid; for text outside any ruling, its place in the line."""
+    rows: int = 1
+    columns: int = 1
+    """How many rows and columns of the grid it spans."""
+    ruled: bool = True
+    """False for text outside any ruling."""
+    look: tuple[int, ...] = ()
+    """One number per connected stretch of ink, from left to right, equal where the pixels are equal; empty if not known."""
+
+    @property
+    def place(self) -> str:
+        """Where it is, for a report."""
+        return f"row {self.row}, column {self.column}" if self.ruled else f"line {self.row}"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A picture as rows of cells, top to bottom and left to right; a cell that spans rows stands in its first."""
+
+    rows: tuple[tuple[Cell, ...], ...] = ()
+    ruled: bool = False
+    """Whether the picture holds a table with drawn lines, so that rows and columns are certain."""
+
+    @property
+    def cells(self) -> list[Cell]:
+        return [cell for row in self.rows for cell in row]

@@ -1,0 +1,112 @@
+"""The judge without a GPU or a server: reads both pictures and compares what it read. For tables only.
+
+It sees pictures only, like any judge. It is no substitute for Visual-ERM: on pictures drawn by the project's renderer it is
+exact about cells, on scans it knows words but not their arrangement.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from PIL import Image
+
+from visual_erm.errors import ConfigError, JudgeUnavailable
+from visual_erm.judge import JudgeSettings
+from visual_erm.judge.cache import Cache
+from visual_erm.judge.cells import Reading
+from visual_erm.judge.compare import CATEGORIES, compare
+from visual_erm.judge.ocr import Line, Ocr
+from visual_erm.judge.reading import grey, read
+from visual_erm.report import Report
+from visual_erm.task import Task
+
+CELLS_PER_ENTRY = 16
+"""Cells, or discrepancies, that one entry of the cache stands for: the memory of large tables is bounded as well."""
+
+logger = logging.getLogger(__name__)
+
+
+class LocalJudge:
+    """Reads in `settings.readers` threads, started with the first judgement; keeps `settings.cache_size` readings."""
+
+    def __init__(self, settings: JudgeSettings) -> None:
+        self._readers = settings.readers
+        self._pool: ThreadPoolExecutor | None = None
+        self._closed = False
+        self._own = threading.local()
+        self._decoding = threading.Lock()
+        size = settings.cache_size
+        self._texts: Cache[str] = Cache(size)
+        self._readings: Cache[Reading] = Cache(CELLS_PER_ENTRY * size, lambda reading: 1 + len(reading.cells))
+        self._reports: Cache[Report] = Cache(CELLS_PER_ENTRY * size, lambda report: 1 + len(report.discrepancies))
+
+    async def judge(self, reference: Image.Image, prediction: Image.Image, task: Task) -> Report:
+        """What differs between two pictures of tables; pictures that are pixel for pixel the same do not.
+
+        Raises JudgeUnavailable (closed, or no working OCR); ConfigError when the task's categories are not those of tables.
+        """
+        if not set(CATEGORIES) <= set(task.report.categories):
+            raise ConfigError(f"the local judge knows tables only ({', '.join(CATEGORIES)}), not the task `{task.name}`")
+        if self._closed:
+            raise JudgeUnavailable("the local judge is closed")
+        if self._pool is None:
+            logger.info("judging with the local OCR judge, %d reader(s)", self._readers)
+            self._pool = ThreadPoolExecutor(self._readers, thread_name_prefix="local-judge")
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._judge, reference, prediction)
+
+    async def close(self) -> None:
+        """Ends the threads after the readings under way and forgets what was read. May be called twice."""
+        self._closed = True
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await asyncio.to_thread(pool.shutdown)
+        for cache in (self._texts, self._readings, self._reports):
+            cache.clear()
+        self._own = threading.local()
+
+    def _judge(self, reference: Image.Image, prediction: Image.Image) -> Report:
+        if self._closed:
+            raise JudgeUnavailable("the local judge was closed")
+        ours, theirs = self._pixels(reference), self._pixels(prediction)
+        pair = _digest(ours), _digest(theirs)
+        if pair[0] == pair[1]:
+            return Report()
+        return self._reports.get(
+            pair, lambda: Report(compare(self._reading(pair[0], ours), self._reading(pair[1], theirs)))
+        )
+
+    def _pixels(self, picture: Image.Image) -> np.ndarray:
+        with self._decoding:  # pictures decode on first use, and a group shares its reference
+            picture.load()
+        return grey(picture)
+
+    def _reading(self, key: bytes, picture: np.ndarray) -> Reading:
+        return self._readings.get(key, lambda: read(picture, self._lines, self._page))
+
+    def _page(self, picture: np.ndarray) -> list[Line]:
+        return self._ocr().page(picture)
+
+    def _lines(self, crops: list[np.ndarray]) -> list[str]:
+        """Texts of crops, each distinct crop read once."""
+        keys = [_digest(crop) for crop in crops]
+        texts = {key: self._texts.find(key) for key in keys}
+        unknown = {key: crop for key, crop in zip(keys, crops, strict=True) if texts[key] is None}
+        for key, text in zip(unknown, self._ocr().lines(list(unknown.values())) if unknown else (), strict=True):
+            texts[key] = text
+            self._texts.keep(key, text)
+        return [texts[key] or "" for key in keys]
+
+    def _ocr(self) -> Ocr:
+        if not hasattr(self._own, "ocr"):
+            self._own.ocr = Ocr()
+        return self._own.ocr
+
+
+def _digest(picture: np.ndarray) -> bytes:
+    shape = ",".join(map(str, picture.shape)).encode()
+    return hashlib.blake2b(np.ascontiguousarray(picture).data, digest_size=16, key=shape).digest()

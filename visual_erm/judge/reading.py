@@ -1,0 +1,281 @@
+"""Picture -> cells: finds the ruling of a table, cuts its cells out and reads them.
+
+Lines that touch each other form a grid, and every hole in it is a cell: spans need no further thought, and a place where a
+short row has no cell is open to the outside and so is none. A picture without ruling (a scan, a table with three rules) is
+read as lines of text. Only what can be seen is read: ink that hardly differs from its background counts as background.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from visual_erm.judge.cells import Cell, Reading
+from visual_erm.judge.ocr import Line
+
+MAX_CELLS = 3000
+"""Cells read per picture, in reading order; the rest of a larger table is ignored."""
+FAINT = 32
+"""Grey levels (of 255) below which a difference from the background is not seen."""
+RULES = (51, 160, 240)
+"""Grey levels at which lines are looked for: exactly the renderer's own #333, then anything dark, then anything drawn."""
+SMALLEST = 8
+"""Pixels of the shorter side of the smallest cell; smaller holes are those in letters."""
+SNAP = 3
+"""Pixels by which the edges of cells of one row or column may differ."""
+LINE_HEIGHT = 15
+"""Pixels: ink in two bands that together are no taller is one line (i, =, :), at the renderer's 14 px."""
+WINDOW = 20
+"""Pixels in height of the strip that is read of a one-line cell, so that a dash keeps its height above the baseline."""
+SPACE = 3
+"""Blank pixel columns between two letters; more is a space."""
+
+ReadLines = Callable[[list[np.ndarray]], list[str]]
+ReadPage = Callable[[np.ndarray], list[Line]]
+
+
+@dataclass(frozen=True)
+class Box:
+    """Interior of a cell in pixels, ends exclusive, with its place (from 0) and spans in the grid."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+    row: int = 0
+    column: int = 0
+    rows: int = 1
+    columns: int = 1
+
+
+def grey(picture: Image.Image) -> np.ndarray:
+    """The picture as grey levels, shape (height, width), uint8; what is transparent is white."""
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return np.asarray(picture.convert("L"))
+
+
+def read(picture: np.ndarray, lines: ReadLines, page: ReadPage) -> Reading:
+    """What a picture shows.
+
+    `picture`: shape (height, width), uint8. `lines` reads crops of one line each, `page` finds and reads all text of a
+    picture; see `Ocr`.
+    """
+    tables = find_tables(picture)
+    if tables:
+        return _read_tables(picture, tables, lines)
+    found = page(picture) if _ink(picture).any() else []
+    return Reading(_text_rows(found))
+
+
+def find_tables(picture: np.ndarray) -> list[list[Box]]:
+    """The ruled tables of a picture, top to bottom, each as its cells in reading order."""
+    best: list[list[Box]] = []
+    for level in RULES:
+        exact = level == RULES[0]
+        tables = _tables(picture == level if exact else picture < level)
+        if not exact:
+            tables = [table for table in tables if _is_grid(table)]
+        if sum(map(len, tables)) > sum(map(len, best)):
+            best = tables
+        if exact and best and not _ink(_outside(picture, best)).any():
+            break
+    return best
+
+
+def _is_grid(table: list[Box]) -> bool:
+    """At least two rows and two columns: fewer in unknown ink is a frame or a stripe, not a ruled table."""
+    return len({box.row for box in table}) > 1 and len({box.column for box in table}) > 1
+
+
+def _tables(ink: np.ndarray) -> list[list[Box]]:
+    labels, _ = ndimage.label(ink)
+    tables = []
+    taken = np.zeros(ink.shape, dtype=bool)
+    for number, extent in enumerate(ndimage.find_objects(labels), 1):
+        rows, columns = extent
+        if min(rows.stop - rows.start, columns.stop - columns.start) < SMALLEST + 2 or taken[rows.start, columns.start]:
+            continue
+        boxes = _holes(labels[extent] == number, rows.start, columns.start)
+        if boxes:
+            taken[extent] = True
+            tables.append(_placed(boxes))
+    return tables
+
+
+def _holes(grid: np.ndarray, top: int, left: int) -> list[Box]:
+    """The rectangular holes of a connected figure."""
+    ys, xs = _changes(grid), _changes(grid.T)
+    small = np.pad(grid[np.ix_(ys[:-1], xs[:-1])], 1)
+    labels, _ = ndimage.label(~small)
+    outside = labels[0, 0]
+    heights, widths = np.pad(np.diff(ys), 1), np.pad(np.diff(xs), 1)
+    areas = np.bincount(labels.ravel(), weights=np.outer(heights, widths).ravel())
+    boxes = []
+    for number, extent in enumerate(ndimage.find_objects(labels), 1):
+        if number == outside:
+            continue
+        rows, columns = extent
+        y0, y1 = ys[rows.start - 1], ys[rows.stop - 1]
+        x0, x1 = xs[columns.start - 1], xs[columns.stop - 1]
+        if min(y1 - y0, x1 - x0) >= SMALLEST and areas[number] >= 0.9 * (y1 - y0) * (x1 - x0):
+            boxes.append(Box(int(top + y0), int(left + x0), int(top + y1), int(left + x1)))
+    return boxes
+
+
+def _changes(grid: np.ndarray) -> np.ndarray:
+    """Where a row differs from the one before it, with both ends."""
+    differs = np.flatnonzero((grid[1:] != grid[:-1]).any(axis=1)) + 1
+    return np.concatenate(([0], differs, [len(grid)]))
+
+
+def _placed(boxes: list[Box]) -> list[Box]:
+    tops, lefts = _edges([box.top for box in boxes]), _edges([box.left for box in boxes])
+
+    def place(box: Box) -> Box:
+        row, column = np.searchsorted(tops, box.top, "right") - 1, np.searchsorted(lefts, box.left, "right") - 1
+        rows = np.searchsorted(tops, box.bottom) - row
+        columns = np.searchsorted(lefts, box.right) - column
+        return Box(box.top, box.left, box.bottom, box.right, int(row), int(column), int(rows), int(columns))
+
+    return sorted(map(place, boxes), key=lambda box: (box.row, box.column))
+
+
+def _edges(positions: list[int]) -> list[int]:
+    """The distinct positions; those within SNAP of one before them are the same."""
+    edges: list[int] = []
+    for position in sorted(set(positions)):
+        if not edges or position - edges[-1] > SNAP:
+            edges.append(position)
+    return edges
+
+
+def _outside(picture: np.ndarray, tables: list[list[Box]]) -> np.ndarray:
+    """The picture with its tables wiped out, lines and all."""
+    rest = picture.copy()
+    background = _background(picture)
+    for table in tables:
+        reach = SNAP + 1
+        top, left = min(box.top for box in table), min(box.left for box in table)
+        bottom, right = max(box.bottom for box in table), max(box.right for box in table)
+        rest[max(top - reach, 0) : bottom + reach, max(left - reach, 0) : right + reach] = background
+    return rest
+
+
+def _background(picture: np.ndarray) -> int:
+    return int(np.bincount(picture.ravel(), minlength=256).argmax()) if picture.size else 255
+
+
+def _ink(picture: np.ndarray) -> np.ndarray:
+    """Grey levels by which each pixel differs from the background, 0 where that cannot be seen: int16."""
+    difference = np.abs(picture.astype(np.int16) - _background(picture))
+    difference[difference < FAINT] = 0
+    return difference
+
+
+def _read_tables(picture: np.ndarray, tables: list[list[Box]], lines: ReadLines) -> Reading:
+    parts: list[tuple[int, int, list[Box]]] = [(table[0].top, table[0].left, table) for table in tables]
+    stray = _ink(_outside(picture, tables))
+    parts += [(top, 0, [Box(top, 0, bottom, picture.shape[1], columns=0)]) for top, bottom in _bands(stray)]
+    boxes: list[tuple[int, Box, np.ndarray]] = []
+    row = 0
+    for _, _, part in sorted(parts, key=lambda part: part[:2]):
+        for box in part:
+            area = slice(box.top, box.bottom), slice(box.left, box.right)
+            boxes.append((row + box.row, box, stray[area] if box.columns == 0 else _ink(picture[area])))
+        row += max(box.row for box in part) + 1
+    boxes = boxes[:MAX_CELLS]
+
+    strips = [_strips(ink) for _, _, ink in boxes]
+    texts = iter(lines([_printed(strip) for cell in strips for strip in cell]))
+    rows: dict[int, list[Cell]] = {}
+    for (index, box, _), cell in zip(boxes, strips, strict=True):
+        text = " ".join(filter(None, [next(texts) for _ in cell]))
+        looks = tuple(number for strip in cell for number in _look(strip))
+        rows.setdefault(index, []).append(
+            Cell(text, index + 1, box.column + 1, box.rows, max(box.columns, 1), box.columns > 0, looks)
+        )
+    return Reading(tuple(tuple(rows[index]) for index in sorted(rows)), ruled=True)
+
+
+def _strips(ink: np.ndarray) -> list[np.ndarray]:
+    """The ink of a cell, line by line, blank sides cut off."""
+    bands = _bands(ink)
+    strips = []
+    for top, bottom in bands:
+        margin = max(WINDOW - (bottom - top), 4)
+        middle = len(ink) // 2 if len(bands) == 1 else (top + bottom) // 2
+        start = middle - WINDOW // 2
+        if not start <= top <= bottom <= start + WINDOW:
+            start = top - margin // 2
+        stop = max(start + WINDOW, bottom + margin // 2)
+        inked = np.flatnonzero(ink[top:bottom].any(axis=0))
+        strip = np.zeros((stop - start, inked[-1] + 1 - inked[0]), dtype=ink.dtype)
+        strip[top - start : bottom - start] = ink[top:bottom, inked[0] : inked[-1] + 1]
+        strips.append(strip)
+    return strips
+
+
+def _bands(ink: np.ndarray) -> list[tuple[int, int]]:
+    """Top and bottom (exclusive) of each line of text."""
+    inked = np.flatnonzero(ink.any(axis=1))
+    if not len(inked):
+        return []
+    breaks = np.flatnonzero(np.diff(inked) > 1)
+    starts = inked[np.concatenate(([0], breaks + 1))]
+    ends = inked[np.concatenate((breaks, [len(inked) - 1]))] + 1
+    limit = max(LINE_HEIGHT, 1.1 * (ends - starts).max())
+    bands: list[tuple[int, int]] = []
+    for top, bottom in zip(starts.tolist(), ends.tolist(), strict=True):
+        if bands and bottom - bands[-1][0] <= limit:
+            bands[-1] = (bands[-1][0], bottom)
+        else:
+            bands.append((top, bottom))
+    return bands
+
+
+def _printed(strip: np.ndarray) -> np.ndarray:
+    """A strip of ink as black on white with a margin left and right."""
+    return np.pad(255 - strip, ((0, 0), (3, 3)), constant_values=255).astype(np.uint8)
+
+
+def _look(strip: np.ndarray) -> list[int]:
+    """One number per connected stretch of ink, and a 0 for every space between words."""
+    inked = np.flatnonzero(strip.any(axis=0))
+    if not len(inked):
+        return []
+    numbers: list[int] = []
+    end = inked[0]
+    for stretch in np.split(inked, np.flatnonzero(np.diff(inked) > 1) + 1):
+        if stretch[0] - end > SPACE:
+            numbers.append(0)
+        end = stretch[-1] + 1
+        pixels = strip[:, stretch[0] : end]
+        rows = np.flatnonzero(pixels.any(axis=1))
+        pixels = pixels[rows[0] : rows[-1] + 1].astype(np.uint8)
+        digest = hashlib.blake2b(pixels.tobytes(), digest_size=8, salt=bytes([pixels.shape[1] % 256]))
+        numbers.append(int.from_bytes(digest.digest(), "big"))
+    return numbers
+
+
+def _text_rows(found: list[Line]) -> tuple[tuple[Cell, ...], ...]:
+    """Lines of text as rows: lines side by side are one row."""
+    rows: list[list[Line]] = []
+    for line in sorted(found, key=lambda line: line.top + line.bottom):
+        if rows and (line.top + line.bottom) / 2 < (rows[-1][0].top + 3 * rows[-1][0].bottom) / 4:
+            rows[-1].append(line)
+        else:
+            rows.append([line])
+    return tuple(
+        tuple(
+            Cell(line.text, number, place, ruled=False)
+            for place, line in enumerate(sorted(row, key=lambda line: line.left), 1)
+        )
+        for number, row in enumerate(rows, 1)
+    )
