@@ -60,7 +60,7 @@ def test_synthetic_tables_fit_the_canvas_and_the_alphabet():
         assert len(rows) <= MAX_ROWS
         assert all(len(row) == len(rows[0]) <= MAX_COLUMNS for row in rows)
         assert set(rows[0]) <= set(HEADERS)
-        assert all(0 < len(text) <= MAX_TEXT and float(text) > 0 for row in rows[1:] for text in row)
+        assert all(0 < len(text) <= MAX_TEXT and float(text) >= 0 for row in rows[1:] for text in row)
 
 
 def test_a_damaged_table_has_one_row_or_column_more_or_less():

@@ -45,6 +45,10 @@ SHOWN = 4
 """Prompts of the first and of the last step whose rollouts are kept to look at."""
 
 
+class TrainingFailed(VisualERMError):
+    """The launcher did not finish."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the demo; returns the exit code: 0 when every rollout was rewarded exactly once."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -57,14 +61,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
         summary = run(options.seed, options.steps, options.out)
-    except (VisualERMError, subprocess.CalledProcessError) as error:
+    except VisualERMError as error:
         log.error("%s", error)
         return 1
     return 0 if summary["reward_calls"]["ok"] else 1
 
 
 def run(seed: int, steps: int, out: Path) -> dict[str, Any]:
-    """All stages; returns the content of `summary.json`. Raises VisualERMError, or CalledProcessError from the training."""
+    """All stages; returns the content of `summary.json`. Raises VisualERMError."""
     task = demo_task()
     start = time.monotonic()
     data, policy, run_dir = out / "data", out / "policy", out / f"seed{seed}"
@@ -146,7 +150,7 @@ def judge_policy(policy: Path, data: Path, task: Task, result: Path) -> None:
 
 
 def train(run_dir: Path, data: Path, policy: Path, seed: int, steps: int) -> None:
-    """The training stage: real veRL, through the launcher anyone can use. Raises CalledProcessError."""
+    """The training stage: real veRL, through the launcher anyone can use. Raises TrainingFailed."""
     launcher = shipped("rl_scripts") / "run_tiny_cpu.sh"
     if not launcher.is_file():
         raise ConfigError(f"{launcher} is missing: the demo runs in a checkout of the project")
@@ -166,11 +170,14 @@ def train(run_dir: Path, data: Path, policy: Path, seed: int, steps: int) -> Non
         f"task.scoring.s_max={S_MAX}",
     ]
     environment = {**os.environ, "SEED": str(seed), "STEPS": str(steps), "PYTHON": sys.executable}
-    with (run_dir / "log").open("wb") as log_file:
-        log.info("GRPO in veRL, %d steps; follow it with: tail -f %s", steps, run_dir / "log")
-        subprocess.run(  # noqa: S603
-            ["/bin/bash", launcher, *overrides], env=environment, stdout=log_file, stderr=subprocess.STDOUT, check=True
-        )
+    log_path = run_dir / "log"
+    log.info("GRPO in veRL, %d steps; follow it with: tail -f %s", steps, log_path)
+    with log_path.open("wb") as lines:
+        command = ["/bin/bash", str(launcher), *overrides]
+        done = subprocess.run(command, env=environment, stdout=lines, stderr=subprocess.STDOUT, check=False)  # noqa: S603
+    if done.returncode:
+        last = log_path.read_text(encoding="utf-8", errors="replace").splitlines()[-1:]
+        raise TrainingFailed(f"training ended with exit code {done.returncode}, all of it in {log_path}; last line: {last}")
     mark_made(run_dir, settings)
 
 

@@ -18,6 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from visual_erm.data.pictures import encode
+from visual_erm.data.rows import schema
 from visual_erm.extract import Code
 from visual_erm.render import make_renderer
 from visual_erm.task import Task
@@ -32,21 +34,6 @@ HELD_OUT = 192
 """Tables of the test split, equally many of each shape."""
 JUDGED = 64
 """Of these, the first so many have a reference for the judge."""
-
-_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-_SCHEMA = pa.schema(
-    [
-        ("data_source", pa.string()),
-        ("prompt", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
-        ("images", pa.list_(_IMAGE)),
-        ("ability", pa.string()),
-        ("reward_model", pa.struct([("style", pa.string()), ("ground_truth", pa.string())])),
-        (
-            "extra_info",
-            pa.struct([("index", pa.int64()), ("split", pa.string()), ("reference", _IMAGE), ("engine", pa.string())]),
-        ),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -88,7 +75,7 @@ def write_data(folder: Path, task: Task, train: Sequence[Rows], test: Sequence[R
             reference = references[first + index] if first + index < len(references) else None
             rows.append(_row(task.name, split, index, table, pictures[first + index], reference, engine))
         path = folder / f"{split}.parquet"
-        pq.write_table(pa.Table.from_pylist(rows, _SCHEMA), path)
+        pq.write_table(pa.Table.from_pylist(rows, schema(embed=True)), path)
         log.info("%d tables in %s", len(rows), path)
 
 
@@ -98,7 +85,7 @@ async def _draw_both(task: Task, tables: Sequence[Rows], judged: int) -> tuple[l
     renderer = make_renderer(task.render)
     try:
         references = await asyncio.gather(*(renderer.render(Code("html", to_html(rows))) for rows in tables[:judged]))
-        return [png(image) for image in pictures], [png(image) for image in references], renderer.engine
+        return [encode(image) for image in pictures], [encode(image) for image in references], renderer.engine
     finally:
         await renderer.close()
 
@@ -132,13 +119,6 @@ def read_held_out(path: Path) -> list[HeldOut]:
             )
         )
     return held_out
-
-
-def png(image: Image.Image) -> bytes:
-    """The image as PNG."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def picture(data: bytes) -> Image.Image:

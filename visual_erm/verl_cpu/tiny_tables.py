@@ -7,22 +7,22 @@ drawn small by Chromium, one cell per visual token; the judge sees the same tabl
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import io
 import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from html import escape
 from pathlib import Path
 
 from bs4 import BeautifulSoup
 from PIL import Image
-from playwright.async_api import async_playwright
 
 from visual_erm.errors import ConfigError
-from visual_erm.render.browser import find_chromium
+from visual_erm.render.browser import Tab, WarmBrowser
 
 Rows = list[list[str]]
 """A table as its rows of cell texts, the header first."""
@@ -113,14 +113,11 @@ def synthetic_table(rng: random.Random) -> Rows:
 
 
 def _number(rng: random.Random) -> str:
-    kind = rng.random()
-    if kind < 0.45:
-        return f"{rng.randint(1, 99) / 10:g}"
-    if kind < 0.65:
-        return f"{rng.randint(1, 999) / 100:g}"
-    if kind < 0.8:
-        return f"{rng.randint(100, 999) / 10:g}"
-    return str(rng.randint(1, 200 if kind < 0.9 else 1999))
+    """Tenths, hundredths, two digits and a tenth, small whole numbers, large ones: about as often as in measurements."""
+    low, high, divisor = rng.choices(
+        [(1, 99, 10), (1, 999, 100), (100, 999, 10), (0, 30, 1), (10, 250, 1), (251, 1999, 1)], [7, 4, 3, 3, 2, 1]
+    )[0]
+    return f"{rng.randint(low, high) / divisor:g}"
 
 
 def damaged(rng: random.Random, rows: Rows) -> Rows:
@@ -157,26 +154,30 @@ def from_html(text: str) -> Rows:
 async def draw(tables: Sequence[Rows]) -> list[Image.Image]:
     """The policy's pictures of `tables`, RGB, each MAX_COLUMNS * CELL wide and MAX_ROWS * CELL high.
 
-    Drawn by Chromium, two thousand to a page, and cut out of its screenshot. Raises RendererUnavailable without a browser.
+    Drawn by Chromium, SHEET to a page, and cut out of its screenshot. Raises RendererUnavailable without a browser.
     """
     pictures: list[Image.Image] = []
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=str(find_chromium()))
-        try:
-            page = await browser.new_page(viewport={"width": SHEET_COLUMNS * MAX_COLUMNS * CELL, "height": 800})
-            for start in range(0, len(tables), SHEET):
-                sheet = tables[start : start + SHEET]
-                await page.set_content(_sheet(sheet))
-                shot = await page.screenshot(full_page=True, scale="css")
-                with Image.open(io.BytesIO(shot)) as image:
-                    pictures.extend(_cut(image.convert("RGB"), len(sheet)))
-        finally:
-            await browser.close()
+    browser = WarmBrowser(tabs=1)
+    try:
+        for start in range(0, len(tables), SHEET):
+            sheet = tables[start : start + SHEET]
+            shot = await browser.draw(partial(_screenshot, sheet), limit_s=SHEET_LIMIT_S)
+            with Image.open(io.BytesIO(base64.b64decode(shot))) as image:
+                pictures.extend(_cut(image.convert("RGB"), len(sheet)))
+    finally:
+        await browser.close()
     return pictures
 
 
-SHEET_COLUMNS, SHEET = 20, 2000
+async def _screenshot(tables: Sequence[Rows], tab: Tab) -> str:
+    await tab.show(_sheet(tables))
+    return await tab.screenshot(SHEET_COLUMNS * MAX_COLUMNS * CELL, -(-len(tables) // SHEET_COLUMNS) * MAX_ROWS * CELL)
+
+
+SHEET_COLUMNS, SHEET = 20, 1000
 """Tables side by side on a page, and on a page altogether."""
+SHEET_LIMIT_S = 60
+"""For one page, which takes a second or two on an idle machine."""
 
 _STYLE = f"""
 body {{ margin: 0; background: white; display: grid;
