@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.markup import escape
 from rich.table import Table
 
 from visual_erm.errors import ConfigError, OurFault, VisualERMError
@@ -175,9 +176,10 @@ def _print_report(report: Report) -> None:
     if not report.discrepancies:
         out.print("no discrepancy: visually equivalent")
         return
-    table = Table("severity", "category", "location", "description", box=None, pad_edge=False)
+    table = Table("severity", "category", "description", box=None, pad_edge=False)
     for item in report.discrepancies:
-        table.add_row(str(item.severity), item.category, item.location, item.description)
+        where = "" if item.description.startswith(item.location) else f"{item.location}: "
+        table.add_row(str(item.severity), item.category, escape(where + item.description))
     out.print(table)
 
 
