@@ -220,8 +220,8 @@ class _Running:
 class WarmBrowser:
     """Lends the tabs of one Chromium, and sees to it that no picture is lost with a browser.
 
-    Nothing is started before the first picture, and a browser that died is replaced. The browser, its profile folder and its
-    pipe are gone after `close`; also when the owning process dies, by SIGKILL too, because Playwright's driver notices.
+    Nothing is started before the first picture, and a browser that died is replaced. The browser, its profile folder and
+    its pipe are gone after `close`; also when the owning process dies, by SIGKILL too, because Playwright's driver notices.
 
     Chromium's own sandbox is on, except for root, whom Chromium refuses it, and where the system forbids the user
     namespaces that it needs: then JavaScript off, offline mode and the cap on memory are what holds a page.
@@ -240,8 +240,8 @@ class WarmBrowser:
     async def draw(self, job: Callable[[Tab], Awaitable[T]], limit_s: float) -> T:
         """What `job` makes on a tab, within `limit_s` seconds of wall time.
 
-        A job that lost its tab (out of time, out of memory, the browser died) is done again with the browser to itself. When
-        it loses that too, though a plain page is drawn quickly right after, the code is at fault: RenderLimit, or
+        A job that lost its tab (out of time, out of memory, the browser died) is done again with the browser to itself.
+        When it loses that too, though a plain page is drawn quickly right after, the code is at fault: RenderLimit, or
         RenderFailed where Chromium refuses it. A browser that died is held against the code only when it dies at every
         attempt. Raises RendererUnavailable when plain pages fail as well. What the job raises goes to the caller.
         """
@@ -382,7 +382,7 @@ async def _launch(driver: Playwright, chromium: Path) -> Browser:
 
 
 async def _cap_memory(browser: Browser) -> list[psutil.Process]:
-    """Limits what each process of a fresh browser may allocate, tabs to come included; its processes, the driver's first."""
+    """Limits what each process of a fresh browser may allocate, tabs to come included; returns them, the driver first."""
     session = await browser.new_browser_cdp_session()
     information = await session.send("SystemInfo.getProcessInfo")
     await session.detach()

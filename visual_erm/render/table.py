@@ -33,11 +33,13 @@ body {{ margin: {MARGIN}px; background: #fff; color: #000; font: 14px Arial, san
 table {{ border-collapse: collapse; }}
 th, td {{ border: 1px solid #333; padding: 6px 10px; }}
 """
-EVEN_CELLS = """
-th { font-weight: inherit; }
-th:not([align]) { text-align: inherit; }
+OURS = f"""
+body {{ width: max-content; max-width: calc(100% - {2 * MARGIN}px); }}
+th {{ font-weight: inherit; }}
+th:not([align]) {{ text-align: inherit; }}
 """
-STYLES = {"default": STYLE + EVEN_CELLS, "published": STYLE}
+"""A width of 100 % means the table's own, not the page's, and a header cell looks like any other."""
+STYLES = {"default": STYLE + OURS, "published": STYLE}
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
@@ -89,7 +91,7 @@ def page_of(settings: RenderSettings) -> str:
 
 
 def crop(picture: Image.Image) -> Image.Image:
-    """`picture`, RGB, cut to what is not white with CROP pixels left round it. Raises BlankPicture if it is of one colour."""
+    """`picture` in RGB, cut to what is not white and CROP pixels round it. Raises BlankPicture for a single colour."""
     picture = picture.convert("RGB")
     box = ImageChops.difference(picture, Image.new("RGB", picture.size, "white")).getbbox()
     if box is None or picture.getcolors(1):
