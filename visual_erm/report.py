@@ -24,6 +24,16 @@ MAX_REPLY = 262_144
 _SEVERITY_WORDS = {"minor": 1, "low": 1, "mild": 1, "medium": 2, "moderate": 2}
 _SEVERITY_WORDS |= {"major": 3, "high": 3, "severe": 3, "critical": 3}
 
+MAX_REPAIR = 4096
+"""Characters after the first malformed one that are repaired: repairing takes time quadratic in them."""
+MAX_LISTS = 16
+"""Lists of errors in one reply; with more of them it is no report."""
+
+_KEYS = {"category", "type", "severity", "location", "description"}
+_DECODER = json.JSONDecoder(strict=False)
+_LANDMARK = re.compile(r"""</think>|["']errors["']\s*:\s*\[""")
+_BETWEEN = re.compile(r"[\s,]*")
+
 
 @dataclass(frozen=True)
 class Discrepancy:
@@ -67,9 +77,13 @@ def _field(discrepancy: Discrepancy, key: str) -> Any:
 def report_schema(form: ReportFormat) -> dict[str, Any]:
     """JSON schema of the wire format, for a server's structured outputs: bounded, closed, in key order.
 
-    Texts are bounded by a pattern rather than `maxLength`: xgrammar lets raw control characters through the latter.
+    Texts are bounded by a pattern rather than `maxLength`: xgrammar lets raw control characters through the latter. The
+    bound is counted in blocks, to the next full one: xgrammar 0.2 fails on a repetition over 128 and is slow near it.
     """
-    text = {"type": "string", "pattern": rf'^[^"\\\x00-\x1f]{{0,{form.max_text}}}$'}
+    character, block = r'[^"\\\x00-\x1f]', min(form.max_text, 40)
+    more = (form.max_text - 1) // block
+    full = f"({character}{{{block}}}){{0,{more}}}" if more else ""
+    text = {"type": "string", "pattern": f"^{full}{character}{{0,{block}}}$"}
     kinds: dict[str, Any] = {
         form.category_key: {"type": "string", "enum": form.categories},
         "severity": {"type": "integer", "enum": [1, 2, 3]},
@@ -95,51 +109,101 @@ def parse_report(reply: str, form: ReportFormat) -> Report:
     """A judge's reply as a Report.
 
     Reads fences, text around the JSON, `<think>` blocks, `type` for `category` and the reverse, severities as strings or
-    words; repairs cut-off JSON and marks it `truncated`. Counts are ignored: the list is what counts. A category the task
-    does not know goes to the nearest that it knows, or to the first, so that no reported error is lost.
+    words; repairs cut-off or malformed JSON and marks it `truncated`. Counts are ignored: the list is what counts. A
+    category the task does not know goes to the nearest that it knows, or to the first, so that no reported error is lost.
 
-    Raises JudgeUnreadable when no list of errors can be found.
+    Of several lists in one reply the harshest counts: a picture can make a judge quote a kinder one, and must not gain by
+    it. Time is linear in the length of the reply.
+
+    Raises JudgeUnreadable when no list of errors can be found; nothing else, whatever the reply.
     """
-    text = re.sub(r"^.*</think>", "", reply[:MAX_REPLY], flags=re.DOTALL)
-    start = text.find("{")
-    if start < 0 or "errors" not in text:
-        raise JudgeUnreadable(f"no report in the judge's reply: {reply[:120]!r}")
-    text = text[start:]
-    truncated = False
-    try:
-        content, _ = json.JSONDecoder(strict=False).raw_decode(text)
-    except (ValueError, RecursionError):
-        truncated = True
-        try:
-            content = json_repair.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise JudgeUnreadable(f"the judge's reply cannot be read as JSON: {reply[:120]!r}") from error
-        if isinstance(content, list):
-            content = next((part for part in content if isinstance(part, dict) and "errors" in part), None)
-    if not isinstance(content, dict) or not isinstance(content.get("errors"), list):
+    reports = [_report(items, truncated, form) for items, truncated in _lists(reply[:MAX_REPLY])]
+    if not reports:
         raise JudgeUnreadable(f"no list of errors in the judge's reply: {reply[:120]!r}")
-    items = [item for item in content["errors"] if isinstance(item, dict)]
-    return Report(tuple(_discrepancy(item, form) for item in items), truncated)
+    return max(reports, key=lambda report: report.severity)
+
+
+def _lists(text: str) -> list[tuple[list[dict[str, Any]], bool]]:
+    """Every list of errors outside of thinking, and whether it was cut off. A list without a readable error is none."""
+    found: list[tuple[list[Any], bool]] = []
+    position = broken_at = 0
+    thinking = True
+    while match := _LANDMARK.search(text, position):
+        position = match.end()
+        if match[0] != "</think>":
+            if len(found) == MAX_LISTS:
+                return []
+            items, position, closed = _items(text, position)
+            found.append((items, not closed))
+            broken_at = position
+        elif thinking:
+            found.clear()
+            thinking = False
+    if thinking and text.lstrip().startswith("<think>"):
+        return []
+    if found and found[-1][1]:
+        found[-1][0].extend(_repaired(text[broken_at : broken_at + MAX_REPAIR]))
+    return [
+        (items, truncated)
+        for items, truncated in found
+        if (items or not truncated) and all(isinstance(item, dict) for item in items)
+    ]
+
+
+def _items(text: str, position: int) -> tuple[list[Any], int, bool]:
+    """The values of a JSON list that opens just before `position`, where reading stopped, and whether it was closed."""
+    items: list[Any] = []
+    while True:
+        position = _BETWEEN.match(text, position).end()  # type: ignore[union-attr]
+        if text.startswith("]", position):
+            return items, position + 1, True
+        try:
+            item, position = _DECODER.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            return items, position, False
+        items.append(item)
+
+
+def _repaired(text: str) -> list[dict[str, Any]]:
+    """What can be made of the rest of a list that is cut off or malformed; fragments without a known key are dropped."""
+    try:
+        content = json_repair.loads(f"[{text}")
+    except (ValueError, RecursionError):
+        return []
+    if isinstance(content, list) and content and isinstance(content[0], list):
+        content = content[0]
+    return [item for item in content if isinstance(item, dict) and _KEYS & item.keys()] if isinstance(content, list) else []
+
+
+def _report(items: list[dict[str, Any]], truncated: bool, form: ReportFormat) -> Report:
+    kept = items[: form.max_discrepancies]
+    return Report(tuple(_discrepancy(item, form) for item in kept), truncated or len(items) > len(kept))
 
 
 def _discrepancy(item: dict[str, Any], form: ReportFormat) -> Discrepancy:
     return Discrepancy(
-        category=_category(item.get("category") or item.get("type") or "", form.categories),
-        severity=_severity(item.get("severity")),
-        description=str(item.get("description") or "")[: form.max_text],
-        location=str(item.get("location") or "")[: form.max_text],
+        category=_category(_text(item.get("category")) or _text(item.get("type")), form.categories),
+        severity=_severity(_text(item.get("severity"))),
+        description=_text(item.get("description"))[: form.max_text],
+        location=_text(item.get("location"))[: form.max_text],
     )
 
 
-def _category(found: object, known: list[str]) -> str:
-    name = re.sub(r"\W+", "_", str(found).strip().lower())
-    near = difflib.get_close_matches(name, known, 1)
+def _text(value: object) -> str:
+    """A scalar as text that can be written as UTF-8; nothing for what is no scalar."""
+    text = str(value) if isinstance(value, str | int | float) else ""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _category(found: str, known: list[str]) -> str:
+    name = re.sub(r"\W+", "_", found[:64].strip().lower())
+    near = difflib.get_close_matches(name, known, 1, cutoff=0.4)
     return near[0] if near else known[0]
 
 
-def _severity(found: object) -> int:
-    word = str(found).strip().lower()
+def _severity(found: str) -> int:
+    word = found[:32].strip().lower()
     if word in _SEVERITY_WORDS:
         return _SEVERITY_WORDS[word]
-    number = re.search(r"-?\d+", word[:32])
+    number = re.search(r"-?\d+", word)
     return min(max(int(number[0]), 1), 3) if number else 2

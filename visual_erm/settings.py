@@ -19,9 +19,9 @@ HERE = Path(__file__).resolve().parent
 
 
 class Settings(BaseModel):
-    """Base of every settings class: frozen, and an unknown key is an error."""
+    """Base of every settings class: frozen; an unknown key, an infinity or a NaN is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 S = TypeVar("S", bound=Settings)
@@ -50,6 +50,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not readable as UTF-8 YAML: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected a mapping of settings, found {type(content).__name__}")
     return content
@@ -74,7 +76,8 @@ def _explain(model: type[Settings], problem: Any) -> str:
         return f"unknown key `{key}`; {hint}"
     if problem["type"] == "missing":
         return f"missing key `{key}`"
-    return f"key `{key}`: {problem['msg']} (got {problem['input']!r})"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"key `{key}`: {message} (got {problem['input']!r})" if key else message
 
 
 def _keys_at(model: type[BaseModel], path: list[str]) -> list[str]:

@@ -67,8 +67,15 @@ class ReportFormat(Settings):
     """Keys of one discrepancy, in wire order; the category is called `category` or `type`."""
     max_discrepancies: Count = 64
     """Bound of the list in the JSON schema: a longer one is cut off by the server, not by the token limit."""
-    max_text: Count = 400
+    max_text: Annotated[int, Field(ge=1, le=4000)] = 400
     """Bound of one location or description, in characters."""
+
+    @field_validator("categories", "keys")
+    @classmethod
+    def _each_once(cls, names: list[str]) -> list[str]:
+        if len(set(names)) < len(names):
+            raise ValueError("names one of them twice")
+        return names
 
     @field_validator("keys")
     @classmethod
@@ -92,9 +99,9 @@ class Scoring(Settings):
     """`fixed`: render_reward + clip(1 - S / s_max, 0, 1); `raw`: -S, as the published table recipe."""
     s_max: Positive = 50.0
     """Severity at which nothing is left of the visual part of the reward."""
-    render_reward: float = 1.0
+    render_reward: Annotated[float, Field(ge=0)] = 1.0
     """What drawing anything at all earns (paper: the render-success reward)."""
-    raw_minimum: float = -50.0
+    raw_minimum: Annotated[float, Field(le=0)] = -50.0
     """`raw` only: what a reply without a picture earns, and the floor of -S, so that drawing never earns less."""
 
 

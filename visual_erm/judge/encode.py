@@ -1,0 +1,70 @@
+"""Picture -> data URL: what a remote judge is shown, scaled and encoded in worker threads.
+
+The rollouts of a group share a reference: its encoding is kept, by content, so that it is made once for all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+from collections import OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor
+from hashlib import blake2b
+
+from PIL import Image
+
+from visual_erm.task import ImageSettings
+
+THREADS = 2
+KEPT = 64
+"""Encoded references kept, each some 10 to 500 kB: the groups that one reward worker has in flight."""
+JPEG_QUALITY = 95
+
+
+def data_url(image: Image.Image, form: ImageSettings) -> str:
+    """`image` as RGB, scaled down (never up) until its longest side is at most `form.longest_side`, as a data URL."""
+    scale = form.longest_side / max(image.size)
+    picture = image.convert("RGB")
+    if scale < 1:
+        width, height = (max(1, round(side * scale)) for side in image.size)
+        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    if form.format == "png":
+        picture.save(buffer, "PNG", compress_level=1)
+    else:
+        picture.save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return f"data:image/{form.format};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+class Encoder:
+    """Encodes without holding up the event loop. Threads start with the first picture and end with `close`."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="judge-encode")
+        self._references: OrderedDict[tuple[bytes, ImageSettings], Future[str]] = OrderedDict()
+
+    async def prediction(self, image: Image.Image, form: ImageSettings) -> str:
+        """The data URL of a picture that is judged once."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, data_url, image, form)
+
+    async def reference(self, image: Image.Image, form: ImageSettings) -> str:
+        """The data URL of a picture that is judged against several times: made once, also when asked for at once."""
+        digest = await asyncio.get_running_loop().run_in_executor(self._pool, _digest, image)
+        encoding = self._references.get((digest, form))
+        if encoding is None:
+            encoding = self._references[digest, form] = self._pool.submit(data_url, image, form)
+            if len(self._references) > KEPT:
+                self._references.popitem(last=False)
+        self._references.move_to_end((digest, form))
+        # Shielded: one cancelled judgement must not cancel the encoding that its group waits for.
+        return await asyncio.shield(asyncio.wrap_future(encoding))
+
+    def close(self) -> None:
+        """Ends the threads. May be called twice."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._references.clear()
+
+
+def _digest(image: Image.Image) -> bytes:
+    return blake2b(f"{image.mode}{image.size}".encode() + image.tobytes(), digest_size=16).digest()
