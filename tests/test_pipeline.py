@@ -78,7 +78,7 @@ async def test_a_wrong_number_is_named_and_costs(task: Task, reference: Image.Im
     [
         ("I cannot see a table.", "NoCode"),
         ("", "NoCode"),
-        ("<table><tr><td></td></tr></table><style>table, td {border: none !important}</style>", "BlankPicture"),
+        ("<table><tr><td style='border: none'></td></tr></table>", "BlankPicture"),
     ],
 )
 async def test_a_reply_without_a_picture_earns_the_minimum(
