@@ -1,0 +1,233 @@
+"""Many pictures at once: `visual-erm render`, the renderer used by itself.
+
+Inputs are files, folders and JSONL. A file's suffix says what it holds: `.html`, `.htm`, `.md` and `.markdown` are code,
+`.txt` is a policy's reply. A folder stands for all such files below it. A line of a `.jsonl` file is an object with
+
+    code      the code to draw, and `language` (`html` or `markdown`; default: the task's first), or
+    text      a policy's reply, whose code is taken out as in training;
+    id        names the picture; default: the file's name and the line's number.
+
+A picture carries the engine that drew it and a digest of all that went into it: a later run keeps what is up to date, and
+no run overwrites a picture that it did not draw.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, PngImagePlugin
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from visual_erm.errors import ConfigError, OurFault, PolicyFault
+from visual_erm.extract import Code, extract
+from visual_erm.render import Renderer, make_renderer
+from visual_erm.task import Task
+
+LANGUAGES = {".html": "html", ".htm": "html", ".md": "markdown", ".markdown": "markdown"}
+REPLY = ".txt"
+JSONL = ".jsonl"
+
+
+class BadItem(PolicyFault):
+    """An input that says not what to draw: the message names the fix."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture to draw."""
+
+    name: str
+    """Of the picture, without suffix, relative to the output folder."""
+    source: str
+    """Where it came from, for messages."""
+    read: Callable[[Task], Code]
+    """Raises BadItem, NoCode or OSError."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An item without a picture."""
+
+    source: str
+    reason: str
+
+
+@dataclass
+class Summary:
+    """What became of a batch."""
+
+    drawn: int = 0
+    kept: int = 0
+    """Already drawn from the same code with the same engine and settings."""
+    failed: list[Failure] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return not self.failed
+
+
+def render_many(task: Task, inputs: list[Path], to: Path, *, console: Console | None = None, pages: int = 2) -> Summary:
+    """Draws every item of `inputs` to `to`/NAME.png, as the reward would; an item that fails is reported, the rest goes on.
+
+    May be stopped at any time: a picture is there whole or not at all, and the next run goes on from there. Progress and
+    failures go to `console`, when there is one. Raises ConfigError for inputs that are missing or hold nothing to draw,
+    RendererUnavailable where no Chromium is found.
+    """
+    total = sum(1 for _ in find_items(inputs))
+    if not total:
+        raise ConfigError(f"nothing to draw in {', '.join(map(str, inputs))}: {_EXPECTED}")
+    try:
+        to.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{to}: cannot be made: {error.strerror}") from error
+    return asyncio.run(_render_all(task, find_items(inputs), total, to, console or Console(quiet=True), pages))
+
+
+_EXPECTED = f"expected {', '.join(LANGUAGES)}, {REPLY} or {JSONL} files, or folders of them"
+
+
+def find_items(inputs: Iterable[Path]) -> Iterator[Item]:
+    """The items of files, folders and JSONL files, in a stable order. Raises ConfigError for a path that cannot be read."""
+    for path in inputs:
+        if path.is_dir():
+            for file in sorted(path.rglob("*")):
+                if file.is_file() and file.suffix.lower() in (*LANGUAGES, REPLY, JSONL):
+                    yield from _items_of(file, file.relative_to(path).with_suffix("").as_posix())
+        elif path.is_file():
+            yield from _items_of(path, path.stem)
+        else:
+            raise ConfigError(f"{path}: no such file or folder")
+
+
+def _items_of(file: Path, name: str) -> Iterator[Item]:
+    suffix = file.suffix.lower()
+    if suffix == JSONL:
+        try:
+            with file.open(encoding="utf-8", errors="replace") as lines:
+                for number, line in enumerate(lines, 1):
+                    if line.strip():
+                        yield _item_of_line(line, f"{name}-{number}", f"{file}:{number}")
+        except OSError as error:
+            raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
+    else:
+        yield Item(name, str(file), lambda task: _read_file(file, task))
+
+
+def _read_file(file: Path, task: Task) -> Code:
+    text = file.read_text(encoding="utf-8", errors="replace")
+    if file.suffix.lower() == REPLY:
+        return extract(text, task.languages)
+    language = LANGUAGES.get(file.suffix.lower())
+    if language is None:
+        raise BadItem(f"unknown suffix `{file.suffix}`; {_EXPECTED}")
+    return Code(language, text)
+
+
+def _item_of_line(line: str, name: str, source: str) -> Item:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        row = error
+    if isinstance(row, dict) and row.get("id") is not None:
+        name = re.sub(r"[^\w.-]+", "_", str(row["id"])).lstrip(".") or name
+    return Item(name, source, lambda task: _read_row(row, task))
+
+
+def _read_row(row: Any, task: Task) -> Code:
+    if not isinstance(row, dict):
+        raise BadItem(f"not a line of JSON: {row}" if isinstance(row, ValueError) else "not a JSON object")
+    if isinstance(row.get("code"), str):
+        language = row.get("language", task.languages[0])
+        if language not in task.languages:
+            raise BadItem(f"language `{language}` is none of the task's: {', '.join(task.languages)}")
+        return Code(language, row["code"])
+    if isinstance(row.get("text"), str):
+        return extract(row["text"], task.languages)
+    raise BadItem("needs `code` or `text`, a string")
+
+
+async def _render_all(task: Task, items: Iterator[Item], total: int, to: Path, console: Console, pages: int) -> Summary:
+    renderer = make_renderer(task.render, pages=pages)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+    summary = Summary()
+    sources: dict[str, str] = {}
+    settings = f"{renderer.engine} {task.render.model_dump_json()}"
+
+    async def work() -> None:
+        for item in items:
+            try:
+                if sources.setdefault(item.name, item.source) != item.source:
+                    raise BadItem(f"would be drawn to the same picture as {sources[item.name]}")
+                await _render_one(task, item, to / f"{item.name}.png", renderer, settings, summary)
+            except (PolicyFault, OurFault, OSError) as error:
+                summary.failed.append(Failure(item.source, f"{type(error).__name__}: {error}"))
+                console.print(f"[red]{escape(item.source)}[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
+            bar.advance(line)
+
+    try:
+        with bar:
+            line = bar.add_task("drawing", total=total)
+            await asyncio.gather(*(work() for _ in range(2 * pages)))
+    finally:
+        await renderer.close()
+    console.print(
+        f"{summary.drawn} drawn, {summary.kept} kept, {len(summary.failed)} failed: {escape(str(to))}", highlight=False
+    )
+    return summary
+
+
+async def _render_one(task: Task, item: Item, path: Path, renderer: Renderer, settings: str, summary: Summary) -> None:
+    code = await asyncio.to_thread(item.read, task)
+    digest = hashlib.sha256(f"{settings}\0{code.language}\0{code.text}".encode("utf-8", "replace")).hexdigest()
+    if await asyncio.to_thread(_is_drawn, path, digest):
+        summary.kept += 1
+        return
+    picture = await renderer.render(code)
+    await asyncio.to_thread(_save, picture, path, {"engine": renderer.engine, "digest": digest})
+    summary.drawn += 1
+
+
+def _is_drawn(path: Path, digest: str) -> bool:
+    """Whether the picture is there and up to date; one that is out of date is removed. Raises BadItem for a foreign one."""
+    try:
+        with Image.open(path) as picture:
+            found = picture.info.get("digest")
+    except FileNotFoundError:
+        return False
+    if found is None:
+        raise BadItem(f"{path} is there already and was not drawn by this command: it is left alone")
+    if found == digest:
+        return True
+    path.unlink()
+    return False
+
+
+def _save(picture: Image.Image, path: Path, notes: dict[str, str]) -> None:
+    """Writes a PNG with notes in it, whole or not at all."""
+    information = PngImagePlugin.PngInfo()
+    for key, value in notes.items():
+        information.add_text(key, value)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        picture.save(part, "PNG", pnginfo=information)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
