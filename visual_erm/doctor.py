@@ -18,7 +18,6 @@ import openai
 
 from visual_erm.errors import RendererUnavailable
 from visual_erm.judge import JudgeSettings
-from visual_erm.judge.remote import api_key
 
 PACKAGES = {
     "visual-erm": "",
@@ -134,12 +133,16 @@ async def _ask_endpoints(judge: JudgeSettings) -> list[Finding]:
 
 async def _ask(url: str, judge: JudgeSettings) -> Finding:
     what = f"endpoint {url}"
+    key = os.environ.get(judge.api_key_env) or "none"
     try:
-        async with openai.AsyncOpenAI(base_url=url, api_key=api_key(judge), timeout=10, max_retries=0) as client:
+        async with openai.AsyncOpenAI(base_url=url, api_key=key, timeout=10, max_retries=0) as client:
             served = [model.id async for model in client.models.list()]
     except openai.OpenAIError as error:
         return Finding(
-            "missing", what, f"{type(error).__name__}: {error}", "start it: vllm serve MODEL --served-model-name visual-erm"
+            "missing",
+            what,
+            f"{type(error).__name__}: {error}".replace(key, "***"),
+            "start it: vllm serve MODEL --served-model-name visual-erm",
         )
     if judge.model not in served:
         return Finding("missing", what, f"serves {', '.join(served)}", f"set judge.model, or serve as {judge.model}")
