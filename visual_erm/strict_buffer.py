@@ -53,17 +53,29 @@ class StrictReplayBuffer(ReplayBuffer):
         """
         self._finished = (0, time.monotonic())
         batch, metrics = super().sample(global_steps, partition_id, batch_size)
-        self._check_fatal()
         if partition_id == "val":
             return batch, metrics
         numbers = reward_numbers(batch)
         lost = batch_size * self.rollouts - len(numbers)
+        self._check_lost(lost, batch_size)
+        return batch, {**metrics, "reward/lost": lost, **means(numbers)}
+
+    def _select_prompt_uids(self, partition_id: str, sampleable_keys: set[str], batch_size: int) -> Any:
+        """Counts the rollouts of the prompts that veRL takes for the step, before veRL makes do with what is there."""
+        self._check_fatal()
+        selected, rollouts, steps = super()._select_prompt_uids(partition_id, sampleable_keys, batch_size)
+        if partition_id != "val":
+            chosen = set(selected)
+            found = sum(key.split("_")[0] in chosen for key in rollouts)
+            self._check_lost(batch_size * self.rollouts - found, batch_size)
+        return selected, rollouts, steps
+
+    def _check_lost(self, lost: int, batch_size: int) -> None:
         if lost > self.max_lost:
             raise RolloutsLost(
-                f"step {global_steps}: {lost} of {batch_size * self.rollouts} rollouts failed or were not scored, more "
-                f"than max_lost={self.max_lost}; the traceback of each is further up in the log"
+                f"{lost} of the step's {batch_size * self.rollouts} rollouts failed or were not scored, more than "
+                f"max_lost={self.max_lost}; the traceback of each is further up in the log"
             )
-        return batch, {**metrics, "reward/lost": lost, **means(numbers)}
 
     def _wait_for_next_poll(self, partition_id: str, last_debug_time: float) -> float:
         self._check_fatal()

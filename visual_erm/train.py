@@ -246,6 +246,8 @@ def nothing_left_behind(config: DictConfig) -> Iterator[None]:
     try:
         yield
     finally:
+        # Ray's native SIGTERM handler sets an alarm that aborts the process after 3 s, whatever it is doing.
+        signal.alarm(0)
         if "ray" in sys.modules:
             sys.modules["ray"].shutdown()
         end_processes(psutil.Process())
