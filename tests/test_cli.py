@@ -29,12 +29,12 @@ def score(reply: str, *more: str) -> dict:
 
 
 def test_a_correct_table_scores_the_maximum() -> None:
-    numbers = score("reply.md")
+    numbers = score("reply.txt")
     assert (numbers["score"], numbers["severity"], numbers["report"]["errors"]) == (2.0, 0.0, [])
 
 
 def test_a_wrong_number_is_named() -> None:
-    numbers = score("reply_wrong.md")
+    numbers = score("reply_wrong.txt")
     (error,) = numbers["report"]["errors"]
     assert error["type"] == "numeric_error" and "79.5" in error["description"] and "19.5" in error["description"]
     assert 1 < numbers["score"] < 2
@@ -49,7 +49,7 @@ def test_score_speaks_to_people_too_and_says_which_judge() -> None:
 
 
 def test_judge_lists_what_differs(tmp_path: Path) -> None:
-    for name in ("reply.md", "reply_wrong.md"):
+    for name in ("reply.txt", "reply_wrong.txt"):
         (tmp_path / "in").mkdir(exist_ok=True)
         (tmp_path / "in" / name).write_text((EXAMPLES / name).read_text())
     visual_erm("render", "table", tmp_path / "in", "-o", tmp_path / "out")

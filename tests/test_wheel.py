@@ -49,5 +49,5 @@ def test_it_holds_its_own_configuration(installed: Path, tmp_path: Path) -> None
 
 def test_it_scores_from_any_directory(installed: Path, tmp_path: Path) -> None:
     example = ROOT / "examples" / "table"
-    words = ("score", "table", "--reference", example / "reference.png", "--response", example / "reply.md", "--json")
+    words = ("score", "table", "--reference", example / "reference.png", "--response", example / "reply.txt", "--json")
     assert json.loads(run(installed, tmp_path, installed / "visual-erm", *words))["score"] == 2.0
