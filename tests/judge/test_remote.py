@@ -1,0 +1,438 @@
+"""The remote judge against real HTTP servers that behave, misbehave, or are not there."""
+
+import asyncio
+import json
+import logging
+import pickle
+import socket
+import threading
+
+import psutil
+import pytest
+from openai_server import OpenAIServer, completion, held, page, pictures, slowly, status, trickle
+from PIL import Image
+
+from visual_erm.errors import ConfigError, JudgeUnavailable, JudgeUnreadable, OurFault
+from visual_erm.judge import JudgeSettings, encode, remote
+from visual_erm.judge.remote import RemoteJudge
+from visual_erm.report import Discrepancy, report_schema
+from visual_erm.task import load_task
+
+TABLE = load_task("table")
+ERROR = {"type": "numeric_error", "description": "12.5 became 12.6", "severity": 3}
+WIRE = json.dumps({"layout_error_count": 0, "text_error_count": 0, "numeric_error_count": 1, "errors": [ERROR]})
+GOOD = completion(WIRE)
+WHITE, GREY = Image.new("RGB", (40, 30), "white"), Image.new("RGB", (50, 20), "grey")
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch):
+    monkeypatch.setattr(remote, "BACKOFF", lambda state: 0.01)
+
+
+def settings(*endpoints: str, **changes) -> JudgeSettings:
+    return JudgeSettings(kind="remote", endpoints=endpoints, **{"timeout_s": 60, **changes})
+
+
+async def judged(config: JudgeSettings, task=TABLE, reference=WHITE, prediction=GREY):
+    judge = RemoteJudge(config)
+    try:
+        return await judge.judge(reference, prediction, task)
+    finally:
+        await judge.close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def dead_url() -> str:
+    return f"http://127.0.0.1:{free_port()}/v1"
+
+
+# What is asked
+
+
+async def test_a_reply_becomes_a_report():
+    async with OpenAIServer(GOOD) as server:
+        report = await judged(settings(server.url))
+    assert report.discrepancies == (Discrepancy("numeric_error", 3, "12.5 became 12.6"),)
+    assert not report.truncated
+
+
+async def test_the_request_is_the_published_one_reference_first():
+    reference, prediction = Image.new("RGB", (1536, 500), "red"), Image.new("RGB", (300, 200), "blue")
+    async with OpenAIServer(GOOD) as server:
+        await judged(settings(server.url, model="erm-8b"), reference=reference, prediction=prediction)
+    (body,) = server.bodies
+    assert body["model"] == "erm-8b"
+    system, user = body["messages"]
+    assert system == {"role": "system", "content": TABLE.judge.system}
+    assert [part["type"] for part in user["content"]] == ["image_url", "image_url", "text"]
+    assert user["content"][2]["text"] == TABLE.judge.prompt
+    first, second = pictures(body)
+    assert (first.size, first.getpixel((9, 9)), first.format) == ((768, 250), (255, 0, 0), "PNG")
+    assert (second.size, second.getpixel((9, 9)), second.format) == ((300, 200), (0, 0, 255), "PNG")
+    assert {key: body[key] for key in ("temperature", "max_tokens", "repetition_penalty")} == {
+        "temperature": 0,
+        "max_tokens": 8192,
+        "repetition_penalty": 1.05,
+    }
+    assert "top_p" not in body and "presence_penalty" not in body
+
+
+async def test_sampling_image_format_and_system_message_are_the_tasks():
+    plain = TABLE.model_dump()
+    plain["judge"] |= {
+        "system": None,
+        "image": {"longest_side": 100, "format": "jpeg"},
+        "sampling": {"temperature": 0.7, "max_tokens": 4096, "top_p": 0.8, "top_k": 20, "presence_penalty": 1.5},
+    }
+    async with OpenAIServer(GOOD) as server:
+        await judged(settings(server.url), load_task(plain), reference=Image.new("RGB", (90, 400), "red"))
+    (body,) = server.bodies
+    assert [message["role"] for message in body["messages"]] == ["user"]
+    assert [(picture.size, picture.format) for picture in pictures(body)] == [((22, 100), "JPEG"), ((50, 20), "JPEG")]
+    sampling = plain["judge"]["sampling"]
+    assert {key: body[key] for key in sampling if key in body} == {k: v for k, v in sampling.items() if v is not None}
+    assert "repetition_penalty" not in body
+
+
+async def test_the_schema_is_sent_in_key_order_and_only_when_structured():
+    async with OpenAIServer(GOOD) as server:
+        await judged(settings(server.url))
+        await judged(settings(server.url, structured=False))
+    held_to_it, free = server.bodies
+    schema = held_to_it["response_format"]["json_schema"]["schema"]
+    assert schema == report_schema(TABLE.report)
+    assert list(schema["properties"]) == ["layout_error_count", "text_error_count", "numeric_error_count", "errors"]
+    assert list(schema["properties"]["errors"]["items"]["properties"]) == ["type", "description", "severity"]
+    assert "response_format" not in free
+
+
+async def test_a_reference_is_encoded_once_for_its_group(monkeypatch):
+    encoded = []
+    data_url = encode.data_url
+    monkeypatch.setattr(encode, "data_url", lambda image, form: encoded.append(image.size) or data_url(image, form))
+    async with OpenAIServer(GOOD) as server:
+        judge = RemoteJudge(settings(server.url))
+        await asyncio.gather(*(judge.judge(WHITE.copy(), GREY, TABLE) for _ in range(8)))
+        await judge.close()
+    assert sorted(encoded) == [WHITE.size] + [GREY.size] * 8
+
+
+# Answers
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        f"```json\n{WIRE}\n```",
+        f"<think>Row by row …</think>Here it is:\n{WIRE}\nDone.",
+        WIRE.replace('"type"', '"category"').replace('"severity": 3', '"severity": "3"'),
+    ],
+    ids=["fenced", "thought", "other keys"],
+)
+async def test_replies_are_read_with_patience_for_form(reply):
+    async with OpenAIServer(completion(reply)) as server:
+        report = await judged(settings(server.url))
+    assert report.discrepancies == (Discrepancy("numeric_error", 3, "12.5 became 12.6"),)
+
+
+async def test_a_reply_cut_off_in_the_middle_is_repaired_and_marked():
+    two = WIRE.replace("]}", ', {"type": "layout_error", "description": "the last row is mis')
+    async with OpenAIServer(completion(two, finish="length")) as server:
+        report = await judged(settings(server.url))
+    assert [d.category for d in report.discrepancies] == ["numeric_error", "layout_error"]
+    assert report.truncated
+
+
+async def test_a_reply_that_ran_into_the_token_limit_is_marked_even_where_it_parses():
+    async with OpenAIServer(completion(WIRE, finish="length")) as server:
+        assert (await judged(settings(server.url))).truncated
+
+
+@pytest.mark.parametrize(
+    "rubbish",
+    [
+        completion("The two tables look rather alike."),
+        completion('{"layout_error_count": 2'),
+        completion(""),
+        completion(None, finish="content_filter"),
+        page("<html>welcome</html>"),
+        page('{"choices": []}', "application/json"),
+        page('{"choices": nonsense', "application/json"),
+        page("[1, 2]", "application/json"),
+    ],
+    ids=["prose", "counts alone", "empty", "no text", "html", "no choices", "broken json", "a list"],
+)
+async def test_rubbish_is_asked_again_once_and_then_unreadable(rubbish):
+    async with OpenAIServer(rubbish, GOOD) as server:
+        assert (await judged(settings(server.url, retries=0))).severity == 3
+    first, second = server.bodies
+    assert first["temperature"] == 0 and second["temperature"] > 0
+    async with OpenAIServer(rubbish) as server:
+        with pytest.raises(JudgeUnreadable):
+            await judged(settings(server.url, retries=0))
+    assert len(server.bodies) == 2
+
+
+# Failures that may heal
+
+
+@pytest.mark.parametrize("code", [408, 409, 425, 429, 500, 502, 503])
+async def test_failures_that_may_heal_are_tried_again(code):
+    async with OpenAIServer(status(code, "busy"), status(code, "busy"), GOOD) as server:
+        assert (await judged(settings(server.url, retries=2))).severity == 3
+    assert len(server.bodies) == 3
+
+
+async def test_when_the_tries_are_used_up_the_judge_is_unavailable_and_says_why():
+    async with OpenAIServer(status(500, "CUDA out of memory")) as server:
+        with pytest.raises(JudgeUnavailable, match=rf"2 tries.*127\.0\.0\.1:{server.port}.*500.*CUDA out of memory"):
+            await judged(settings(server.url, retries=1))
+    assert len(server.bodies) == 2
+
+
+async def test_retry_after_is_waited_out_up_to_a_bound():
+    pauses = []
+    for asked in ("7", "0.25", "100000", "soon", "-3", "nan"):
+        async with OpenAIServer(status(429, "slow down", {"Retry-After": asked}), GOOD) as server:
+            judge = RemoteJudge(settings(server.url))
+            error = await failure(judge._reply(await judge._request(WHITE, GREY, TABLE)))
+            pauses.append(error.retry_after)
+            await judge.close()
+    assert pauses[:3] == [7, 0.25, remote.MAX_RETRY_AFTER_S]
+    assert all(not pause > 0 for pause in pauses[3:])
+
+
+async def test_retry_after_holds_the_next_try_back():
+    loop = asyncio.get_running_loop()
+    async with OpenAIServer(status(429, "slow down", {"Retry-After": "0.5"}), GOOD) as server:
+        started = loop.time()
+        await judged(settings(server.url))
+        assert loop.time() - started >= 0.5
+
+
+async def test_a_server_that_is_too_slow_is_asked_again():
+    async with OpenAIServer(slowly(GOOD, 30), GOOD) as server:
+        assert (await judged(settings(server.url, timeout_s=1))).severity == 3
+    assert len(server.bodies) >= 2
+
+
+async def test_a_time_out_holds_for_the_whole_answer_not_for_each_byte():
+    async with OpenAIServer(trickle(0.05)) as server:
+        with pytest.raises(JudgeUnavailable, match=r"did not answer within 0\.5 s"):
+            await judged(settings(server.url, timeout_s=0.5, retries=0))
+
+
+async def test_a_server_that_accepts_and_never_answers():
+    silent = await asyncio.start_server(lambda reader, writer: asyncio.sleep(30), "127.0.0.1", 0)
+    async with silent:
+        port = silent.sockets[0].getsockname()[1]
+        with pytest.raises(JudgeUnavailable, match=r"2 tries.*did not answer within 0\.3 s"):
+            await judged(settings(f"http://127.0.0.1:{port}/v1", timeout_s=0.3, retries=1))
+
+
+async def test_a_server_that_hangs_up():
+    async def hang_up(reader, writer):
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as rude:
+        port = rude.sockets[0].getsockname()[1]
+        with pytest.raises(JudgeUnavailable, match="cannot be reached"):
+            await judged(settings(f"http://127.0.0.1:{port}/v1", retries=1))
+
+
+async def test_no_server_at_all():
+    url = dead_url()
+    with pytest.raises(JudgeUnavailable, match=f"3 tries.*{url} cannot be reached"):
+        await judged(settings(url, retries=2))
+
+
+async def test_a_server_that_comes_back_is_used_again():
+    port = free_port()
+    judge = RemoteJudge(settings(f"http://127.0.0.1:{port}/v1", retries=0))
+    with pytest.raises(JudgeUnavailable):
+        await judge.judge(WHITE, GREY, TABLE)
+    async with OpenAIServer(GOOD, port=port):
+        assert (await judge.judge(WHITE, GREY, TABLE)).severity == 3
+    await judge.close()
+
+
+# Failures that do not heal
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "fix"),
+    [
+        (400, "grammar not supported", "structured: false"),
+        (401, "who are you", "VISUAL_ERM_API_KEY"),
+        (403, "not for you", "VISUAL_ERM_API_KEY"),
+        (404, "the model `visual-erm` does not exist", "/v1/models"),
+        (422, "unprocessable", "unprocessable"),
+    ],
+)
+async def test_what_cannot_heal_is_raised_at_once_with_the_servers_words_and_the_fix(code, said, fix):
+    async with OpenAIServer(status(code, said)) as server:
+        with pytest.raises(JudgeUnavailable) as caught:
+            await judged(settings(server.url))
+    assert len(server.bodies) == 1
+    assert all(part in str(caught.value) for part in (server.url, str(code), said, fix))
+
+
+def test_an_endpoint_that_is_no_url_is_a_setting_to_correct():
+    with pytest.raises(ConfigError, match=r"10\.0\.0\.1:8000"):
+        RemoteJudge(settings("10.0.0.1:8000/v1"))
+
+
+# Several endpoints
+
+
+@pytest.mark.parametrize("broken", [status(500, "broken"), slowly(GOOD, 30)], ids=["500", "too slow"])
+async def test_one_of_two_endpoints_fails_and_the_other_judges_all(broken, monkeypatch):
+    monkeypatch.setattr(remote, "REST_S", 600)
+    async with OpenAIServer(broken) as bad, OpenAIServer(GOOD) as good:
+        judge = RemoteJudge(settings(bad.url, good.url, timeout_s=3, retries=1))
+        reports = await asyncio.gather(*(judge.judge(WHITE, GREY, TABLE) for _ in range(16)))
+        asked = len(bad.bodies)
+        reports += await asyncio.gather(*(judge.judge(WHITE, GREY, TABLE) for _ in range(16)))
+        await judge.close()
+    assert [report.severity for report in reports] == [3] * 32
+    assert asked > 0
+    assert len(bad.bodies) == asked, "an endpoint that failed rests while another has room"
+
+
+async def test_one_of_two_endpoints_is_dead_and_the_other_judges_all():
+    async with OpenAIServer(GOOD) as good:
+        judge = RemoteJudge(settings(dead_url(), good.url, retries=1))
+        reports = await asyncio.gather(*(judge.judge(WHITE, GREY, TABLE) for _ in range(64)))
+        await judge.close()
+    assert [report.severity for report in reports] == [3] * 64
+
+
+async def test_another_endpoint_is_asked_at_once_where_one_wants_to_be_left_alone():
+    async with OpenAIServer(status(429, "later", {"Retry-After": "60"})) as full, OpenAIServer(GOOD) as free:
+        judge = RemoteJudge(settings(full.url, free.url, retries=1))
+        for _ in range(8):
+            assert (await asyncio.wait_for(judge.judge(WHITE, GREY, TABLE), 20)).severity == 3
+        await judge.close()
+    assert len(full.bodies) <= 1
+
+
+async def test_the_least_busy_endpoint_is_asked_first():
+    async with OpenAIServer(held(GOOD)) as first, OpenAIServer(held(GOOD)) as second:
+        judge = RemoteJudge(settings(first.url, second.url, timeout_s=60))
+        waiting = [asyncio.create_task(judge.judge(WHITE, GREY, TABLE)) for _ in range(10)]
+        await until(lambda: first.in_flight + second.in_flight == 10)
+        assert (first.in_flight, second.in_flight) == (5, 5)
+        first.released.set()
+        await until(lambda: first.in_flight == 0)
+        waiting += [asyncio.create_task(judge.judge(WHITE, GREY, TABLE)) for _ in range(4)]
+        await until(lambda: len(first.bodies) == 9)
+        assert second.in_flight == 5
+        second.released.set()
+        await asyncio.gather(*waiting)
+        await judge.close()
+
+
+async def test_no_endpoint_gets_more_requests_at_once_than_it_may():
+    async with OpenAIServer(slowly(GOOD, 0.02)) as first, OpenAIServer(slowly(GOOD, 0.02)) as second:
+        judge = RemoteJudge(settings(first.url, second.url, max_in_flight=3, timeout_s=60))
+        reports = await asyncio.gather(*(judge.judge(WHITE, GREY, TABLE) for _ in range(60)))
+        await judge.close()
+    assert len(reports) == 60
+    assert (first.most_in_flight, second.most_in_flight) == (3, 3)
+
+
+async def test_cancelled_judgements_give_their_slot_back():
+    async with OpenAIServer(held(GOOD)) as server:
+        judge = RemoteJudge(settings(server.url, max_in_flight=2, timeout_s=60))
+        lost = [asyncio.create_task(judge.judge(WHITE, GREY, TABLE)) for _ in range(6)]
+        await until(lambda: server.in_flight == 2)
+        for task in lost:
+            task.cancel()
+        await asyncio.gather(*lost, return_exceptions=True)
+        server.released.set()
+        reports = await asyncio.gather(*(judge.judge(WHITE, GREY, TABLE) for _ in range(6)))
+        await judge.close()
+    assert [report.severity for report in reports] == [3] * 6
+
+
+# What must not happen
+
+SECRET = "sk-very-secret-0123456789"
+
+
+async def test_the_key_is_sent_and_appears_nowhere_else(monkeypatch, caplog):
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("VISUAL_ERM_API_KEY", SECRET)
+    answers = [status(401, f"incorrect key {SECRET}"), status(500, f"log: {SECRET}"), completion(f"your key is {SECRET}")]
+    errors = []
+    for answer in answers:
+        async with OpenAIServer(answer) as server:
+            judge = RemoteJudge(settings(server.url, retries=1))
+            errors.append(await failure(judge.judge(WHITE, GREY, TABLE)))
+            await judge.close()
+        assert server.headers[0]["Authorization"] == f"Bearer {SECRET}"
+    errors.append(await failure(judged(settings(dead_url(), retries=1))))
+    assert [type(error) for error in errors] == [JudgeUnavailable, JudgeUnavailable, JudgeUnreadable, JudgeUnavailable]
+    told = [repr(pickle.loads(pickle.dumps(error))) for error in errors]
+    told += [repr(judge), str(judge), repr(judge._settings), caplog.text]
+    assert "127.0.0.1" in caplog.text
+    assert not any(SECRET in text for text in told)
+
+
+async def test_without_a_key_none_is_sent_not_even_that_of_another_service(monkeypatch):
+    monkeypatch.delenv("VISUAL_ERM_API_KEY", raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    async with OpenAIServer(GOOD) as server:
+        await judged(settings(server.url))
+    assert "Authorization" not in server.headers[0]
+
+
+async def test_the_event_loop_goes_on_while_pictures_are_encoded(monkeypatch):
+    """An encoding that waits for the event loop would wait for ever if it held the loop up."""
+    loop = asyncio.get_running_loop()
+    data_url = encode.data_url
+
+    def after_the_loop(image, form):
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result(timeout=20)
+        return data_url(image, form)
+
+    monkeypatch.setattr(encode, "data_url", after_the_loop)
+    async with OpenAIServer(GOOD) as server:
+        assert (await judged(settings(server.url))).severity == 3
+
+
+async def test_closing_leaves_no_socket_and_no_thread():
+    before = len(own_sockets())
+    async with OpenAIServer(GOOD) as server:
+        judge = RemoteJudge(settings(server.url))
+        await asyncio.gather(*(judge.judge(WHITE, GREY, TABLE) for _ in range(8)))
+        assert any(connection.raddr and connection.raddr.port == server.port for connection in own_sockets())
+        await judge.close()
+        await judge.close()
+        assert not any(connection.raddr and connection.raddr.port == server.port for connection in own_sockets())
+    assert len(own_sockets()) == before
+    await until(lambda: not [t for t in threading.enumerate() if t.name.startswith("judge-encode")])
+
+
+def own_sockets():
+    return psutil.Process().net_connections(kind="inet")
+
+
+async def failure(coroutine) -> OurFault:
+    with pytest.raises(OurFault) as caught:
+        await coroutine
+    return caught.value
+
+
+async def until(condition) -> None:
+    for _ in range(2000):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("waited in vain")
