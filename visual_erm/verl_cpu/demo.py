@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import torch
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
@@ -69,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(seed: int, steps: int, out: Path) -> dict[str, Any]:
     """All stages; returns the content of `summary.json`. Raises VisualERMError."""
+    torch.set_num_threads(1)  # the policy is too small to gain from more
     task = demo_task()
     start = time.monotonic()
     data, policy, run_dir = out / "data", out / "policy", out / f"seed{seed}"

@@ -41,7 +41,7 @@ CHARACTERS = "0123456789.abcdefghijklmnopqrstuvwxyz"
 class WarmStart:
     """How long and on what the policy is taught."""
 
-    steps: int = 400
+    steps: int = 500
     batch: int = 32
     learning_rate: float = 3e-3
     damaged_share: float = 0.4
