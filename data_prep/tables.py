@@ -134,7 +134,7 @@ def main() -> NoReturn:
     """Entry point: a failure on purpose is one message and an exit code, never a traceback."""
     try:
         app()
-    except VisualERMError as error:
+    except (VisualERMError, OSError) as error:
         what = str(error) if isinstance(error, ConfigError) else f"{type(error).__name__}: {error}"
         err.print(what, style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,8 @@ from visual_erm.extract import Code
 from visual_erm.render import make_renderer
 from visual_erm.task import Task
 
-SPLITS = ("train", "test")
+SPLITS = ("test", "train")
+"""In the order in which they are filled: a bad item of one is replaced by the next item."""
 ROWS_AT_ONCE = 32
 """Rows of one row group: what is in memory while writing."""
 
@@ -70,47 +71,56 @@ def build(
 
     Raises ConfigError when fewer than two tables are left, RendererUnavailable when nothing can be drawn here.
     """
-    chosen = split_by_lot(_once(items, report), plan)
-    plan.out.mkdir(parents=True, exist_ok=True)
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
-    ) as progress:
-        codes = {item.where: item.code for _, item in chosen if item.code}
-        engine, drawn = asyncio.run(_draw(codes, plan, task, report, progress)) if codes else ("", {})
-        names = {index: item.where for index, (_, item) in enumerate(chosen)}
-        samples = list(_samples(chosen, drawn, engine))
-        with ExitStack() as cleaning:
-            partial = {split: plan.out / f".{split}.{os.getpid()}.parquet" for split in SPLITS}
+    if not 0 < plan.test_share < 1:
+        raise ConfigError(f"--test-share {plan.test_share}: give a share between 0 and 1, 0.1 for every tenth table")
+    chosen = by_lot(_once(items, report), plan)
+    try:
+        plan.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--out {plan.out}: cannot be made: {error.strerror}") from error
+    with (
+        Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
+        ) as progress,
+        ExitStack() as cleaning,
+    ):
+        samples = list(_samples(chosen, *_draw(chosen, plan, task, report, progress)))
+        partial = {split: plan.out / f".{split}.partial.parquet" for split in SPLITS}
+        for path in partial.values():
+            cleaning.callback(path.unlink, missing_ok=True)
+        bar = progress.add_task("writing rows", total=len(samples))
+        waiting = iter(samples)
+        for split, path in partial.items():
+            rows = _rows(waiting, split, form, plan.out, report, lambda: progress.advance(bar))
+            _write(path, islice(rows, held_out(len(samples), plan.test_share) if split == "test" else None), form)
+        if check:
+            bar = progress.add_task("loading rows through veRL", total=len(SPLITS))
+            names = {sample.index: sample.where for sample in samples}
             for path in partial.values():
-                cleaning.callback(path.unlink, missing_ok=True)
-            bar = progress.add_task("writing rows", total=len(samples))
-            for split, path in partial.items():
-                _write(path, _rows(samples, split, form, plan.out, names, report, lambda: progress.advance(bar)), form)
-            if check:
-                bar = progress.add_task("loading rows through veRL", total=None)
-                for path in partial.values():
-                    _leave_out(path, check(path), names, report)
-            counts = {split: pq.read_metadata(path).num_rows for split, path in partial.items()}
-            if not all(counts.values()):
-                raise ConfigError(f"{sum(counts.values())} tables are left: a train and a test split need one each")
-            for split, path in partial.items():
-                path.replace(plan.out / f"{split}.parquet")
+                _leave_out(path, check(path), names, report)
+                progress.advance(bar)
+        counts = {split: pq.read_metadata(path).num_rows for split, path in partial.items()}
+        if not all(counts.values()):
+            raise ConfigError(f"{sum(counts.values())} tables are left: a train and a test split need one each")
+        for split, path in partial.items():
+            path.replace(plan.out / f"{split}.parquet")
     return Built(**counts)
 
 
-def split_by_lot(items: Sequence[Item], plan: Plan) -> list[tuple[str, Item]]:
-    """Each item with its split, in an order that depends on nothing but names and seed.
-
-    >>> [split for split, _ in split_by_lot([Item("a"), Item("b"), Item("c")], Plan(Path("out"), test_share=0.5))]
-    ['test', 'test', 'train']
-    """
-    if not 0 < plan.test_share < 1:
-        raise ConfigError(f"--test-share {plan.test_share}: give a share between 0 and 1, 0.1 for every tenth table")
+def by_lot(items: Sequence[Item], plan: Plan) -> list[Item]:
+    """The items that the plan takes, in an order that depends on nothing but their names and the seed."""
     order = sorted(items, key=lambda item: item.where)
     random.Random(plan.seed).shuffle(order)
-    order = order[: plan.limit]
-    held_out = min(max(round(plan.test_share * len(order)), 1), max(len(order) - 1, 0))
-    return [("test" if place < held_out else "train", item) for place, item in enumerate(order)]
+    return order[: plan.limit]
+
+
+def held_out(count: int, share: float) -> int:
+    """How many of `count` tables the test split gets: at least one, and one less than all.
+
+    >>> [held_out(count, 0.1) for count in (1, 2, 14, 16)]
+    [0, 1, 1, 2]
+    """
+    return min(max(round(share * count), 1), max(count - 1, 0))
 
 
 def _once(items: Iterable[Item], report: Report) -> list[Item]:
@@ -128,12 +138,16 @@ def _once(items: Iterable[Item], report: Report) -> list[Item]:
 # Drawing
 
 
-async def _draw(
+def _draw(items: Sequence[Item], plan: Plan, task: Task, report: Report, progress: Progress) -> tuple[dict[str, Path], str]:
+    """Pictures of the items with code, by name, and what drew them."""
+    codes = {item.where: item.code for item in items if item.code}
+    return asyncio.run(_draw_codes(codes, plan, task, report, progress)) if codes else ({}, "")
+
+
+async def _draw_codes(
     codes: dict[str, Code], plan: Plan, task: Task, report: Report, progress: Progress
-) -> tuple[str, dict[str, Path]]:
-    """The engine, and the pictures by item; one that this engine drew before is taken as it is."""
-    folder = plan.out / "images"
-    places = {where: folder / _picture_name(code, task) for where, code in codes.items()}
+) -> tuple[dict[str, Path], str]:
+    places = {where: plan.out / "images" / _picture_name(code, task) for where, code in codes.items()}
     renderer = make_renderer(task.render, pages=plan.pages)
     engine = renderer.engine
     bar = progress.add_task("drawing tables", total=len(codes))
@@ -154,7 +168,7 @@ async def _draw(
         await asyncio.gather(*(work() for _ in range(2 * plan.pages)))
     finally:
         await renderer.close()
-    return engine, places
+    return places, engine
 
 
 def _picture_name(code: Code, task: Task) -> str:
@@ -181,32 +195,23 @@ def _engine_of(path: Path) -> str:
 # Rows
 
 
-def _samples(chosen: Sequence[tuple[str, Item]], drawn: dict[str, Path], engine: str) -> Iterator[Sample]:
-    for index, (split, item) in enumerate(chosen):
+def _samples(items: Sequence[Item], drawn: dict[str, Path], engine: str) -> Iterator[Sample]:
+    for index, item in enumerate(items):
         if item.picture:
-            yield Sample(index, split, item.picture, ground_truth=item.ground_truth)
+            yield Sample(index, item.where, item.picture, ground_truth=item.ground_truth)
         elif item.where in drawn:
-            yield Sample(index, split, drawn[item.where], engine, item.ground_truth)
+            yield Sample(index, item.where, drawn[item.where], engine, item.ground_truth)
 
 
 def _rows(
-    samples: Sequence[Sample],
-    split: str,
-    form: RowFormat,
-    folder: Path,
-    names: dict[int, str],
-    report: Report,
-    done: Callable[[], None],
+    samples: Iterator[Sample], split: str, form: RowFormat, folder: Path, report: Report, done: Callable[[], None]
 ) -> Iterator[dict[str, Any]]:
     for sample in samples:
-        if sample.split != split:
-            continue
-        try:
-            yield make_row(sample, form, folder)
-        except ConfigError as error:
-            where = names[sample.index]
-            report(str(error) if where in str(error) else f"{where}: {error}")
         done()
+        try:
+            yield make_row(sample, split, form, folder)
+        except ConfigError as error:
+            report(str(error) if sample.where in str(error) else f"{sample.where}: {error}")
 
 
 def _write(path: Path, rows: Iterator[dict[str, Any]], form: RowFormat) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from hashlib import blake2b
 from pathlib import Path
 
@@ -69,7 +68,7 @@ def keep(folder: Path, content: bytes) -> Path:
 def write_whole(path: Path, content: bytes) -> None:
     """Writes a file that is either whole or not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = path.with_name(f".{path.name}.partial")
     try:
         partial.write_bytes(content)
         partial.replace(path)

@@ -31,8 +31,8 @@ class Sample:
 
     index: int
     """Its number in the whole data set, over both splits."""
-    split: str
-    """`train` or `test`."""
+    where: str
+    """File and line that it came from."""
     reference: Path
     """The picture that the reward compares with."""
     engine: str = ""
@@ -79,9 +79,10 @@ def schema(embed: bool) -> pa.Schema:
     )
 
 
-def make_row(sample: Sample, form: RowFormat, folder: Path) -> dict[str, Any]:
-    """The row of a sample in a parquet that lies in `folder`; rows that embed no pictures keep them in its `images/`.
+def make_row(sample: Sample, split: str, form: RowFormat, folder: Path) -> dict[str, Any]:
+    """The row of a sample in the parquet of `split` (`train` or `test`) that lies in `folder`.
 
+    Rows that embed no pictures keep them in `images/` of that folder.
     Raises ConfigError when the reference is not a picture, or not one that vision models take.
     """
     content, picture = read_picture(sample.reference)
@@ -99,5 +100,5 @@ def make_row(sample: Sample, form: RowFormat, folder: Path) -> dict[str, Any]:
         "images": [image],
         "ability": "vision2code",
         "reward_model": {"style": "model", "ground_truth": sample.ground_truth},
-        "extra_info": {"index": sample.index, "split": sample.split, "reference": reference, "engine": sample.engine},
+        "extra_info": {"index": sample.index, "split": split, "reference": reference, "engine": sample.engine},
     }

@@ -111,7 +111,7 @@ def markup(inputs: Sequence[Path], report: Report) -> Iterator[Item]:
     Each text is read as a reply would be: the last table in it counts. Raises ConfigError when `inputs` name no such file.
     """
     files = [path for given in inputs for path in (sorted(given.rglob("*")) if given.is_dir() else [given])]
-    files = [path for path in files if path.suffix.lower() in (*MARKUP, ".jsonl")]
+    files = [path for path in dict.fromkeys(files) if path.suffix.lower() in (*MARKUP, ".jsonl")]
     if not files:
         raise ConfigError(f"no file to read ({', '.join(MARKUP)}, .jsonl) in {', '.join(map(str, inputs))}")
     for path in files:
@@ -196,11 +196,11 @@ def _sklearn() -> Iterator[tuple[str, Any]]:
 
 
 def _as_text(values: list[Any]) -> list[str]:
-    """Cells of one column: numbers with as many decimals as the largest needs for three figures, missing ones empty."""
+    """Cells of one column: numbers with the decimals that they have, but no more than give the largest three figures."""
     numbers = [v for v in values if isinstance(v, int | float) and math.isfinite(v)]
-    largest = max(map(abs, numbers), default=0)
-    whole = all(float(n).is_integer() for n in numbers)
-    decimals = 0 if whole or largest == 0 else min(max(2 - math.floor(math.log10(largest)), 0), 4)
+    largest = max(map(abs, numbers), default=0) or 1
+    most = min(max(2 - math.floor(math.log10(largest)), 0), 4)
+    decimals = next(d for d in range(most + 1) if all(round(n, d) == round(n, most) for n in numbers))
     return [_cell(value, decimals) for value in values]
 
 
