@@ -57,9 +57,9 @@ ARGUMENTS = (
 )
 MEMORY_BYTES = 1 << 30
 """What one process of the browser may allocate; a tab that wants more dies, and only that tab."""
-START_LIMIT_S = 60.0
+START_LIMIT_S = 30.0
 """Wall time to start a browser or to open a tab, on the most loaded machine."""
-STOP_LIMIT_S = 10.0
+STOP_LIMIT_S = 5.0
 ATTEMPTS = 4
 PLAIN_PAGE = "<!DOCTYPE html><p>plain"
 
@@ -104,9 +104,9 @@ def _download_folder() -> Path:
     return Path(chosen) if chosen else Path.home() / ".cache" / "ms-playwright"
 
 
-def _revision(path: Path) -> int:
-    numbers = re.findall(r"-(\d+)/", path.as_posix())
-    return int(numbers[0]) if numbers else 0
+def _revision(program: Path) -> int:
+    number = program.parents[1].name.rpartition("-")[2]
+    return int(number) if number.isdigit() else 0
 
 
 @functools.lru_cache(maxsize=8)
@@ -136,7 +136,8 @@ class Tab:
         self._session = session
         self._frame = frame
         self._world = 0
-        self.lost: asyncio.Future[_Lost] = asyncio.get_running_loop().create_future()
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the page's process has ended by itself: it used up its memory, or crashed."""
         self.used = False
         """Set by who draws when the page may hold more than its document: it is then replaced before the next picture."""
 
@@ -149,9 +150,7 @@ class Tab:
         session = await context.new_cdp_session(page)
         tree = await session.send("Page.getFrameTree")
         tab = cls(context, session, tree["frameTree"]["frame"]["id"])
-        page.on("crash", lambda _: tab.lose(_Lost("the page used up its memory or crashed")))
-        page.on("close", lambda _: tab.lose(_Lost("the page was closed")))
-        browser.on("disconnected", lambda _: tab.lose(_Lost("the browser died", browser=True)))
+        page.on("crash", lambda _: _settle(tab.lost))
         await session.send("Animation.enable")
         await session.send("Animation.setPlaybackRate", {"playbackRate": 0})
         await tab._enter()
@@ -200,21 +199,28 @@ class Tab:
     async def close(self) -> None:
         """Ends the tab's process, busy or not."""
         with contextlib.suppress(PlaywrightError, asyncio.TimeoutError):
-            await asyncio.wait_for(self._context.close(), START_LIMIT_S)
-
-    def lose(self, loss: _Lost) -> None:
-        if not self.lost.done():
-            self.lost.set_result(loss)
+            await asyncio.wait_for(self._context.close(), STOP_LIMIT_S)
 
 
 class _Running:
-    """One started browser with its driver, and the idle tabs."""
+    """One started browser with its driver, all their processes (the driver's first), and the idle tabs."""
 
     def __init__(self, driver: Playwright, browser: Browser, processes: list[psutil.Process]) -> None:
         self.driver = driver
         self.browser = browser
         self.processes = processes
         self.idle: list[Tab] = []
+        self.died: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        browser.on("disconnected", lambda _: _settle(self.died))
+
+    def is_alive(self) -> bool:
+        """Both ends live; a driver that died says nothing about it."""
+        return not self.died.done() and _is_alive(self.processes[0])
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 class WarmBrowser:
@@ -286,19 +292,18 @@ class WarmBrowser:
         work = asyncio.ensure_future(job(tab))
         drawn = False
         try:
-            ends: set[asyncio.Future[Any]] = {work, tab.lost}
+            ends: set[asyncio.Future[Any]] = {work, tab.lost, running.died}
             await asyncio.wait(ends, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
-                raise tab.lost.result() if tab.lost.done() else _Lost(f"not drawn within {limit_s:g} s")
+                raise _loss(tab, running) or _Lost(f"not drawn within {limit_s:g} s")
             result = work.result()
             drawn = True
             return result
         except PlaywrightError as error:
             # The answer that fails may come before the event that says why.
-            await asyncio.wait({tab.lost}, timeout=1)
-            if tab.lost.done():
-                raise tab.lost.result() from error
-            raise _Lost(f"Chromium cannot draw it: {error.message.splitlines()[0]}", RenderFailed) from error
+            await asyncio.wait({tab.lost, running.died}, timeout=1, return_when=asyncio.FIRST_COMPLETED)
+            refused = _Lost(f"Chromium cannot draw it: {error.message.splitlines()[0]}", RenderFailed)
+            raise _loss(tab, running) or refused from error
         finally:
             work.cancel()
             await self._give_back(running, tab, drawn)
@@ -339,7 +344,7 @@ class WarmBrowser:
     async def _current(self) -> _Running:
         if self._closed:
             raise RendererUnavailable("the renderer was closed")
-        if self._running is not None and self._running.browser.is_connected():
+        if self._running is not None and self._running.is_alive():
             return self._running
         if self._starting is None:
             self._starting = asyncio.create_task(self._restart())
@@ -359,6 +364,12 @@ class WarmBrowser:
         if self._running is running:
             self._running = None
         await _stop(running)
+
+
+def _loss(tab: Tab, running: _Running) -> _Lost | None:
+    if not running.is_alive():
+        return _Lost("the browser died", browser=True)
+    return _Lost("the page used up its memory or crashed") if tab.lost.done() else None
 
 
 async def _start(chromium: Path) -> _Running:
@@ -409,4 +420,17 @@ async def _stop(running: _Running) -> None:
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    await asyncio.to_thread(psutil.wait_procs, processes, STOP_LIMIT_S)
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(_ended(processes), STOP_LIMIT_S)
+
+
+async def _ended(processes: list[psutil.Process]) -> None:
+    """Returns when all have ended; what init has yet to collect has."""
+    while any(map(_is_alive, processes)):  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import browsers, html, is_browser, is_tab, small_table
+
+from visual_erm.errors import RendererUnavailable
+from visual_erm.render.browser import engine_of, find_chromium
+from visual_erm.render.table import TableRenderer
+from visual_erm.task import RenderSettings
+
+ROOT = Path(__file__).parents[2]
+
+
+def program(path: Path, text: str = "#!/bin/sh\n") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine without any Chromium; its programs are in the folder `bin`, Playwright's downloads in `downloads`."""
+    monkeypatch.delenv("VISUAL_ERM_CHROMIUM", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path / "downloads"))
+    return tmp_path
+
+
+class TestFindChromium:
+    def test_no_chromium_is_ours_and_names_the_fix(self, bare: Path) -> None:
+        with pytest.raises(RendererUnavailable, match=r"make setup.*playwright install"):
+            find_chromium()
+
+    def test_the_environment_variable_wins(self, bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        program(bare / "bin" / "chromium-headless-shell")
+        chosen = program(bare / "mine")
+        monkeypatch.setenv("VISUAL_ERM_CHROMIUM", str(chosen))
+        assert find_chromium() == chosen
+
+    def test_a_wrong_environment_variable_is_named(self, bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        program(bare / "bin" / "chromium-headless-shell")
+        monkeypatch.setenv("VISUAL_ERM_CHROMIUM", "/nowhere/chrome")
+        with pytest.raises(RendererUnavailable, match="VISUAL_ERM_CHROMIUM=/nowhere/chrome"):
+            find_chromium()
+
+    def test_headless_shells_come_before_full_browsers(self, bare: Path) -> None:
+        program(bare / "bin" / "chromium")
+        shell = program(bare / "bin" / "chromium-headless-shell")
+        assert find_chromium() == shell
+
+    def test_the_systems_comes_before_playwrights(self, bare: Path) -> None:
+        program(bare / "downloads" / "chromium_headless_shell-1200" / "chrome-linux" / "headless_shell")
+        system = program(bare / "bin" / "google-chrome")
+        assert find_chromium() == system
+
+    def test_the_newest_of_playwrights_downloads_is_taken(self, bare: Path) -> None:
+        for revision in (999, 1200, 1100):
+            program(bare / "downloads" / f"chromium_headless_shell-{revision}" / "shell-linux64" / "chrome-headless-shell")
+        assert "-1200/" in find_chromium().as_posix()
+
+    def test_ubuntus_stub_for_a_snap_is_passed_over(self, bare: Path) -> None:
+        program(bare / "bin" / "chromium-browser", "#!/bin/sh\nexec /snap/bin/chromium\n")
+        with pytest.raises(RendererUnavailable):
+            find_chromium()
+
+    def test_the_engine_has_name_and_version(self) -> None:
+        name, version = engine_of(find_chromium()).split()
+        assert name == find_chromium().name
+        assert int(version.split(".")[0]) > 100
+
+    def test_a_program_that_is_no_chromium_has_no_engine(self, tmp_path: Path) -> None:
+        with pytest.raises(RendererUnavailable, match="gives no version"):
+            engine_of(program(tmp_path / "chromium"))
+
+
+async def test_a_chromium_that_does_not_start_is_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: RenderSettings
+) -> None:
+    monkeypatch.setenv("VISUAL_ERM_CHROMIUM", str(program(tmp_path / "chromium", "#!/bin/sh\nexit 1\n")))
+    renderer = TableRenderer(settings)
+    with pytest.raises(RendererUnavailable, match="does not start"):
+        await renderer.render(small_table(1))
+    await renderer.close()
+    assert psutil.Process().children(recursive=True) == []
+
+
+async def test_nothing_is_started_before_the_first_render(settings: RenderSettings) -> None:
+    renderer = TableRenderer(settings)
+    assert browsers() == []
+    await renderer.close()
+
+
+def the_browser() -> psutil.Process:
+    return browsers()[0]
+
+
+def a_tab() -> psutil.Process:
+    return next(process for process in psutil.Process().children(recursive=True) if is_tab(process))
+
+
+def the_driver() -> psutil.Process:
+    return next(process for process in psutil.Process().children() if is_browser_below(process))
+
+
+def is_browser_below(process: psutil.Process) -> bool:
+    return any(map(is_browser, process.children(recursive=True)))
+
+
+@pytest.mark.parametrize("victim", [the_browser, a_tab, the_driver])
+async def test_none_of_100_renders_is_lost_when_a_process_is_killed_again_and_again(
+    victim: Callable[[], psutil.Process], settings: RenderSettings
+) -> None:
+    renderer = TableRenderer(settings, pages=2)
+    expected = await renderer.render(small_table(42))
+    done = 0
+
+    async def draw(seed: int) -> bytes:
+        nonlocal done
+        picture = await renderer.render(small_table(seed))
+        done += 1
+        if done in (10, 45, 80):
+            victim().send_signal(signal.SIGKILL)
+        return picture.tobytes()
+
+    pictures = await asyncio.gather(*(draw(seed) for seed in range(100)))
+    assert len(set(pictures)) == 100
+    assert pictures[42] == expected.tobytes()
+    await renderer.close()
+
+
+async def test_close_leaves_no_process_and_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: RenderSettings
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    renderer = TableRenderer(settings)
+    await renderer.render(small_table(1))
+    started = psutil.Process().children(recursive=True)
+    assert any(map(is_browser, started))
+    assert list(tmp_path.iterdir()), "the browser keeps its profile where this test looks"
+    await renderer.close()
+    assert [process for process in started if alive(process)] == []
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_close_ends_a_browser_that_does_not_listen(settings: RenderSettings) -> None:
+    renderer = TableRenderer(settings)
+    await renderer.render(small_table(1))
+    started = psutil.Process().children(recursive=True)
+    the_browser().suspend()
+    await renderer.close()
+    assert [process for process in started if alive(process)] == []
+
+
+async def test_close_may_come_twice_and_ends_what_is_in_flight(settings: RenderSettings) -> None:
+    renderer = TableRenderer(settings)
+    await renderer.render(small_table(1))
+    in_flight = asyncio.gather(*(renderer.render(small_table(seed)) for seed in range(50)), return_exceptions=True)
+    await asyncio.sleep(0)
+    await renderer.close()
+    await renderer.close()
+    assert {type(result) for result in await in_flight} == {RendererUnavailable}
+    with pytest.raises(RendererUnavailable, match="closed"):
+        await renderer.render(small_table(1))
+
+
+async def test_a_cancelled_render_leaves_the_renderer_whole(settings: RenderSettings) -> None:
+    renderer = TableRenderer(settings, pages=1)
+    expected = await renderer.render(small_table(1))
+    for moment in (0, 0.005, 0.02):
+        task = asyncio.create_task(renderer.render(small_table(2)))
+        await asyncio.sleep(moment)
+        task.cancel()
+    assert (await renderer.render(small_table(1))).tobytes() == expected.tobytes()
+    await renderer.close()
+
+
+OWNER = """
+import asyncio, sys
+from visual_erm.extract import Code
+from visual_erm.render.table import TableRenderer
+from visual_erm.task import RenderSettings
+
+async def main():
+    renderer = TableRenderer(RenderSettings(renderer="table", timeout_s=600))
+    await renderer.render(Code("html", "<table><td>1</table>"))
+    busy = [asyncio.create_task(renderer.render(Code("html", "<div>" * 60_000 + text))) for text in sys.argv[1:]]
+    await asyncio.sleep(0.5)
+    print("drawing", flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("busy", [[], ["a", "b"]], ids=["idle", "in the middle of renders"])
+def test_the_browser_goes_when_its_owner_is_killed(tmp_path: Path, busy: list[str]) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    owner = subprocess.Popen([sys.executable, "-c", OWNER, *busy], stdout=subprocess.PIPE, env=environment)
+    family: list[psutil.Process] = []
+    try:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"drawing\n"
+        family = psutil.Process(owner.pid).children(recursive=True)
+        assert any(map(is_browser, family))
+        owner.kill()
+        owner.communicate()
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and (any(map(alive, family)) or list(tmp_path.iterdir())):
+            time.sleep(0.1)
+        assert [process for process in family if alive(process)] == []
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        for process in filter(alive, [*family, *([psutil.Process(owner.pid)] if owner.poll() is None else [])]):
+            process.kill()
+
+
+def alive(process: psutil.Process) -> bool:
+    """Not yet ended; a zombie that nobody collects (a container without an init process) has ended."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+async def test_the_hundredth_caller_waits_for_a_tab_and_no_more_are_opened(settings: RenderSettings) -> None:
+    renderer = TableRenderer(settings, pages=2)
+    await asyncio.gather(*(renderer.render(html(f"<table><td>{seed}</table>")) for seed in range(100)))
+    assert len([process for process in psutil.Process().children(recursive=True) if is_tab(process)]) <= 2
+    await renderer.close()
