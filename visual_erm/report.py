@@ -26,7 +26,7 @@ _SEVERITY_WORDS |= {"major": 3, "high": 3, "severe": 3, "critical": 3}
 
 MAX_REPAIR = 4096
 """Characters after the first malformed one that are repaired: repairing takes time quadratic in them."""
-MAX_LISTS = 16
+MAX_LISTS = 8
 """Lists of errors in one reply; with more of them it is no report."""
 
 _KEYS = {"category", "type", "severity", "location", "description"}
@@ -96,7 +96,8 @@ def report_schema(form: ReportFormat) -> dict[str, Any]:
         "required": list(form.keys),
         "additionalProperties": False,
     }
-    counts = {f"{category}_count": {"type": "integer", "minimum": 0} for category in form.categories}
+    count = {"type": "integer", "minimum": 0, "maximum": form.max_discrepancies}
+    counts = {f"{category}_count": count for category in form.categories}
     return {
         "type": "object",
         "properties": {**counts, "errors": {"type": "array", "items": item, "maxItems": form.max_discrepancies}},
@@ -124,30 +125,26 @@ def parse_report(reply: str, form: ReportFormat) -> Report:
 
 
 def _lists(text: str) -> list[tuple[list[dict[str, Any]], bool]]:
-    """Every list of errors outside of thinking, and whether it was cut off. A list without a readable error is none."""
-    found: list[tuple[list[Any], bool]] = []
-    position = broken_at = 0
-    thinking = True
+    """Every list of errors outside of thinking, and whether it was cut off; one that is cut off before its first error is
+    none. Thinking ends at the first `</think>` and may lack its opening tag, which some chat templates put in the prompt.
+    """
+    found: list[tuple[list[Any], str]] = []
+    position = 0
+    thinking = not text.lstrip().startswith(("{", "```"))
     while match := _LANDMARK.search(text, position):
         position = match.end()
         if match[0] != "</think>":
             if len(found) == MAX_LISTS:
                 return []
             items, position, closed = _items(text, position)
-            found.append((items, not closed))
-            broken_at = position
+            found.append((items, "" if closed else f"[{text[position : position + MAX_REPAIR]}"))
         elif thinking:
             found.clear()
             thinking = False
     if thinking and text.lstrip().startswith("<think>"):
         return []
-    if found and found[-1][1]:
-        found[-1][0].extend(_repaired(text[broken_at : broken_at + MAX_REPAIR]))
-    return [
-        (items, truncated)
-        for items, truncated in found
-        if (items or not truncated) and all(isinstance(item, dict) for item in items)
-    ]
+    lists = [(items + _repaired(rest), bool(rest)) for items, rest in found]
+    return [(items, broken) for items, broken in lists if (items or not broken) and all(isinstance(i, dict) for i in items)]
 
 
 def _items(text: str, position: int) -> tuple[list[Any], int, bool]:
@@ -167,7 +164,7 @@ def _items(text: str, position: int) -> tuple[list[Any], int, bool]:
 def _repaired(text: str) -> list[dict[str, Any]]:
     """What can be made of the rest of a list that is cut off or malformed; fragments without a known key are dropped."""
     try:
-        content = json_repair.loads(f"[{text}")
+        content = json_repair.loads(text)
     except (ValueError, RecursionError):
         return []
     if isinstance(content, list) and content and isinstance(content[0], list):
