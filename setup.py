@@ -37,6 +37,8 @@ setup(
         "typer>=0.12",
     ],
     extras_require={
+        # data_prep/: parquet, and the packages whose tables it draws from.
+        "data": ["pyarrow", "scikit-learn", "statsmodels"],
         # Next to your own torch and vLLM on a GPU machine.
         "train": ["verl==0.9.1", "hydra-core>=1.3", "qwen-vl-utils", "TransferQueue==0.1.11"],
         "dev": [
