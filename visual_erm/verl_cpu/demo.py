@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,14 +27,17 @@ import torch
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
+from transformers.utils.logging import disable_progress_bar
 
 from visual_erm.errors import ConfigError, VisualERMError
 from visual_erm.judge import load_judge_settings
-from visual_erm.settings import plain, shipped
+from visual_erm.settings import shipped
 from visual_erm.task import Task, load_task
 from visual_erm.verl_cpu import tiny_report
+from visual_erm.verl_cpu.evaluate import evaluate
 from visual_erm.verl_cpu.tiny_data import BATCH, held_out_tables, read_held_out, train_tables, write_data
-from visual_erm.verl_cpu.tiny_tables import from_html
+from visual_erm.verl_cpu.tiny_tables import draw, from_html
+from visual_erm.verl_cpu.warm_start import WarmStart, synthetic_tables, warm_start
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +45,7 @@ ROLLOUTS = 8
 """Replies per prompt."""
 S_MAX = 18.0
 """Severity at which nothing is left of the visual reward: the demo's tables have 4 to 12 cells."""
+LEAST_STEPS = 3
 SHOWN = 4
 """Prompts of the first and of the last step whose rollouts are kept to look at."""
 
@@ -57,9 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=45, help=f"GRPO steps of {BATCH} prompts x {ROLLOUTS} rollouts")
     parser.add_argument("--out", type=Path, default=Path("outputs/tiny"), help="folder for everything that is written")
     options = parser.parse_args(arguments)
+    if options.steps < LEAST_STEPS:
+        parser.error(f"--steps: at least {LEAST_STEPS}, for there to be a trend and a spread")
     logging.basicConfig(level=logging.INFO, format="%(message)s", datefmt="[%X]", handlers=[RichHandler(show_path=False)])
     for name in ("httpx", "RapidOCR", "transformers", "matplotlib"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    disable_progress_bar()
     try:
         summary = run(options.seed, options.steps, options.out)
     except VisualERMError as error:
@@ -71,26 +78,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(seed: int, steps: int, out: Path) -> dict[str, Any]:
     """All stages; returns the content of `summary.json`. Raises VisualERMError."""
     torch.set_num_threads(1)  # the policy is too small to gain from more
-    task = demo_task()
-    start = time.monotonic()
+    task, how = demo_task(), WarmStart()
     data, policy, run_dir = out / "data", out / "policy", out / f"seed{seed}"
-    stages = {
-        "data": lambda: make_data(data, task, seed, steps),
-        "warm start": lambda: make_policy(policy),
-        "evaluation before": lambda: judge_policy(policy, data, task, out / "before.json"),
-        "training": lambda: train(run_dir, data, policy, seed, steps),
-        "evaluation after": lambda: judge_policy(trained_policy(run_dir, steps), data, task, run_dir / "after.json"),
-    }
+    trained = run_dir / "checkpoints" / f"global_step_{steps}" / "actor" / "huggingface"
+    before, after = out / "before.json", run_dir / "after.json"
+    # What each stage depends on, those before it included.
+    taught = {"warm_start": asdict(how)}
+    shown = {"seed": seed, "steps": steps, "render": task.render.model_dump()}
+    rewarded = {**taught, "data": shown, "batch": BATCH, "n": ROLLOUTS, "scoring": task.scoring.model_dump()}
+    stages: list[tuple[str, Path, Any, Callable[[], None]]] = [
+        ("data", data, shown, lambda: write_data(data, task, train_tables(seed, steps), held_out_tables())),
+        ("warm start", policy, taught, lambda: teach(policy, how)),
+        ("evaluation before", before, [taught, task.model_dump()], lambda: judge_policy(policy, data, task, before)),
+        ("training", run_dir, rewarded, lambda: train(run_dir, data, policy, seed, steps)),
+        ("evaluation after", after, [rewarded, task.model_dump()], lambda: judge_policy(trained, data, task, after)),
+    ]
+    start = time.monotonic()
     seconds = {}
-    for name, stage in stages.items():
+    for name, result, settings, work in stages:
         began = time.monotonic()
-        log.info("%s …", name)
-        stage()
+        once(name, result, settings, work)
         seconds[name] = round(time.monotonic() - began, 1)
-    summary = report(run_dir, data, out / "before.json", task, seed, steps)
+    summary = report(run_dir, data, before, task, seed, steps)
     summary["seconds"] = {**seconds, "all": round(time.monotonic() - start, 1)}
     tiny_report.write_json(run_dir / "summary.json", summary)
     return summary
+
+
+def once(name: str, result: Path, settings: Any, work: Callable[[], None]) -> None:
+    """Does the `work` that makes the file or folder `result`, unless it was finished for the same `settings` before."""
+    stamp = result.with_name(result.name + ".made.json")
+    wanted = json.loads(json.dumps(settings))
+    if result.exists() and stamp.exists() and json.loads(stamp.read_text(encoding="utf-8")) == wanted:
+        log.info("%s: done before", name)
+        return
+    log.info("%s …", name)
+    stamp.unlink(missing_ok=True)
+    if result.is_dir():
+        shutil.rmtree(result)
+    work()
+    tiny_report.write_json(stamp, wanted)
 
 
 def demo_task() -> Task:
@@ -100,68 +127,24 @@ def demo_task() -> Task:
     return load_task(content)
 
 
-def made(path: Path, settings: Any) -> bool:
-    """Whether `path` was made with these settings: they stand beside it, written when it was finished."""
-    stamp = path.with_name(path.name + ".made.json")
-    return path.exists() and stamp.exists() and json.loads(stamp.read_text(encoding="utf-8")) == _json(settings)
-
-
-def mark_made(path: Path, settings: Any) -> None:
-    """Records that `path` is finished."""
-    tiny_report.write_json(path.with_name(path.name + ".made.json"), _json(settings))
-
-
-def _json(settings: Any) -> Any:
-    return json.loads(json.dumps(plain(settings)))
-
-
-def make_data(folder: Path, task: Task, seed: int, steps: int) -> None:
-    """The data stage: training tables for this seed, held-out tables the same for all."""
-    settings = {"seed": seed, "steps": steps, "render": task.render.model_dump()}
-    if made(folder, settings):
-        return
-    write_data(folder, task, train_tables(seed, steps), held_out_tables())
-    mark_made(folder, settings)
-
-
-def make_policy(folder: Path) -> None:
-    """The warm-start stage: the same policy for all seeds."""
-    from visual_erm.verl_cpu.tiny_tables import draw
-    from visual_erm.verl_cpu.warm_start import WarmStart, synthetic_tables, warm_start
-
-    how = WarmStart()
-    if made(folder, asdict(how)):
-        return
-    shutil.rmtree(folder, ignore_errors=True)
+def teach(folder: Path, how: WarmStart) -> None:
+    """The warm start; the same policy for all seeds."""
     tables = synthetic_tables(how)
     warm_start(folder, tables, asyncio.run(draw(tables)), how)
-    mark_made(folder, asdict(how))
 
 
 def judge_policy(policy: Path, data: Path, task: Task, result: Path) -> None:
-    """An evaluation stage: what `policy` does on the held-out tables, written to `result`."""
-    from visual_erm.verl_cpu.evaluate import evaluate
-
-    weights = (policy / "model.safetensors").stat()
-    settings = {"policy": str(policy), "written": weights.st_mtime_ns, "scoring": task.scoring.model_dump()}
-    if made(result, settings):
-        return
+    """An evaluation: what `policy` does on the held-out tables, written to `result`."""
     figures = asyncio.run(evaluate(policy, read_held_out(data / "test.parquet"), task, load_judge_settings("local")))
     tiny_report.write_json(result, asdict(figures))
-    mark_made(result, settings)
 
 
 def train(run_dir: Path, data: Path, policy: Path, seed: int, steps: int) -> None:
-    """The training stage: real veRL, through the launcher anyone can use. Raises TrainingFailed."""
+    """The training: real veRL, through the launcher that anyone can use. Raises TrainingFailed."""
     launcher = shipped("rl_scripts") / "run_tiny_cpu.sh"
     if not launcher.is_file():
         raise ConfigError(f"{launcher} is missing: the demo runs in a checkout of the project")
-    written = [(path / name).stat().st_mtime_ns for path, name in ((policy, "model.safetensors"), (data, "train.parquet"))]
-    settings = {"seed": seed, "steps": steps, "batch": BATCH, "n": ROLLOUTS, "s_max": S_MAX, "written": written}
-    if made(run_dir, settings):
-        return
-    shutil.rmtree(run_dir, ignore_errors=True)
-    run_dir.mkdir(parents=True)
+    run_dir.mkdir(parents=True, exist_ok=True)
     overrides = [
         f"run_dir={run_dir.resolve()}",
         f"actor_rollout_ref.model.path={policy.resolve()}",
@@ -178,14 +161,8 @@ def train(run_dir: Path, data: Path, policy: Path, seed: int, steps: int) -> Non
         command = ["/bin/bash", str(launcher), *overrides]
         done = subprocess.run(command, env=environment, stdout=lines, stderr=subprocess.STDOUT, check=False)  # noqa: S603
     if done.returncode:
-        last = log_path.read_text(encoding="utf-8", errors="replace").splitlines()[-1:]
-        raise TrainingFailed(f"training ended with exit code {done.returncode}, all of it in {log_path}; last line: {last}")
-    mark_made(run_dir, settings)
-
-
-def trained_policy(run_dir: Path, steps: int) -> Path:
-    """Where veRL left the policy after its last step."""
-    return run_dir / "checkpoints" / f"global_step_{steps}" / "actor" / "huggingface"
+        last = log_path.read_text(encoding="utf-8", errors="replace").rstrip().rpartition("\n")[2]
+        raise TrainingFailed(f"training ended with exit code {done.returncode}: {last} (all of it in {log_path})")
 
 
 def report(run_dir: Path, data: Path, before: Path, task: Task, seed: int, steps: int) -> dict[str, Any]:
@@ -202,7 +179,6 @@ def report(run_dir: Path, data: Path, before: Path, task: Task, seed: int, steps
     for step in (0, steps - 1):
         shown = [call for call in calls if step * BATCH <= call["index"] < step * BATCH + SHOWN]
         tiny_report.write_rollouts(run_dir / "rollouts" / f"step{step + 1:02d}", shown, references, task)
-    reward = tiny_report.trend([step.reward for step in figures])
     summary = {
         "seed": seed,
         "steps": len(figures),
@@ -212,8 +188,8 @@ def report(run_dir: Path, data: Path, before: Path, task: Task, seed: int, steps
             "wrong_prompts": wrong,
             "ok": not wrong,
         },
-        "reward": {**asdict(reward), "gain": reward.gain, "gain_over_spread": reward.gain / reward.spread},
-        "shape": asdict(tiny_report.trend([step.shape for step in figures])),
+        "reward": tiny_report.trend([step.reward for step in figures]).figures(),
+        "shape": tiny_report.trend([step.shape for step in figures]).figures(),
         "held_out": {
             "before": json.loads(before.read_text(encoding="utf-8")),
             "after": json.loads((run_dir / "after.json").read_text(encoding="utf-8")),
@@ -242,8 +218,8 @@ def show(steps: Sequence[tiny_report.Step], summary: dict[str, Any], run_dir: Pa
     console.print(held_out)
     reward, calls = summary["reward"], summary["reward_calls"]
     console.print(
-        f"Mean reward, first and last {tiny_report.EDGE} steps: {reward['first']:.3f}, {reward['last']:.3f}; a gain of "
-        f"{reward['gain']:.3f}, {reward['gain_over_spread']:.1f} times the spread between steps ({reward['spread']:.3f})."
+        f"Mean reward of the first and last {tiny_report.EDGE} steps: {reward['first']:.3f} and {reward['last']:.3f}. The gain "
+        f"of {reward['gain']:.3f} is {reward['gain_over_spread'] or 0:.1f} times the spread between steps ({reward['spread']:.3f})."
     )
     console.print(f"Reward calls: {calls['counted']} of {calls['expected']}" + ("." if calls["ok"] else ": WRONG."))
     console.print(f"Plot, figures and rollouts: {run_dir}")

@@ -65,6 +65,11 @@ class Trend:
     def gain(self) -> float:
         return self.last - self.first
 
+    def figures(self) -> dict[str, float | None]:
+        """All of it as plain numbers; `gain_over_spread` is None where nothing wobbled."""
+        ratio = self.gain / self.spread if self.spread else None
+        return {**asdict(self), "gain": self.gain, "gain_over_spread": ratio}
+
 
 def read_journal(folder: Path) -> list[Call]:
     """All reward calls of a run, in the order of time."""

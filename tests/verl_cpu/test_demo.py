@@ -1,0 +1,104 @@
+"""The demo's stages: nothing is done twice, nothing is missing from the report, no lost reward goes unnoticed."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+
+from visual_erm.task import load_task
+from visual_erm.verl_cpu import demo
+from visual_erm.verl_cpu.evaluate import Accuracy, Evaluation
+from visual_erm.verl_cpu.tiny_data import BATCH, held_out_tables, train_tables, write_data
+from visual_erm.verl_cpu.tiny_tables import to_html
+
+STEPS = 3
+EVALUATION = Evaluation(Accuracy(0.9, 0.9), Accuracy(0.6, 0.8), Accuracy(0.6, 0.1), 1.7, 1.1, 192, 64)
+
+
+def journal_line(index, rows, rollout, step):
+    reply = "I cannot" if rollout == 0 else to_html(rows)
+    number = {"score": 0.1 * step if rollout else 0.0, "render_ok": float(rollout > 0), "severity": 1.0, "judge_ok": 1.0}
+    report = {"errors": []} if rollout else None
+    return {"time": index, "index": index, "split": "train", "reply": reply, "reason": "", "report": report, **number}
+
+
+@pytest.fixture
+def out(tmp_path):
+    """The output folder of a finished run, but for its report."""
+    tables = train_tables(0, STEPS)
+    write_data(tmp_path / "data", demo.demo_task(), tables, held_out_tables()[:2])
+    journal = tmp_path / "seed0" / "journal"
+    journal.mkdir(parents=True)
+    lines = [journal_line(i, rows, k, i // BATCH) for i, rows in enumerate(tables) for k in range(demo.ROLLOUTS)]
+    (journal / "host-1.jsonl").write_text("\n".join(json.dumps(line) for line in lines) + "\n")
+    for path in (tmp_path / "before.json", tmp_path / "seed0" / "after.json"):
+        path.write_text(json.dumps(asdict(EVALUATION)))
+    return tmp_path
+
+
+def report(out):
+    return demo.report(out / "seed0", out / "data", out / "before.json", demo.demo_task(), 0, STEPS)
+
+
+def test_the_report_has_every_step_and_rollouts_to_look_at(out, capsys):
+    summary = report(out)
+    calls = STEPS * BATCH * demo.ROLLOUTS
+    assert summary["reward_calls"] == {"expected": calls, "counted": calls, "wrong_prompts": {}, "ok": True}
+    steps = json.loads((out / "seed0" / "steps.json").read_text())
+    assert [step["rollouts"] for step in steps] == [BATCH * demo.ROLLOUTS] * STEPS
+    assert [step["render_ok"] for step in steps] == [0.875] * STEPS
+    assert (out / "seed0" / "steps.csv").read_text().startswith("step,rollouts,reward")
+    assert (out / "seed0" / "steps.png").stat().st_size > 5000
+    assert f"Reward calls: {calls} of {calls}" in " ".join(capsys.readouterr().out.split())
+
+    rollouts = out / "seed0" / "rollouts"
+    assert sorted(path.name for path in rollouts.iterdir()) == ["step01", "step03"]
+    best, worst = (rollouts / "step01" / f"prompt0000-{which}" for which in ("best", "worst"))
+    assert {path.name for path in best.iterdir()} == {"reference.png", "render.png", "reply.txt", "report.json"}
+    assert (best / "reference.png").read_bytes()[:4] == (best / "render.png").read_bytes()[:4] == b"\x89PNG"
+    assert {path.name for path in worst.iterdir()} == {"reference.png", "reply.txt", "report.json"}
+
+
+def test_a_lost_reward_is_noticed_and_named(out):
+    path = out / "seed0" / "journal" / "host-1.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    calls = report(out)["reward_calls"]
+    assert not calls["ok"]
+    assert calls["wrong_prompts"] == {STEPS * BATCH - 1: demo.ROLLOUTS - 1}
+
+
+def test_a_finished_stage_is_done_again_only_for_other_settings(tmp_path):
+    done = []
+    folder = tmp_path / "policy"
+
+    def work():
+        folder.mkdir()
+        done.append("work")
+
+    for settings, times in (({"seed": 0}, 1), ({"seed": 0}, 1), ({"seed": 1}, 2), ({"seed": 0}, 3)):
+        demo.once("a stage", folder, settings, work)
+        assert len(done) == times
+    folder.rmdir()
+    demo.once("a stage", folder, {"seed": 0}, work)
+    assert len(done) == 4
+
+
+def test_a_stage_that_failed_is_not_taken_for_finished(tmp_path):
+    folder = tmp_path / "policy"
+
+    def work():
+        folder.mkdir()
+        raise demo.TrainingFailed("no luck")
+
+    for _ in range(2):
+        with pytest.raises(demo.TrainingFailed):
+            demo.once("a stage", folder, {}, work)
+
+
+def test_a_training_that_fails_says_why(out):
+    with pytest.raises(demo.TrainingFailed, match=r"exit code 2: .*train\.parquet does not exist.*seed0/log"):
+        demo.train(out / "seed0", out / "nowhere", out / "data", 0, STEPS)
+
+
+def test_the_demo_scores_small_tables_more_steeply_than_the_task():
+    assert demo.demo_task().scoring.s_max == demo.S_MAX < load_task("table").scoring.s_max
