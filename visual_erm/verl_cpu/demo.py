@@ -217,9 +217,10 @@ def show(steps: Sequence[tiny_report.Step], summary: dict[str, Any], run_dir: Pa
         held_out.add_row(name, f"{before[key]:.3f}", f"{after[key]:.3f}")
     console.print(held_out)
     reward, calls = summary["reward"], summary["reward_calls"]
+    ratio = reward["gain_over_spread"] or 0
     console.print(
-        f"Mean reward of the first and last {tiny_report.EDGE} steps: {reward['first']:.3f} and {reward['last']:.3f}. The gain "
-        f"of {reward['gain']:.3f} is {reward['gain_over_spread'] or 0:.1f} times the spread between steps ({reward['spread']:.3f})."
+        f"Mean reward: {reward['first']:.3f} in the first {tiny_report.EDGE} steps, {reward['last']:.3f} in the last. "
+        f"The gain of {reward['gain']:.3f} is {ratio:.1f} times the spread between steps, {reward['spread']:.3f}."
     )
     console.print(f"Reward calls: {calls['counted']} of {calls['expected']}" + ("." if calls["ok"] else ": WRONG."))
     console.print(f"Plot, figures and rollouts: {run_dir}")
