@@ -64,6 +64,8 @@ def validate(model: type[S], content: Any, source: str) -> S:
     except ValidationError as error:
         lines = [_explain(model, problem) for problem in error.errors()]
         raise ConfigError("\n".join(f"{source}: {line}" for line in lines)) from None
+    except RecursionError:
+        raise ConfigError(f"{source}: a part of it holds itself, or it is nested too deeply") from None
 
 
 def _explain(model: type[Settings], problem: Any) -> str:
