@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw
+from vllm_server import served, vllm
 
 PROJECT = Path(__file__).parents[2]
 
@@ -31,6 +32,19 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny-model")
     build_tiny_qwen3vl(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def vllm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Base URL of a real vLLM server whose judge is a tiny Qwen3-VL with random weights."""
+    from visual_erm.verl_cpu.tiny_model import build_tiny_qwen3vl
+
+    if vllm() is None:
+        pytest.skip("vLLM is not installed beside this Python; `make test` installs it")
+    folder = tmp_path_factory.mktemp("tiny-judge")
+    build_tiny_qwen3vl(folder, preset="judge")
+    with served(folder) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -80,6 +94,32 @@ class Finished:
 
 
 Train = Callable[..., Finished]
+
+
+@pytest.fixture
+def ray_processes() -> Iterator[Callable[[], list[psutil.Process]]]:
+    """A local Ray cluster with a temporary folder of its own, and what lists the processes that belong to it."""
+    import ray
+
+    folder, mark = Path(tempfile.mkdtemp(prefix="t", dir="/tmp")), f"VISUAL_ERM_TEST_{uuid.uuid4().hex}"
+    ours = {mark: "1", "TMPDIR": str(folder), "RAY_AUTH_TOKEN": uuid.uuid4().hex * 2, "RAY_USAGE_STATS_ENABLED": "0"}
+    ours |= {"RAY_enable_open_telemetry": "0", "RAY_enable_metrics_collection": "0", "HF_HUB_OFFLINE": "1"}
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
+    ray.init(
+        num_cpus=4,
+        include_dashboard=False,
+        object_store_memory=100_000_000,
+        log_to_driver=False,
+        _temp_dir=str(folder / "ray"),
+    )
+    yield lambda: marked(mark)
+    ray.shutdown()
+    for process in marked(mark):
+        process.send_signal(signal.SIGKILL)
+    for name, value in before.items():
+        os.environ.pop(name) if value is None else os.environ.update({name: value})
+    shutil.rmtree(folder)
 
 
 @pytest.fixture
