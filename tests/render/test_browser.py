@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import browsers, html, is_browser, is_tab, small_table
+from chromium import browsers, html, is_browser, is_tab, small_table
 
 from visual_erm.errors import RendererUnavailable
 from visual_erm.render.browser import engine_of, find_chromium
@@ -19,6 +19,15 @@ from visual_erm.render.table import TableRenderer
 from visual_erm.task import RenderSettings
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the browser keeps its profile during the test."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    return folder
 
 
 def program(path: Path, text: str = "#!/bin/sh\n") -> Path:
@@ -139,18 +148,15 @@ async def test_none_of_100_renders_is_lost_when_a_process_is_killed_again_and_ag
     await renderer.close()
 
 
-async def test_close_leaves_no_process_and_no_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: RenderSettings
-) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+async def test_close_leaves_no_process_and_no_file(temporary: Path, settings: RenderSettings) -> None:
     renderer = TableRenderer(settings)
     await renderer.render(small_table(1))
     started = psutil.Process().children(recursive=True)
     assert any(map(is_browser, started))
-    assert list(tmp_path.iterdir()), "the browser keeps its profile where this test looks"
+    assert list(temporary.iterdir()), "the browser keeps its profile where this test looks"
     await renderer.close()
     assert [process for process in started if alive(process)] == []
-    assert list(tmp_path.iterdir()) == []
+    assert list(temporary.iterdir()) == []
 
 
 async def test_close_ends_a_browser_that_does_not_listen(settings: RenderSettings) -> None:
@@ -204,8 +210,8 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("busy", [[], ["a", "b"]], ids=["idle", "in the middle of renders"])
-def test_the_browser_goes_when_its_owner_is_killed(tmp_path: Path, busy: list[str]) -> None:
-    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+def test_the_browser_goes_when_its_owner_is_killed(temporary: Path, busy: list[str]) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     owner = subprocess.Popen([sys.executable, "-c", OWNER, *busy], stdout=subprocess.PIPE, env=environment)
     family: list[psutil.Process] = []
     try:
@@ -216,10 +222,10 @@ def test_the_browser_goes_when_its_owner_is_killed(tmp_path: Path, busy: list[st
         owner.kill()
         owner.communicate()
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and (any(map(alive, family)) or list(tmp_path.iterdir())):
+        while time.monotonic() < deadline and (any(map(alive, family)) or list(temporary.iterdir())):
             time.sleep(0.1)
         assert [process for process in family if alive(process)] == []
-        assert list(tmp_path.iterdir()) == []
+        assert list(temporary.iterdir()) == []
     finally:
         for process in filter(alive, [*family, *([psutil.Process(owner.pid)] if owner.poll() is None else [])]):
             process.kill()

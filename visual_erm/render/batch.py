@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -225,7 +224,7 @@ def _save(picture: Image.Image, path: Path, notes: dict[str, str]) -> None:
     for key, value in notes.items():
         information.add_text(key, value)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.part")
     try:
         picture.save(part, "PNG", pnginfo=information)
         part.replace(path)

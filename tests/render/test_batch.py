@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from chromium import is_browser
+from PIL import Image
+from rich.console import Console
+
+from visual_erm.errors import ConfigError
+from visual_erm.render.batch import render_many
+from visual_erm.task import Task, load_task
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def task() -> Task:
+    return load_task("table")
+
+
+def table(text: str) -> str:
+    return f"<table><tr><td>{text}</td></tr></table>"
+
+
+def jsonl(path: Path, *rows: object) -> Path:
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return path
+
+
+def pictures(folder: Path) -> dict[str, bytes]:
+    """Name -> pixels of every file below a folder; a file that is no picture fails."""
+    return {file.relative_to(folder).as_posix(): Image.open(file).tobytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_files_folders_and_lines_become_pictures_of_their_names(task: Task, tmp_path: Path) -> None:
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    (tmp_path / "in" / "one.html").write_text(table("same"))
+    (tmp_path / "in" / "deep" / "two.MD").write_text("|same|\n|-|\n")
+    (tmp_path / "in" / "deep" / "reply.txt").write_text(f"<think>hm</think>Here:\n```html\n{table('same')}\n```\nDone.")
+    (tmp_path / "in" / "notes.pdf").write_text("of no interest")
+    (tmp_path / "alone.htm").write_text(table("same"))
+    lines = jsonl(
+        tmp_path / "lines.jsonl",
+        {"code": table("same")},
+        {"code": "|same|\n|-|\n", "language": "markdown", "id": 7},
+        "",
+        {"text": f"Sure!\n{table('same')}", "id": "named"},
+    )
+    out = tmp_path / "out"
+    summary = render_many(task, [tmp_path / "in", tmp_path / "alone.htm", lines], out)
+    assert summary.ok
+    assert summary.drawn == 7
+    drawn = pictures(out)
+    assert set(drawn) == {
+        "one.png", "deep/two.png", "deep/reply.png", "alone.png", "lines-1.png", "7.png", "named.png"
+    }  # fmt: skip
+    assert len(set(drawn.values())) == 1
+
+
+def test_a_bad_item_is_reported_with_its_reason_and_the_rest_goes_on(task: Task, tmp_path: Path) -> None:
+    lines = jsonl(
+        tmp_path / "x.jsonl",
+        {"code": table("good")},
+        "{not json",
+        ["a", "list"],
+        {"id": "neither"},
+        {"text": "I cannot see a table."},
+        {"code": "<p></p>"},
+        {"code": "print(1)", "language": "python"},
+        {"code": table("first"), "id": "twice"},
+        {"code": table("second"), "id": "twice"},
+        {"code": "<div style='width:90000px;height:90000px'>x</div>"},
+        {"code": table("last")},
+    )
+    console = Console(file=io.StringIO(), width=300)
+    summary = render_many(task, [lines], tmp_path / "out", console=console)
+    assert set(pictures(tmp_path / "out")) == {"x-1.png", "twice.png", "x-11.png"}
+    assert (summary.drawn, summary.ok) == (3, False)
+    reasons = {failure.source.rpartition(":")[2]: failure.reason for failure in summary.failed}
+    expected = {
+        "2": "BadItem: not a line of JSON",
+        "3": "BadItem: not a JSON object",
+        "4": "BadItem: needs `code` or `text`",
+        "5": "NoCode",
+        "6": "BlankPicture",
+        "7": "BadItem: language `python`",
+        "9": "BadItem: would be drawn to the same picture",
+        "10": "RenderLimit",
+    }
+    assert set(reasons) == set(expected)
+    for number, reason in expected.items():
+        assert reasons[number].startswith(reason)
+        assert f"x.jsonl:{number}: " in console.file.getvalue()
+    assert "3 drawn, 0 kept, 8 failed" in console.file.getvalue()
+
+
+def test_a_second_run_keeps_what_is_up_to_date_and_draws_what_changed(task: Task, tmp_path: Path) -> None:
+    lines = jsonl(tmp_path / "x.jsonl", {"code": table("one")}, {"code": table("two")})
+    out = tmp_path / "out"
+    assert render_many(task, [lines], out).drawn == 2
+    before = {file.name: file.stat().st_mtime_ns for file in out.iterdir()}
+    jsonl(tmp_path / "x.jsonl", {"code": table("one")}, {"code": table("changed")}, {"code": table("new")})
+    summary = render_many(task, [lines], out)
+    assert (summary.drawn, summary.kept) == (2, 1)
+    assert (out / "x-1.png").stat().st_mtime_ns == before["x-1.png"]
+    published = task.model_copy(update={"render": task.render.model_copy(update={"style": "published"})})
+    assert render_many(published, [lines], out).kept == 0
+
+
+def test_a_picture_does_not_outlive_its_code(task: Task, tmp_path: Path) -> None:
+    source = tmp_path / "x.html"
+    source.write_text(table("one"))
+    assert render_many(task, [source], tmp_path / "out").ok
+    source.write_text("<p></p>")
+    assert not render_many(task, [source], tmp_path / "out").ok
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_picture_that_somebody_else_drew_is_left_alone(task: Task, tmp_path: Path) -> None:
+    (tmp_path / "x.html").write_text(table("one"))
+    Image.new("RGB", (3, 3), "red").save(tmp_path / "x.png")
+    foreign = (tmp_path / "x.png").read_bytes()
+    summary = render_many(task, [tmp_path / "x.html"], tmp_path)
+    assert "left alone" in summary.failed[0].reason
+    assert (tmp_path / "x.png").read_bytes() == foreign
+
+
+def test_names_stay_below_the_output_folder(task: Task, tmp_path: Path) -> None:
+    ids = ["../../up", "/etc/passwd", "..", "a\0b", "数", " "]
+    lines = jsonl(tmp_path / "x.jsonl", *({"code": table(str(n)), "id": name} for n, name in enumerate(ids)))
+    assert render_many(task, [lines], tmp_path / "deep" / "out").drawn == len(ids)
+    assert len(pictures(tmp_path / "deep" / "out")) == len(ids)
+    assert {path.name for path in tmp_path.iterdir()} == {"deep", "x.jsonl"}
+
+
+def test_pictures_say_what_drew_them(task: Task, tmp_path: Path) -> None:
+    (tmp_path / "x.html").write_text(table("one"))
+    render_many(task, [tmp_path / "x.html"], tmp_path / "out")
+    with Image.open(tmp_path / "out" / "x.png") as picture:
+        assert "chrom" in picture.info["engine"]
+
+
+def test_inputs_that_are_missing_or_empty_are_named(task: Task, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "x.html").write_text(table("one"))
+    for inputs, out, message in [
+        ([tmp_path / "none"], tmp_path / "out", "none: no such file"),
+        ([tmp_path / "empty"], tmp_path / "out", "nothing to draw"),
+        ([tmp_path / "x.html"], tmp_path / "file", "cannot be made"),
+    ]:
+        with pytest.raises(ConfigError, match=message):
+            render_many(task, inputs, out)
+
+
+BATCH = """
+import sys
+from pathlib import Path
+from visual_erm.render.batch import render_many
+from visual_erm.task import load_task
+render_many(load_task("table"), [Path(sys.argv[1])], Path(sys.argv[2]))
+"""
+
+
+def test_a_killed_run_leaves_whole_pictures_and_the_next_goes_on_from_there(task: Task, tmp_path: Path) -> None:
+    lines = jsonl(tmp_path / "x.jsonl", *({"code": table(str(number))} for number in range(150)))
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", BATCH, str(lines), str(out)]
+    run = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    while run.poll() is None and len(list(out.glob("*.png"))) < 20:
+        time.sleep(0.01)
+    family = psutil.Process(run.pid).children(recursive=True)
+    assert any(map(is_browser, family))
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    psutil.wait_procs(family, timeout=60)
+    already = len(list(out.glob("*.png")))
+    assert 20 <= already < 150
+    summary = render_many(task, [lines], out)
+    assert summary.ok
+    assert summary.kept == already
+    assert summary.drawn == 150 - already
+    assert len(pictures(out)) == 150
