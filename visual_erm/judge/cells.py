@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+UNREADABLE = "\ufffd"
+
 
 @dataclass(frozen=True)
 class Cell:
     """One cell of a ruled table, or one line of text that stands outside any ruling."""
 
     text: str
-    """What it says, lines joined by a blank; empty for a cell without ink."""
+    """What it says, lines joined by a blank; empty for a cell without ink, UNREADABLE for ink that says nothing."""
     row: int
     """1-based, counted through the whole picture; for text outside any ruling, its line."""
     column: int
@@ -20,8 +22,6 @@ class Cell:
     """How many rows and columns of the grid it spans."""
     ruled: bool = True
     """False for text outside any ruling."""
-    look: tuple[int, ...] = ()
-    """One number per connected stretch of ink, from left to right, equal where the pixels are equal; empty if not known."""
 
     @property
     def place(self) -> str:

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -30,7 +29,7 @@ from rapidfuzz.distance import Indel
 from rapidfuzz.process import cdist
 from scipy.optimize import linear_sum_assignment
 
-from visual_erm.judge.cells import Cell, Reading
+from visual_erm.judge.cells import UNREADABLE, Cell, Reading
 from visual_erm.report import Discrepancy
 
 MASS = 3
@@ -44,9 +43,10 @@ _NUMBER = re.compile(r"(?:(?<![\w).])[-+])?\d+(?:[.,]\d+)*")
 _WORD = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.\d+|[^\W_]+")
 _CHUNK = re.compile(r"[^\W_]+(?:[.,][^\W_]+)*")
 _SIGNS = str.maketrans(dict.fromkeys("‐‑‒–—―−﹣-", "-") | dict.fromkeys("‘’‚′`´", "'") | dict.fromkeys("“”„″", '"'))
-_DIGITS = str.maketrans("OoSIl|B", "0051118")
-_SLENDER = str.maketrans("l1|", "iii")
-_LONE = {"O": "0", "o": "0", "I": "1", "l": "1", "|": "1", "一": "-"}
+_SMALL_PRINT = str.maketrans("OoSIlB", "005118")
+_AMONG_DIGITS = str.maketrans("OoIl", "0011")
+_AMONG_LETTERS = str.maketrans("I", "l")
+_LONE = str.maketrans("OoIl|CKPSUVWXZ一", "00111ckpsuvwxz-")
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def compare(reference: Reading, prediction: Reading) -> tuple[Discrepancy, ...]:
 
 def _compare_cells(reference: Reading, prediction: Reading) -> tuple[Discrepancy, ...]:
     ours, theirs = reference.cells, prediction.cells
-    text = _text_severity([_face(cell) for cell in ours], [_face(cell) for cell in theirs])
+    text = _text_severity([cell.text for cell in ours], [cell.text for cell in theirs])
     total = np.minimum(text + _layout_severity(ours, theirs), MASS)
     pairs = _aligned(MASS - total, list(map(len, reference.rows)), list(map(len, prediction.rows)))
 
@@ -88,7 +88,7 @@ def _compare_cells(reference: Reading, prediction: Reading) -> tuple[Discrepancy
     surplus = sorted(set(range(len(theirs))) - {j for _, j in settled})
 
     for i, j in _same(text, missing, surplus):
-        what = f'{ours[i].place}: reference "{_shown(ours[i].text)}" has moved to {theirs[j].place} in the prediction'
+        what = f"{ours[i].place}: reference {_shown(ours[i].text)} has moved to {theirs[j].place} in the prediction"
         found.append(Discrepancy("layout_error", MASS, what, ours[i].place))
     spot = {(theirs[j].row, theirs[j].column): j for j in surplus}
     here = [(i, spot.get((ours[i].row, ours[i].column), -1)) for i in missing]
@@ -100,10 +100,6 @@ def _compare_cells(reference: Reading, prediction: Reading) -> tuple[Discrepancy
     for lost, extra in zip_longest(missing, surplus):
         found.append(_left_over(ours[lost] if lost is not None else None, theirs[extra] if extra is not None else None))
     return tuple(found)
-
-
-def _face(cell: Cell) -> tuple[str, tuple[int, ...]]:
-    return cell.text, cell.look
 
 
 def _layout_severity(ours: list[Cell], theirs: list[Cell]) -> np.ndarray:
@@ -190,7 +186,7 @@ def _same(severity: np.ndarray, missing: list[int], surplus: list[int]) -> Itera
 def _differing(ours: Cell, theirs: Cell, text: int, total: int) -> Iterable[Discrepancy]:
     """A pair of cells in corresponding places: what its texts and its layout add to the total."""
     if text:
-        what = f'{ours.place}: reference "{_shown(ours.text)}", prediction "{_shown(theirs.text)}"'
+        what = f"{ours.place}: reference {_shown(ours.text)}, prediction {_shown(theirs.text)}"
         yield Discrepancy(_category(ours.text or theirs.text, theirs.text or ours.text), text, what, ours.place)
     if total > text:
         span = "{0.rows} row(s) and {0.columns} column(s)"
@@ -198,16 +194,16 @@ def _differing(ours: Cell, theirs: Cell, text: int, total: int) -> Iterable[Disc
             what = f"spans {span.format(ours)} in the reference, {span.format(theirs)} in the prediction"
         else:
             what = "stands in no ruled cell in the prediction"
-        what = f'{ours.place}: "{_shown(ours.text)}" {what}'
+        what = f"{ours.place}: {_shown(ours.text)} {what}"
         yield Discrepancy("layout_error", total - text, what, ours.place)
 
 
 def _left_over(lost: Cell | None, extra: Cell | None) -> Discrepancy:
     parts = []
     if lost:
-        parts.append(f'{lost.place}: reference "{_shown(lost.text)}" is missing')
+        parts.append(f"{lost.place}: reference {_shown(lost.text)} is missing")
     if extra:
-        parts.append(f'{extra.place} of the prediction: "{_shown(extra.text)}" is not in the reference')
+        parts.append(f"{extra.place} of the prediction: {_shown(extra.text)} is not in the reference")
     place = (lost or extra or Cell("", 0, 0)).place
     return Discrepancy("layout_error", MASS, "; ".join(parts), place)
 
@@ -220,23 +216,19 @@ def _words(reading: Reading) -> list[Word]:
     words = []
     for cell in reading.cells:
         text = _CHUNK.sub(lambda chunk: _mended(chunk[0]), _plain(cell.text))
-        words += [Word(found[0], _loose(found[0]), cell.place) for found in _WORD.finditer(text)]
+        words += [Word(found[0], _tight(found[0]).casefold(), cell.place) for found in _WORD.finditer(text)]
     return words
 
 
 def _mended(chunk: str) -> str:
-    """Letters that OCR takes for digits, turned back where at least half of a chunk is digits."""
+    """Letters that OCR of small print sees in digits, turned back where at least half of a chunk is digits."""
     digits = sum(character.isdigit() for character in chunk)
     letters = sum(character.isalpha() for character in chunk)
-    return chunk.translate(_DIGITS) if digits and digits >= letters else chunk
-
-
-def _loose(word: str) -> str:
-    return word if word[0].isdigit() else word.casefold().translate(_SLENDER)
+    return chunk.translate(_SMALL_PRINT) if digits and digits >= letters else chunk
 
 
 def _compare_words(ours: list[Word], theirs: list[Word]) -> tuple[Discrepancy, ...]:
-    severity = _text_severity([(word.key, ()) for word in ours], [(word.key, ()) for word in theirs])
+    severity = _text_severity([word.key for word in ours], [word.key for word in theirs])
     bare = [[word.key.replace(".", "").replace(",", "") for word in words] for words in (ours, theirs)]
     severity = np.where(_equal(*bare), np.minimum(severity, 1), severity)  # a lost decimal point: specks in scans
     apart = np.abs(np.arange(len(ours))[:, None] / max(len(ours), 1) - np.arange(len(theirs)) / max(len(theirs), 1))
@@ -251,10 +243,10 @@ def _compare_words(ours: list[Word], theirs: list[Word]) -> tuple[Discrepancy, .
     surplus = sorted(set(range(len(theirs))) - {j for _, j in pairs})
     for lost, extra in zip_longest(missing, surplus):
         if lost is None:
-            what = f'{theirs[extra].place} of the prediction: "{_shown(theirs[extra].shown)}" is not in the reference'
+            what = f"{theirs[extra].place} of the prediction: {_shown(theirs[extra].shown)} is not in the reference"
             found.append(Discrepancy("layout_error", MASS, what, theirs[extra].place))
         elif extra is None:
-            what = f'{ours[lost].place}: reference "{_shown(ours[lost].shown)}" is missing'
+            what = f"{ours[lost].place}: reference {_shown(ours[lost].shown)} is missing"
             found.append(Discrepancy("layout_error", MASS, what, ours[lost].place))
         else:
             found.append(_misread(ours[lost], theirs[extra], MASS))
@@ -262,34 +254,34 @@ def _compare_words(ours: list[Word], theirs: list[Word]) -> tuple[Discrepancy, .
 
 
 def _misread(ours: Word, theirs: Word, severity: int) -> Discrepancy:
-    what = f'{ours.place}: reference "{_shown(ours.shown)}", prediction "{_shown(theirs.shown)}" ({theirs.place})'
+    what = f"{ours.place}: reference {_shown(ours.shown)}, prediction {_shown(theirs.shown)} ({theirs.place})"
     return Discrepancy(_category(ours.shown, theirs.shown), severity, what, ours.place)
 
 
 # --- texts -----------------------------------------------------------------------------------------------------------
 
 
-def _text_severity(ours: list[tuple[str, tuple[int, ...]]], theirs: list[tuple[str, tuple[int, ...]]]) -> np.ndarray:
-    """How badly texts differ, from 0 to 3: (n, m). A text comes with its look, which may be empty.
+def _text_severity(ours: list[str], theirs: list[str]) -> np.ndarray:
+    """How badly texts differ, from 0 to 3: (n, m).
 
-    0: same look, or same text but for blanks, dashes and quotes; 1: nearly the same; 2: half the same, or another number
-    of the same order; 3: less in common, or one is empty. Same text but another look: where most of the ink is the same, a
-    sign differs that OCR cannot tell, so 1, or 2 in a quantity; otherwise it is another font, which counts for nothing.
+    0: same but for blanks and signs that look alike; 1: nearly the same; 2: half the same, or another number of the same
+    order; 3: less in common, or one is empty.
     """
-    faces = [list(dict.fromkeys(part)) for part in (ours, theirs)]
-    unique = _unique_severity(*faces)
-    index = [{face: k for k, face in enumerate(part)} for part in faces]
-    rows, columns = ([where[face] for face in part] for where, part in zip(index, (ours, theirs), strict=True))
-    return unique[np.ix_(rows, columns)]
+    unique = [list(dict.fromkeys(texts)) for texts in (ours, theirs)]
+    rows, columns = (
+        [places[text] for text in texts]
+        for texts, places in zip((ours, theirs), ({t: k for k, t in enumerate(u)} for u in unique), strict=True)
+    )
+    return _unique_severity(*unique)[np.ix_(rows, columns)]
 
 
-def _unique_severity(ours: list[tuple[str, tuple[int, ...]]], theirs: list[tuple[str, tuple[int, ...]]]) -> np.ndarray:
-    tight = [[_tight(*face) for face in part] for part in (ours, theirs)]
-    folded = [[text.casefold() for text in part] for part in tight]
+def _unique_severity(ours: list[str], theirs: list[str]) -> np.ndarray:
+    tight = [[_tight(text) for text in texts] for texts in (ours, theirs)]
+    folded = [[text.casefold() for text in texts] for texts in tight]
     alike = cdist(*folded, scorer=Indel.normalized_similarity, dtype=np.float32)
     severity = np.select([alike >= 0.8, alike >= 0.5], [1, 2], 3)
 
-    numbers = [[tuple(_NUMBER.findall(text)) for text in part] for part in tight]
+    numbers = [[tuple(_NUMBER.findall(text)) for text in texts] for texts in tight]
     quantity = np.array([_is_quantity(text) for text in tight[0]], dtype=bool)
     severity = np.where(~_equal(*numbers) | quantity[:, None], np.maximum(severity, 2), severity)
     values = [np.array([_value(found) for found in part], dtype=float) for part in numbers]
@@ -298,14 +290,7 @@ def _unique_severity(ours: list[tuple[str, tuple[int, ...]]], theirs: list[tuple
     severity = np.where(_equal(*folded), 1, severity)
     blank = [np.array([not text for text in part], dtype=bool) for part in tight]
     severity = np.where(blank[0][:, None] != blank[1][None, :], 3, severity)
-    same = _equal(*tight)
-    severity = np.where(same, 0, severity)
-    looks = [[look for _, look in part] for part in (ours, theirs)]
-    for i, j in np.argwhere(same & ~_equal(*looks)):
-        if _differs_in_places(looks[0][i], looks[1][j]):
-            severity[i, j] = 2 if quantity[i] else 1
-    known = [np.array([bool(look) for look in part], dtype=bool) for part in looks]
-    return np.where(_equal(*looks) & known[0][:, None] & known[1][None, :], 0, severity)
+    return np.where(_equal(*tight), 0, severity)
 
 
 def _equal(ours: Sequence[object], theirs: Sequence[object]) -> np.ndarray:
@@ -315,23 +300,19 @@ def _equal(ours: Sequence[object], theirs: Sequence[object]) -> np.ndarray:
     return keys[0][:, None] == keys[1][None, :]
 
 
-def _differs_in_places(ours: tuple[int, ...], theirs: tuple[int, ...]) -> bool:
-    if not ours or not theirs:
-        return False
-    common = (Counter(ours) & Counter(theirs)).total()
-    return 2 * common >= max(len(ours), len(theirs))
-
-
 def _plain(text: str) -> str:
     return unicodedata.normalize("NFKC", text).translate(_SIGNS)
 
 
-def _tight(text: str, look: tuple[int, ...]) -> str:
-    """What is compared of a text; ink that OCR makes nothing of is a text of its own, equal to its own kind alone."""
-    if not text and look:
-        return f"\ufffd{hash(look):x}"
-    tight = "".join(_plain(text).split())
-    return _LONE.get(tight, tight)
+def _tight(text: str) -> str:
+    """What is compared of a text: no blanks, and one form for the signs that OCR confuses because they look the same."""
+    plain = _plain(text)
+    tight = _CHUNK.sub(lambda chunk: _unmistakable(chunk[0]), "".join(plain.split()))
+    return tight.translate(_LONE) if len(tight) == 1 else tight
+
+
+def _unmistakable(chunk: str) -> str:
+    return chunk.translate(_AMONG_DIGITS if any(map(str.isdigit, chunk)) else _AMONG_LETTERS)
 
 
 def _is_quantity(text: str) -> bool:
@@ -358,7 +339,7 @@ def _far(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
 
 def _category(ours: str, theirs: str) -> str:
     """A number, or a text whose numbers differ, is a matter of numbers; anything else of text."""
-    plain = _tight(ours, ()), _tight(theirs, ())
+    plain = _tight(ours), _tight(theirs)
     if _is_quantity(plain[0]):
         return "numeric_error"
     here, there = (_NUMBER.findall(text) for text in plain)
@@ -366,4 +347,6 @@ def _category(ours: str, theirs: str) -> str:
 
 
 def _shown(text: str) -> str:
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+    if text in ("", UNREADABLE):
+        return "something unreadable" if text else "nothing"
+    return f'"{text}"' if len(text) <= SHOWN else f'"{text[:SHOWN]}…"'

@@ -107,12 +107,12 @@ def _guarded(call: Any, argument: Any) -> Any:
 
 
 def _prepare(crop: np.ndarray) -> np.ndarray:
-    """The crop at double size on white, as wide as its group: (height, width, 3)."""
+    """The crop at double size, filled up to the width of its group with the recogniser's own grey: (height, width, 3)."""
     picture = _enlarged(crop, ENLARGE)
     height, width = picture.shape
     wanted = max(NARROWEST, STEP * -(-width * HEIGHT // (height * STEP)))
     margin = round(wanted * height / HEIGHT) - width
-    return _colours(np.pad(picture, ((0, 0), (0, max(margin, 0))), constant_values=255))
+    return _colours(np.pad(picture, ((0, 0), (0, max(margin, 0))), constant_values=128))
 
 
 def _enlarged(picture: np.ndarray, scale: float) -> np.ndarray:

@@ -7,15 +7,14 @@ read as lines of text. Only what can be seen is read: ink that hardly differs fr
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from visual_erm.judge.cells import Cell, Reading
+from visual_erm.judge.cells import UNREADABLE, Cell, Reading
 from visual_erm.judge.ocr import Line
 
 MAX_CELLS = 3000
@@ -32,8 +31,8 @@ LINE_HEIGHT = 15
 """Pixels: ink in two bands that together are no taller is one line (i, =, :), at the renderer's 14 px."""
 WINDOW = 20
 """Pixels in height of the strip that is read of a one-line cell, so that a dash keeps its height above the baseline."""
-SPACE = 3
-"""Blank pixel columns between two letters; more is a space."""
+BAR = 2
+"""Pixels in height of the tallest mark that is a dash when it is wider than tall; OCR makes all sorts of things of one."""
 
 ReadLines = Callable[[list[np.ndarray]], list[str]]
 ReadPage = Callable[[np.ndarray], list[Line]]
@@ -51,6 +50,17 @@ class Box:
     column: int = 0
     rows: int = 1
     columns: int = 1
+
+
+@dataclass(frozen=True)
+class Table:
+    """A ruled table: its extent with its lines, in pixels, and its cells in reading order."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+    cells: list[Box]
 
 
 def grey(picture: Image.Image) -> np.ndarray:
@@ -74,27 +84,27 @@ def read(picture: np.ndarray, lines: ReadLines, page: ReadPage) -> Reading:
     return Reading(_text_rows(found))
 
 
-def find_tables(picture: np.ndarray) -> list[list[Box]]:
-    """The ruled tables of a picture, top to bottom, each as its cells in reading order."""
-    best: list[list[Box]] = []
+def find_tables(picture: np.ndarray) -> list[Table]:
+    """The ruled tables of a picture, top to bottom."""
+    best: list[Table] = []
     for level in RULES:
         exact = level == RULES[0]
         tables = _tables(picture == level if exact else picture < level)
         if not exact:
             tables = [table for table in tables if _is_grid(table)]
-        if sum(map(len, tables)) > sum(map(len, best)):
+        if sum(len(table.cells) for table in tables) > sum(len(table.cells) for table in best):
             best = tables
-        if exact and best and not _ink(_outside(picture, best)).any():
+        if exact and best and not _outside(_ink(picture), best).any():
             break
     return best
 
 
-def _is_grid(table: list[Box]) -> bool:
+def _is_grid(table: Table) -> bool:
     """At least two rows and two columns: fewer in unknown ink is a frame or a stripe, not a ruled table."""
-    return len({box.row for box in table}) > 1 and len({box.column for box in table}) > 1
+    return len({box.row for box in table.cells}) > 1 and len({box.column for box in table.cells}) > 1
 
 
-def _tables(ink: np.ndarray) -> list[list[Box]]:
+def _tables(ink: np.ndarray) -> list[Table]:
     labels, _ = ndimage.label(ink)
     tables = []
     taken = np.zeros(ink.shape, dtype=bool)
@@ -105,7 +115,7 @@ def _tables(ink: np.ndarray) -> list[list[Box]]:
         boxes = _holes(labels[extent] == number, rows.start, columns.start)
         if boxes:
             taken[extent] = True
-            tables.append(_placed(boxes))
+            tables.append(Table(rows.start, columns.start, rows.stop, columns.stop, _placed(boxes)))
     return tables
 
 
@@ -156,52 +166,59 @@ def _edges(positions: list[int]) -> list[int]:
     return edges
 
 
-def _outside(picture: np.ndarray, tables: list[list[Box]]) -> np.ndarray:
-    """The picture with its tables wiped out, lines and all."""
-    rest = picture.copy()
-    background = _background(picture)
+def _outside(ink: np.ndarray, tables: list[Table]) -> np.ndarray:
+    """The ink of a picture without its tables."""
+    rest = ink.copy()
     for table in tables:
-        reach = SNAP + 1
-        top, left = min(box.top for box in table), min(box.left for box in table)
-        bottom, right = max(box.bottom for box in table), max(box.right for box in table)
-        rest[max(top - reach, 0) : bottom + reach, max(left - reach, 0) : right + reach] = background
+        rest[table.top : table.bottom, table.left : table.right] = 0
     return rest
-
-
-def _background(picture: np.ndarray) -> int:
-    return int(np.bincount(picture.ravel(), minlength=256).argmax()) if picture.size else 255
 
 
 def _ink(picture: np.ndarray) -> np.ndarray:
     """Grey levels by which each pixel differs from the background, 0 where that cannot be seen: int16."""
-    difference = np.abs(picture.astype(np.int16) - _background(picture))
+    background = int(np.bincount(picture.ravel(), minlength=256).argmax())
+    difference = np.abs(picture.astype(np.int16) - background)
     difference[difference < FAINT] = 0
     return difference
 
 
-def _read_tables(picture: np.ndarray, tables: list[list[Box]], lines: ReadLines) -> Reading:
-    parts: list[tuple[int, int, list[Box]]] = [(table[0].top, table[0].left, table) for table in tables]
-    stray = _ink(_outside(picture, tables))
-    parts += [(top, 0, [Box(top, 0, bottom, picture.shape[1], columns=0)]) for top, bottom in _bands(stray)]
-    boxes: list[tuple[int, Box, np.ndarray]] = []
-    row = 0
-    for _, _, part in sorted(parts, key=lambda part: part[:2]):
-        for box in part:
-            area = slice(box.top, box.bottom), slice(box.left, box.right)
-            boxes.append((row + box.row, box, stray[area] if box.columns == 0 else _ink(picture[area])))
-        row += max(box.row for box in part) + 1
-    boxes = boxes[:MAX_CELLS]
+def _read_tables(picture: np.ndarray, tables: list[Table], lines: ReadLines) -> Reading:
+    stray = _outside(_ink(picture), tables)
+    parts = [(table.top, table.left, table.cells) for table in tables]
+    parts += [(top, 0, []) for top, _ in _bands(stray)]
+    bottoms = dict(_bands(stray))
 
-    strips = [_strips(ink) for _, _, ink in boxes]
-    texts = iter(lines([_printed(strip) for cell in strips for strip in cell]))
+    found: list[tuple[Cell, list[np.ndarray]]] = []
+    row = 0
+    for top, _, boxes in sorted(parts, key=lambda part: part[:2]):
+        for box in boxes:
+            cell = Cell("", row + box.row + 1, box.column + 1, box.rows, box.columns)
+            found.append((cell, _strips(_ink(picture[box.top : box.bottom, box.left : box.right]))))
+        if not boxes:
+            found.append((Cell("", row + 1, 1, ruled=False), _strips(stray[top : bottoms[top]])))
+        row += max((box.row for box in boxes), default=0) + 1
+    found = found[:MAX_CELLS]
+
+    texts = iter(_read_strips([strip for _, strips in found for strip in strips], lines))
     rows: dict[int, list[Cell]] = {}
-    for (index, box, _), cell in zip(boxes, strips, strict=True):
-        text = " ".join(filter(None, [next(texts) for _ in cell]))
-        looks = tuple(number for strip in cell for number in _look(strip))
-        rows.setdefault(index, []).append(
-            Cell(text, index + 1, box.column + 1, box.rows, max(box.columns, 1), box.columns > 0, looks)
-        )
-    return Reading(tuple(tuple(rows[index]) for index in sorted(rows)), ruled=True)
+    for cell, strips in found:
+        text = " ".join(filter(None, [next(texts) for _ in strips])) or (UNREADABLE if strips else "")
+        rows.setdefault(cell.row, []).append(replace(cell, text=text))
+    return Reading(tuple(tuple(rows[number]) for number in sorted(rows)), ruled=True)
+
+
+def _read_strips(strips: list[np.ndarray], lines: ReadLines) -> list[str]:
+    texts = ["-" if _is_bar(strip) else "" for strip in strips]
+    unread = [index for index, text in enumerate(texts) if not text]
+    for index, text in zip(unread, lines([_printed(strips[index]) for index in unread]), strict=True):
+        texts[index] = text
+    return texts
+
+
+def _is_bar(strip: np.ndarray) -> bool:
+    inked = np.flatnonzero(strip.any(axis=1))
+    height = inked[-1] + 1 - inked[0]
+    return bool(height <= BAR and strip.shape[1] > height and strip.any(axis=0).all())
 
 
 def _strips(ink: np.ndarray) -> list[np.ndarray]:
@@ -243,25 +260,6 @@ def _bands(ink: np.ndarray) -> list[tuple[int, int]]:
 def _printed(strip: np.ndarray) -> np.ndarray:
     """A strip of ink as black on white with a margin left and right."""
     return np.pad(255 - strip, ((0, 0), (3, 3)), constant_values=255).astype(np.uint8)
-
-
-def _look(strip: np.ndarray) -> list[int]:
-    """One number per connected stretch of ink, and a 0 for every space between words."""
-    inked = np.flatnonzero(strip.any(axis=0))
-    if not len(inked):
-        return []
-    numbers: list[int] = []
-    end = inked[0]
-    for stretch in np.split(inked, np.flatnonzero(np.diff(inked) > 1) + 1):
-        if stretch[0] - end > SPACE:
-            numbers.append(0)
-        end = stretch[-1] + 1
-        pixels = strip[:, stretch[0] : end]
-        rows = np.flatnonzero(pixels.any(axis=1))
-        pixels = pixels[rows[0] : rows[-1] + 1].astype(np.uint8)
-        digest = hashlib.blake2b(pixels.tobytes(), digest_size=8, salt=bytes([pixels.shape[1] % 256]))
-        numbers.append(int.from_bytes(digest.digest(), "big"))
-    return numbers
 
 
 def _text_rows(found: list[Line]) -> tuple[tuple[Cell, ...], ...]:
