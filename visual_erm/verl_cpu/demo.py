@@ -216,12 +216,14 @@ def show(steps: Sequence[tiny_report.Step], summary: dict[str, Any], run_dir: Pa
     for name, key in (("mean reward", "reward"), ("mean reward, pictures swapped", "reward_swapped")):
         held_out.add_row(name, f"{before[key]:.3f}", f"{after[key]:.3f}")
     console.print(held_out)
-    reward, calls = summary["reward"], summary["reward_calls"]
-    ratio = reward["gain_over_spread"] or 0
-    console.print(
-        f"Mean reward: {reward['first']:.3f} in the first {tiny_report.EDGE} steps, {reward['last']:.3f} in the last. "
-        f"The gain of {reward['gain']:.3f} is {ratio:.1f} times the spread between steps, {reward['spread']:.3f}."
-    )
+    for name, key in (("Mean reward", "reward"), ("Share of rollouts with the right rows and columns", "shape")):
+        moved = summary[key]
+        ratio = moved["gain_over_spread"] or 0
+        console.print(
+            f"{name}: {moved['first']:.3f} in the first {tiny_report.EDGE} steps, {moved['last']:.3f} in the last. "
+            f"The gain of {moved['gain']:.3f} is {ratio:.1f} times the spread between steps, {moved['spread']:.3f}."
+        )
+    calls = summary["reward_calls"]
     console.print(f"Reward calls: {calls['counted']} of {calls['expected']}" + ("." if calls["ok"] else ": WRONG."))
     console.print(f"Plot, figures and rollouts: {run_dir}")
 
