@@ -1,7 +1,13 @@
 """The demo's stages: nothing is done twice, nothing is missing from the report, no lost reward goes unnoticed."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +17,7 @@ from visual_erm.verl_cpu.evaluate import Accuracy, Evaluation
 from visual_erm.verl_cpu.tiny_data import BATCH, held_out_tables, train_tables, write_data
 from visual_erm.verl_cpu.tiny_tables import to_html
 
+ROOT = Path(__file__).parents[2]
 STEPS = 3
 EVALUATION = Evaluation(Accuracy(0.9, 0.9), Accuracy(0.6, 0.8), Accuracy(0.6, 0.1), 1.7, 1.1, 192, 64)
 
@@ -98,6 +105,22 @@ def test_a_stage_that_failed_is_not_taken_for_finished(tmp_path):
 def test_a_training_that_fails_says_why(out):
     with pytest.raises(demo.TrainingFailed, match=r"exit code 2: .*train\.parquet does not exist.*seed0/log"):
         demo.train(out / "seed0", out / "nowhere", out / "data", 0, STEPS)
+
+
+def test_a_demo_that_is_stopped_lets_the_training_clear_up_first(tmp_path):
+    training = "trap 'sleep 0.5; echo cleared up; exit 0' TERM; echo started; while :; do sleep 0.05; done"
+    code = (
+        "import pathlib, sys; from visual_erm.verl_cpu.demo import run_to_the_end\n"
+        "run_to_the_end(['/bin/bash', '-c', sys.argv[1]], {}, pathlib.Path('log'))"
+    )
+    stopped = subprocess.Popen(
+        [sys.executable, "-c", code, training], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    while not (tmp_path / "log").exists() or "started" not in (tmp_path / "log").read_text():
+        time.sleep(0.05)
+    stopped.send_signal(signal.SIGINT)
+    stopped.wait()
+    assert (tmp_path / "log").read_text() == "started\ncleared up\n"
 
 
 def test_the_demo_scores_small_tables_more_steeply_than_the_task():

@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -67,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in ("httpx", "RapidOCR", "transformers", "matplotlib"):
         logging.getLogger(name).setLevel(logging.WARNING)
     disable_progress_bar()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         summary = run(options.seed, options.steps, options.out)
     except VisualERMError as error:
@@ -157,12 +159,28 @@ def train(run_dir: Path, data: Path, policy: Path, seed: int, steps: int) -> Non
     environment = {**os.environ, "SEED": str(seed), "STEPS": str(steps), "PYTHON": sys.executable}
     log_path = run_dir / "log"
     log.info("GRPO in veRL, %d steps; follow it with: tail -f %s", steps, log_path)
-    with log_path.open("wb") as lines:
-        command = ["/bin/bash", str(launcher), *overrides]
-        done = subprocess.run(command, env=environment, stdout=lines, stderr=subprocess.STDOUT, check=False)  # noqa: S603
-    if done.returncode:
+    code = run_to_the_end(["/bin/bash", str(launcher), *overrides], environment, log_path)
+    if code:
         last = log_path.read_text(encoding="utf-8", errors="replace").rstrip().rpartition("\n")[2]
-        raise TrainingFailed(f"training ended with exit code {done.returncode}: {last} (all of it in {log_path})")
+        raise TrainingFailed(f"training ended with exit code {code}: {last} (all of it in {log_path})")
+
+
+def run_to_the_end(command: list[str], environment: dict[str, str], log_path: Path) -> int:
+    """Exit code of a command that writes to `log_path`. When the demo is stopped, the command is told once, and awaited.
+
+    It has a session of its own, because a Ctrl-C that reached it as well would disturb its own clearing up.
+    """
+    with log_path.open("wb") as lines:
+        process = subprocess.Popen(  # noqa: S603
+            command, env=environment, stdout=lines, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        return process.wait()
+    except BaseException:
+        log.info("stopping; the training ends its processes first …")
+        process.terminate()
+        process.wait()
+        raise
 
 
 def report(run_dir: Path, data: Path, before: Path, task: Task, seed: int, steps: int) -> dict[str, Any]:
