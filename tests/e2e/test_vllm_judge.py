@@ -6,6 +6,7 @@ import asyncio
 import json
 
 import pytest
+from PIL import Image
 
 from visual_erm.errors import JudgeUnavailable, JudgeUnreadable
 from visual_erm.extract import Code
@@ -109,6 +110,14 @@ async def test_without_the_schema_a_model_that_writes_rubbish_is_unreadable(vllm
     judge = RemoteJudge(settings(vllm_server, structured=False))
     with pytest.raises(JudgeUnreadable):
         await judge.judge(*pictures[0], task(max_tokens=32))
+    await judge.close()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3600, 3), (2, 6000)])
+async def test_a_picture_however_thin_or_tiny_is_judged(vllm_server, pictures, size):
+    judge, odd = RemoteJudge(settings(vllm_server)), Image.new("RGB", size, "grey")
+    await judge.judge(pictures[0][0], odd, task())
+    await judge.judge(odd, odd, task())
     await judge.close()
 
 

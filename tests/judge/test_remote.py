@@ -94,10 +94,19 @@ async def test_sampling_image_format_and_system_message_are_the_tasks():
         await judged(settings(server.url), load_task(plain), reference=Image.new("RGB", (90, 400), "red"))
     (body,) = server.bodies
     assert [message["role"] for message in body["messages"]] == ["user"]
-    assert [(picture.size, picture.format) for picture in pictures(body)] == [((22, 100), "JPEG"), ((50, 20), "JPEG")]
+    assert [(picture.size, picture.format) for picture in pictures(body)] == [((32, 100), "JPEG"), ((50, 32), "JPEG")]
     sampling = plain["judge"]["sampling"]
     assert {key: body[key] for key in sampling if key in body} == {k: v for k, v in sampling.items() if v is not None}
     assert "repetition_penalty" not in body
+
+
+async def test_thin_and_tiny_pictures_are_filled_up_with_white_to_what_a_vision_model_accepts():
+    thin, tiny = Image.new("RGB", (20, 8000), "red"), Image.new("RGB", (1, 1), "blue")
+    async with OpenAIServer(GOOD) as server:
+        await judged(settings(server.url), reference=thin, prediction=tiny)
+    first, second = pictures(server.bodies[0])
+    assert (first.size, first.getpixel((0, 700)), first.getpixel((20, 700))) == ((32, 768), (255, 0, 0), (255, 255, 255))
+    assert (second.size, second.getpixel((0, 0)), second.getpixel((1, 1))) == ((32, 32), (0, 0, 255), (255, 255, 255))
 
 
 async def test_the_schema_is_sent_in_key_order_and_only_when_structured():

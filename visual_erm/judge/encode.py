@@ -20,15 +20,24 @@ THREADS = 2
 KEPT = 64
 """Encoded references kept, each some 10 to 500 kB: the groups that one reward worker has in flight."""
 JPEG_QUALITY = 95
+SMALLEST_SIDE = 32
+"""Pixels. Vision models refuse tiny and very thin pictures: no reply may escape its judge by drawing one."""
 
 
 def data_url(image: Image.Image, form: ImageSettings) -> str:
-    """`image` as RGB, scaled down (never up) until its longest side is at most `form.longest_side`, as a data URL."""
+    """`image` as an RGB data URL, its longest side scaled down (never up) to `form.longest_side`.
+
+    A side shorter than `SMALLEST_SIDE` is filled up with white, to the right or below.
+    """
     scale = form.longest_side / max(image.size)
     picture = image.convert("RGB")
     if scale < 1:
         width, height = (max(1, round(side * scale)) for side in image.size)
         picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+    if min(picture.size) < SMALLEST_SIDE:
+        page = Image.new("RGB", (max(picture.width, SMALLEST_SIDE), max(picture.height, SMALLEST_SIDE)), "white")
+        page.paste(picture)
+        picture = page
     buffer = io.BytesIO()
     if form.format == "png":
         picture.save(buffer, "PNG", compress_level=1)
