@@ -30,7 +30,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from visual_erm.extract import Code
-from visual_erm.render.browser import VIEWPORT, find_chromium
+from visual_erm.render.browser import VIEWPORT
+from visual_erm.render.chromium import find_chromium
 from visual_erm.render.table import TableRenderer, page_of
 from visual_erm.task import RenderSettings
 

@@ -14,7 +14,7 @@ import pytest
 from chromium import browsers, html, is_browser, is_tab, small_table
 
 from visual_erm.errors import RendererUnavailable
-from visual_erm.render.browser import engine_of, find_chromium
+from visual_erm.render.chromium import engine_of, find_chromium
 from visual_erm.render.table import TableRenderer
 from visual_erm.task import RenderSettings
 

@@ -19,7 +19,7 @@ from playwright.async_api import async_playwright
 from visual_erm.errors import BlankPicture, RenderLimit
 from visual_erm.extract import Code
 from visual_erm.render import make_renderer
-from visual_erm.render.browser import find_chromium
+from visual_erm.render.chromium import find_chromium
 from visual_erm.render.table import CROP, TableRenderer
 from visual_erm.task import RenderSettings
 

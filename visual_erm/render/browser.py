@@ -1,4 +1,4 @@
-"""One warm Chromium: found, started, watched, restarted and ended here.
+"""One warm Chromium: started, watched, restarted and ended here.
 
 The HTML renderers draw on the tabs of this browser; nothing else in the project starts one.
 """
@@ -7,45 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
 import os
-import re
-import shutil
-import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-import playwright
 import psutil
 from playwright.async_api import Browser, BrowserContext, CDPSession, Playwright, ViewportSize, async_playwright
-from playwright.async_api import Error as PlaywrightError
 
 from visual_erm.errors import PolicyFault, RendererUnavailable, RenderFailed, RenderLimit
+from visual_erm.render.chromium import FIX, find_chromium
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-VARIABLE = "VISUAL_ERM_CHROMIUM"
-NAMES = (
-    "chromium-headless-shell",
-    "chrome-headless-shell",
-    "headless_shell",
-    "chromium",
-    "chromium-browser",
-    "google-chrome-stable",
-    "google-chrome",
-)
-DOWNLOADS = (
-    "chromium_headless_shell-*/*/chrome-headless-shell",
-    "chromium_headless_shell-*/*/headless_shell",
-    "chromium-*/*/chrome",
-)
-FIX = (
-    "run `make setup`, install the package chromium-headless-shell, run `playwright install chromium-headless-shell`, "
-    f"or set {VARIABLE} to the path of a Chromium"
-)
 
 VIEWPORT = ViewportSize(width=3600, height=2400)
 """Of every tab, in CSS pixels, one device pixel each: the page size that published references were drawn on."""
@@ -61,62 +36,8 @@ START_LIMIT_S = 30.0
 """Wall time to start a browser or to open a tab, on the most loaded machine."""
 STOP_LIMIT_S = 5.0
 ATTEMPTS = 4
+START_ATTEMPTS = 3
 PLAIN_PAGE = "<!DOCTYPE html><p>plain"
-
-
-def find_chromium() -> Path:
-    """The Chromium to draw with: `$VISUAL_ERM_CHROMIUM`, else the system's, else Playwright's own download.
-
-    Headless shells come before full browsers: they draw the same and take less than half the memory. Snaps are passed
-    over, because their confinement keeps them from a private profile folder. Raises RendererUnavailable with the fix.
-    """
-    chosen = os.environ.get(VARIABLE)
-    if chosen:
-        path = shutil.which(chosen)
-        if path is None:
-            raise RendererUnavailable(f"{VARIABLE}={chosen} is not a program that can be run")
-        return Path(path)
-    for name in NAMES:
-        path = shutil.which(name)
-        if path is not None and not _is_snap(Path(path)):
-            return Path(path)
-    for pattern in DOWNLOADS:
-        found = [path for path in _download_folder().glob(pattern) if os.access(path, os.X_OK)]
-        if found:
-            return max(found, key=_revision)
-    raise RendererUnavailable(f"no Chromium found: {FIX}")
-
-
-def _is_snap(path: Path) -> bool:
-    """Whether a program is a snap, or the stub by which Ubuntu's package stands in for one."""
-    real = path.resolve()
-    if "snap" in real.parts or real.name == "snap":
-        return True
-    with real.open("rb") as file:
-        head = file.read(4096)
-    return head.startswith(b"#!") and b"/snap/" in head
-
-
-def _download_folder() -> Path:
-    chosen = os.environ.get("PLAYWRIGHT_BROWSERS_PATH")
-    if chosen == "0":
-        return Path(playwright.__file__).parent / "driver" / "package" / ".local-browsers"
-    return Path(chosen) if chosen else Path.home() / ".cache" / "ms-playwright"
-
-
-def _revision(program: Path) -> int:
-    number = program.parents[1].name.rpartition("-")[2]
-    return int(number) if number.isdigit() else 0
-
-
-@functools.lru_cache(maxsize=8)
-def engine_of(chromium: Path) -> str:
-    """Name and version of a Chromium, for example `chromium-headless-shell 156.0.8078.79`. Raises RendererUnavailable."""
-    try:
-        answer = subprocess.run([chromium, "--version"], capture_output=True, text=True, timeout=START_LIMIT_S, check=True)  # noqa: S603
-        return f"{chromium.name} {re.findall(r'[0-9]+(?:[.][0-9]+)+', answer.stdout)[0]}"
-    except (OSError, subprocess.SubprocessError, IndexError) as error:
-        raise RendererUnavailable(f"{chromium} --version gives no version ({error}): {FIX}") from error
 
 
 class _Lost(Exception):
@@ -126,6 +47,19 @@ class _Lost(Exception):
         super().__init__(reason)
         self.fault = fault
         self.browser = browser
+
+
+class _Broken(Exception):
+    """Playwright did not do what it was asked to."""
+
+
+@contextlib.contextmanager
+def _playwright() -> Iterator[None]:
+    """Makes one kind of error of all that Playwright raises, which is a bare Exception where its driver died."""
+    try:
+        yield
+    except Exception as error:
+        raise _Broken((str(error) or type(error).__name__).splitlines()[0]) from error
 
 
 class Tab:
@@ -151,55 +85,58 @@ class Tab:
         tree = await session.send("Page.getFrameTree")
         tab = cls(context, session, tree["frameTree"]["frame"]["id"])
         page.on("crash", lambda _: _settle(tab.lost))
-        await session.send("Animation.enable")
-        await session.send("Animation.setPlaybackRate", {"playbackRate": 0})
+        await tab._send("Animation.enable")
+        await tab._send("Animation.setPlaybackRate", playbackRate=0)
         await tab._enter()
         return tab
 
-    async def _enter(self) -> None:
-        world = await self._session.send("Page.createIsolatedWorld", {"frameId": self._frame})
-        self._world = world["executionContextId"]
-
     async def show(self, html: str) -> None:
         """Replaces the document."""
-        await self._session.send("Page.setDocumentContent", {"frameId": self._frame, "html": html})
+        await self._send("Page.setDocumentContent", frameId=self._frame, html=html)
 
     async def call(self, function: str, *arguments: Any) -> Any:
         """What a JavaScript function of ours answers, in a world that the page cannot reach."""
-        answer = await self._session.send(
+        answer = await self._send(
             "Runtime.callFunctionOn",
-            {
-                "executionContextId": self._world,
-                "functionDeclaration": function,
-                "arguments": [{"value": argument} for argument in arguments],
-                "awaitPromise": True,
-                "returnByValue": True,
-            },
+            executionContextId=self._world,
+            functionDeclaration=function,
+            arguments=[{"value": argument} for argument in arguments],
+            awaitPromise=True,
+            returnByValue=True,
         )
         if "exceptionDetails" in answer:
-            raise PlaywrightError(answer["exceptionDetails"].get("exception", {}).get("description", "script failed"))
+            raise _Broken(answer["exceptionDetails"].get("exception", {}).get("description", "script failed"))
         return answer["result"].get("value")
 
     async def screenshot(self, width: int, height: int) -> str:
         """The page from its top left corner, as PNG in base64."""
-        clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
-        beyond = width > VIEWPORT["width"] or height > VIEWPORT["height"]
-        answer = await self._session.send(
+        answer = await self._send(
             "Page.captureScreenshot",
-            {"format": "png", "optimizeForSpeed": True, "clip": clip, "captureBeyondViewport": beyond},
+            format="png",
+            optimizeForSpeed=True,
+            clip={"x": 0, "y": 0, "width": width, "height": height, "scale": 1},
+            captureBeyondViewport=width > VIEWPORT["width"] or height > VIEWPORT["height"],
         )
         return answer["data"]
 
     async def renew(self) -> None:
         """Leaves everything that the last document may have set."""
-        await self._session.send("Page.navigate", {"url": "about:blank"})
+        await self._send("Page.navigate", url="about:blank")
         await self._enter()
         self.used = False
 
     async def close(self) -> None:
         """Ends the tab's process, busy or not."""
-        with contextlib.suppress(PlaywrightError, asyncio.TimeoutError):
+        with contextlib.suppress(_Broken), _playwright():
             await asyncio.wait_for(self._context.close(), STOP_LIMIT_S)
+
+    async def _enter(self) -> None:
+        world = await self._send("Page.createIsolatedWorld", frameId=self._frame)
+        self._world = world["executionContextId"]
+
+    async def _send(self, method: str, **parameters: Any) -> Any:
+        with _playwright():
+            return await self._session.send(method, parameters)
 
 
 class _Running:
@@ -299,10 +236,10 @@ class WarmBrowser:
             result = work.result()
             drawn = True
             return result
-        except PlaywrightError as error:
+        except _Broken as error:
             # The answer that fails may come before the event that says why.
             await asyncio.wait({tab.lost, running.died}, timeout=1, return_when=asyncio.FIRST_COMPLETED)
-            refused = _Lost(f"Chromium cannot draw it: {error.message.splitlines()[0]}", RenderFailed)
+            refused = _Lost(f"Chromium cannot draw it: {error}", RenderFailed)
             raise _loss(tab, running) or refused from error
         finally:
             work.cancel()
@@ -325,8 +262,9 @@ class WarmBrowser:
             if not tab.lost.done():
                 return tab
         try:
-            return await asyncio.wait_for(Tab.open(running.browser), START_LIMIT_S)
-        except (PlaywrightError, asyncio.TimeoutError) as error:
+            with _playwright():
+                return await asyncio.wait_for(Tab.open(running.browser), START_LIMIT_S)
+        except _Broken as error:
             await self._retire(running)
             raise _Lost(f"the browser opens no tab: {error}", browser=True) from error
 
@@ -334,10 +272,11 @@ class WarmBrowser:
         if drawn and running is self._running:
             try:
                 if tab.used:
-                    await asyncio.wait_for(tab.renew(), START_LIMIT_S)
+                    with _playwright():
+                        await asyncio.wait_for(tab.renew(), START_LIMIT_S)
                 running.idle.append(tab)
                 return
-            except (PlaywrightError, asyncio.TimeoutError):
+            except _Broken:
                 log.debug("a tab does not leave its page", exc_info=True)
         await tab.close()
 
@@ -373,22 +312,34 @@ def _loss(tab: Tab, running: _Running) -> _Lost | None:
 
 
 async def _start(chromium: Path) -> _Running:
-    driver = await async_playwright().start()
-    try:
-        browser = await _launch(driver, chromium)
-        return _Running(driver, browser, await _cap_memory(browser))
-    except PlaywrightError as error:
-        await driver.stop()
-        raise RendererUnavailable(f"{chromium} does not start: {error.message.splitlines()[0]}; {FIX}") from error
+    """A browser with a driver of its own; tried again, because whatever kills browsers may kill one that starts."""
+    reason = None
+    for _ in range(START_ATTEMPTS):
+        try:
+            with _playwright():
+                driver = await async_playwright().start()
+        except _Broken as error:
+            reason = error
+            continue
+        try:
+            with _playwright():
+                browser = await _launch(driver, chromium)
+                return _Running(driver, browser, await _cap_memory(browser))
+        except _Broken as error:
+            reason = error
+            with contextlib.suppress(_Broken), _playwright():
+                await asyncio.wait_for(driver.stop(), STOP_LIMIT_S)
+    raise RendererUnavailable(f"{chromium} does not start: {reason}; {FIX}")
 
 
 async def _launch(driver: Playwright, chromium: Path) -> Browser:
     options: dict[str, Any] = {"executable_path": chromium, "args": list(ARGUMENTS), "timeout": START_LIMIT_S * 1000}
     if os.geteuid() != 0:
         try:
-            return await driver.chromium.launch(chromium_sandbox=True, **options)
-        except PlaywrightError as error:
-            log.warning("Chromium does not start in its own sandbox and goes without: %s", error.message.splitlines()[0])
+            with _playwright():
+                return await driver.chromium.launch(chromium_sandbox=True, **options)
+        except _Broken as error:
+            log.warning("Chromium does not start in its own sandbox and goes without: %s", error)
     return await driver.chromium.launch(chromium_sandbox=False, **options)
 
 
@@ -399,10 +350,11 @@ async def _cap_memory(browser: Browser) -> list[psutil.Process]:
     await session.detach()
     pid = next(process["id"] for process in information["processInfo"] if process["type"] == "browser")
     root = psutil.Process(pid)
-    family = [root, *root.children(recursive=True)]
+    cap = (MEMORY_BYTES, MEMORY_BYTES)
     try:
-        for process in family:
-            process.rlimit(psutil.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+        root.rlimit(psutil.RLIMIT_DATA, cap)
+        for process in root.children(recursive=True):
+            process.rlimit(psutil.RLIMIT_DATA, cap)
     except (psutil.Error, OSError, AttributeError) as error:
         log.warning("the browser's memory cannot be capped here: %s", error)
     driver = next((parent for parent in root.parents() if parent.ppid() == os.getpid()), root)
@@ -415,7 +367,7 @@ async def _stop(running: _Running) -> None:
     with contextlib.suppress(psutil.Error):
         processes = list({*processes, *processes[0].children(recursive=True)})
     for ending in (running.browser.close, running.driver.stop):
-        with contextlib.suppress(PlaywrightError, asyncio.TimeoutError):
+        with contextlib.suppress(_Broken), _playwright():
             await asyncio.wait_for(ending(), STOP_LIMIT_S)
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):

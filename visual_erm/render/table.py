@@ -16,7 +16,8 @@ from PIL import Image, ImageChops
 
 from visual_erm.errors import BlankPicture, RenderLimit
 from visual_erm.extract import Code
-from visual_erm.render.browser import Tab, WarmBrowser, engine_of, find_chromium
+from visual_erm.render.browser import Tab, WarmBrowser
+from visual_erm.render.chromium import engine_of, find_chromium
 from visual_erm.task import RenderSettings
 
 MARGIN = 20
