@@ -36,6 +36,8 @@ MASS = 3
 """w: severity of one part that is wholly wrong, missing or surplus."""
 CATEGORIES = ("layout_error", "text_error", "numeric_error")
 """What is reported, a subset of the task's categories."""
+MAX_WORDS = 2000
+"""Words compared per picture, in reading order; the rest is ignored. Pairing them freely takes time in their cube."""
 SHOWN = 60
 """Characters of a text quoted in a description."""
 
@@ -43,6 +45,7 @@ _NUMBER = re.compile(r"(?:(?<![\w).])[-+])?\d+(?:[.,]\d+)*")
 _WORD = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.\d+|[^\W_]+")
 _CHUNK = re.compile(r"[^\W_]+(?:[.,][^\W_]+)*")
 _SIGNS = str.maketrans(dict.fromkeys("‐‑‒–—―−﹣-", "-") | dict.fromkeys("‘’‚′`´", "'") | dict.fromkeys("“”„″", '"'))
+_STARS = re.compile("[*火]+")
 _SMALL_PRINT = str.maketrans("OoSIlB", "005118")
 _AMONG_DIGITS = str.maketrans("OoIl", "0011")
 _AMONG_LETTERS = str.maketrans("I", "l")
@@ -217,7 +220,7 @@ def _words(reading: Reading) -> list[Word]:
     for cell in reading.cells:
         text = _CHUNK.sub(lambda chunk: _mended(chunk[0]), _plain(cell.text))
         words += [Word(found[0], _tight(found[0]).casefold(), cell.place) for found in _WORD.finditer(text)]
-    return words
+    return words[:MAX_WORDS]
 
 
 def _mended(chunk: str) -> str:
@@ -308,6 +311,8 @@ def _tight(text: str) -> str:
     """What is compared of a text: no blanks, and one form for the signs that OCR confuses because they look the same."""
     plain = _plain(text)
     tight = _CHUNK.sub(lambda chunk: _unmistakable(chunk[0]), "".join(plain.split()))
+    if _STARS.fullmatch(tight):
+        return "*" * len(tight)
     return tight.translate(_LONE) if len(tight) == 1 else tight
 
 

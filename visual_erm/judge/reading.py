@@ -18,7 +18,9 @@ from visual_erm.judge.cells import UNREADABLE, Cell, Reading
 from visual_erm.judge.ocr import Line
 
 MAX_CELLS = 3000
-"""Cells read per picture, in reading order; the rest of a larger table is ignored."""
+"""Cells looked at per picture, in reading order; the rest of a larger table is ignored."""
+MAX_PRINT = 100_000
+"""Pixels of text, laid end to end, that are read per picture (half a minute); the rest counts as unreadable."""
 FAINT = 32
 """Grey levels (of 255) below which a difference from the background is not seen."""
 RULES = (51, 160, 240)
@@ -94,7 +96,7 @@ def find_tables(picture: np.ndarray) -> list[Table]:
             tables = [table for table in tables if _is_grid(table)]
         if sum(len(table.cells) for table in tables) > sum(len(table.cells) for table in best):
             best = tables
-        if exact and best and not _outside(_ink(picture), best).any():
+        if exact and best and not _outside(picture, best).any():
             break
     return best
 
@@ -166,24 +168,27 @@ def _edges(positions: list[int]) -> list[int]:
     return edges
 
 
-def _outside(ink: np.ndarray, tables: list[Table]) -> np.ndarray:
-    """The ink of a picture without its tables."""
-    rest = ink.copy()
+def _outside(picture: np.ndarray, tables: list[Table]) -> np.ndarray:
+    """The ink of a picture without its tables, as `_ink`."""
+    page = np.ones(picture.shape, dtype=bool)
     for table in tables:
-        rest[table.top : table.bottom, table.left : table.right] = 0
-    return rest
+        page[table.top : table.bottom, table.left : table.right] = False
+    return np.where(page, _ink(picture, picture[page]), 0)
 
 
-def _ink(picture: np.ndarray) -> np.ndarray:
-    """Grey levels by which each pixel differs from the background, 0 where that cannot be seen: int16."""
-    background = int(np.bincount(picture.ravel(), minlength=256).argmax())
+def _ink(picture: np.ndarray, sample: np.ndarray | None = None) -> np.ndarray:
+    """Grey levels by which each pixel differs from the background, 0 where that cannot be seen: int16.
+
+    The background is the most frequent level of `sample`, by default of the whole picture.
+    """
+    background = int(np.bincount((picture if sample is None else sample).ravel(), minlength=256).argmax())
     difference = np.abs(picture.astype(np.int16) - background)
     difference[difference < FAINT] = 0
     return difference
 
 
 def _read_tables(picture: np.ndarray, tables: list[Table], lines: ReadLines) -> Reading:
-    stray = _outside(_ink(picture), tables)
+    stray = _outside(picture, tables)
     parts = [(table.top, table.left, table.cells) for table in tables]
     parts += [(top, 0, []) for top, _ in _bands(stray)]
     bottoms = dict(_bands(stray))
@@ -209,7 +214,8 @@ def _read_tables(picture: np.ndarray, tables: list[Table], lines: ReadLines) -> 
 
 def _read_strips(strips: list[np.ndarray], lines: ReadLines) -> list[str]:
     texts = ["-" if _is_bar(strip) else "" for strip in strips]
-    unread = [index for index, text in enumerate(texts) if not text]
+    ends = np.cumsum([strip.shape[1] for strip in strips])
+    unread = [index for index, text in enumerate(texts) if not text and ends[index] <= MAX_PRINT]
     for index, text in zip(unread, lines([_printed(strips[index]) for index in unread]), strict=True):
         texts[index] = text
     return texts

@@ -1,0 +1,60 @@
+"""The local judge on real pictures of tables: scans from PubTabNet, in another style than the renderer's."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from visual_erm.judge import JudgeSettings, make_judge
+from visual_erm.score import reward
+from visual_erm.task import load_task
+
+FOLDER = Path(__file__).parents[3] / "shared" / "data" / "pubtabnet"
+TASK = load_task("table")
+WORDS = ["kernel", "violet", "harbour", "signal", "orchard", "metric"]
+
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"needs the PubTabNet examples in {FOLDER}")
+
+
+def markup(row: dict) -> str:
+    cells = iter(row["html"]["cells"])
+    tokens = row["html"]["structure"]["tokens"]
+    return "<table>" + "".join("".join(next(cells)["tokens"]) + t if t == "</td>" else t for t in tokens) + "</table>"
+
+
+def three_wrong(html: str, seed: int) -> str:
+    """The table with other digits, or else other words, in three of its cells."""
+    chance = random.Random(seed)
+    filled = [m for m in re.finditer(r"<td[^>]*>(.*?)</td>", html) if re.search(r"\w", re.sub("<[^>]+>", "", m[1]))]
+    for cell in sorted(chance.sample(filled, 3), key=lambda cell: -cell.start()):
+        text = re.sub("<[^>]+>", "", cell[1])
+        other = re.sub(r"\d", lambda digit: str((int(digit[0]) + chance.randint(1, 9)) % 10), text)
+        if other == text:
+            other = " ".join(chance.choice(WORDS) for _ in text.split())
+        html = html[: cell.start(1)] + other + html[cell.end(1) :]
+    return html
+
+
+async def test_the_true_markup_earns_more_than_a_damaged_one_and_than_another_tables(draw):
+    rows = [json.loads(line) for line in (FOLDER / "examples.jsonl").read_text().splitlines()]
+    judge = make_judge(JudgeSettings(kind="local"))
+    better_than_damaged = better_than_others = 0
+    true = [draw(markup(row)) for row in rows]
+    for number, row in enumerate(rows):
+        reference = Image.open(FOLDER / row["filename"])
+
+        async def earns(picture: Image.Image, reference: Image.Image = reference) -> float:
+            return reward((await judge.judge(reference, picture, TASK)).severity, TASK.scoring)
+
+        mine = await earns(true[number])
+        others = [await earns(picture) for k, picture in enumerate(true) if k != number]
+        better_than_damaged += mine > await earns(draw(three_wrong(markup(row), seed=number)))
+        better_than_others += mine > max(others)
+    await judge.close()
+    assert better_than_damaged >= 8
+    assert better_than_others == 10
