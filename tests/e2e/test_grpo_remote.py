@@ -8,7 +8,7 @@ import urllib.request
 
 import pytest
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 STEPS, ROLLOUTS = 3, 64
 

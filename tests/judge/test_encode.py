@@ -1,0 +1,34 @@
+"""What judgements of one group share must not fall with one of them."""
+
+import asyncio
+import threading
+
+from PIL import Image
+
+from visual_erm.judge import encode
+from visual_erm.judge.encode import Encoder, data_url
+from visual_erm.task import ImageSettings
+
+PNG = ImageSettings(longest_side=100, format="png")
+
+
+async def test_a_cancelled_judgement_leaves_the_encoding_to_the_rest_of_its_group(monkeypatch):
+    go_on = threading.Event()
+    monkeypatch.setattr(encode, "data_url", lambda image, form: go_on.wait(30) and data_url(image, form))
+    encoder = Encoder()
+    busy = [Image.new("RGB", (40, 40), (shade, 0, 0)) for shade in range(encode.THREADS)]
+    shared = Image.new("RGB", (40, 40), "white")
+    try:
+        *others, cancelled, last = (
+            asyncio.create_task(encoder.reference(image, PNG)) for image in (*busy, shared, shared.copy())
+        )
+        while len(encoder._references) < len(busy) + 1:
+            await asyncio.sleep(0.01)
+        cancelled.cancel()
+        await asyncio.gather(cancelled, return_exceptions=True)
+        go_on.set()
+        assert await last == data_url(shared, PNG)
+        await asyncio.gather(*others)
+    finally:
+        go_on.set()
+        encoder.close()
