@@ -128,7 +128,7 @@ def is_browser_below(process: psutil.Process) -> bool:
 
 @pytest.mark.parametrize("victim", [the_browser, a_tab, the_driver])
 async def test_none_of_100_renders_is_lost_when_a_process_is_killed_again_and_again(
-    victim: Callable[[], psutil.Process], settings: RenderSettings
+    victim: Callable[[], psutil.Process], settings: RenderSettings, temporary: Path
 ) -> None:
     renderer = TableRenderer(settings, pages=2)
     expected = await renderer.render(small_table(42))
@@ -146,6 +146,7 @@ async def test_none_of_100_renders_is_lost_when_a_process_is_killed_again_and_ag
     assert len(set(pictures)) == 100
     assert pictures[42] == expected.tobytes()
     await renderer.close()
+    assert list(temporary.glob("*profile*")) == []
 
 
 async def test_close_leaves_no_process_and_no_file(temporary: Path, settings: RenderSettings) -> None:

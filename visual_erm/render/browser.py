@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,6 +38,7 @@ START_LIMIT_S = 30.0
 STOP_LIMIT_S = 5.0
 ATTEMPTS = 4
 START_ATTEMPTS = 3
+PROFILE = "--user-data-dir="
 PLAIN_PAGE = "<!DOCTYPE html><p>plain"
 
 
@@ -142,10 +144,12 @@ class Tab:
 class _Running:
     """One started browser with its driver, all their processes (the driver's first), and the idle tabs."""
 
-    def __init__(self, driver: Playwright, browser: Browser, processes: list[psutil.Process]) -> None:
+    def __init__(self, driver: Playwright, browser: Browser, root: psutil.Process) -> None:
         self.driver = driver
         self.browser = browser
-        self.processes = processes
+        self.profile = next(word for word in root.cmdline() if word.startswith(PROFILE)).removeprefix(PROFILE)
+        top = next(parent for parent in (root, *root.parents()) if parent.ppid() == os.getpid())
+        self.processes = [top, *top.children(recursive=True)]
         self.idle: list[Tab] = []
         self.died: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         browser.on("disconnected", lambda _: _settle(self.died))
@@ -324,11 +328,12 @@ async def _start(chromium: Path) -> _Running:
         try:
             with _playwright():
                 browser = await _launch(driver, chromium)
-                return _Running(driver, browser, await _cap_memory(browser))
+                root = await _main_process(browser)
+                _cap_memory(root)
+                return _Running(driver, browser, root)
         except _Broken as error:
             reason = error
-            with contextlib.suppress(_Broken), _playwright():
-                await asyncio.wait_for(driver.stop(), STOP_LIMIT_S)
+            await _politely(driver.stop)
     raise RendererUnavailable(f"{chromium} does not start: {reason}; {FIX}")
 
 
@@ -343,37 +348,48 @@ async def _launch(driver: Playwright, chromium: Path) -> Browser:
     return await driver.chromium.launch(chromium_sandbox=False, **options)
 
 
-async def _cap_memory(browser: Browser) -> list[psutil.Process]:
-    """Limits what each process of a fresh browser may allocate, tabs to come included; returns them, the driver first."""
+async def _main_process(browser: Browser) -> psutil.Process:
     session = await browser.new_browser_cdp_session()
     information = await session.send("SystemInfo.getProcessInfo")
     await session.detach()
-    pid = next(process["id"] for process in information["processInfo"] if process["type"] == "browser")
-    root = psutil.Process(pid)
+    return psutil.Process(next(process["id"] for process in information["processInfo"] if process["type"] == "browser"))
+
+
+def _cap_memory(root: psutil.Process) -> None:
+    """Limits what each process of a fresh browser may allocate, those of tabs to come included."""
     cap = (MEMORY_BYTES, MEMORY_BYTES)
     try:
         root.rlimit(psutil.RLIMIT_DATA, cap)
         for process in root.children(recursive=True):
-            process.rlimit(psutil.RLIMIT_DATA, cap)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.rlimit(psutil.RLIMIT_DATA, cap)
     except (psutil.Error, OSError, AttributeError) as error:
         log.warning("the browser's memory cannot be capped here: %s", error)
-    driver = next((parent for parent in root.parents() if parent.ppid() == os.getpid()), root)
-    return [driver, *driver.children(recursive=True)]
 
 
 async def _stop(running: _Running) -> None:
-    """Ends a browser in whatever state it is, politely first, and waits for every process of it."""
-    processes = running.processes
-    with contextlib.suppress(psutil.Error):
-        processes = list({*processes, *processes[0].children(recursive=True)})
-    for ending in (running.browser.close, running.driver.stop):
-        with contextlib.suppress(_Broken), _playwright():
-            await asyncio.wait_for(ending(), STOP_LIMIT_S)
+    """Ends a browser in whatever state it is, politely first, and waits for every process and the profile folder of it."""
+    driver, *family = running.processes
+    with contextlib.suppress(psutil.NoSuchProcess):
+        family += driver.children(recursive=True)
+    await _politely(running.browser.close)
+    await _kill(family)
+    await _politely(running.driver.stop)
+    await _politely(lambda: _ended([driver]))
+    await _kill([driver])
+    await asyncio.to_thread(shutil.rmtree, running.profile, ignore_errors=True)
+
+
+async def _politely(ending: Callable[[], Awaitable[None]]) -> None:
+    with contextlib.suppress(_Broken), _playwright():
+        await asyncio.wait_for(ending(), STOP_LIMIT_S)
+
+
+async def _kill(processes: list[psutil.Process]) -> None:
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(_ended(processes), STOP_LIMIT_S)
+    await _politely(lambda: _ended(processes))
 
 
 async def _ended(processes: list[psutil.Process]) -> None:
