@@ -73,6 +73,12 @@ def test_paths_are_absolute_before_veRL_sees_them(files, tmp_path, monkeypatch):
     assert metrics == str(tmp_path / "run/metrics.jsonl")
 
 
+def test_steps_are_always_logged_to_the_file_that_they_are_counted_by(files):
+    config = recipe(*files, "trainer.logger=console")
+    train.prepare(config)
+    assert config.trainer.logger == ["console", "file"]
+
+
 def test_a_reward_function_of_ones_own_comes_before_the_projects(files, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     mine = tmp_path / "reward_func" / "visual_equivalence.py"

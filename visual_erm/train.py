@@ -106,6 +106,9 @@ def prepare(config: DictConfig) -> None:
         settings.data_root = str(Path(settings.data_root or Path(config.data.train_files[0]).parent).resolve())
         if settings.journal:
             settings.journal = str(Path(settings.journal).resolve())
+        # `Books` counts the steps by this logger's file.
+        loggers = config.trainer.logger
+        config.trainer.logger = list(dict.fromkeys([*([loggers] if isinstance(loggers, str) else loggers), "file"]))
 
 
 def describe(judge: JudgeSettings) -> None:

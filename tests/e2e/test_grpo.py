@@ -12,6 +12,8 @@ from safetensors.torch import load_file
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 STEPS, ROLLOUTS = 3, 16
+TESTED = 2
+"""Rows of the test split."""
 
 
 def lines(folder: Path, pattern: str) -> list[dict]:
@@ -19,17 +21,18 @@ def lines(folder: Path, pattern: str) -> list[dict]:
 
 
 def test_three_steps_score_every_rollout_once_change_the_policy_and_leave_nothing_behind(train, tiny_model):
-    # The reference policy and its KL term, which the tiny recipe does without, run here too.
-    run = train("actor_rollout_ref.actor.use_kl_loss=true")
+    # The reference policy with its KL term, and a test of the policy, which the tiny recipe does without, run here too.
+    run = train("actor_rollout_ref.actor.use_kl_loss=true", "trainer.test_freq=3")
 
     assert run.exit_code == 0, run.log[-3000:]
     assert run.left == []
 
-    calls = lines(run.run_dir / "journal", "*.jsonl")
+    journal = lines(run.run_dir / "journal", "*.jsonl")
+    calls = [call for call in journal if call["split"] == "train"]
     assert len(calls) == STEPS * ROLLOUTS
-    assert {call["split"] for call in calls} == {"train"}
-    assert len({frozenset(call) for call in calls}) == 1
-    assert all(call["judge_ok"] == 1 for call in calls)
+    assert len(journal) - len(calls) == TESTED
+    assert len({frozenset(call) for call in journal}) == 1
+    assert all(call["judge_ok"] == 1 for call in journal)
 
     steps = [line["data"] for line in lines(run.run_dir, "metrics.jsonl")]
     assert len(steps) == STEPS
@@ -43,6 +46,8 @@ def test_three_steps_score_every_rollout_once_change_the_policy_and_leave_nothin
         assert "actor/kl_loss" in step
         # Had the rollouts' weights not been the trainer's, the two would disagree about the replies' probabilities.
         assert step["training/rollout_probs_diff_max"] < 1e-3
+
+    assert any(name.startswith("val-") and name.endswith("/score/mean@1") for name in steps[-1])
 
     saved = run.run_dir / "checkpoints" / f"global_step_{STEPS}" / "actor" / "huggingface" / "model.safetensors"
     before, after = load_file(tiny_model / "model.safetensors"), load_file(saved)
