@@ -43,12 +43,15 @@ PLAIN_PAGE = "<!DOCTYPE html><p>plain"
 
 
 class _Lost(Exception):
-    """A tab was lost before its picture was there: the reason, whose end it was, and the fault if the code caused it."""
+    """A tab was lost before its picture was there: the reason, and the fault if the code caused it.
 
-    def __init__(self, reason: str, fault: type[PolicyFault] = RenderLimit, *, browser: bool = False) -> None:
+    `chance` marks what befalls any page now and then: the code is blamed for it only after every attempt.
+    """
+
+    def __init__(self, reason: str, fault: type[PolicyFault] = RenderLimit, *, chance: bool = False) -> None:
         super().__init__(reason)
         self.fault = fault
-        self.browser = browser
+        self.chance = chance
 
 
 class _Broken(Exception):
@@ -188,9 +191,10 @@ class WarmBrowser:
         """What `job` makes on a tab, within `limit_s` seconds of wall time.
 
         A job that lost its tab (out of time, out of memory, the browser died) is done again with the browser to itself.
-        When it loses that too, though a plain page is drawn quickly right after, the code is at fault: RenderLimit, or
-        RenderFailed where Chromium refuses it. A browser that died is held against the code only when it dies at every
-        attempt. Raises RendererUnavailable when plain pages fail as well. What the job raises goes to the caller.
+        When it loses that too, though a plain page is drawn quickly right after, the code is at fault: RenderLimit. A
+        browser that died, or that refused a picture, is held against the code (RenderLimit, RenderFailed) only when it
+        does so at every attempt. Raises RendererUnavailable when plain pages fail as well. What the job raises goes to
+        the caller.
         """
         loss = None
         for attempt in range(ATTEMPTS):
@@ -200,7 +204,7 @@ class WarmBrowser:
                 except _Lost as error:
                     loss = error
                     log.info("attempt %d: %s", attempt + 1, loss)
-                condemned = attempt > 0 and (not loss.browser or attempt == ATTEMPTS - 1)
+                condemned = attempt > 0 and (not loss.chance or attempt == ATTEMPTS - 1)
                 if condemned and await self._draws_a_plain_page(limit_s / 5):
                     raise loss.fault(str(loss))
         raise RendererUnavailable(f"{ATTEMPTS} attempts failed, and so did plain pages: {loss}")
@@ -243,7 +247,7 @@ class WarmBrowser:
         except _Broken as error:
             # The answer that fails may come before the event that says why.
             await asyncio.wait({tab.lost, running.died}, timeout=1, return_when=asyncio.FIRST_COMPLETED)
-            refused = _Lost(f"Chromium cannot draw it: {error}", RenderFailed)
+            refused = _Lost(f"Chromium cannot draw it: {error}", RenderFailed, chance=True)
             raise _loss(tab, running) or refused from error
         finally:
             work.cancel()
@@ -270,7 +274,7 @@ class WarmBrowser:
                 return await asyncio.wait_for(Tab.open(running.browser), START_LIMIT_S)
         except _Broken as error:
             await self._retire(running)
-            raise _Lost(f"the browser opens no tab: {error}", browser=True) from error
+            raise _Lost(f"the browser opens no tab: {error}", chance=True) from error
 
     async def _give_back(self, running: _Running, tab: Tab, drawn: bool) -> None:
         if drawn and running is self._running:
@@ -311,7 +315,7 @@ class WarmBrowser:
 
 def _loss(tab: Tab, running: _Running) -> _Lost | None:
     if not running.is_alive():
-        return _Lost("the browser died", browser=True)
+        return _Lost("the browser died", chance=True)
     return _Lost("the page used up its memory or crashed") if tab.lost.done() else None
 
 
