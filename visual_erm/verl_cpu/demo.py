@@ -86,8 +86,8 @@ def run(seed: int, steps: int, out: Path) -> dict[str, Any]:
     before, after = out / "before.json", run_dir / "after.json"
     # What each stage depends on, those before it included.
     taught = {"warm_start": asdict(how)}
-    shown = {"seed": seed, "steps": steps, "render": task.render.model_dump()}
-    rewarded = {**taught, "data": shown, "batch": BATCH, "n": ROLLOUTS, "scoring": task.scoring.model_dump()}
+    shown = {"seed": seed, "steps": steps, "batch": BATCH, "render": task.render.model_dump()}
+    rewarded = {**taught, "data": shown, "n": ROLLOUTS, "scoring": task.scoring.model_dump()}
     stages: list[tuple[str, Path, Any, Callable[[], None]]] = [
         ("data", data, shown, lambda: write_data(data, task, train_tables(seed, steps), held_out_tables())),
         ("warm start", policy, taught, lambda: teach(policy, how)),

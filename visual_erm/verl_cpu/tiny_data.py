@@ -28,8 +28,10 @@ from visual_erm.verl_cpu.tiny_tables import SHAPES, SOURCES, Rows, draw, from_ht
 
 log = logging.getLogger(__name__)
 
-BATCH = 8
+BATCH = 16
 """Prompts per training step."""
+LARGE = (SOURCES[0], SOURCES[1], SOURCES[1], SOURCES[1])
+"""Besides two tables of each source, a batch has one of each of these: the longest files."""
 HELD_OUT = 192
 """Tables of the test split, equally many of each shape."""
 JUDGED = 64
@@ -50,8 +52,8 @@ class HeldOut:
 def train_tables(seed: int, steps: int) -> list[Rows]:
     """BATCH tables for each of `steps` steps, from the training rows."""
     rng = random.Random(seed)
-    shapes = [*SHAPES, SHAPES[2], SHAPES[3]]
-    sources = [*SOURCES, SOURCES[1], SOURCES[1]]
+    shapes = [SHAPES[i % len(SHAPES)] for i in range(BATCH)]
+    sources = [*SOURCES, *SOURCES, *LARGE]
     tables = []
     for _ in range(steps):
         pairs = zip(rng.sample(shapes, BATCH), rng.sample(sources, BATCH), strict=True)
