@@ -5,11 +5,15 @@
 #
 # Writes to outputs/tiny/seed$SEED: journal/ (one line per rollout), metrics.jsonl (one line per step), checkpoints/ (the
 # final policy, as a Hugging Face model under global_step_$STEPS/actor/huggingface) and hydra/ (the composed recipe).
-# The recipe is configs/policy/tiny.yaml and configs/cluster/cpu.yaml. PYTHON chooses the interpreter.
+# The recipe is configs/policy/tiny.yaml and configs/cluster/cpu.yaml. PYTHON chooses the interpreter; otherwise
+# it is that of .venv in the checkout.
 set -euo pipefail
 
 seed=${SEED:-0}
 steps=${STEPS:-45}
 
-exec "${PYTHON:-python}" -m visual_erm.train task=table judge=local policy=tiny cluster=cpu \
+python=${PYTHON:-$(dirname "$0")/../.venv/bin/python}
+[ -x "$python" ] || python=python
+
+exec "$python" -m visual_erm.train task=table judge=local policy=tiny cluster=cpu \
     run_dir="outputs/tiny/seed$seed" data.seed="$seed" trainer.total_training_steps="$steps" "$@"
