@@ -12,8 +12,8 @@ set -euo pipefail
 seed=${SEED:-0}
 steps=${STEPS:-45}
 
-python=${PYTHON:-$(dirname "$0")/../.venv/bin/python}
-[ -x "$python" ] || python=python
+here=$(dirname "$0")/../.venv/bin/python
+[ -x "$here" ] || here=python
 
-exec "$python" -m visual_erm.train task=table judge=local policy=tiny cluster=cpu \
+exec "${PYTHON:-$here}" -m visual_erm.train task=table judge=local policy=tiny cluster=cpu \
     run_dir="outputs/tiny/seed$seed" data.seed="$seed" trainer.total_training_steps="$steps" "$@"
