@@ -74,7 +74,6 @@ def test_a_wrong_cell_costs_what_it_misleads(reference, prediction, expected):
         ("l", "1"),
         ("c", "C"),
         ("H₂O", "H2O"),
-        ("***", "火**"),
         ("—", "一"),
         ("", ""),
     ],

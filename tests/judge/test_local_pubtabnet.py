@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import re
@@ -42,18 +43,19 @@ def three_wrong(html: str, seed: int) -> str:
 
 async def test_the_true_markup_earns_more_than_a_damaged_one_and_than_another_tables(draw):
     rows = [json.loads(line) for line in (FOLDER / "examples.jsonl").read_text().splitlines()]
-    judge = make_judge(JudgeSettings(kind="local"))
-    better_than_damaged = better_than_others = 0
+    references = [Image.open(FOLDER / row["filename"]) for row in rows]
     true = [draw(markup(row)) for row in rows]
-    for number, row in enumerate(rows):
-        reference = Image.open(FOLDER / row["filename"])
+    damaged = [draw(three_wrong(markup(row), seed=number)) for number, row in enumerate(rows)]
+    judge = make_judge(JudgeSettings(kind="local", readers=2))
 
-        async def earns(picture: Image.Image, reference: Image.Image = reference) -> float:
-            return reward((await judge.judge(reference, picture, TASK)).severity, TASK.scoring)
+    async def earns(reference: Image.Image, picture: Image.Image) -> float:
+        return reward((await judge.judge(reference, picture, TASK)).severity, TASK.scoring)
 
-        mine = await earns(true[number])
-        others = [await earns(picture) for k, picture in enumerate(true) if k != number]
-        better_than_damaged += mine > await earns(draw(three_wrong(markup(row), seed=number)))
+    better_than_damaged = better_than_others = 0
+    for number, reference in enumerate(references):
+        answers = [true[number], damaged[number], *true[:number], *true[number + 1 :]]
+        mine, wrong, *others = await asyncio.gather(*(earns(reference, answer) for answer in answers))
+        better_than_damaged += mine > wrong
         better_than_others += mine > max(others)
     await judge.close()
     assert better_than_damaged >= 8

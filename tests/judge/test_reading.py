@@ -66,6 +66,11 @@ def test_a_dash_alone_is_a_dash(draw, read, dash):
     assert texts(read(draw(table([[dash, "12"]])))) == [["-", "12"]]
 
 
+def test_asterisks_alone_are_asterisks(draw, read):
+    rows = [["i" * number, "***", "w" * number] for number in range(1, 9)]
+    assert [row[1] for row in texts(read(draw(table(rows))))] == ["***"] * 8
+
+
 def test_text_round_a_table_is_seen(draw, read):
     found = read(draw(f"<p>Here you are</p>{table(SQUARE)}<p>The end</p>"))
     assert texts(found) == [["Here you are"], *SQUARE, ["The end"]]

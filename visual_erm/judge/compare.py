@@ -45,7 +45,6 @@ _NUMBER = re.compile(r"(?:(?<![\w).])[-+])?\d+(?:[.,]\d+)*")
 _WORD = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.\d+|[^\W_]+")
 _CHUNK = re.compile(r"[^\W_]+(?:[.,][^\W_]+)*")
 _SIGNS = str.maketrans(dict.fromkeys("‐‑‒–—―−﹣-", "-") | dict.fromkeys("‘’‚′`´", "'") | dict.fromkeys("“”„″", '"'))
-_STARS = re.compile("[*火]+")
 _SMALL_PRINT = str.maketrans("OoSIlB", "005118")
 _AMONG_DIGITS = str.maketrans("OoIl", "0011")
 _AMONG_LETTERS = str.maketrans("I", "l")
@@ -311,8 +310,6 @@ def _tight(text: str) -> str:
     """What is compared of a text: no blanks, and one form for the signs that OCR confuses because they look the same."""
     plain = _plain(text)
     tight = _CHUNK.sub(lambda chunk: _unmistakable(chunk[0]), "".join(plain.split()))
-    if _STARS.fullmatch(tight):
-        return "*" * len(tight)
     return tight.translate(_LONE) if len(tight) == 1 else tight
 
 
