@@ -176,6 +176,21 @@ def test_an_unknown_category_goes_to_the_nearest_or_the_first_and_is_not_lost(wo
     assert [d.category for d in parse_report(reply, TABLE).discrepancies] == [category]
 
 
+def test_raw_control_characters_are_no_reason_to_repair():
+    report = parse_report('{"errors": [{"type": "text_error", "description": "a\tb\nc", "severity": 1}]}', TABLE)
+    assert report == Report((Discrepancy("text_error", 1, "a\tb\nc"),))
+
+
+def test_half_a_character_does_not_spoil_what_is_written_of_a_report():
+    report = parse_report('{"errors": [{"type": "text_error", "description": "\\ud83d!", "severity": 1}]}', TABLE)
+    assert report == Report((Discrepancy("text_error", 1, "?!"),))
+
+
+def test_a_fragment_that_says_nothing_is_no_discrepancy():
+    report = parse_report(WIRE.replace("]}", ', {"ty": "te'), TABLE)
+    assert report == Report(READ.discrepancies, truncated=True)
+
+
 def test_a_list_longer_than_the_task_allows_is_cut_off_and_marked():
     report = parse_report(json.dumps({"errors": [ONE] * 100}), TABLE)
     assert len(report.discrepancies) == TABLE.max_discrepancies
