@@ -51,7 +51,7 @@ class JudgeSettings(Settings):
     """The name under which the servers serve the judge."""
     api_key_env: str = "VISUAL_ERM_API_KEY"
     """Environment variable that holds the key; unset means none is sent."""
-    timeout_s: Positive = 120.0
+    timeout_s: Positive = 300.0
     """For one request; a request over it is tried again."""
     retries: Annotated[int, Field(ge=0)] = 3
     """Further tries after a failed request, with growing pauses."""
