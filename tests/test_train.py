@@ -94,7 +94,7 @@ def test_the_recipe_keeps_the_papers_settings_where_the_tiny_policy_does_not_cha
     actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
     assert (config.algorithm.adv_estimator, rollout.n) == ("grpo", 8)
     assert (actor.kl_loss_type, actor.kl_loss_coef, actor.entropy_coeff) == ("low_var_kl", 0.01, 0)
-    assert (actor.use_kl_loss, config.data.train_batch_size, actor.ppo_mini_batch_size) == (False, 8, 8)
+    assert (actor.use_kl_loss, config.data.train_batch_size, actor.ppo_mini_batch_size) == (False, 16, 16)
 
 
 def test_everything_that_the_CPU_needs_is_in_the_cluster_group():
