@@ -22,6 +22,8 @@ from PIL import Image, ImageDraw
 from vllm_server import served, vllm
 
 PROJECT = Path(__file__).parents[2]
+TOKEN = uuid.uuid4().hex * 2
+"""Of every Ray cluster that these tests start: a process reads it once and keeps it."""
 
 
 @pytest.fixture(scope="session")
@@ -102,7 +104,7 @@ def ray_processes() -> Iterator[Callable[[], list[psutil.Process]]]:
     import ray
 
     folder, mark = Path(tempfile.mkdtemp(prefix="t", dir="/tmp")), f"VISUAL_ERM_TEST_{uuid.uuid4().hex}"
-    ours = {mark: "1", "TMPDIR": str(folder), "RAY_AUTH_TOKEN": uuid.uuid4().hex * 2, "RAY_USAGE_STATS_ENABLED": "0"}
+    ours = {mark: "1", "TMPDIR": str(folder), "RAY_AUTH_TOKEN": TOKEN, "RAY_USAGE_STATS_ENABLED": "0"}
     ours |= {"RAY_enable_open_telemetry": "0", "RAY_enable_metrics_collection": "0", "HF_HUB_OFFLINE": "1"}
     before = {name: os.environ.get(name) for name in ours}
     os.environ.update(ours)
