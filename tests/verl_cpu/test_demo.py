@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 
 from visual_erm.task import load_task
 from visual_erm.verl_cpu import demo
-from visual_erm.verl_cpu.evaluate import Accuracy, Evaluation
+from visual_erm.verl_cpu.accuracy import Accuracy
+from visual_erm.verl_cpu.evaluate import Evaluation
 from visual_erm.verl_cpu.tiny_data import BATCH, held_out_tables, train_tables, write_data
 from visual_erm.verl_cpu.tiny_tables import to_html
 
@@ -121,6 +123,16 @@ def test_a_demo_that_is_stopped_lets_the_training_clear_up_first(tmp_path):
     stopped.send_signal(signal.SIGINT)
     stopped.wait()
     assert (tmp_path / "log").read_text() == "started\ncleared up\n"
+
+
+def test_what_libraries_leave_in_the_temporary_folder_is_removed(monkeypatch):
+    monkeypatch.setenv("TMPDIR", "/somewhere")
+    with demo.own_temporary_folder():
+        folder = Path(os.environ["TMPDIR"])
+        assert tempfile.gettempdir() == str(folder)
+        (folder / "cache").mkdir()
+    assert not folder.exists()
+    assert os.environ["TMPDIR"] == "/somewhere"
 
 
 def test_the_demo_scores_small_tables_more_steeply_than_the_task():

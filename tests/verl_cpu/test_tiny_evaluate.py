@@ -2,7 +2,7 @@
 
 import pytest
 
-from visual_erm.verl_cpu.evaluate import accuracy, swap
+from visual_erm.verl_cpu.accuracy import accuracy, swap
 from visual_erm.verl_cpu.tiny_data import held_out_tables
 from visual_erm.verl_cpu.tiny_tables import to_html
 

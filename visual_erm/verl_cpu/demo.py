@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -17,31 +18,33 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
-import torch
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
-from transformers.utils.logging import disable_progress_bar
 
 from visual_erm.errors import ConfigError, VisualERMError
 from visual_erm.judge import load_judge_settings
 from visual_erm.settings import shipped
 from visual_erm.task import Task, load_task
 from visual_erm.verl_cpu import tiny_report
-from visual_erm.verl_cpu.evaluate import evaluate
 from visual_erm.verl_cpu.tiny_data import BATCH, held_out_tables, read_held_out, train_tables, write_data
 from visual_erm.verl_cpu.tiny_tables import draw, from_html
-from visual_erm.verl_cpu.warm_start import WarmStart, synthetic_tables, warm_start
+
+if TYPE_CHECKING:
+    from visual_erm.verl_cpu.warm_start import WarmStart
 
 log = logging.getLogger(__name__)
 
+TEMPORARY = tempfile.gettempdir()
+"""Where the training makes its own temporary folder: the paths of Ray's sockets must be short."""
 ROLLOUTS = 8
 """Replies per prompt."""
 S_MAX = 18.0
@@ -67,18 +70,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", datefmt="[%X]", handlers=[RichHandler(show_path=False)])
     for name in ("httpx", "RapidOCR", "transformers", "matplotlib"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    disable_progress_bar()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        summary = run(options.seed, options.steps, options.out)
+        with own_temporary_folder():
+            summary = run(options.seed, options.steps, options.out)
     except VisualERMError as error:
         log.error("%s", error)
         return 1
     return 0 if summary["reward_calls"]["ok"] else 1
 
 
+@contextlib.contextmanager
+def own_temporary_folder() -> Iterator[None]:
+    """Gives this process and its children a temporary folder of their own, and removes it.
+
+    torch leaves a cache in the temporary folder, and onnxruntime the number of its session.
+    """
+    before = os.environ.get("TMPDIR")
+    with tempfile.TemporaryDirectory(prefix="visual-erm-", ignore_cleanup_errors=True) as folder:
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = None
+            del os.environ["TMPDIR"]
+            if before is not None:
+                os.environ["TMPDIR"] = before
+
+
 def run(seed: int, steps: int, out: Path) -> dict[str, Any]:
     """All stages; returns the content of `summary.json`. Raises VisualERMError."""
+    # Not before there is a temporary folder: torch uses it while being imported.
+    import torch
+    from transformers.utils.logging import disable_progress_bar
+
+    from visual_erm.verl_cpu.warm_start import WarmStart
+
+    disable_progress_bar()
     torch.set_num_threads(1)  # the policy is too small to gain from more
     task, how = demo_task(), WarmStart()
     data, policy, run_dir = out / "data", out / "policy", out / f"seed{seed}"
@@ -131,12 +159,16 @@ def demo_task() -> Task:
 
 def teach(folder: Path, how: WarmStart) -> None:
     """The warm start; the same policy for all seeds."""
+    from visual_erm.verl_cpu.warm_start import synthetic_tables, warm_start
+
     tables = synthetic_tables(how)
     warm_start(folder, tables, asyncio.run(draw(tables)), how)
 
 
 def judge_policy(policy: Path, data: Path, task: Task, result: Path) -> None:
     """An evaluation: what `policy` does on the held-out tables, written to `result`."""
+    from visual_erm.verl_cpu.evaluate import evaluate
+
     figures = asyncio.run(evaluate(policy, read_held_out(data / "test.parquet"), task, load_judge_settings("local")))
     tiny_report.write_json(result, asdict(figures))
 
@@ -156,10 +188,10 @@ def train(run_dir: Path, data: Path, policy: Path, seed: int, steps: int) -> Non
         f"actor_rollout_ref.rollout.n={ROLLOUTS}",
         f"task.scoring.s_max={S_MAX}",
     ]
-    environment = {**os.environ, "SEED": str(seed), "STEPS": str(steps), "PYTHON": sys.executable}
+    settings = {"SEED": str(seed), "STEPS": str(steps), "PYTHON": sys.executable, "TMPDIR": TEMPORARY}
     log_path = run_dir / "log"
     log.info("GRPO in veRL, %d steps; follow it with: tail -f %s", steps, log_path)
-    code = run_to_the_end(["/bin/bash", str(launcher), *overrides], environment, log_path)
+    code = run_to_the_end(["/bin/bash", str(launcher), *overrides], {**os.environ, **settings}, log_path)
     if code:
         last = log_path.read_text(encoding="utf-8", errors="replace").rstrip().rpartition("\n")[2]
         raise TrainingFailed(f"training ended with exit code {code}: {last} (all of it in {log_path})")

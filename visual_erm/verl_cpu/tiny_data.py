@@ -23,8 +23,7 @@ from visual_erm.data.rows import schema
 from visual_erm.extract import Code
 from visual_erm.render import make_renderer
 from visual_erm.task import Task
-from visual_erm.verl_cpu.tiny_policy import PROMPT
-from visual_erm.verl_cpu.tiny_tables import SHAPES, SOURCES, Rows, draw, from_html, real_table, to_html
+from visual_erm.verl_cpu.tiny_tables import PROMPT, SHAPES, SOURCES, Rows, draw, from_html, real_table, to_html
 
 log = logging.getLogger(__name__)
 

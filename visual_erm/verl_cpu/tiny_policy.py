@@ -14,10 +14,8 @@ import torch
 from PIL import Image
 from transformers import AutoProcessor, Qwen3VLForConditionalGeneration
 
-from visual_erm.verl_cpu.tiny_tables import CELL, MAX_COLUMNS, MAX_ROWS
+from visual_erm.verl_cpu.tiny_tables import CELL, MAX_COLUMNS, MAX_ROWS, PROMPT
 
-PROMPT = "html"
-"""All that the policy is asked, after the picture."""
 MAX_REPLY = 64
 """Tokens of a reply; the largest table takes about 60."""
 

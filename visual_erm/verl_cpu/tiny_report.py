@@ -21,7 +21,7 @@ from PIL import Image
 from visual_erm.extract import Code, extract
 from visual_erm.render import make_renderer
 from visual_erm.task import Task
-from visual_erm.verl_cpu.evaluate import accuracy
+from visual_erm.verl_cpu.accuracy import accuracy
 from visual_erm.verl_cpu.tiny_tables import Rows
 
 EDGE = 5

@@ -27,6 +27,8 @@ from visual_erm.render.browser import Tab, WarmBrowser
 Rows = list[list[str]]
 """A table as its rows of cell texts, the header first."""
 
+PROMPT = "html"
+"""All that the policy is asked, after the picture."""
 CELL = 32
 """Side of a cell in the policy's pictures, in pixels."""
 MAX_ROWS, MAX_COLUMNS = 4, 3
