@@ -1,0 +1,65 @@
+"""`make demo` from data to report, with real veRL, Chromium and OCR: three steps of an untaught policy."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import uuid
+from dataclasses import asdict
+from pathlib import Path
+
+import psutil
+import pytest
+
+from visual_erm.verl_cpu import demo
+from visual_erm.verl_cpu.tiny_data import BATCH
+from visual_erm.verl_cpu.tiny_model import build_tiny_qwen3vl
+from visual_erm.verl_cpu.tiny_tables import HEADERS
+from visual_erm.verl_cpu.warm_start import WarmStart
+
+PROJECT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "visual_erm.verl_cpu.demo", "--seed", "3", "--steps", "3", "--out"]
+
+
+def processes(mark):
+    for process in psutil.process_iter():
+        try:
+            if mark in process.environ():
+                yield process
+        except psutil.Error:
+            continue
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(1500)
+def test_the_demo_counts_its_rewards_reports_and_leaves_nothing(tmp_path):
+    out, mark = tmp_path / "out", f"VISUAL_ERM_TEST_{uuid.uuid4().hex}"
+    # In place of the warm start, which takes minutes: a policy that was never taught.
+    demo.once("policy", out / "policy", {"warm_start": asdict(WarmStart())}, lambda: untaught(out / "policy"))
+    with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as temporary:
+        environment = {**os.environ, mark: "1", "TMPDIR": temporary, "PYTHONPATH": str(PROJECT)}
+        done = subprocess.run([*COMMAND, out], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=1000)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        assert [process.cmdline() for process in processes(mark)] == []
+        assert list(Path(temporary).iterdir()) == []
+
+        summary = json.loads((out / "seed3" / "summary.json").read_text())
+        expected = 3 * BATCH * demo.ROLLOUTS
+        assert summary["reward_calls"] == {"expected": expected, "counted": expected, "wrong_prompts": {}, "ok": True}
+        assert summary["steps"] == 3
+        assert summary["held_out"]["after"]["judged"] == 64
+        made = {"steps.csv", "steps.json", "steps.png", "summary.json", "rollouts", "journal", "log"}
+        assert made <= {path.name for path in (out / "seed3").iterdir()}
+        assert sorted(path.name for path in (out / "seed3" / "rollouts").iterdir()) == ["step01", "step03"]
+
+        # A second run finds every stage finished.
+        log = (out / "seed3" / "log").stat().st_mtime_ns
+        again = subprocess.run([*COMMAND, out], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=400)
+        assert again.returncode == 0, again.stdout[-3000:] + again.stderr[-3000:]
+        assert (out / "seed3" / "log").stat().st_mtime_ns == log
+        assert list(Path(temporary).iterdir()) == []
+
+
+def untaught(folder):
+    build_tiny_qwen3vl(folder, words=HEADERS)
