@@ -92,7 +92,7 @@ def _package_file(package: str, name: str) -> Path:
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise ConfigError(
-            f"the demo's tables come from the package {package}, which is not installed: pip install visual-erm[demo]"
+            f"the demo's tables come from the package {package}, which is not installed: pip install visual-erm[data]"
         )
     return Path(spec.origin).parent / name
 
