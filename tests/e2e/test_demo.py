@@ -34,7 +34,6 @@ def processes(mark):
 
 @pytest.mark.e2e
 @pytest.mark.timeout(1500)
-@pytest.mark.timeout(1500)
 def test_the_demo_counts_its_rewards_reports_and_leaves_nothing(tmp_path):
     out, mark = tmp_path / "out", f"VISUAL_ERM_TEST_{uuid.uuid4().hex}"
     # In place of the warm start, which takes minutes: a policy that was never taught.
