@@ -6,6 +6,9 @@ cd "$(dirname "$0")/.."
 what=${1:-demo}
 python=${PYTHON:-python3}
 venv=.venv/bin
+TMPDIR=$(mktemp -d)
+export TMPDIR
+trap 'rm -rf "$TMPDIR"' EXIT
 
 say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
 stop() { printf 'setup: %s\n' "$*" >&2; exit 1; }
