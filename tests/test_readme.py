@@ -14,7 +14,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 ELSEWHERE = {
     "make test": ROOT / ".ci" / "run",
-    "make demo": ROOT / "tests" / "e2e" / "test_demo.py",
+    "make demo": ROOT / "tests" / "e2e" / "test_make_demo.py",
     "bash rl_scripts/run_tiny_cpu.sh": ROOT / "tests" / "e2e" / "conftest.py",
 }
 """Command -> the file that runs it, for those that take minutes."""
