@@ -36,9 +36,9 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def vllm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Base URL of a real vLLM server whose judge is a tiny Qwen3-VL with random weights."""
+    """Base URL of a real vLLM server whose judge is a tiny Qwen3-VL with random weights; gone with the module's tests."""
     from visual_erm.verl_cpu.tiny_model import build_tiny_qwen3vl
 
     if vllm() is None:

@@ -16,9 +16,9 @@ from visual_erm.task import load_task
 Draw = Callable[[str], Image.Image]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def draw() -> Iterator[Draw]:
-    """Markup -> picture, by one warm browser for the whole session."""
+    """Markup -> picture, by one warm browser for the tests of a module."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()

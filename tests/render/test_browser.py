@@ -96,12 +96,13 @@ class TestFindChromium:
 async def test_a_chromium_that_does_not_start_is_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: RenderSettings
 ) -> None:
+    before = psutil.Process().children(recursive=True)
     monkeypatch.setenv("VISUAL_ERM_CHROMIUM", str(program(tmp_path / "chromium", "#!/bin/sh\nexit 1\n")))
     renderer = TableRenderer(settings)
     with pytest.raises(RendererUnavailable, match="does not start"):
         await renderer.render(small_table(1))
     await renderer.close()
-    assert psutil.Process().children(recursive=True) == []
+    assert psutil.Process().children(recursive=True) == before
 
 
 async def test_nothing_is_started_before_the_first_render(settings: RenderSettings) -> None:
