@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -131,10 +132,27 @@ def test_a_model_may_be_a_name_on_the_hub_unless_the_run_is_offline(files):
         train.prepare(recipe(*files, "actor_rollout_ref.model.path=Qwen/Qwen3-VL-8B-Instruct"))
 
 
+def test_the_readmes_command_for_gpus_is_a_recipe_with_the_papers_settings(tmp_path):
+    readme = (shipped("configs").parent / "README.md").read_text(encoding="utf-8")
+    lines = readme[readme.index("python -m visual_erm.train") :].split("\n\n")[0].replace("\\\n", " ")
+    model = tmp_path / "POLICY"
+    model.mkdir()
+    (tmp_path / "DATA").mkdir()
+    for name in ("train", "test"):
+        (tmp_path / "DATA" / f"{name}.parquet").touch()
+    command = [sys.executable, *shlex.split(lines)[1:], "--cfg", "job"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    config = OmegaConf.create(done.stdout)
+    assert (config.actor_rollout_ref.rollout.name, config.trainer.n_gpus_per_node) == ("vllm", 8)
+    assert (config.data.train_batch_size, config.actor_rollout_ref.actor.use_kl_loss) == (256, True)
+    assert load_judge_settings(config.judge).endpoints == ("http://HOST:8000/v1",)
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["policy=tiny"], "You must specify 'cluster', e.g, cluster=<OPTION>"),
+        ([], "`data.train_files` is not set; give data.train_files=… on the command line"),
         (["cluster=cpu", "policy=tinny"], "Could not find 'policy/tinny' Available options in 'policy': tiny"),
         (["cluster=cpu", "policy=tiny", "trainer.totl_epochs=2"], "Could not override 'trainer.totl_epochs'"),
         (["cluster=cpu", "policy=tiny", "data.train_files=nowhere.parquet"], "nowhere.parquet does not exist"),
