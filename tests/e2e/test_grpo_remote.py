@@ -30,6 +30,7 @@ def test_three_steps_are_rewarded_by_what_the_server_reports(vllm_server, train)
         "task.judge.image.longest_side=256",
         "task.judge.sampling.temperature=1",
         "task.judge.sampling.max_tokens=700",
+        "task.scoring.s_max=50",
         "task.report.max_discrepancies=3",
         "task.report.max_text=24",
         # The policy is untrained: of many replies some hold a table and reach the judge.

@@ -48,6 +48,8 @@ def served(model: Path) -> Iterator[str]:
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
         "TOKENIZERS_PARALLELISM": "false",
+        # Compiling the sampler takes a C++ compiler and most of a minute.
+        "TORCH_COMPILE_DISABLE": "1",
         "TMPDIR": str(home),
         "VLLM_CACHE_ROOT": str(home / "cache"),
         "VLLM_CONFIG_ROOT": str(home / "config"),
