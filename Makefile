@@ -27,7 +27,7 @@ setup: .venv/.ready-demo
 	bash requirements/install.sh demo
 	touch $@
 
-.venv/.ready-test: $(NEEDS) requirements/test.txt
+.venv/.ready-test: $(NEEDS) requirements/test.txt requirements/system-test.txt
 	bash requirements/install.sh test
 	touch $@ .venv/.ready-demo
 

@@ -17,11 +17,13 @@ stop() { printf 'setup: %s\n' "$*" >&2; exit 1; }
     stop "Python 3.10, 3.11 or 3.12 is needed; $python is $("$python" --version 2>&1). Point PYTHON at one: make setup PYTHON=python3.11"
 
 # --- system packages
+lists=(requirements/system.txt)
+[ "$what" = demo ] || lists+=(requirements/system-test.txt)
 missing=()
 if command -v dpkg-query >/dev/null; then
     while read -r package; do
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
-    done < <(grep -v '^#' requirements/system.txt)
+    done < <(grep -hv '^#' "${lists[@]}")
 fi
 if [ ${#missing[@]} -gt 0 ]; then
     as_root=
