@@ -33,6 +33,19 @@ def shipped(folder: str) -> Path:
     return inside if inside.is_dir() else HERE.parent / folder
 
 
+def settings_file(group: str, name: str | Path, else_give: str) -> Path:
+    """The YAML file that `name` means: a path, or a name in `configs/<group>`. Raises ConfigError with the names."""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        return path
+    folder = shipped("configs") / group
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        names = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
+        raise ConfigError(f"no {group} `{name}`; known: {names}; or give {else_give}")
+    return path
+
+
 def plain(value: Any) -> Any:
     """The same value as plain dicts, lists and scalars (Hydra hands over its own containers)."""
     if isinstance(value, Mapping):

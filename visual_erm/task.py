@@ -12,8 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from visual_erm.errors import ConfigError
-from visual_erm.settings import Settings, plain, read_yaml, shipped, validate
+from visual_erm.settings import Settings, read_yaml, settings_file, validate
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -123,12 +122,6 @@ def load_task(task: str | Path | Mapping[str, Any]) -> Task:
     Raises ConfigError that names the file, the key and the nearest valid key or task.
     """
     if isinstance(task, Mapping):
-        return validate(Task, plain(task), f"task {task.get('name', '?')}")
-    path = Path(task)
-    if path.suffix not in (".yaml", ".yml"):
-        folder = shipped("configs") / "task"
-        path = folder / f"{task}.yaml"
-        if not path.is_file():
-            names = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
-            raise ConfigError(f"no task `{task}`; known: {names}; or give the path of a YAML file")
+        return validate(Task, task, f"task {task.get('name', '?')}")
+    path = settings_file("task", task, "the path of a YAML file")
     return validate(Task, read_yaml(path), str(path))

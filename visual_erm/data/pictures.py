@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from visual_erm.errors import ConfigError
+from visual_erm.pipeline import on_white
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 """Files that count as pictures in a folder."""
@@ -35,7 +36,7 @@ def read_picture(path: Path) -> tuple[bytes, Image.Image]:
         raise ConfigError(f"{path}: no such picture") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ConfigError(f"{path}: not a readable picture ({error}); save it anew, or take it out") from error
-    picture = _on_white(upright)
+    picture = on_white(upright)
     if max(picture.size) > MAX_RATIO * min(picture.size):
         raise ConfigError(f"{path}: {picture.width}x{picture.height} is too long for vision models; cut it into parts")
     return (content if as_it_is else encode(picture)), picture
@@ -74,11 +75,3 @@ def write_whole(path: Path, content: bytes) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _on_white(picture: Image.Image) -> Image.Image:
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        layer = picture.convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("RGB")
-    return picture.convert("RGB")

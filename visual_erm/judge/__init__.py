@@ -9,9 +9,8 @@ from typing import Annotated, Any, Literal, Protocol
 from PIL import Image
 from pydantic import Field, model_validator
 
-from visual_erm.errors import ConfigError
 from visual_erm.report import Report
-from visual_erm.settings import Settings, plain, read_yaml, shipped, validate
+from visual_erm.settings import Settings, read_yaml, settings_file, validate
 from visual_erm.task import Count, Fraction, Positive, Task
 
 
@@ -76,16 +75,10 @@ class JudgeSettings(Settings):
 def load_judge_settings(judge: str | Path | Mapping[str, Any]) -> JudgeSettings:
     """Judge settings by name (`local`), by URL of one endpoint, by file, or from a mapping. Raises ConfigError."""
     if isinstance(judge, Mapping):
-        return validate(JudgeSettings, plain(judge), "judge")
+        return validate(JudgeSettings, judge, "judge")
     if str(judge).startswith(("http://", "https://")):
         return validate(JudgeSettings, {"kind": "remote", "endpoints": [str(judge)]}, "judge")
-    path = Path(judge)
-    if path.suffix not in (".yaml", ".yml"):
-        folder = shipped("configs") / "judge"
-        path = folder / f"{judge}.yaml"
-        if not path.is_file():
-            names = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
-            raise ConfigError(f"no judge `{judge}`; known: {names}; or give a URL, or the path of a YAML file")
+    path = settings_file("judge", judge, "a URL, or the path of a YAML file")
     return validate(JudgeSettings, read_yaml(path), str(path))
 
 

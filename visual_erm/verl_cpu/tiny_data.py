@@ -7,7 +7,6 @@ which tables the step happens to see.
 from __future__ import annotations
 
 import asyncio
-import io
 import logging
 import random
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from PIL import Image
 from visual_erm.data.pictures import encode
 from visual_erm.data.rows import schema
 from visual_erm.extract import Code
+from visual_erm.pipeline import load_image
 from visual_erm.render import make_renderer
 from visual_erm.task import Task
 from visual_erm.verl_cpu.tiny_tables import PROMPT, SHAPES, SOURCES, Rows, draw, from_html, real_table, to_html
@@ -115,14 +115,8 @@ def read_held_out(path: Path) -> list[HeldOut]:
         held_out.append(
             HeldOut(
                 rows=from_html(row["reward_model"]["ground_truth"]),
-                picture=picture(row["images"][0]["bytes"]),
-                reference=picture(reference) if reference else None,
+                picture=load_image(row["images"][0]["bytes"]),
+                reference=load_image(reference) if reference else None,
             )
         )
     return held_out
-
-
-def picture(data: bytes) -> Image.Image:
-    """An encoded image as RGB."""
-    with Image.open(io.BytesIO(data)) as image:
-        return image.convert("RGB")
