@@ -33,6 +33,10 @@ class BlankPicture(PolicyFault):
     """The code ran and drew nothing."""
 
 
+class Tampering(PolicyFault):
+    """The code went for the reference, the judge or the sandbox instead of drawing; flagged as such."""
+
+
 class OurFault(VisualERMError):
     """Something on our side failed: retried, then recorded, and never held against the policy."""
 
@@ -53,5 +57,13 @@ class JudgeUnreadable(OurFault):
     """The judge answered, but its reply holds no report."""
 
 
+class ComparisonFailed(OurFault):
+    """A reply could not be compared with its ground truth or reference: it took too long, or its process died."""
+
+
 class JudgeFailureShare(OurFault):
     """Too many recent samples lost their judgement: the run must stop rather than learn from noise."""
+
+
+class Unfinished(VisualERMError):
+    """The run ended before its last step, and not by failing: the same command goes on from the last checkpoint."""

@@ -8,17 +8,17 @@ import pytest
 import pytest_asyncio
 
 from visual_erm.render.table import TableRenderer
-from visual_erm.task import RenderSettings
+from visual_erm.task import TableSettings
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def renderer() -> AsyncIterator[TableRenderer]:
     """One warm renderer for all tests of a module: each must draw right whatever the others drew."""
-    shared = TableRenderer(RenderSettings(renderer="table"), pages=2)
+    shared = TableRenderer(TableSettings(renderer="table"), pages=2)
     yield shared
     await shared.close()
 
 
 @pytest.fixture
-def settings() -> RenderSettings:
-    return RenderSettings(renderer="table")
+def settings() -> TableSettings:
+    return TableSettings(renderer="table")

@@ -103,6 +103,28 @@ def test_a_bad_item_is_reported_with_its_reason_and_the_rest_goes_on(task: Task,
     assert "3 drawn, 0 kept, 8 failed" in console.file.getvalue()
 
 
+def test_each_task_draws_its_own_kind_of_files(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    dot = '<svg viewBox="0 0 9 9"><circle cx="4" cy="4" r="3"/></svg>'
+    (folder / "a.svg").write_text(dot)
+    (folder / "b.txt").write_text(f"Sure:\n```svg\n{dot}\n```")
+    (folder / "c.html").write_text(table("not for this task"))
+    (folder / "d.py").write_text("print('nor this')")
+    lines = jsonl(
+        tmp_path / "x.jsonl", {"code": dot, "language": "svg"}, {"code": dot}, {"code": "x", "language": "python"}
+    )
+    task = load_task("svg")
+    summary = render_many(task, [folder, lines, folder / "d.py"], tmp_path / "out")
+    drawn = pictures(tmp_path / "out")
+    assert set(drawn) == {"a.png", "b.png", "x-1.png", "x-2.png"}
+    assert len(set(drawn.values())) == 1
+    assert sorted(failure.reason for failure in summary.failed) == [
+        "BadItem: language `python` is none of the task's: svg",
+        "BadItem: task `svg` draws no `.py` files; expected .svg, .txt, .jsonl files, or folders of them",
+    ]
+
+
 def test_a_second_run_keeps_what_is_up_to_date_and_draws_what_changed(task: Task, tmp_path: Path) -> None:
     lines = jsonl(tmp_path / "x.jsonl", {"code": table("one")}, {"code": table("two")})
     out = tmp_path / "out"

@@ -16,7 +16,7 @@ from chromium import browsers, html, is_browser, is_tab, small_table
 from visual_erm.errors import RendererUnavailable
 from visual_erm.render.chromium import engine_of, find_chromium
 from visual_erm.render.table import TableRenderer
-from visual_erm.task import RenderSettings
+from visual_erm.task import TableSettings
 
 ROOT = Path(__file__).parents[2]
 
@@ -94,7 +94,7 @@ class TestFindChromium:
 
 
 async def test_a_chromium_that_does_not_start_is_ours(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: RenderSettings
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: TableSettings
 ) -> None:
     before = psutil.Process().children(recursive=True)
     monkeypatch.setenv("VISUAL_ERM_CHROMIUM", str(program(tmp_path / "chromium", "#!/bin/sh\nexit 1\n")))
@@ -105,7 +105,7 @@ async def test_a_chromium_that_does_not_start_is_ours(
     assert psutil.Process().children(recursive=True) == before
 
 
-async def test_nothing_is_started_before_the_first_render(settings: RenderSettings) -> None:
+async def test_nothing_is_started_before_the_first_render(settings: TableSettings) -> None:
     renderer = TableRenderer(settings)
     assert browsers() == []
     await renderer.close()
@@ -129,7 +129,7 @@ def is_browser_below(process: psutil.Process) -> bool:
 
 @pytest.mark.parametrize("victim", [the_browser, a_tab, the_driver])
 async def test_none_of_100_renders_is_lost_when_a_process_is_killed_again_and_again(
-    victim: Callable[[], psutil.Process], settings: RenderSettings, temporary: Path
+    victim: Callable[[], psutil.Process], settings: TableSettings, temporary: Path
 ) -> None:
     renderer = TableRenderer(settings, pages=2)
     expected = await renderer.render(small_table(42))
@@ -150,10 +150,11 @@ async def test_none_of_100_renders_is_lost_when_a_process_is_killed_again_and_ag
     assert list(temporary.glob("*profile*")) == []
 
 
-async def test_close_leaves_no_process_and_no_file(temporary: Path, settings: RenderSettings) -> None:
+async def test_close_leaves_no_process_and_no_file(temporary: Path, settings: TableSettings) -> None:
+    before = psutil.Process().children(recursive=True)
     renderer = TableRenderer(settings)
     await renderer.render(small_table(1))
-    started = psutil.Process().children(recursive=True)
+    started = [process for process in psutil.Process().children(recursive=True) if process not in before]
     assert any(map(is_browser, started))
     assert list(temporary.iterdir()), "the browser keeps its profile where this test looks"
     await renderer.close()
@@ -161,16 +162,17 @@ async def test_close_leaves_no_process_and_no_file(temporary: Path, settings: Re
     assert list(temporary.iterdir()) == []
 
 
-async def test_close_ends_a_browser_that_does_not_listen(settings: RenderSettings) -> None:
+async def test_close_ends_a_browser_that_does_not_listen(settings: TableSettings) -> None:
+    before = psutil.Process().children(recursive=True)
     renderer = TableRenderer(settings)
     await renderer.render(small_table(1))
-    started = psutil.Process().children(recursive=True)
+    started = [process for process in psutil.Process().children(recursive=True) if process not in before]
     the_browser().suspend()
     await renderer.close()
     assert [process for process in started if alive(process)] == []
 
 
-async def test_close_may_come_twice_and_ends_what_is_in_flight(settings: RenderSettings) -> None:
+async def test_close_may_come_twice_and_ends_what_is_in_flight(settings: TableSettings) -> None:
     renderer = TableRenderer(settings)
     await renderer.render(small_table(1))
     in_flight = asyncio.gather(*(renderer.render(small_table(seed)) for seed in range(50)), return_exceptions=True)
@@ -182,7 +184,7 @@ async def test_close_may_come_twice_and_ends_what_is_in_flight(settings: RenderS
         await renderer.render(small_table(1))
 
 
-async def test_a_cancelled_render_leaves_the_renderer_whole(settings: RenderSettings) -> None:
+async def test_a_cancelled_render_leaves_the_renderer_whole(settings: TableSettings) -> None:
     renderer = TableRenderer(settings, pages=1)
     expected = await renderer.render(small_table(1))
     for moment in (0, 0.005, 0.02):
@@ -197,10 +199,10 @@ OWNER = """
 import asyncio, sys
 from visual_erm.extract import Code
 from visual_erm.render.table import TableRenderer
-from visual_erm.task import RenderSettings
+from visual_erm.task import TableSettings
 
 async def main():
-    renderer = TableRenderer(RenderSettings(renderer="table", timeout_s=600))
+    renderer = TableRenderer(TableSettings(renderer="table", timeout_s=600))
     await renderer.render(Code("html", "<table><td>1</table>"))
     busy = [asyncio.create_task(renderer.render(Code("html", "<div>" * 60_000 + text))) for text in sys.argv[1:]]
     await asyncio.sleep(0.5)
@@ -241,7 +243,7 @@ def alive(process: psutil.Process) -> bool:
         return False
 
 
-async def test_the_hundredth_caller_waits_for_a_tab_and_no_more_are_opened(settings: RenderSettings) -> None:
+async def test_the_hundredth_caller_waits_for_a_tab_and_no_more_are_opened(settings: TableSettings) -> None:
     renderer = TableRenderer(settings, pages=2)
     await asyncio.gather(*(renderer.render(html(f"<table><td>{seed}</table>")) for seed in range(100)))
     assert len([process for process in psutil.Process().children(recursive=True) if is_tab(process)]) <= 2

@@ -21,7 +21,7 @@ from visual_erm.extract import Code
 from visual_erm.render import make_renderer
 from visual_erm.render.chromium import find_chromium
 from visual_erm.render.table import CROP, TableRenderer
-from visual_erm.task import RenderSettings
+from visual_erm.task import TableSettings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -56,7 +56,7 @@ async def test_header_cells_look_like_any_other(renderer: TableRenderer) -> None
 
 
 async def test_the_published_style_leaves_header_cells_to_the_browser() -> None:
-    published = TableRenderer(RenderSettings(renderer="table", style="published"), pages=1)
+    published = TableRenderer(TableSettings(renderer="table", style="published"), pages=1)
     cells = html(TABLE.replace("th>", "td>"))
     header, plain = await published.render(html(TABLE)), await published.render(cells)
     assert not same(header, plain)
@@ -127,7 +127,7 @@ class TestDeterminism:
             )
             assert same(pictures[-1], expected)
 
-    async def test_a_new_browser_draws_the_same_pixels(self, renderer: TableRenderer, settings: RenderSettings) -> None:
+    async def test_a_new_browser_draws_the_same_pixels(self, renderer: TableRenderer, settings: TableSettings) -> None:
         other = TableRenderer(settings, pages=1)
         assert same(await other.render(html(TABLE)), await renderer.render(html(TABLE)))
         await other.close()
@@ -215,7 +215,7 @@ class TestLimits:
             await renderer.render(html("<div style='width:90px;height:17000px;background:red'>x</div>"))
 
     async def test_the_task_sets_the_pixels(self) -> None:
-        small = make_renderer(RenderSettings(renderer="table", max_pixels=20_000), pages=1)
+        small = make_renderer(TableSettings(renderer="table", max_pixels=20_000), pages=1)
         assert (await small.render(html(TABLE))).width > 50
         with pytest.raises(RenderLimit, match="at most 20000"):
             await small.render(html(TABLE * 5))
@@ -238,7 +238,7 @@ class TestLimits:
         ids=["deep", "blurred", "growing"],
     )
     async def test_a_page_that_never_finishes_costs_only_its_own_sample(self, bomb: str) -> None:
-        renderer = TableRenderer(RenderSettings(renderer="table", timeout_s=2), pages=2)
+        renderer = TableRenderer(TableSettings(renderer="table", timeout_s=2), pages=2)
         expected = [await renderer.render(small_table(seed)) for seed in range(20)]
 
         async def late(seed: int) -> Image.Image:
@@ -256,7 +256,7 @@ class TestLimits:
 
     async def test_memory_is_capped(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("visual_erm.render.browser.MEMORY_BYTES", 400 << 20)
-        renderer = TableRenderer(RenderSettings(renderer="table", timeout_s=60), pages=2)
+        renderer = TableRenderer(TableSettings(renderer="table", timeout_s=60), pages=2)
         bomb = html("<table>" + ("<tr>" + "<td rowspan=65534 colspan=1000>x" * 40 + "</tr>") * 200 + "</table>")
         fate, picture = await asyncio.gather(renderer.render(bomb), renderer.render(small_table(1)), return_exceptions=True)
         assert isinstance(fate, RenderLimit)
@@ -379,7 +379,7 @@ class TestWalls:
         assert same(await renderer.render(html(TABLE + script)), await renderer.render(html(TABLE)))
 
 
-async def test_the_engine_is_named_without_a_browser(settings: RenderSettings) -> None:
+async def test_the_engine_is_named_without_a_browser(settings: TableSettings) -> None:
     begun = time.monotonic()
     renderer = TableRenderer(settings)
     assert renderer.engine.startswith(find_chromium().name + " ")

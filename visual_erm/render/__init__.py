@@ -6,7 +6,6 @@ from typing import Protocol
 
 from PIL import Image
 
-from visual_erm.errors import ConfigError
 from visual_erm.extract import Code
 from visual_erm.task import RenderSettings
 
@@ -22,7 +21,7 @@ class Renderer(Protocol):
     async def render(self, code: Code) -> Image.Image:
         """The picture of `code`, RGB.
 
-        Raises RenderFailed, RenderLimit or BlankPicture (the code's fault) or RendererUnavailable (ours).
+        Raises RenderFailed, RenderLimit, BlankPicture or Tampering (the code's fault) or RendererUnavailable (ours).
         """
         ...
 
@@ -37,4 +36,10 @@ def make_renderer(settings: RenderSettings, pages: int = 2) -> Renderer:
         from visual_erm.render.table import TableRenderer
 
         return TableRenderer(settings, pages=pages)
-    raise ConfigError(f"no renderer `{settings.renderer}`")
+    if settings.renderer == "chart":
+        from visual_erm.render.chart import ChartRenderer
+
+        return ChartRenderer(settings, workers=pages)
+    from visual_erm.render.svg import SvgRenderer
+
+    return SvgRenderer(settings, workers=pages)

@@ -1,9 +1,10 @@
 """Many pictures at once: `visual-erm render`, the renderer used by itself.
 
-Inputs are files, folders and JSONL. A file's suffix says what it holds: `.html`, `.htm`, `.md` and `.markdown` are code,
-`.txt` is a policy's reply. A folder stands for all such files below it. A line of a `.jsonl` file is an object with
+Inputs are files, folders and JSONL. A file's suffix says what it holds: `.html`, `.htm`, `.md`, `.markdown`, `.py` and
+`.svg` are code, `.txt` is a policy's reply. A folder stands for all files below it that the task can draw. A line of a
+`.jsonl` file is an object with
 
-    code      the code to draw, and `language` (`html` or `markdown`; default: the task's first), or
+    code      the code to draw, and `language` (`html`, `markdown`, `python` or `svg`; default: the task's first), or
     text      a policy's reply, whose code is taken out as in training;
     id        names the picture; default: the file's name and the line's number.
 
@@ -17,7 +18,7 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,14 @@ from visual_erm.extract import Code, extract
 from visual_erm.render import Renderer, make_renderer
 from visual_erm.task import Task
 
-LANGUAGES = {".html": "html", ".htm": "html", ".md": "markdown", ".markdown": "markdown"}
+LANGUAGES = {
+    ".html": "html",
+    ".htm": "html",
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".py": "python",
+    ".svg": "svg",
+}
 REPLY = ".txt"
 JSONL = ".jsonl"
 
@@ -80,27 +88,35 @@ def render_many(task: Task, inputs: list[Path], to: Path, *, console: Console | 
 
     May be stopped at any time: a picture is there whole or not at all, and the next run goes on from there. Progress and
     failures go to `console`, when there is one. Raises ConfigError for inputs that are missing or hold nothing to draw,
-    RendererUnavailable where no Chromium is found.
+    RendererUnavailable where there is nothing to draw with.
     """
-    total = sum(1 for _ in find_items(inputs))
+    total = sum(1 for _ in find_items(inputs, task.languages))
     if not total:
-        raise ConfigError(f"nothing to draw in {', '.join(map(str, inputs))}: {_EXPECTED}")
+        raise ConfigError(f"nothing to draw in {', '.join(map(str, inputs))}: {_expected(task.languages)}")
     try:
         to.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{to}: cannot be made: {error.strerror}") from error
-    return asyncio.run(_render_all(task, find_items(inputs), total, to, console or Console(quiet=True), pages))
+    return asyncio.run(
+        _render_all(task, find_items(inputs, task.languages), total, to, console or Console(quiet=True), pages)
+    )
 
 
-_EXPECTED = f"expected {', '.join(LANGUAGES)}, {REPLY} or {JSONL} files, or folders of them"
+def _suffixes(languages: Sequence[str]) -> list[str]:
+    """Of the files that a task with these languages draws."""
+    return [*(suffix for suffix, language in LANGUAGES.items() if language in languages), REPLY, JSONL]
 
 
-def find_items(inputs: Iterable[Path]) -> Iterator[Item]:
+def _expected(languages: Sequence[str]) -> str:
+    return f"expected {', '.join(_suffixes(languages))} files, or folders of them"
+
+
+def find_items(inputs: Iterable[Path], languages: Sequence[str]) -> Iterator[Item]:
     """The items of files, folders and JSONL files, in a stable order. Raises ConfigError for a path that cannot be read."""
     for path in inputs:
         if path.is_dir():
             for file in sorted(path.rglob("*")):
-                if file.is_file() and file.suffix.lower() in (*LANGUAGES, REPLY, JSONL):
+                if file.is_file() and file.suffix.lower() in _suffixes(languages):
                     yield from _items_of(file, file.relative_to(path).with_suffix("").as_posix())
         elif path.is_file():
             yield from _items_of(path, path.stem)
@@ -127,8 +143,8 @@ def _read_file(file: Path, task: Task) -> Code:
     if file.suffix.lower() == REPLY:
         return extract(text, task.languages)
     language = LANGUAGES.get(file.suffix.lower())
-    if language is None:
-        raise BadItem(f"unknown suffix `{file.suffix}`; {_EXPECTED}")
+    if language not in task.languages:
+        raise BadItem(f"task `{task.name}` draws no `{file.suffix}` files; {_expected(task.languages)}")
     return Code(language, text)
 
 

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from playwright.async_api import Browser, BrowserContext, CDPSession, Playwright
 
 from visual_erm.errors import PolicyFault, RendererUnavailable, RenderFailed, RenderLimit
 from visual_erm.render.chromium import FIX, find_chromium
+from visual_erm.slots import Slots
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -180,9 +181,7 @@ class WarmBrowser:
     """
 
     def __init__(self, tabs: int = 2) -> None:
-        self._tabs = tabs
-        self._slots = asyncio.Semaphore(tabs)
-        self._alone = asyncio.Lock()
+        self._slots = Slots(tabs)
         self._running: _Running | None = None
         self._starting: asyncio.Task[_Running] | None = None
         self._closed = False
@@ -198,7 +197,7 @@ class WarmBrowser:
         """
         loss = None
         for attempt in range(ATTEMPTS):
-            async with self._reserve(self._tabs if attempt else 1):
+            async with self._slots.take(alone=attempt > 0):
                 try:
                     return await self._attempt(job, limit_s)
                 except _Lost as error:
@@ -216,20 +215,6 @@ class WarmBrowser:
             await asyncio.wait({self._starting})
         if self._running is not None:
             await self._retire(self._running)
-
-    @contextlib.asynccontextmanager
-    async def _reserve(self, slots: int) -> AsyncIterator[None]:
-        waiting = []
-        try:
-            async with self._alone if slots > 1 else contextlib.nullcontext():
-                waiting = [asyncio.ensure_future(self._slots.acquire()) for _ in range(slots)]
-                await asyncio.gather(*waiting)
-            yield
-        finally:
-            for slot in waiting:
-                if slot.done() and not slot.cancelled():
-                    self._slots.release()
-                slot.cancel()
 
     async def _attempt(self, job: Callable[[Tab], Awaitable[T]], limit_s: float) -> T:
         running = await self._current()

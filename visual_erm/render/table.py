@@ -18,7 +18,7 @@ from visual_erm.errors import BlankPicture, RenderLimit
 from visual_erm.extract import Code
 from visual_erm.render.browser import Tab, WarmBrowser
 from visual_erm.render.chromium import engine_of, find_chromium
-from visual_erm.task import RenderSettings
+from visual_erm.task import TableSettings
 
 MARGIN = 20
 """Between the page's edge and its content, in pixels."""
@@ -83,7 +83,7 @@ def to_html(code: Code) -> str:
     return code.text
 
 
-def page_of(settings: RenderSettings) -> str:
+def page_of(settings: TableSettings) -> str:
     """The empty page that markup is placed into."""
     return (
         f'<!DOCTYPE html><html><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
@@ -110,7 +110,7 @@ class TableRenderer:
     (the answers of one GRPO group often agree) share one drawing.
     """
 
-    def __init__(self, settings: RenderSettings, pages: int = 2) -> None:
+    def __init__(self, settings: TableSettings, pages: int = 2) -> None:
         self._settings = settings
         self._page = page_of(settings)
         self._browser = WarmBrowser(tabs=pages)

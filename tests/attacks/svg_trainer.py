@@ -1,0 +1,124 @@
+"""Stands for a trainer that has SVG drawn, as `trainer.py` does for scripts.
+
+python svg_trainer.py unprotected|bubblewrap|alone report.json
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from on_svg import ON_SVG, Document, svg
+from PIL import Image
+from trainer import LAYERS, WORKERS, listing, servers, staying
+from unprotected import Died, NeverEnds, Raised, Unprotected
+from world import World
+
+from visual_erm.errors import PolicyFault, VisualERMError
+from visual_erm.sandbox.host import Limits, Sandbox
+from visual_erm.sandbox.launch import missing_layers
+from visual_erm.task import SandboxSettings
+
+SIDE = 100
+TIME_S = 0.5
+PATIENCE_S, PATIENT_S = 1.5, 60.0
+ENGINES = ("librsvg", "cairosvg")
+HONEST = [svg(f'<rect width="{3 * number + 9}" height="50" fill="#{number * 9999:06x}"/>') for number in range(12)]
+
+
+class SvgTrainer:
+    """Has everything drawn by one runner of each engine, or by none that deserves the name."""
+
+    def __init__(self, walls: str, world: World) -> None:
+        self._world = world
+        self.inside = walls != "unprotected"
+        settings = SandboxSettings(layers=("bubblewrap", *LAYERS) if walls == "bubblewrap" else LAYERS)
+        limits = Limits(TIME_S, SIDE * SIDE)
+        size = {"width": SIDE, "height": SIDE, "background": "white"}
+        self.sandboxes = {
+            engine: Sandbox("svg", {**size, "backend": engine}, settings, limits, WORKERS) for engine in ENGINES
+        }
+        self._unprotected = Unprotected(str(world.folder), WORKERS)
+
+    async def attack(self, document: Document, number: int) -> dict[str, str]:
+        """Won by what, with each engine; empty where it did not."""
+        facts = self._world.facts(document, number, self.inside)
+        text = document.write(facts)
+        if self.inside:
+            results = await asyncio.gather(*(self._drawn(self.sandboxes[engine].draw(text)) for engine in ENGINES))
+            return dict(zip(ENGINES, results, strict=True))
+        script = f"import naive_svg\nnaive_svg.answer({text!r}, {document.engine!r})"
+        patience_s = PATIENCE_S if document.endless else PATIENT_S
+        try:
+            return {document.engine: await self._drawn(self._unprotected.draw(script, patience_s=patience_s))}
+        except NeverEnds:
+            return {document.engine: "it did not end" if document.endless else ""}
+        except (Died, Raised):
+            return {document.engine: ""}
+
+    async def _drawn(self, drawing: Any) -> str:
+        try:
+            picture = await drawing
+        except PolicyFault:
+            return ""
+        except VisualERMError as error:
+            return f"not the code's fault: {error}"
+        return "a file is in the picture" if self._shows_the_secret(picture) else ""
+
+    def _shows_the_secret(self, picture: Image.Image) -> bool:
+        return any(colour == self._world.colour for _, colour in picture.getcolors(picture.width * picture.height) or [])
+
+    async def honest(self) -> list[str]:
+        pictures = []
+        for text in HONEST:
+            for engine in ENGINES:
+                await asyncio.sleep(0.02)
+                try:
+                    pictures.append(str(hash((await self.sandboxes[engine].draw(text)).tobytes())))
+                except VisualERMError as error:
+                    pictures.append(repr(error))
+        return pictures
+
+
+async def main(walls: str) -> dict[str, Any]:
+    if walls == "bubblewrap" and (lacks := missing_layers()["bubblewrap"]):
+        return {"lacks": lacks}
+    before = listing()
+    world = World(Path(tempfile.mkdtemp(prefix="world-")), os.environ["JUDGE_API_KEY"])
+    await world.open()
+    trainer = SvgTrainer(walls, world)
+    calm = await trainer.honest() if trainer.inside else []
+    begun_with = [process.pid for process in servers()]
+    attacks = [asyncio.ensure_future(trainer.attack(document, number)) for number, document in enumerate(ON_SVG)]
+    among = await trainer.honest() if trainer.inside else []
+    won = await asyncio.gather(*attacks)
+    after = await trainer.honest() if trainer.inside else []
+    traces = [world.trace_of(document, number) for number, document in enumerate(ON_SVG)]
+    ended_with = [process.pid for process in servers()]
+    for sandbox in trainer.sandboxes.values():
+        await sandbox.close()
+    await world.close()
+    return {
+        "won": {
+            document.name: {**by_engine, "trace": trace}
+            for document, by_engine, trace in zip(ON_SVG, won, traces, strict=True)
+        },
+        "calm": calm,
+        "among": among,
+        "after": after,
+        "server_lives": begun_with == ended_with,
+        "strays": [" ".join(process.cmdline()) or process.name() for process in staying()],
+        "files": sorted(set(listing()) - set(before)),
+    }
+
+
+if __name__ == "__main__":
+    set_child_subreaper = 36
+    ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
+    Path(sys.argv[2]).write_text(json.dumps(asyncio.run(main(sys.argv[1]))))

@@ -1,0 +1,48 @@
+"""A worker of the SVG toolkit without its walls: a process of its own, light enough to start in a moment."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+from PIL import Image
+
+from visual_erm.sandbox.drawing import DrawingFailed
+from visual_erm.sandbox.toolkits import svg
+
+SIZE = 336
+
+
+def options(backend: str, **changes: Any) -> dict[str, Any]:
+    return {"backend": backend, "width": SIZE, "height": SIZE, "background": "white"} | changes
+
+
+def start(backend: str, folder: str) -> ProcessPoolExecutor:
+    """A pool of the one worker; `folder` is its server's temporary one."""
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(1, mp_context=spawn, initializer=_begin, initargs=(backend, folder))
+
+
+def draw(pool: ProcessPoolExecutor, backend: str, code: str, **changes: Any) -> Image.Image:
+    """The picture that the worker draws. Raises DrawingFailed as it does."""
+    answer = pool.submit(_outcome, code, options(backend, **changes)).result(timeout=60)
+    if len(answer) == 2:
+        raise DrawingFailed(*answer)
+    return Image.frombytes("RGB", answer[:2], answer[2])
+
+
+def _begin(backend: str, folder: str) -> None:
+    os.environ["TMPDIR"] = folder
+    svg.warm(options(backend))
+    svg.enter(options(backend))
+
+
+def _outcome(code: str, settings: dict[str, Any]) -> Any:
+    """Width, height and pixels, or the fault and its reason."""
+    try:
+        drawing = svg.draw(code, settings)
+    except DrawingFailed as failure:
+        return failure.fault, str(failure)
+    return drawing.width, drawing.height, drawing.rgb

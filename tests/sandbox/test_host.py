@@ -1,0 +1,222 @@
+"""The sandbox from the trainer's side: what it promises about processes, files and results, with real workers."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from visual_erm.errors import BlankPicture, RendererUnavailable
+from visual_erm.sandbox.host import Limits, Sandbox, examine
+from visual_erm.sandbox.launch import missing_layers
+from visual_erm.task import SandboxSettings
+
+SIDE = 24
+OPTIONS = {"backend": "cairosvg", "width": SIDE, "height": SIDE, "background": "white"}
+EVERY = ("bubblewrap", "landlock", "seccomp", "rlimits")
+HERE = [layer for layer, lacks in missing_layers().items() if not lacks]
+LAYERS = [pytest.param(EVERY, id="all"), pytest.param(EVERY[1:], id="without bubblewrap")]
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path, monkeypatch):
+    """Where the sandbox keeps what it must keep on disk."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def make(toolkit="svg", layers=EVERY, require=("processes",), workers=2) -> Sandbox:
+    settings = SandboxSettings(layers=layers, require=require)
+    return Sandbox(toolkit, OPTIONS, settings, Limits(20, SIDE * SIDE), workers)
+
+
+def square(number: int) -> str:
+    """A drawing whose pixels say its number."""
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 2"><path fill="#{number:06x}" d="M0 0h1v2h-1z"/></svg>'
+
+
+def number_of(picture) -> int:
+    red, green, blue = picture.getpixel((2, SIDE // 2))
+    return red << 16 | green << 8 | blue
+
+
+_before: set[psutil.Process] = set()
+
+
+@pytest.fixture(autouse=True)
+def others():
+    """Processes that other tests' browsers and servers keep."""
+    _before.clear()
+    _before.update(psutil.Process().children(recursive=True))
+
+
+def family() -> list[psutil.Process]:
+    return [process for process in psutil.Process().children(recursive=True) if process not in _before]
+
+
+def servers() -> list[psutil.Process]:
+    """The processes at the top of a sandbox, bubblewrap's own left out."""
+    return [process for process in family() if "visual_erm.sandbox.server" in " ".join(process.cmdline())]
+
+
+# What it draws
+
+
+@pytest.mark.parametrize("layers", LAYERS)
+async def test_every_result_belongs_to_its_job(layers):
+    sandbox = make(layers=layers, workers=3)
+    try:
+        pictures = await asyncio.gather(*(sandbox.draw(square(number)) for number in range(1000, 1060)))
+        assert [number_of(picture) for picture in pictures] == list(range(1000, 1060))
+    finally:
+        await sandbox.close()
+
+
+async def test_nothing_is_started_before_the_first_drawing():
+    sandbox = make()
+    assert family() == []
+    await sandbox.close()
+
+
+async def test_a_fault_of_the_code_has_its_type_and_reason():
+    sandbox = make("nothing")
+    try:
+        with pytest.raises(BlankPicture, match="nothing is drawn here"):
+            await sandbox.draw("")
+    finally:
+        await sandbox.close()
+
+
+# What it leaves
+
+
+@pytest.mark.parametrize("layers", LAYERS)
+async def test_close_leaves_no_process_and_no_file(layers, temporary):
+    sandbox = make(layers=layers)
+    await sandbox.draw(square(1))
+    assert family()
+    await sandbox.close()
+    await sandbox.close()
+    assert family() == []
+    assert list(temporary.iterdir()) == []
+    with pytest.raises(RendererUnavailable, match="closed"):
+        await sandbox.draw(square(1))
+
+
+HOST = """
+import asyncio, sys, tempfile
+sys.path.insert(0, {here!r})
+import test_host
+tempfile.tempdir = {temporary!r}
+async def main():
+    await test_host.make(layers={layers!r}).draw(test_host.square(1))
+    print("drawn", flush=True)
+    await asyncio.sleep(600)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("layers", LAYERS)
+async def test_when_its_owner_is_killed_nothing_is_left(layers, temporary):
+    source = HOST.format(here=str(Path(__file__).parent), temporary=str(temporary), layers=layers)
+    host = subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE)
+    assert host.stdout.readline() == b"drawn\n"
+    below = psutil.Process(host.pid).children(recursive=True)
+    assert below
+    host.kill()
+    host.wait()
+    _, alive = psutil.wait_procs(below, timeout=20)
+    assert alive == []
+    # What removes the folder may have begun only then.
+    deadline = time.monotonic() + 20
+    while list(temporary.iterdir()) and time.monotonic() < deadline:
+        await asyncio.sleep(0.1)
+    assert list(temporary.iterdir()) == []
+
+
+async def test_a_drawing_that_is_given_up_takes_its_place_with_it():
+    sandbox = make(workers=1)
+    try:
+        await sandbox.draw(square(1))
+        for _ in range(5):
+            given_up = asyncio.ensure_future(sandbox.draw(square(2)))
+            await asyncio.sleep(0.001)
+            given_up.cancel()
+        assert number_of(await asyncio.wait_for(sandbox.draw(square(3)), 20)) == 3
+    finally:
+        await sandbox.close()
+
+
+# What may befall it
+
+
+async def test_a_server_that_dies_costs_no_drawing():
+    sandbox = make(layers=EVERY[1:])
+    try:
+        await sandbox.draw(square(1))
+        drawings = [asyncio.ensure_future(sandbox.draw(square(number))) for number in range(40)]
+        await asyncio.sleep(0.02)
+        for server in servers():
+            server.kill()
+        assert [number_of(picture) for picture in await asyncio.gather(*drawings)] == list(range(40))
+    finally:
+        await sandbox.close()
+
+
+async def test_a_worker_that_is_killed_from_outside_costs_no_drawing():
+    sandbox = make(layers=EVERY[1:], workers=1)
+    try:
+        await sandbox.draw(square(1))
+        (server,) = [process for process in servers() if process.children()]
+        for worker in server.children():
+            os.kill(worker.pid, signal.SIGKILL)
+        assert number_of(await sandbox.draw(square(2))) == 2
+    finally:
+        await sandbox.close()
+
+
+# What it proves
+
+
+@pytest.mark.parametrize(
+    ("layers", "held"),
+    [
+        (EVERY, {"network", "files", "processes", "memory", "time"}),
+        (EVERY[1:], {"network", "files", "processes", "memory", "time"}),
+        (("bubblewrap",), {"network", "files", "time"}),
+        (("landlock",), {"files", "time"}),
+        (("seccomp",), {"network", "processes", "time"}),
+        (("rlimits",), {"memory", "time"}),
+        ((), {"time"}),
+    ],
+)
+async def test_guarantees_are_what_a_worker_found_by_trying(layers, held):
+    if "landlock" not in HERE or (layers == ("bubblewrap",) and "bubblewrap" not in HERE):
+        pytest.skip(f"this machine has only {', '.join(HERE)}")
+    assert set((await examine(SandboxSettings(layers=layers))).guarantees) == held
+
+
+async def test_nothing_is_drawn_where_a_required_guarantee_does_not_hold():
+    sandbox = make(layers=("rlimits",), require=("network", "processes", "memory"))
+    with pytest.raises(RendererUnavailable, match=r"does not guarantee network, processes; .*seccomp: switched off"):
+        await sandbox.draw(square(1))
+    assert family() == []
+    await sandbox.close()
+
+
+async def test_the_environment_of_the_trainer_is_nowhere_in_the_sandbox(monkeypatch):
+    monkeypatch.setenv("VISUAL_ERM_API_KEY", "a-secret")
+    sandbox = make()
+    try:
+        await sandbox.draw(square(1))
+        seen = [Path(f"/proc/{process.pid}/environ").read_bytes() for process in family()]
+        assert seen
+        assert all(b"a-secret" not in environment for environment in seen)
+    finally:
+        await sandbox.close()

@@ -1,0 +1,33 @@
+"""The processes that a run starts, to the last of them: veRL's and Ray's start others, and die before them."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+
+import psutil
+
+log = logging.getLogger(__name__)
+
+SHUTDOWN_S = 20.0
+"""Seconds that they have to end by themselves."""
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def adopt_orphans() -> None:
+    """From now on processes whose parent dies become children of this one: none of its own can get out of sight."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_descendants() -> None:
+    """Waits for all descendants of this process, then ends those that stayed."""
+    this = psutil.Process()
+    _, alive = psutil.wait_procs(this.children(recursive=True), timeout=SHUTDOWN_S)
+    while alive:
+        for process in alive:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                log.warning("still running after the run, killed: %s (%d)", process.name(), process.pid)
+                process.kill()
+        psutil.wait_procs(alive, timeout=SHUTDOWN_S)
+        alive = this.children(recursive=True)

@@ -1,0 +1,58 @@
+"""What host and worker say to each other, over a socket that no other worker has.
+
+    worker  READY                                     the walls are up
+    host    job: number, length, code
+    worker  head: fault, width, height, length        nothing before it
+    host    key: 32 random bytes, made for this job, sent only now
+    worker  body: pixels, or the reason why there are none; then the seal: keyed digest of job, head and body
+
+The body is raw pixels of a size that the head gave and the host approved: there is nothing to decode. The seal ties it to
+the job: a body without the key, that of another job, or anything before or after it is a forgery. Who runs in the worker
+can speak this too; all that it wins is a picture of its own choosing, which is what drawing is.
+"""
+
+from __future__ import annotations
+
+import struct
+from hashlib import blake2b
+from typing import NamedTuple
+
+JOB = struct.Struct("<QQ")
+"""Number of the job, bytes of code that follow."""
+HEAD = struct.Struct("<8sBIIQd")
+READY = b"R"
+MAGIC = b"\x89drawing"
+KEY_BYTES = SEAL_BYTES = 32
+FAULTS = ("", "RenderFailed", "RenderLimit", "BlankPicture", "Tampering")
+"""By number; the first stands for a picture."""
+LONGEST_REASON = 4096
+"""Bytes of a reason."""
+
+
+class Head(NamedTuple):
+    """What the worker announces."""
+
+    fault: int
+    width: int
+    height: int
+    length: int
+    cpu_s: float
+    """CPU time of the worker so far, for toolkits that draw again."""
+
+    def packed(self) -> bytes:
+        return HEAD.pack(MAGIC, *self)
+
+    @classmethod
+    def read(cls, data: bytes) -> Head | None:
+        """None for what is no head: wrong magic, unknown fault, or a length that does not fit the rest."""
+        magic, *fields = HEAD.unpack(data)
+        head = cls(*fields)
+        if magic != MAGIC or head.fault >= len(FAULTS):
+            return None
+        fits = head.length <= LONGEST_REASON if head.fault else head.length == 3 * head.width * head.height > 0
+        return head if fits else None
+
+
+def sealing(key: bytes, job: int, head: Head) -> blake2b:
+    """The keyed digest that ties a body to its job: the body is still to be given to it, in pieces."""
+    return blake2b(JOB.pack(job, head.length) + head.packed(), key=key, digest_size=SEAL_BYTES)

@@ -1,0 +1,27 @@
+"""What a toolkit hands back: pixels, or why there are none. Plain data; both sides of the walls know it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Fault = Literal["RenderFailed", "RenderLimit", "BlankPicture", "Tampering"]
+"""Names of the errors of `visual_erm.errors` that a drawing can end with; all are the code's fault."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture as it leaves a worker."""
+
+    width: int
+    height: int
+    rgb: bytes
+    """width x height x 3 bytes, row by row, transparent parts on the background."""
+
+
+class DrawingFailed(Exception):
+    """There is no picture, and the code is to blame."""
+
+    def __init__(self, fault: Fault, reason: str) -> None:
+        super().__init__(reason)
+        self.fault = fault

@@ -1,0 +1,139 @@
+"""The files of a script: pictures it saves, filled when it looks at them, and pictures it has no business to read.
+
+What counts is the picture of a figure, not a file, and packing pixels into one takes time: a file that the script saves is
+made at once, and its contents follow when the script opens it. Saving to a folder that is not there does no harm. Walls
+keep a script from what it may not read; here it only shows that it tried.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import sys
+import sysconfig
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+Pixels = np.ndarray
+"""A picture as the renderer leaves it: height x width x 4 bytes, red, green, blue and how opaque."""
+SUFFIXES = (
+    *(
+        ".png",
+        ".apng",
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".gif",
+        ".bmp",
+        ".webp",
+        ".avif",
+        ".heic",
+        ".tif",
+        ".tiff",
+        ".ico",
+    ),
+    *(".svg", ".svgz", ".pdf", ".ps", ".eps", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2", ".parquet"),
+)
+"""Of files that hold pictures, data sets of them included."""
+PACKAGES = tuple(
+    os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")
+)
+"""Folders of Python and what is installed: pictures there belong to the libraries."""
+WAITING = 4
+"""Files whose contents are kept until they are looked at; beyond that the oldest is written."""
+
+
+_follow, _decode, _is_there = os.path.realpath, os.fsdecode, os.path.lexists
+"""As they were before a script could put others in their place."""
+
+
+class Files:
+    """Watches what the script of this process opens; from `watch` on, for good."""
+
+    def __init__(self) -> None:
+        self.reached = ""
+        """The first picture that the script tried to read and that was none of its own; empty when there was none."""
+        self._waiting: dict[str, tuple[str, Pixels]] = {}
+        self._made: set[str] = set()
+        self._allowed = (*PACKAGES, _real(os.curdir) + os.sep)
+
+    def watch(self) -> None:
+        """Sees every file that Python opens, and has scripts believe in folders that they may not make. No way back."""
+        opened, moved = self._opened, self._fill
+
+        def hook(event: str, arguments: tuple[Any, ...]) -> None:
+            if event == "open":
+                opened(*arguments)
+            elif event == "os.rename":
+                moved(_real(arguments[0]))
+
+        sys.addaudithook(hook)
+        mkdir, unmade = os.mkdir, set[str]()
+
+        def make(path: Any, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
+            try:
+                mkdir(path, mode, dir_fd=dir_fd)
+            except OSError as error:
+                if (
+                    error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS)
+                    and os.path.split(_real(path))[0] not in unmade
+                ):
+                    raise
+                unmade.add(_real(path))
+
+        os.mkdir = make
+
+    def save(self, file: Any, kind: str, picture: Pixels) -> None:
+        """What `savefig` promises: `picture` in `file`, a path or something to write to, if that can be."""
+        if isinstance(file, str | os.PathLike):
+            with contextlib.suppress(OSError, ValueError):
+                open(file, "wb").close()  # noqa: PTH123
+                self._waiting[_real(file)] = kind, picture
+            if len(self._waiting) > WAITING:
+                self._fill(next(iter(self._waiting)))
+        elif hasattr(file, "write"):
+            # A text stream that waits for an SVG gets none.
+            with contextlib.suppress(OSError, ValueError, TypeError):
+                file.write(_packed(kind, picture))
+
+    def _opened(self, path: Any, mode: str | None, flags: int) -> None:
+        real = _real(path)
+        if not real:
+            return
+        if flags & os.O_ACCMODE == os.O_WRONLY or flags & os.O_TRUNC:
+            self._waiting.pop(real, None)
+            if not _is_there(real):
+                self._made.add(real)
+            return
+        self._fill(real)
+        if (
+            not self.reached
+            and real.lower().endswith(SUFFIXES)
+            and not (real in self._made or real.startswith(self._allowed))
+        ):
+            self.reached = real
+
+    def _fill(self, path: str) -> None:
+        if path in self._waiting:
+            kind, picture = self._waiting.pop(path)
+            with contextlib.suppress(OSError), open(path, "wb") as file:  # noqa: PTH123
+                file.write(_packed(kind, picture))
+
+
+def _real(path: Any) -> str:
+    """Where `path` leads, links followed; empty for a descriptor."""
+    return _follow(_decode(path)) if isinstance(path, str | bytes | os.PathLike) else ""
+
+
+def _packed(kind: str, picture: Pixels) -> bytes:
+    """`picture` as bytes: the pixels alone where matplotlib writes them so, a PNG for every other kind of file."""
+    if kind in ("raw", "rgba"):
+        return picture.tobytes()
+    packed = io.BytesIO()
+    Image.fromarray(picture).save(packed, "png", compress_level=1)
+    return packed.getvalue()

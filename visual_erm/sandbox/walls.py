@@ -1,0 +1,153 @@
+"""What a worker gives up before it sees a line of code: limits, privileges, files, system calls.
+
+Bubblewrap stands round the whole server and is put up by the host; the rest is put up here, in every worker, after the fork
+and before its first job. `probe` then says what the walls really hold back: guarantees are proven, not inferred.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import resource
+import signal
+import socket
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from visual_erm.sandbox import landlock, seccomp
+
+MB = 1 << 20
+DESCRIPTORS = 64
+"""Open files of a worker."""
+STACK_BYTES = 8 * MB
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The walls of one kind of worker, as plain data that the host sends to the server."""
+
+    layers: tuple[str, ...]
+    """Of landlock, seccomp, rlimits: those that are put up."""
+    readable: tuple[str, ...]
+    """Folders and files that may be read."""
+    cpu_s: float
+    """CPU time of one job; of all jobs of a worker that draws again, the host sees to it."""
+    memory_mb: int
+    disk_mb: int
+
+
+class Walls:
+    """Walls made ready once by the server; each worker puts them up for itself."""
+
+    def __init__(self, plan: Plan, threads: bool, reuse: bool) -> None:
+        self._plan = plan
+        self._cpu_s = None if reuse else int(plan.cpu_s + 1)
+        self._paths = landlock.Paths(plan.readable) if "landlock" in plan.layers else None
+        self._filter = seccomp.compiled(threads) if "seccomp" in plan.layers else None
+        self._address_space = allocated() + plan.memory_mb * MB
+
+    def put_up(self, folder: str) -> None:
+        """From here on this process can read what the plan allows and write below `folder`. Raises OSError."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        set_parent_death_signal, set_no_new_privileges = 1, 38
+        libc.prctl(set_parent_death_signal, signal.SIGKILL, 0, 0, 0)
+        libc.prctl(set_no_new_privileges, 1, 0, 0, 0)
+        drop_capabilities(libc)
+        if "rlimits" in self._plan.layers:
+            self._limit()
+        if self._paths:
+            self._paths.restrict(folder)
+        if self._filter:
+            seccomp.apply(self._filter)
+
+    def _limit(self) -> None:
+        limits = {
+            resource.RLIMIT_AS: self._address_space,
+            resource.RLIMIT_FSIZE: self._plan.disk_mb * MB,
+            resource.RLIMIT_NOFILE: DESCRIPTORS,
+            resource.RLIMIT_STACK: STACK_BYTES,
+            resource.RLIMIT_CORE: 0,
+            resource.RLIMIT_MEMLOCK: 0,
+        }
+        for which, value in limits.items():
+            _, most = resource.getrlimit(which)
+            value = value if most == resource.RLIM_INFINITY else min(value, most)
+            resource.setrlimit(which, (value, value))
+        if self._cpu_s is not None:
+            # The first signal can be caught, the second cannot.
+            resource.setrlimit(resource.RLIMIT_CPU, (self._cpu_s, self._cpu_s + 1))
+
+
+def drop_capabilities(libc: ctypes.CDLL) -> None:
+    """Makes root an ordinary user with root's files."""
+    version_3 = 0x20080522
+    libc.capset(struct.pack("<Ii", version_3, 0), struct.pack("<6I", *[0] * 6))
+    drop_from_bounding_set = 24
+    for capability in range(64):
+        libc.prctl(drop_from_bounding_set, capability, 0, 0, 0)
+
+
+def allocated() -> int:
+    """Bytes of address space of this process, to the megabyte; found without /proc: the limit at which it gets no more."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    low, high = 0, 1 << 47
+    try:
+        while high - low > MB:
+            middle = (low + high) // 2
+            resource.setrlimit(resource.RLIMIT_AS, (middle, before[1]))
+            try:
+                mmap.mmap(-1, mmap.PAGESIZE).close()
+                high = middle
+            except (OSError, MemoryError):
+                low = middle
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    return high
+
+
+def probe(forbidden: Sequence[str], memory_mb: int) -> Iterator[str]:
+    """What is held back here, found by trying: of `network`, `files`, `processes`, `memory`.
+
+    `forbidden`: files that must not be readable; `memory_mb`: what may be allocated.
+    To be called behind the walls, in a process that ends afterwards.
+    """
+    if not _networked():
+        yield "network"
+    if not any(_readable(path) for path in forbidden):
+        yield "files"
+    if not _forks():
+        yield "processes"
+    try:
+        mmap.mmap(-1, (memory_mb + 1) * MB).close()
+    except (OSError, MemoryError):
+        yield "memory"
+
+
+def _networked() -> bool:
+    """Whether a socket can be had, and there is more than a loopback to use it on."""
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()
+        return len(socket.if_nameindex()) > 1
+    except OSError:
+        return False
+
+
+def _readable(path: str) -> bool:
+    try:
+        os.close(os.open(path, os.O_RDONLY))
+        return True
+    except OSError:
+        return False
+
+
+def _forks() -> bool:
+    try:
+        pid = os.fork()
+    except OSError:
+        return False
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return True

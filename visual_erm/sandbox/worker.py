@@ -1,0 +1,111 @@
+"""The life of one worker: a fork of the server that puts up its walls, draws what it is given, and is gone.
+
+Code that a model wrote runs in this process. What is called after it is kept in local variables from before.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import time
+from typing import Any, NoReturn
+
+from visual_erm.sandbox import channel
+from visual_erm.sandbox.channel import FAULTS, JOB, KEY_BYTES, LONGEST_REASON, Head
+from visual_erm.sandbox.drawing import DrawingFailed
+from visual_erm.sandbox.walls import Walls
+
+LINE = 3
+"""Descriptor of the socket to the host; the only one that a worker has beyond the three standard ones."""
+
+PIECE_BYTES = 1 << 16
+"""Of a body on its way."""
+MOST_DESCRIPTORS = 1024
+"""Of the server: far more than it ever has."""
+
+
+def live(line: int, folder: str, toolkit: Any, options: dict[str, Any], walls: Walls) -> NoReturn:
+    """Draws for whoever is at the other end of `line` until that end is closed. Never returns; ends the process."""
+    code = 1
+    try:
+        settle(line, folder)
+        walls.put_up(folder)
+        os.closerange(LINE + 1, MOST_DESCRIPTORS)
+        toolkit.enter(options)
+        write_all(LINE, channel.READY)
+        draw(toolkit, options)
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def settle(line: int, folder: str) -> None:
+    """Makes a fork a process of its own: its group, its descriptors, its folder, its signals."""
+    os.setsid()
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    # The server's own output goes to a file: what one drawing left there, another could read.
+    os.dup2(sys.stdout.fileno(), sys.stderr.fileno())
+    os.dup2(line, LINE)
+    os.chdir(folder)
+    os.environ.update({"HOME": folder, "TMPDIR": folder})
+    tempfile.tempdir = None
+
+
+def draw(toolkit: Any, options: dict[str, Any]) -> None:
+    """Job after job where the toolkit can draw again, else one."""
+    read, write, sealing, clock, close = read_all, write_all, channel.sealing, time.process_time, os.close
+    reuse = toolkit.REUSE
+    while start := read(LINE, JOB.size):
+        job, length = JOB.unpack(start)
+        fault, width, height, body = outcome(toolkit, read(LINE, length).decode("utf-8", "replace"), options)
+        head = Head(fault, width, height, len(body), clock())
+        write(LINE, head.packed())
+        key = read(LINE, KEY_BYTES)
+        if not key:
+            return
+        seal, rest = sealing(key, job, head), memoryview(body)
+        while rest:
+            # The host takes one piece in while the next is made ready.
+            seal.update(rest[:PIECE_BYTES])
+            write(LINE, rest[:PIECE_BYTES])
+            rest = rest[PIECE_BYTES:]
+        write(LINE, seal.digest())
+        if not reuse:
+            # The host sees the end now, not after the memory of this process is torn down.
+            close(LINE)
+            return
+
+
+def outcome(toolkit: Any, code: str, options: dict[str, Any]) -> tuple[int, int, int, bytes]:
+    """Fault (0 for none), width, height, and the pixels or the reason why there are none."""
+    try:
+        drawing = toolkit.draw(code, options)
+        return 0, drawing.width, drawing.height, drawing.rgb
+    except DrawingFailed as failure:
+        fault, reason = failure.fault, str(failure)
+    except MemoryError:
+        fault, reason = "RenderLimit", "used more memory than it may"
+    except BaseException as error:  # noqa: BLE001  whatever else the code made its toolkit trip over
+        fault, reason = "RenderFailed", type(error).__name__
+    return FAULTS.index(fault), 0, 0, reason.encode("utf-8", "replace")[:LONGEST_REASON]
+
+
+def read_all(line: int, length: int) -> bytes:
+    """`length` bytes; nothing when the other end closes first."""
+    data = bytearray()
+    while len(data) < length:
+        piece = os.read(line, length - len(data))
+        if not piece:
+            return b""
+        data += piece
+    return bytes(data)
+
+
+def write_all(line: int, data: bytes | memoryview) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(line, rest) :]
