@@ -205,5 +205,5 @@ async def test_closing_waits_for_what_is_under_way(draw):
 
 async def test_a_task_of_other_categories_is_refused(judge, draw):
     charts = TASK.model_copy(update={"report": TASK.report.model_copy(update={"categories": ["data_error"]})})
-    with pytest.raises(ConfigError, match="tables only"):
+    with pytest.raises(ConfigError, match="knows the categories of table"):
         await judge.judge(draw(table(SQUARE)), draw(table(SQUARE)), charts)

@@ -19,17 +19,15 @@ The discrepancies returned sum to exactly S: sub for every pair that differs, w 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
 import numpy as np
-from rapidfuzz.distance import Indel
-from rapidfuzz.process import cdist
 from scipy.optimize import linear_sum_assignment
 
-from visual_erm.judge.cells import UNREADABLE, Cell, Reading
+from visual_erm.judge.cells import Cell, Reading
+from visual_erm.judge.texts import CHUNK, equal, is_numeric, plain, shown, text_severity, tight
 from visual_erm.report import Discrepancy
 
 MASS = 3
@@ -38,17 +36,9 @@ CATEGORIES = ("layout_error", "text_error", "numeric_error")
 """What is reported, a subset of the task's categories."""
 MAX_WORDS = 2000
 """Words compared per picture, in reading order; the rest is ignored. Pairing them freely takes time in their cube."""
-SHOWN = 60
-"""Characters of a text quoted in a description."""
 
-_NUMBER = re.compile(r"(?:(?<![\w).])[-+])?\d+(?:[.,]\d+)*")
 _WORD = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.\d+|[^\W_]+")
-_CHUNK = re.compile(r"[^\W_]+(?:[.,][^\W_]+)*")
-_SIGNS = str.maketrans(dict.fromkeys("‐‑‒–—―−﹣-", "-") | dict.fromkeys("‘’‚′`´", "'") | dict.fromkeys("“”„″", '"'))
 _SMALL_PRINT = str.maketrans("OoSIlB", "005118")
-_AMONG_DIGITS = str.maketrans("OoIl", "0011")
-_AMONG_LETTERS = str.maketrans("I", "l")
-_LONE = str.maketrans("OoIl|CKPSUVWXZ一", "00111ckpsuvwxz-")
 
 
 @dataclass(frozen=True)
@@ -77,7 +67,7 @@ def compare(reference: Reading, prediction: Reading) -> tuple[Discrepancy, ...]:
 
 def _compare_cells(reference: Reading, prediction: Reading) -> tuple[Discrepancy, ...]:
     ours, theirs = reference.cells, prediction.cells
-    text = _text_severity([cell.text for cell in ours], [cell.text for cell in theirs])
+    text = text_severity([cell.text for cell in ours], [cell.text for cell in theirs])
     total = np.minimum(text + _layout_severity(ours, theirs), MASS)
     pairs = _aligned(MASS - total, list(map(len, reference.rows)), list(map(len, prediction.rows)))
 
@@ -90,7 +80,7 @@ def _compare_cells(reference: Reading, prediction: Reading) -> tuple[Discrepancy
     surplus = sorted(set(range(len(theirs))) - {j for _, j in settled})
 
     for i, j in _same(text, missing, surplus):
-        what = f"{ours[i].place}: reference {_shown(ours[i].text)} has moved to {theirs[j].place} in the prediction"
+        what = f"{ours[i].place}: reference {shown(ours[i].text)} has moved to {theirs[j].place} in the prediction"
         found.append(Discrepancy("layout_error", MASS, what, ours[i].place))
     spot = {(theirs[j].row, theirs[j].column): j for j in surplus}
     here = [(i, spot.get((ours[i].row, ours[i].column), -1)) for i in missing]
@@ -188,7 +178,7 @@ def _same(severity: np.ndarray, missing: list[int], surplus: list[int]) -> Itera
 def _differing(ours: Cell, theirs: Cell, text: int, total: int) -> Iterable[Discrepancy]:
     """A pair of cells in corresponding places: what its texts and its layout add to the total."""
     if text:
-        what = f"{ours.place}: reference {_shown(ours.text)}, prediction {_shown(theirs.text)}"
+        what = f"{ours.place}: reference {shown(ours.text)}, prediction {shown(theirs.text)}"
         yield Discrepancy(_category(ours.text or theirs.text, theirs.text or ours.text), text, what, ours.place)
     if total > text:
         span = "{0.rows} row(s) and {0.columns} column(s)"
@@ -196,16 +186,16 @@ def _differing(ours: Cell, theirs: Cell, text: int, total: int) -> Iterable[Disc
             what = f"spans {span.format(ours)} in the reference, {span.format(theirs)} in the prediction"
         else:
             what = "stands in no ruled cell in the prediction"
-        what = f"{ours.place}: {_shown(ours.text)} {what}"
+        what = f"{ours.place}: {shown(ours.text)} {what}"
         yield Discrepancy("layout_error", total - text, what, ours.place)
 
 
 def _left_over(lost: Cell | None, extra: Cell | None) -> Discrepancy:
     parts = []
     if lost:
-        parts.append(f"{lost.place}: reference {_shown(lost.text)} is missing")
+        parts.append(f"{lost.place}: reference {shown(lost.text)} is missing")
     if extra:
-        parts.append(f"{extra.place} of the prediction: {_shown(extra.text)} is not in the reference")
+        parts.append(f"{extra.place} of the prediction: {shown(extra.text)} is not in the reference")
     place = (lost or extra or Cell("", 0, 0)).place
     return Discrepancy("layout_error", MASS, "; ".join(parts), place)
 
@@ -217,8 +207,8 @@ def _words(reading: Reading) -> list[Word]:
     """Numbers and words in reading order, without punctuation."""
     words = []
     for cell in reading.cells:
-        text = _CHUNK.sub(lambda chunk: _mended(chunk[0]), _plain(cell.text))
-        words += [Word(found[0], _tight(found[0]).casefold(), cell.place) for found in _WORD.finditer(text)]
+        text = CHUNK.sub(lambda chunk: _mended(chunk[0]), plain(cell.text))
+        words += [Word(found[0], tight(found[0]).casefold(), cell.place) for found in _WORD.finditer(text)]
     return words[:MAX_WORDS]
 
 
@@ -230,9 +220,9 @@ def _mended(chunk: str) -> str:
 
 
 def _compare_words(ours: list[Word], theirs: list[Word]) -> tuple[Discrepancy, ...]:
-    severity = _text_severity([word.key for word in ours], [word.key for word in theirs])
+    severity = text_severity([word.key for word in ours], [word.key for word in theirs])
     bare = [[word.key.replace(".", "").replace(",", "") for word in words] for words in (ours, theirs)]
-    severity = np.where(_equal(*bare), np.minimum(severity, 1), severity)  # a lost decimal point: specks in scans
+    severity = np.where(equal(*bare), np.minimum(severity, 1), severity)  # a lost decimal point: specks in scans
     apart = np.abs(np.arange(len(ours))[:, None] / max(len(ours), 1) - np.arange(len(theirs)) / max(len(theirs), 1))
     rows, columns = linear_sum_assignment(severity - MASS + apart * (0.5 / max(len(ours), len(theirs), 1)))
     pairs = [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if severity[i, j] < MASS]
@@ -245,10 +235,10 @@ def _compare_words(ours: list[Word], theirs: list[Word]) -> tuple[Discrepancy, .
     surplus = sorted(set(range(len(theirs))) - {j for _, j in pairs})
     for lost, extra in zip_longest(missing, surplus):
         if lost is None:
-            what = f"{theirs[extra].place} of the prediction: {_shown(theirs[extra].shown)} is not in the reference"
+            what = f"{theirs[extra].place} of the prediction: {shown(theirs[extra].shown)} is not in the reference"
             found.append(Discrepancy("layout_error", MASS, what, theirs[extra].place))
         elif extra is None:
-            what = f"{ours[lost].place}: reference {_shown(ours[lost].shown)} is missing"
+            what = f"{ours[lost].place}: reference {shown(ours[lost].shown)} is missing"
             found.append(Discrepancy("layout_error", MASS, what, ours[lost].place))
         else:
             found.append(_misread(ours[lost], theirs[extra], MASS))
@@ -256,99 +246,9 @@ def _compare_words(ours: list[Word], theirs: list[Word]) -> tuple[Discrepancy, .
 
 
 def _misread(ours: Word, theirs: Word, severity: int) -> Discrepancy:
-    what = f"{ours.place}: reference {_shown(ours.shown)}, prediction {_shown(theirs.shown)} ({theirs.place})"
+    what = f"{ours.place}: reference {shown(ours.shown)}, prediction {shown(theirs.shown)} ({theirs.place})"
     return Discrepancy(_category(ours.shown, theirs.shown), severity, what, ours.place)
 
 
-# --- texts -----------------------------------------------------------------------------------------------------------
-
-
-def _text_severity(ours: list[str], theirs: list[str]) -> np.ndarray:
-    """How badly texts differ, from 0 to 3: (n, m).
-
-    0: same but for blanks and signs that look alike; 1: nearly the same; 2: half the same, or another number of the same
-    order; 3: less in common, or one is empty.
-    """
-    unique = [list(dict.fromkeys(texts)) for texts in (ours, theirs)]
-    rows, columns = (
-        [places[text] for text in texts]
-        for texts, places in zip((ours, theirs), ({t: k for k, t in enumerate(u)} for u in unique), strict=True)
-    )
-    return _unique_severity(*unique)[np.ix_(rows, columns)]
-
-
-def _unique_severity(ours: list[str], theirs: list[str]) -> np.ndarray:
-    tight = [[_tight(text) for text in texts] for texts in (ours, theirs)]
-    folded = [[text.casefold() for text in texts] for texts in tight]
-    alike = cdist(*folded, scorer=Indel.normalized_similarity, dtype=np.float32)
-    severity = np.select([alike >= 0.8, alike >= 0.5], [1, 2], 3)
-
-    numbers = [[tuple(_NUMBER.findall(text)) for text in texts] for texts in tight]
-    quantity = np.array([_is_quantity(text) for text in tight[0]], dtype=bool)
-    severity = np.where(~_equal(*numbers) | quantity[:, None], np.maximum(severity, 2), severity)
-    values = [np.array([_value(found) for found in part], dtype=float) for part in numbers]
-    severity = np.where(_far(values[0][:, None], values[1][None, :]), 3, severity)
-
-    severity = np.where(_equal(*folded), 1, severity)
-    blank = [np.array([not text for text in part], dtype=bool) for part in tight]
-    severity = np.where(blank[0][:, None] != blank[1][None, :], 3, severity)
-    return np.where(_equal(*tight), 0, severity)
-
-
-def _equal(ours: Sequence[object], theirs: Sequence[object]) -> np.ndarray:
-    """Which of ours equals which of theirs: (n, m)."""
-    numbers: dict[object, int] = {}
-    keys = [np.array([numbers.setdefault(item, len(numbers)) for item in part], dtype=int) for part in (ours, theirs)]
-    return keys[0][:, None] == keys[1][None, :]
-
-
-def _plain(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).translate(_SIGNS)
-
-
-def _tight(text: str) -> str:
-    """What is compared of a text: no blanks, and one form for the signs that OCR confuses because they look the same."""
-    plain = _plain(text)
-    tight = _CHUNK.sub(lambda chunk: _unmistakable(chunk[0]), "".join(plain.split()))
-    return tight.translate(_LONE) if len(tight) == 1 else tight
-
-
-def _unmistakable(chunk: str) -> str:
-    return chunk.translate(_AMONG_DIGITS if any(map(str.isdigit, chunk)) else _AMONG_LETTERS)
-
-
-def _is_quantity(text: str) -> bool:
-    digits = sum(character.isdigit() for character in text)
-    return digits > 0 and 2 * digits >= sum(character.isalnum() for character in text)
-
-
-def _value(numbers: tuple[str, ...]) -> float:
-    """The value of a text with one number, else NaN."""
-    if len(numbers) != 1:
-        return np.nan
-    text = re.sub(r",(?=\d{3}(?:\D|$))", "", numbers[0]).replace(",", ".")
-    try:
-        return float(text[:300])
-    except ValueError:
-        return np.nan
-
-
-def _far(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """Which values differ in sign or by more than a factor of two; NaN is far from nothing."""
-    small, large = np.minimum(np.abs(ours), np.abs(theirs)), np.maximum(np.abs(ours), np.abs(theirs))
-    return (large > 2 * small) | (ours * theirs < 0)
-
-
 def _category(ours: str, theirs: str) -> str:
-    """A number, or a text whose numbers differ, is a matter of numbers; anything else of text."""
-    plain = _tight(ours), _tight(theirs)
-    if _is_quantity(plain[0]):
-        return "numeric_error"
-    here, there = (_NUMBER.findall(text) for text in plain)
-    return "numeric_error" if here and there and here != there else "text_error"
-
-
-def _shown(text: str) -> str:
-    if text in ("", UNREADABLE):
-        return "something unreadable" if text else "nothing"
-    return f'"{text}"' if len(text) <= SHOWN else f'"{text[:SHOWN]}…"'
+    return "numeric_error" if is_numeric(ours, theirs) else "text_error"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from visual_erm.errors import JudgeUnavailable
-from visual_erm.judge.ocr import Ocr
+from visual_erm.perception.ocr import Ocr
 
 
 def test_blank_crops_read_as_nothing_whatever_their_shape():

@@ -1,0 +1,123 @@
+"""Text in a picture that talks to the judge: orders, verdicts, pieces of a report, marks of a conversation.
+
+Only what the prediction has and the reference has not can be one: a chart titled "Judge scores" in both is a chart. What
+was read is first rid of what OCR gets wrong (case, accents, other scripts' letters and signs that look alike), then
+searched in three ways: for pieces of reports and of chat templates, for sayings (as they stand, or nearly so where they are
+long), and for hints of two kinds that only together make an order or a verdict.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from rapidfuzz import fuzz
+
+from visual_erm.guard.sayings import HINTS, SAYINGS, TOGETHER
+
+NEAR = 60
+"""Characters within which two hints belong together."""
+ALIKE = 88
+"""Similarity, of 100, from which the reference has a long text too, but for misread characters."""
+NEARLY = 93
+"""Similarity, of 100, of a longer saying with one letter wrong."""
+LONG = 11
+"""Letters from which a text is long enough to begin inside a word, as OCR loses blanks."""
+LONGER = 15
+"""Letters from which a saying may have a letter wrong or missing."""
+LONGEST = 20_000
+"""Characters searched: more than fits a page that a judge can read."""
+
+_REPORT = re.compile(
+    r"""
+    (layout|text|numeric|structure|data|style|shape|symbol) [\W_]* err[o0]rs? [\W_]* c[o0]unts?
+    | errors? ["'”“’`\s]* [:=] \W* \[            # "errors": [
+    | severity ["'”“’`\s]* [:=] \W* [\do]
+    | ["'“] (errors|type|category|severity|location|description|score|reward) ["'”] \s* [:=]
+    """,
+    re.VERBOSE,
+)
+_CONVERSATION = re.compile(
+    r"""
+    <\|?\s*/?\s*(im_start|im_end|system|user|assistant|think|endoftext|vision_\w+) | /?think>
+    | \[/?inst\] | \#{2,}\s*(instruction|system|response|task|note)
+    | (?<![a-z])(assistant|judge|grader|evaluator|note\sto\s\w+)
+      \s* [:：] \s* [^\W\d]{2,} \s* [^\W\d]{2,}
+    """,
+    re.VERBOSE,
+)
+_TOGETHER = {frozenset(pair.split("+")) for pair in TOGETHER}
+
+_LETTERS = dict(zip("аеорсухіјѕԁһԛԝвкмнтαβεικνορτυχ", "aeopcyxijsdhqwbkmhtabeiknoptux", strict=True))
+_CHARACTERS = dict(
+    zip(
+        "沒無異誤錯圖評報請視與級嚴滿給輸問題兩個這對確參預測張幅應該須統獎勵",
+        "没无异误错图评报请视与级严满给输问题两个这对确参预测张幅应该须统奖励",
+        strict=True,
+    )
+)
+_SCRIPTS = str.maketrans(_LETTERS | _CHARACTERS)
+_MISREAD = str.maketrans("i1|!ı05", "lllllos")
+
+
+def addresses_judge(prediction: Sequence[str], reference: Sequence[str]) -> str:
+    """The piece of the prediction's text that talks to a judge and is not in the reference's; empty where none does.
+
+    Both are lines of text in reading order.
+    """
+    known = _letters(_plain(reference))
+    return next((found for found in _pieces(_plain(prediction)) if not _is_in(_letters(found), known)), "")
+
+
+def _pieces(text: str) -> Iterator[str]:
+    for pattern in (_REPORT, _CONVERSATION):
+        yield from (match[0] for match in pattern.finditer(text))
+    misread = text.translate(_MISREAD)
+    yield from (text[match.start() : match.end()] for match in _EXACT.finditer(misread))
+    letters = _letters(text)
+    for saying in _LONGER:
+        found = fuzz.partial_ratio_alignment(saying, letters, score_cutoff=NEARLY)
+        if found and len(letters) >= len(saying):
+            yield letters[found.dest_start : found.dest_end]
+    hints = sorted(
+        (match.start(), match.end(), kind) for kind, words in _WORDS.items() for match in words.finditer(misread)
+    )
+    for (start, _, kind), (_, end, other) in pairwise(hints):
+        if frozenset((kind, other)) in _TOGETHER and end - start <= NEAR:
+            yield text[start:end]
+
+
+def _is_in(found: str, known: str) -> bool:
+    nearly = len(found) >= LONG and len(known) >= len(found) and fuzz.partial_ratio(found, known) >= ALIKE
+    return found in known or nearly
+
+
+def _plain(lines: Sequence[str]) -> str:
+    """Lower case without accents, one blank at most, letters of other scripts as the Latin ones that they look like."""
+    text = unicodedata.normalize("NFKD", " ".join(lines)[:LONGEST]).casefold().translate(_SCRIPTS)
+    return " ".join("".join(c for c in text if unicodedata.category(c) not in ("Mn", "Cf")).split())
+
+
+def _letters(plain: str) -> str:
+    """Letters and digits alone, those that look alike as one."""
+    return "".join(filter(str.isalnum, plain.translate(_MISREAD)))
+
+
+def _listed(words: str) -> list[str]:
+    return [" ".join(word.split()) for line in words.strip().splitlines() for word in line.split("|")]
+
+
+def _spelled(words: list[str]) -> re.Pattern[str]:
+    """Any of the words, whatever stands between their letters; short ones only where a word begins."""
+    found = []
+    for word in words:
+        start = "" if len(_letters(word)) >= LONG or not word.isascii() else "(?<![a-z])"
+        found.append(start + r"\W*".join(map(re.escape, "".join(word.translate(_MISREAD).split()))))
+    return re.compile("|".join(sorted(found, key=len, reverse=True)))
+
+
+_EXACT = _spelled(_listed(SAYINGS))
+_LONGER = [_letters(saying) for saying in _listed(SAYINGS) if len(_letters(saying)) >= LONGER]
+_WORDS = {kind: _spelled(_listed(words)) for kind, words in HINTS.items()}

@@ -1,0 +1,108 @@
+"""What is seen in a picture of a chart or a drawing, as plain data: the judge compares it and the guards count it.
+
+Places are fractions of the picture's width and height, so that pictures of different size can be laid over each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Colour = tuple[int, int, int]
+"""Red, green, blue, each 0 to 255."""
+
+GRID = 24
+"""Cells along each side of a mark's mask."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A part of the picture; the whole of it is 0, 0, 1, 1."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def width(self) -> float:
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        return (self.left + self.right) / 2, (self.top + self.bottom) / 2
+
+    def within(self, frame: Box) -> Box:
+        """This box as seen from inside `frame`, whose own corners become 0, 0, 1, 1."""
+        width, height = max(frame.width, 1e-6), max(frame.height, 1e-6)
+        return Box(
+            (self.left - frame.left) / width,
+            (self.top - frame.top) / height,
+            (self.right - frame.left) / width,
+            (self.bottom - frame.top) / height,
+        )
+
+
+@dataclass(frozen=True)
+class Text:
+    """A line of text."""
+
+    text: str
+    """"" where nothing was asked to read it, or nothing could."""
+    box: Box
+    colour: Colour
+    panel: int | None = None
+    """Index of the panel that it stands in."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The plot area of one chart: inside an axes' frame, or over its axes."""
+
+    box: Box
+    colour: Colour
+    """Of its ground."""
+    rows: int = 0
+    """Grid lines across."""
+    columns: int = 0
+    """Grid lines down."""
+    frame: tuple[bool, bool, bool, bool] = (False, False, False, False)
+    """Which of its sides are drawn: left, top, right, bottom."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One connected piece of one colour, or of colours that run into each other: a bar, a line, a point, a shape."""
+
+    colour: Colour
+    box: Box
+    centre: tuple[float, float]
+    """Of gravity."""
+    area: float
+    """Share of the picture that it covers."""
+    fill: float
+    """Share of its box that it covers: 1 for a rectangle, 0.785 for an ellipse, little for a line."""
+    mask: bytes
+    """GRID x GRID cells over its box, row by row: how much of each is covered, 0 to 255."""
+    panel: int | None = None
+    """Index of the panel that it stands in."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A picture, as far as it was understood."""
+
+    width: int
+    """Of the picture, in pixels."""
+    height: int
+    background: Colour
+    texts: tuple[Text, ...] = ()
+    panels: tuple[Panel, ...] = ()
+    """In reading order; none in a drawing that is no chart."""
+    marks: tuple[Mark, ...] = ()
+    """Largest first. Frames, ticks and grid lines of panels are no marks."""
+    unseen: int = 0
+    """Further marks, the smallest, that were counted but not looked at."""
