@@ -6,7 +6,8 @@ import asyncio
 import base64
 import io
 import json
-from collections.abc import Awaitable, Callable
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -21,8 +22,17 @@ class OpenAIServer:
     Use as an async context manager; `url` is its base URL.
     """
 
-    def __init__(self, *script: Answer, port: int = 0) -> None:
+    def __init__(
+        self,
+        *script: Answer,
+        port: int = 0,
+        routes: Mapping[str, Callable[[web.Request], Awaitable[web.StreamResponse]]] | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """`routes`: further pages to get; `tls`: speak HTTPS."""
         self.script = list(script)
+        self.routes = routes or {}
+        self.tls = tls
         self.port = port
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -34,9 +44,11 @@ class OpenAIServer:
     async def __aenter__(self) -> OpenAIServer:
         app = web.Application(client_max_size=64 * 1024**2)
         app.router.add_post("/v1/chat/completions", self._answer)
+        for path, handler in self.routes.items():
+            app.router.add_get(path, handler)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self.tls)
         await site.start()
         self.port = self._runner.addresses[0][1]
         self.url = f"http://127.0.0.1:{self.port}/v1"
@@ -129,3 +141,22 @@ def pictures(body: dict[str, Any]) -> list[Image.Image]:
     parts = body["messages"][-1]["content"]
     urls = [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
     return [Image.open(io.BytesIO(base64.b64decode(url.partition("base64,")[2]))) for url in urls]
+
+
+def serving(*names: str) -> dict[str, Callable[[web.Request], Awaitable[web.StreamResponse]]]:
+    """The page that lists these models."""
+
+    async def models(request: web.Request) -> web.Response:
+        data = [{"id": name, "object": "model", "created": 0, "owned_by": "x"} for name in names]
+        return web.json_response({"object": "list", "data": data})
+
+    return {"/v1/models": models}
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Waits until something holds, for 20 s at most."""
+    for _ in range(2000):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("waited in vain")

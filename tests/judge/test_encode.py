@@ -6,7 +6,7 @@ import threading
 from PIL import Image
 
 from visual_erm.judge import encode
-from visual_erm.judge.encode import Encoder, data_url
+from visual_erm.judge.encode import Encoder, data_url, digest_of
 from visual_erm.task import ImageSettings
 
 PNG = ImageSettings(longest_side=100, format="png")
@@ -32,3 +32,14 @@ async def test_a_cancelled_judgement_leaves_the_encoding_to_the_rest_of_its_grou
     finally:
         go_on.set()
         encoder.close()
+
+
+def test_a_digest_tells_pictures_apart_and_goes_with_its_picture():
+    white, grey = Image.new("RGB", (40, 40), "white"), Image.new("RGB", (40, 40), "grey")
+    assert digest_of(white) == digest_of(white) == digest_of(white.copy()) != digest_of(grey)
+    assert digest_of(white.resize((20, 80))) != digest_of(white) != digest_of(white.convert("L"))
+    held = len(encode._digests)
+    assert all(digest_of(Image.new("RGB", (4, 4), (shade, 0, 0))) for shade in range(100))
+    assert len(encode._digests) <= held + 1, "of pictures that are gone nothing is kept"
+    again = {digest_of(Image.new("RGB", (4, 4), (shade, 0, 0))) for shade in range(100)}
+    assert len(again) == 100, "a picture in the place of one that is gone has its own digest"

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from visual_erm.judge import reading
 from visual_erm.judge.cells import UNREADABLE, Reading
-from visual_erm.judge.ocr import Ocr
+from visual_erm.perception.ocr import Ocr
 
 SQUARE = [["item", "mean", "share"], ["alpha", "12.5", "40%"], ["beta", "-3.07", "60%"]]
 

@@ -4,16 +4,18 @@ import asyncio
 import json
 import logging
 import pickle
-import socket
 import threading
 
+import httpx
+import openai
 import psutil
 import pytest
-from openai_server import OpenAIServer, completion, held, page, pictures, slowly, status, trickle
+from openai_server import OpenAIServer, completion, held, page, pictures, slowly, status, trickle, until
 from PIL import Image
+from ports import free_port
 
 from visual_erm.errors import ConfigError, JudgeUnavailable, JudgeUnreadable, OurFault
-from visual_erm.judge import JudgeSettings, encode, remote
+from visual_erm.judge import JudgeSettings, encode, pool, remote
 from visual_erm.judge.remote import RemoteJudge
 from visual_erm.report import Discrepancy, report_schema
 from visual_erm.task import load_task
@@ -27,11 +29,12 @@ WHITE, GREY = Image.new("RGB", (40, 30), "white"), Image.new("RGB", (50, 20), "g
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
-    monkeypatch.setattr(remote, "BACKOFF", lambda state: 0.01)
+    monkeypatch.setattr(pool, "FIRST_REST_S", 0.01)
+    monkeypatch.setattr(pool, "LONGEST_REST_S", 0.1)
 
 
 def settings(*endpoints: str, **changes) -> JudgeSettings:
-    return JudgeSettings(kind="remote", endpoints=endpoints, **{"timeout_s": 60, **changes})
+    return JudgeSettings(kind="remote", endpoints=endpoints, **{"timeout_s": 60, "patience_s": 2, **changes})
 
 
 async def judged(config: JudgeSettings, task=TABLE, reference=WHITE, prediction=GREY):
@@ -40,12 +43,6 @@ async def judged(config: JudgeSettings, task=TABLE, reference=WHITE, prediction=
         return await judge.judge(reference, prediction, task)
     finally:
         await judge.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def dead_url() -> str:
@@ -170,12 +167,8 @@ async def test_a_reply_that_ran_into_the_token_limit_is_marked_even_where_it_par
         completion('{"layout_error_count": 2'),
         completion(""),
         completion(None, finish="content_filter"),
-        page("<html>welcome</html>"),
-        page('{"choices": []}', "application/json"),
-        page('{"choices": nonsense', "application/json"),
-        page("[1, 2]", "application/json"),
     ],
-    ids=["prose", "counts alone", "empty", "no text", "html", "no choices", "broken json", "a list"],
+    ids=["prose", "counts alone", "empty", "no text"],
 )
 async def test_rubbish_is_asked_again_once_and_then_unreadable(rubbish):
     async with OpenAIServer(rubbish, GOOD) as server:
@@ -188,6 +181,24 @@ async def test_rubbish_is_asked_again_once_and_then_unreadable(rubbish):
     assert len(server.bodies) == 2
 
 
+@pytest.mark.parametrize(
+    "rubbish",
+    [
+        page("<html>welcome</html>"),
+        page('{"choices": []}', "application/json"),
+        page('{"choices": nonsense', "application/json"),
+        page("[1, 2]", "application/json"),
+    ],
+    ids=["html", "no choices", "broken json", "a list"],
+)
+async def test_who_answers_with_something_else_than_a_completion_has_failed(rubbish):
+    async with OpenAIServer(rubbish, rubbish, GOOD) as server:
+        assert (await judged(settings(server.url, retries=1))).severity == 3
+    async with OpenAIServer(rubbish) as server:
+        with pytest.raises(JudgeUnavailable, match="something else than a chat completion"):
+            await judged(settings(server.url, patience_s=0.2))
+
+
 # Failures that may heal
 
 
@@ -198,23 +209,42 @@ async def test_failures_that_may_heal_are_tried_again(code):
     assert len(server.bodies) == 3
 
 
-async def test_when_the_tries_are_used_up_the_judge_is_unavailable_and_says_why():
+async def test_when_no_endpoint_works_for_too_long_the_judge_is_unavailable_and_says_why():
     async with OpenAIServer(status(500, "CUDA out of memory")) as server:
-        with pytest.raises(JudgeUnavailable, match=rf"2 tries.*127\.0\.0\.1:{server.port}.*500.*CUDA out of memory"):
-            await judged(settings(server.url, retries=1))
-    assert len(server.bodies) == 2
+        with pytest.raises(JudgeUnavailable, match=rf"0\.3 s.*127\.0\.0\.1:{server.port}.*500.*CUDA out of memory"):
+            await judged(settings(server.url, patience_s=0.3))
+    assert len(server.bodies) > 1
 
 
-async def test_retry_after_is_waited_out_up_to_a_bound():
-    pauses = []
-    for asked in ("7", "0.25", "100000", "soon", "-3", "nan"):
-        async with OpenAIServer(status(429, "slow down", {"Retry-After": asked}), GOOD) as server:
-            judge = RemoteJudge(settings(server.url))
-            error = await failure(judge._reply(await judge._request(WHITE, GREY, TABLE)))
-            pauses.append(error.retry_after)
-            await judge.close()
-    assert pauses[:3] == [7, 0.25, remote.MAX_RETRY_AFTER_S]
-    assert all(not pause > 0 for pause in pauses[3:])
+async def test_a_sample_that_fails_where_others_are_judged_has_a_few_tries():
+    """Both servers choke on one pair, and judge all others."""
+
+    async def chokes(server, body):
+        answer = status(500, "no") if pictures(body)[1].size == (77, 77) else GOOD
+        return await answer(server, body)
+
+    async with OpenAIServer(chokes) as first, OpenAIServer(chokes) as second:
+        judge = RemoteJudge(settings(first.url, second.url, retries=2))
+        others = asyncio.create_task(repeated(judge))
+        with pytest.raises(JudgeUnavailable, match=r"3 tries.*500"):
+            await judge.judge(WHITE, Image.new("RGB", (77, 77)), TABLE)
+        others.cancel()
+        await asyncio.gather(others, return_exceptions=True)
+        await judge.close()
+
+
+async def repeated(judge):
+    while True:
+        await asyncio.gather(*(judge.judge(WHITE, GREY, TABLE) for _ in range(4)))
+
+
+def test_a_server_may_ask_for_a_pause_up_to_a_bound():
+    def asked(pause):
+        response = httpx.Response(429, headers={"Retry-After": pause}, request=httpx.Request("POST", "http://x"))
+        return remote._retry_after(openai.APIStatusError("", response=response, body=None))
+
+    assert [asked(pause) for pause in ("7", "0.25", "100000")] == [7, 0.25, remote.MAX_RETRY_AFTER_S]
+    assert all(not asked(pause) > 0 for pause in ("soon", "-3", "nan"))
 
 
 async def test_retry_after_holds_the_next_try_back():
@@ -241,8 +271,8 @@ async def test_a_server_that_accepts_and_never_answers():
     silent = await asyncio.start_server(lambda reader, writer: asyncio.sleep(30), "127.0.0.1", 0)
     async with silent:
         port = silent.sockets[0].getsockname()[1]
-        with pytest.raises(JudgeUnavailable, match=r"2 tries.*did not answer within 0\.3 s"):
-            await judged(settings(f"http://127.0.0.1:{port}/v1", timeout_s=0.3, retries=1))
+        with pytest.raises(JudgeUnavailable, match="no judge has answered for 1 s"):
+            await judged(settings(f"http://127.0.0.1:{port}/v1", timeout_s=0.3, patience_s=1))
 
 
 async def test_a_server_that_hangs_up():
@@ -252,18 +282,18 @@ async def test_a_server_that_hangs_up():
     async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as rude:
         port = rude.sockets[0].getsockname()[1]
         with pytest.raises(JudgeUnavailable, match="cannot be reached"):
-            await judged(settings(f"http://127.0.0.1:{port}/v1", retries=1))
+            await judged(settings(f"http://127.0.0.1:{port}/v1", patience_s=0.3))
 
 
 async def test_no_server_at_all():
     url = dead_url()
-    with pytest.raises(JudgeUnavailable, match=f"3 tries.*{url} cannot be reached"):
-        await judged(settings(url, retries=2))
+    with pytest.raises(JudgeUnavailable, match=f"for 0.3 s.*{url} cannot be reached"):
+        await judged(settings(url, patience_s=0.3))
 
 
 async def test_a_server_that_comes_back_is_used_again():
     port = free_port()
-    judge = RemoteJudge(settings(f"http://127.0.0.1:{port}/v1", retries=0))
+    judge = RemoteJudge(settings(f"http://127.0.0.1:{port}/v1", patience_s=0.3))
     with pytest.raises(JudgeUnavailable):
         await judge.judge(WHITE, GREY, TABLE)
     async with OpenAIServer(GOOD, port=port):
@@ -302,7 +332,8 @@ def test_an_endpoint_that_is_no_url_is_a_setting_to_correct():
 
 @pytest.mark.parametrize("broken", [status(500, "broken"), slowly(GOOD, 30)], ids=["500", "too slow"])
 async def test_one_of_two_endpoints_fails_and_the_other_judges_all(broken, monkeypatch):
-    monkeypatch.setattr(remote, "REST_S", 600)
+    monkeypatch.setattr(pool, "FIRST_REST_S", 600)
+    monkeypatch.setattr(pool, "LONGEST_REST_S", 600)
     async with OpenAIServer(broken) as bad, OpenAIServer(GOOD) as good:
         judge = RemoteJudge(settings(bad.url, good.url, timeout_s=3, retries=1))
         reports = await asyncio.gather(*(judge.judge(WHITE, GREY, TABLE) for _ in range(16)))
@@ -382,11 +413,11 @@ async def test_the_key_is_sent_and_appears_nowhere_else(monkeypatch, caplog):
     errors = []
     for answer in answers:
         async with OpenAIServer(answer) as server:
-            judge = RemoteJudge(settings(server.url, retries=1))
+            judge = RemoteJudge(settings(server.url, patience_s=0.3))
             errors.append(await failure(judge.judge(WHITE, GREY, TABLE)))
             await judge.close()
         assert server.headers[0]["Authorization"] == f"Bearer {SECRET}"
-    errors.append(await failure(judged(settings(dead_url(), retries=1))))
+    errors.append(await failure(judged(settings(dead_url(), patience_s=0.3))))
     assert [type(error) for error in errors] == [JudgeUnavailable, JudgeUnavailable, JudgeUnreadable, JudgeUnavailable]
     told = [repr(pickle.loads(pickle.dumps(error))) for error in errors]
     told += [repr(judge), str(judge), repr(judge._settings), caplog.text]
@@ -437,11 +468,3 @@ async def failure(coroutine) -> OurFault:
     with pytest.raises(OurFault) as caught:
         await coroutine
     return caught.value
-
-
-async def until(condition) -> None:
-    for _ in range(2000):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("waited in vain")

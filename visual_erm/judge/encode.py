@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import weakref
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import blake2b
@@ -22,6 +23,9 @@ KEPT = 64
 JPEG_QUALITY = 95
 SMALLEST_SIDE = 32
 """Pixels. Vision models refuse tiny and very thin pictures: no reply may escape its judge by drawing one."""
+
+_digests: dict[int, tuple[weakref.ref[Image.Image], bytes]] = {}
+"""Of pictures that are there, by `id`."""
 
 
 def data_url(image: Image.Image, form: ImageSettings) -> str:
@@ -59,7 +63,7 @@ class Encoder:
 
     async def reference(self, image: Image.Image, form: ImageSettings) -> str:
         """The data URL of a picture that is judged against several times: made once, also when asked for at once."""
-        digest = await asyncio.get_running_loop().run_in_executor(self._pool, _digest, image)
+        digest = await asyncio.get_running_loop().run_in_executor(self._pool, digest_of, image)
         encoding = self._references.get((digest, form))
         if encoding is None:
             encoding = self._references[digest, form] = self._pool.submit(data_url, image, form)
@@ -75,5 +79,16 @@ class Encoder:
         self._references.clear()
 
 
-def _digest(image: Image.Image) -> bytes:
-    return blake2b(f"{image.mode}{image.size}".encode() + image.tobytes(), digest_size=16).digest()
+def digest_of(image: Image.Image) -> bytes:
+    """16 bytes that tell a picture from others: of its mode, its size and its pixels.
+
+    Worked out once for each object, as a picture passes several who ask: it must not be drawn on afterwards, a copy may.
+    """
+    number = id(image)
+    whose, digest = _digests.get(number, (None, b""))
+    if whose is None or whose() is not image:
+        hashed = blake2b(f"{image.mode}{image.size}".encode(), digest_size=16)
+        hashed.update(image.tobytes())
+        digest = hashed.digest()
+        _digests[number] = weakref.ref(image, lambda _: _digests.pop(number, None)), digest
+    return digest

@@ -15,7 +15,7 @@ from PIL import Image
 from scipy import ndimage
 
 from visual_erm.judge.cells import UNREADABLE, Cell, Reading
-from visual_erm.judge.ocr import Line
+from visual_erm.perception.ocr import Line
 
 MAX_CELLS = 3000
 """Cells looked at per picture, in reading order; the rest of a larger table is ignored."""

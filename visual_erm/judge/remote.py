@@ -1,29 +1,34 @@
 """The judge behind OpenAI-compatible servers (vLLM in practice): two pictures go out, a report comes back.
 
-    pictures --encode--> request --least busy endpoint--> reply --parse--> Report
+    pictures --encode--> request --a place in the pool--> reply --parse--> Report
 
-What may heal (a lost connection, a time-out, a full or restarting server) is tried again after a growing pause, at an
-endpoint that did not just fail; what cannot (a wrong key, a wrong model name) is raised at once in the server's own
-words. A reply that holds no report is asked for once more.
+What may heal (a lost connection, a time-out, a full or restarting server) is asked again at another endpoint, and the one
+that failed is set aside (pool.py); what cannot (a wrong key, a wrong model name) is raised in the server's own words,
+unless another endpoint does better. A reply that holds no report is asked for once more.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import logging
-import os
-import random
+import ssl
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import openai
+from openai.types.chat import ChatCompletion
 from PIL import Image
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from visual_erm.errors import ConfigError, JudgeUnavailable, JudgeUnreadable
-from visual_erm.judge import JudgeSettings
+from visual_erm.judge import JudgeSettings, api_key
+from visual_erm.judge.account import Account
 from visual_erm.judge.encode import Encoder
+from visual_erm.judge.pool import Endpoint, Pool, is_url
 from visual_erm.report import Report, parse_report, report_schema
 from visual_erm.task import Task
 
@@ -31,12 +36,11 @@ log = logging.getLogger(__name__)
 
 HEALS = frozenset({408, 409, 425, 429})
 """Client errors that another try may heal; so may every 5xx."""
-BACKOFF = wait_exponential_jitter(initial=0.5, exp_base=3, max=30, jitter=0.5)
+ITS_OWN = frozenset({401, 403, 404})
+"""Client errors that speak of the endpoint, not of the request: another endpoint may do better."""
 MAX_RETRY_AFTER_S = 60.0
 """Longest pause that a server may ask for."""
 CONNECT_S = 10.0
-REST_S = 10.0
-"""For so long after a failure an endpoint is asked only when no other has room."""
 SECOND_TEMPERATURE = 0.3
 """Least temperature at which an unreadable reply is asked for again: at 0 the server would only repeat itself."""
 SHOWN = 400
@@ -50,164 +54,257 @@ FIXES = {
 }
 
 
-@dataclass(eq=False)
-class Endpoint:
-    """One server, and how it is doing."""
-
-    url: str
-    client: openai.AsyncOpenAI
-    in_flight: int = 0
-    rests_until: float = 0.0
-
-
 class _TryAgain(JudgeUnavailable):
-    """A failure that another try may heal."""
+    """A failure that another try may heal; `counts` unless the endpoint was known to be in trouble."""
 
-    def __init__(self, message: str, retry_after: float = 0.0) -> None:
+    def __init__(self, message: str, counts: bool) -> None:
         super().__init__(message)
-        self.retry_after = retry_after
+        self.counts = counts
+
+
+class _Silent(asyncio.TimeoutError):
+    """The endpoint has fallen silent: its requests are to go elsewhere."""
 
 
 class RemoteJudge:
-    """Asks the least busy of `settings.endpoints`, at most `settings.max_in_flight` at once each.
+    """Asks the least busy endpoint, with at most `settings.max_in_flight` requests at each.
 
-    Bound to the event loop of its first judgement. The key is read from the environment when the judge is made and appears
-    in no message. Raises ConfigError for an endpoint that is no URL.
+    Bound to the event loop of its first judgement. The key is read when the judge is made and appears in no message.
+    Raises ConfigError for an endpoint that is no URL, and for a key file that cannot be read.
     """
 
     def __init__(self, settings: JudgeSettings) -> None:
         self._settings = settings
-        self._key = os.environ.get(settings.api_key_env, "")
-        self._endpoints = [Endpoint(url, self._client(url)) for url in settings.endpoints]
-        self._slots = asyncio.Semaphore(settings.max_in_flight * len(self._endpoints))
+        self._key = api_key(settings)
+        if settings.kind == "colocated" and not settings.endpoints:
+            raise ConfigError("judge=colocated is asked by veRL's reward workers alone: veRL tells them its address")
+        for url in settings.endpoints:
+            if not is_url(url):
+                raise ConfigError(f"judge endpoint `{url}` is no URL; it looks like http://10.0.0.1:8000/v1")
+        self._pool = Pool(
+            settings.endpoints,
+            Path(settings.endpoints_file) if settings.endpoints_file else None,
+            lambda url: connect(url, settings.timeout_s, self._key),
+            limit=settings.max_in_flight,
+            patience_s=settings.patience_s,
+            timeout_s=settings.timeout_s,
+        )
+        self._opening: asyncio.Task[str] | None = None
+        self._under_way: set[asyncio.Task[Report]] = set()
+        """Requests whose report nobody waits for."""
         self._encoder = Encoder()
 
-    async def judge(self, reference: Image.Image, prediction: Image.Image, task: Task) -> Report:
+    async def open(self) -> str:
+        """Finds the endpoints, and returns the name of the model that they serve; the first judgement does it by itself.
+
+        Raises ConfigError when one that answers serves another model; JudgeUnavailable when no name was found, and is asked
+        for again the next time.
+        """
+        if self._opening is None or _nothing_was_there(self._opening):
+            # Of veRL's own reward model nobody else knows the name.
+            named = None if self._settings.kind == "colocated" else self._settings.model
+            self._opening = asyncio.create_task(self._pool.open(named))
+        return await asyncio.shield(self._opening)
+
+    async def judge(
+        self, reference: Image.Image, prediction: Image.Image, task: Task, account: Account | None = None
+    ) -> Report:
         """What differs, reference first; `truncated` where the server cut the reply off.
 
-        Raises JudgeUnavailable or JudgeUnreadable.
+        Raises JudgeUnavailable or JudgeUnreadable; ConfigError when an endpoint serves another model.
         """
-        request = await self._request(reference, prediction, task)
-        try:
-            return await self._ask(request, task)
-        except JudgeUnreadable as error:
-            log.warning("asking the judge again: %s", error)
-        temperature = max(task.judge.sampling.temperature, SECOND_TEMPERATURE)
-        return await self._ask({**request, "temperature": temperature}, task)
+        account = Account() if account is None else account
+        request = await self._request(reference, prediction, task, await self.open())
+        failures, avoid, again = 0, None, False
+        since = time.monotonic()
+        while True:
+            begun = time.perf_counter()
+            endpoint = await self._pool.take(since, avoid)
+            account.queue_ms += 1000 * (time.perf_counter() - begun)
+            account.retries += bool(avoid)
+            try:
+                return await self._answer(endpoint, request, task, account)
+            except _TryAgain as error:
+                failures += error.counts
+                if failures > self._settings.retries:
+                    raise JudgeUnavailable(f"no judge answered in {failures} tries; the last: {error}") from None
+                log.info("judge: %s; trying again", error)
+            except JudgeUnreadable as error:
+                if again:
+                    raise
+                log.warning("asking the judge again: %s", error)
+                again = True
+                temperature = max(task.judge.sampling.temperature, SECOND_TEMPERATURE)
+                request = {**request, "temperature": temperature}
+            avoid = endpoint
 
     async def close(self) -> None:
         """Ends every connection and thread. May be called twice."""
         self._encoder.close()
-        await asyncio.gather(*(endpoint.client.close() for endpoint in self._endpoints))
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.gather(self._opening, return_exceptions=True)
+        for one in self._under_way:
+            one.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+        await self._pool.close()
 
-    def _client(self, url: str) -> openai.AsyncOpenAI:
-        if not url.startswith(("http://", "https://")):
-            raise ConfigError(f"judge endpoint `{url}` is no URL; it looks like http://10.0.0.1:8000/v1")
-        timeout = openai.Timeout(self._settings.timeout_s, connect=min(CONNECT_S, self._settings.timeout_s))
-        return openai.AsyncOpenAI(base_url=url, api_key=self._key or "none", timeout=timeout, max_retries=0)
-
-    async def _request(self, reference: Image.Image, prediction: Image.Image, task: Task) -> dict[str, Any]:
+    async def _request(self, reference: Image.Image, prediction: Image.Image, task: Task, model: str) -> dict[str, Any]:
         form = task.judge.image
         pictures = await asyncio.gather(
             self._encoder.reference(reference, form), self._encoder.prediction(prediction, form)
         )
-        content: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": url}} for url in pictures]
-        content.append({"type": "text", "text": task.judge.prompt})
-        messages = [{"role": "user", "content": content}]
-        if task.judge.system:
-            messages.insert(0, {"role": "system", "content": task.judge.system})  # type: ignore[dict-item]
-        sampling = task.judge.sampling.model_dump(exclude_none=True)
-        beyond_openai = {key: sampling.pop(key) for key in ("top_k", "repetition_penalty") if key in sampling}
-        request = {"model": self._settings.model, "messages": messages, **sampling, "extra_body": beyond_openai}
-        if self._settings.structured:
-            schema = {"name": "report", "schema": report_schema(task.report), "strict": True}
-            request["response_format"] = {"type": "json_schema", "json_schema": schema}
-        if not self._key:
-            request["extra_headers"] = {"Authorization": openai.Omit()}
-        return request
+        return request_for(pictures, task, model, self._settings.structured)
 
-    async def _ask(self, request: dict[str, Any], task: Task) -> Report:
-        tries = self._settings.retries + 1
-        attempts = AsyncRetrying(
-            retry=retry_if_exception_type(_TryAgain),
-            stop=stop_after_attempt(tries),
-            wait=_pause,
-            before_sleep=lambda state: log.warning("judge: %s; trying again", _failure(state)),
-            reraise=True,
-        )
-        reply: str
-        cut_off: bool
+    async def _answer(self, endpoint: Endpoint, request: dict[str, Any], task: Task, account: Account) -> Report:
+        """The report of `endpoint`, or of another that is asked too: at once where this one has failed before, else once
+        it takes long and the settings say so."""
+        first = asyncio.create_task(self._send(endpoint, request, task, account))
+        places = {first: endpoint}
         try:
-            reply, cut_off = await attempts(self._reply, request)
-        except _TryAgain as error:
-            raise JudgeUnavailable(f"no judge answered in {tries} tries; the last: {error}") from None
-        report = parse_report(reply, task.report)
-        return replace(report, truncated=True) if cut_off else report
+            late_s = self._pool.late_s() if self._settings.hedge else 0.0
+            is_late = endpoint.failures or (late_s and not (await asyncio.wait({first}, timeout=late_s))[0])
+            if is_late and (other := self._pool.take_another(endpoint)):
+                account.hedges += 1
+                places[asyncio.create_task(self._send(other, request, task, account))] = other
+            done, under_way = await asyncio.wait(places, return_when=asyncio.FIRST_COMPLETED)
+            if under_way and all(one.exception() for one in done):
+                done, _ = await asyncio.wait(under_way)
+            return min(done, key=lambda one: one.exception() is not None).result()
+        finally:
+            for one, place in places.items():
+                one.add_done_callback(functools.partial(self._gone, place))
+                # One that shows whether its endpoint works again comes to its end, whoever has the report by then.
+                if not place.probing:
+                    one.cancel()
+                self._under_way.add(one)
 
-    async def _reply(self, request: dict[str, Any]) -> tuple[str, bool]:
-        """The text of one answer, and whether it ran into `max_tokens`."""
-        async with self._slots:
-            endpoint = self._least_busy()
-            endpoint.in_flight += 1
+    def _gone(self, place: Endpoint, request: asyncio.Task[Report]) -> None:
+        self._under_way.discard(request)
+        if not request.cancelled():
+            request.exception()
+        self._pool.give_back(place)
+
+    async def _send(self, endpoint: Endpoint, request: dict[str, Any], task: Task, account: Account) -> Report:
+        """The report in one answer of one endpoint."""
+        account.calls += 1
+        begun = time.perf_counter()
+        try:
+            completion = await self._completion(endpoint, request)
+            seconds = time.perf_counter() - begun
+            account.call_ms += 1000 * seconds
             try:
-                create = endpoint.client.chat.completions.create(**request)
-                completion = await asyncio.wait_for(create, self._settings.timeout_s)
-            except (openai.APIError, asyncio.TimeoutError, ValueError) as error:
-                raise self._explained(error, endpoint) from None
-            finally:
-                endpoint.in_flight -= 1
+                report = self._report(completion, endpoint, task)
+            except JudgeUnreadable:
+                self._pool.answered(endpoint, seconds, readable=False)
+                account.failures["unreadable"] += 1
+                raise
+            self._pool.answered(endpoint, seconds, readable=True)
+        except (openai.APIError, asyncio.TimeoutError, ValueError) as error:
+            raise self._explained(error, endpoint, account) from None
+        account.endpoint = endpoint.url
+        with contextlib.suppress(AttributeError):
+            account.prompt_tokens += completion.usage.prompt_tokens
+            account.reply_tokens += completion.usage.completion_tokens
+        return report
+
+    async def _completion(self, endpoint: Endpoint, request: dict[str, Any]) -> Any:
+        """What an endpoint answers. Raises asyncio.TimeoutError when it is late, _Silent when it has fallen silent."""
+        # Not chat.completions.create: checking what this module wrote itself costs as much as sending it.
+        headers = {} if self._key else {"Authorization": openai.Omit()}
+        answer = asyncio.ensure_future(
+            endpoint.client.post("/chat/completions", body=request, cast_to=ChatCompletion, options={"headers": headers})
+        )
+        silence = asyncio.ensure_future(endpoint.fell_silent.wait())
+        try:
+            limit_s = self._pool.limit_s(endpoint)
+            await asyncio.wait({answer, silence}, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():
+                return answer.result()
+            raise _Silent if silence.done() else asyncio.TimeoutError
+        finally:
+            answer.cancel()
+            silence.cancel()
+            await asyncio.gather(answer, silence, return_exceptions=True)
+
+    def _report(self, completion: Any, endpoint: Endpoint, task: Task) -> Report:
+        """Raises JudgeUnreadable for a text without a report, ValueError for something else than a completion."""
         try:
             choice = completion.choices[0]
             text = choice.message.content
         except (AttributeError, IndexError, TypeError):
-            raise JudgeUnreadable(f"{endpoint.url} answered with something else than a chat completion") from None
+            raise ValueError("not a chat completion") from None
         if not isinstance(text, str):
             raise JudgeUnreadable(f"{endpoint.url} answered without text (finish_reason {choice.finish_reason!r})")
-        return self._hidden(text), choice.finish_reason == "length"
+        report = parse_report(hidden(text, self._key), task.report)
+        return replace(report, truncated=True) if choice.finish_reason == "length" else report
 
-    def _least_busy(self) -> Endpoint:
-        """Of the endpoints with room (the semaphore leaves at least one), the one with the fewest requests under way."""
-        now = time.monotonic()
-        free = [endpoint for endpoint in self._endpoints if endpoint.in_flight < self._settings.max_in_flight]
-        return min(free, key=lambda endpoint: (endpoint.rests_until > now, endpoint.in_flight, random.random()))
-
-    def _explained(self, error: Exception, endpoint: Endpoint) -> JudgeUnavailable | JudgeUnreadable:
-        """What an exception of the client means here. An endpoint that may heal is left to rest."""
+    def _explained(self, error: Exception, endpoint: Endpoint, account: Account) -> JudgeUnavailable:
+        """What an exception of the client means here; the endpoint that may heal is set aside."""
+        kind, asked_s = "rubbish", 0.0
         if isinstance(error, openai.APIStatusError):
-            status = error.status_code
-            said = f"{endpoint.url} answered {status}: {self._hidden(' '.join(error.response.text.split()))[:SHOWN]}"
+            kind, status = "status", error.status_code
+            said = f"{endpoint.url} answered {status}: {hidden(' '.join(error.response.text.split()), self._key)[:SHOWN]}"
             if status not in HEALS and status < 500:
                 fix = FIXES.get(status, "").format(**self._settings.model_dump(), url=endpoint.url)
-                return JudgeUnavailable(f"{said}; {fix}" if fix else said)
-            return self._rest(endpoint, said, _retry_after(error))
-        if isinstance(error, asyncio.TimeoutError | openai.APITimeoutError):
-            return self._rest(endpoint, f"{endpoint.url} did not answer within {self._settings.timeout_s:g} s")
-        if isinstance(error, openai.APIConnectionError):
-            return self._rest(
-                endpoint, f"{endpoint.url} cannot be reached: {self._hidden(repr(error.__cause__ or error))[:SHOWN]}"
-            )
-        return JudgeUnreadable(f"{endpoint.url} answered with something else than a chat completion")
-
-    def _rest(self, endpoint: Endpoint, why: str, asked: float = 0.0) -> _TryAgain:
-        """Leaves an endpoint to rest; the pause it asked for is waited out only where no other could be asked instead."""
-        now = time.monotonic()
-        endpoint.rests_until = now + max(REST_S, asked)
-        return _TryAgain(why, asked if all(other.rests_until > now for other in self._endpoints) else 0.0)
-
-    def _hidden(self, text: str) -> str:
-        """`text` without the key: a server may repeat what it was sent."""
-        return text.replace(self._key, "***") if self._key else text
+                said = f"{said}; {fix}" if fix else said
+                if status not in ITS_OWN or not self._pool.others_work(endpoint):
+                    account.failures[kind] += 1
+                    return JudgeUnavailable(said)
+            asked_s = _retry_after(error)
+        elif isinstance(error, _Silent):
+            kind, said = "stalled", f"{endpoint.url} has fallen silent"
+        elif isinstance(error, asyncio.TimeoutError | openai.APITimeoutError) and not _refused(error):
+            kind, said = "timeout", f"{endpoint.url} did not answer within {self._pool.limit_s(endpoint):g} s"
+        elif isinstance(error, openai.APIConnectionError):
+            cause = hidden(repr(error.__cause__ or error), self._key)[:SHOWN]
+            kind, said = "connection", f"{endpoint.url} cannot be reached: {cause}"
+        else:
+            said = f"{endpoint.url} answered with something else than a chat completion"
+        account.failures[kind] += 1
+        return _TryAgain(said, counts=self._pool.failed(endpoint, said, asked_s) or kind == "stalled")
 
 
-def _failure(state: RetryCallState) -> BaseException | None:
-    return state.outcome.exception() if state.outcome else None
+def _refused(error: Exception) -> bool:
+    """Whether no connection came about: aiohttp's error about that reaches openai as a time-out."""
+    return type(error.__cause__).__name__ == "ConnectTimeout"
 
 
-def _pause(state: RetryCallState) -> float:
-    """Seconds until the next try: growing, with jitter, and no less than the server asked for."""
-    failure = _failure(state)
-    asked = failure.retry_after if isinstance(failure, _TryAgain) else 0.0
-    return max(BACKOFF(state), asked)
+def _nothing_was_there(opening: asyncio.Task[str]) -> bool:
+    return opening.done() and not opening.cancelled() and isinstance(opening.exception(), JudgeUnavailable)
+
+
+def request_for(pictures: Sequence[str], task: Task, model: str, structured: bool) -> dict[str, Any]:
+    """What a server is sent about two pictures, given as data URLs, the reference first."""
+    content: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": url}} for url in pictures]
+    content.append({"type": "text", "text": task.judge.prompt})
+    messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
+    if task.judge.system:
+        messages.insert(0, {"role": "system", "content": task.judge.system})
+    request = {"model": model, "messages": messages, **task.judge.sampling.model_dump(exclude_none=True)}
+    if structured:
+        schema = {"name": "report", "schema": report_schema(task.report), "strict": True}
+        request["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return request
+
+
+def hidden(text: str, key: str) -> str:
+    """The text without the key: a server may repeat what it was sent."""
+    return text.replace(key, "***") if key else text
+
+
+def connect(url: str, timeout_s: float, key: str) -> openai.AsyncOpenAI:
+    """A client of one endpoint, to be closed; its default key stands in for one that is empty."""
+    timeout = openai.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s))
+    # By default every client reads all certificates of the machine again, and takes twice the time for each request.
+    http = openai.DefaultAioHttpClient(timeout=timeout, verify=_trusted())
+    return openai.AsyncOpenAI(base_url=url, api_key=key or "none", timeout=timeout, max_retries=0, http_client=http)
+
+
+@functools.cache
+def _trusted() -> ssl.SSLContext:
+    """What vouches for a server: the machine's certificates, or those that SSL_CERT_FILE names."""
+    return ssl.create_default_context()
 
 
 def _retry_after(error: openai.APIStatusError) -> float:

@@ -1,0 +1,149 @@
+"""A run's books: what the reward function wrote down per rollout and veRL per step, kept straight over restarts.
+
+train.py opens them before a run and closes them after it. A run that goes on from a checkpoint does its later steps again;
+what was written of those is set aside first, so that the journal and the metrics have every step exactly once.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from visual_erm.errors import VisualERMError
+
+log = logging.getLogger(__name__)
+
+ASIDE = "superseded"
+"""Folder in the journal for what was written of steps that are done again."""
+TRACKER = "latest_checkpointed_iteration.txt"
+"""veRL's file with the number of the last step whose checkpoint is complete."""
+
+Row = dict[str, Any]
+
+
+class RunIncomplete(VisualERMError):
+    """The run ended without an error, but not every rollout was scored."""
+
+
+@dataclass(frozen=True)
+class Books:
+    """The journal of the reward function against the steps that veRL logged: an independent count of the rewards."""
+
+    journal: Path | None
+    metrics: Path
+    """veRL's file; each start of a run writes it anew."""
+    per_step: int
+    """Rollouts of one step."""
+    resumed: int
+    """Step whose checkpoint the run goes on from; 0 when it starts afresh."""
+
+    @classmethod
+    def open(cls, config: DictConfig) -> Books:
+        """The books of a run that is about to start, with nothing in them of steps that it will do."""
+        folder = config.reward.custom_reward_function.reward_kwargs.journal
+        per_step = config.data.train_batch_size * config.actor_rollout_ref.rollout.n
+        metrics = Path(config.env.VERL_FILE_LOGGER_PATH)
+        books = cls(Path(folder) if folder else None, metrics, per_step, checkpoint(config.trainer))
+        metrics.parent.mkdir(parents=True, exist_ok=True)
+        if books.journal:
+            (books.journal / "fatal.txt").unlink(missing_ok=True)
+            for file in sorted(books.journal.glob("*.jsonl")):
+                books._set_aside(file)
+        kept = [row for row in _metrics(books._earlier, metrics) if row["step"] <= books.resumed]
+        if kept:
+            _write(books._earlier, map(json.dumps, kept))
+        return books
+
+    def close(self) -> None:
+        """Puts the metrics of all starts of the run into one file."""
+        if self._earlier.is_file():
+            _write(self.metrics, map(json.dumps, _metrics(self._earlier, self.metrics)))
+            self._earlier.unlink()
+
+    def check(self) -> None:
+        """Raises RunIncomplete unless every step's rollouts are in the journal, each once. Without a journal: nothing."""
+        if self.journal is None:
+            return
+        last = max([self.resumed, *(int(row["data"].get("training/global_step", 0)) for row in _metrics(self.metrics))])
+        found = scored(self.journal)
+        wrong = [step for step in range(1, last + 1) if found[step] != self.per_step]
+        if wrong or sum(found.values()) != last * self.per_step or not last:
+            raise RunIncomplete(
+                f"{sum(found.values())} rollouts were scored, {last * self.per_step} expected ({last} steps of "
+                f"{self.per_step}{f'; step {wrong[0]} has {found[wrong[0]]}' if wrong else ''}); see {self.journal}"
+            )
+        log.info("%d steps, %d rollouts, every one scored", last, last * self.per_step)
+
+    @property
+    def _earlier(self) -> Path:
+        """Metrics of earlier starts while a run goes on."""
+        return self.metrics.with_suffix(f".earlier{self.metrics.suffix}")
+
+    def _set_aside(self, file: Path) -> None:
+        """Takes the lines of steps that will be done again out of a worker's file, and one that was cut off in writing."""
+        lines = file.read_text(encoding="utf-8").splitlines()
+        rows = [_row(line) for line in lines]
+        again = [line for line, row in zip(lines, rows, strict=True) if row is None or not self._stays(row)]
+        if not again:
+            return
+        aside = file.parent / ASIDE / file.name
+        aside.parent.mkdir(exist_ok=True)
+        with aside.open("a", encoding="utf-8") as kept:
+            kept.writelines(f"{line}\n" for line in again)
+        stay = [line for line, row in zip(lines, rows, strict=True) if row is not None and self._stays(row)]
+        _write(file, stay)
+
+    def _stays(self, row: Row) -> bool:
+        return bool(self.resumed) and step_of(row) <= self.resumed
+
+
+def step_of(row: Row) -> int:
+    """The step that a line of the journal belongs to: a test follows the step whose policy it tests."""
+    updates = row["policy_updates"] or 0
+    return int(updates) + (row.get("split") != "test")
+
+
+def scored(journal: Path) -> Counter[int]:
+    """Training rollouts in a journal, by step."""
+    rows = (_row(line) for file in journal.glob("*.jsonl") for line in file.open(encoding="utf-8"))
+    return Counter(step_of(row) for row in rows if row is not None and row.get("split") != "test")
+
+
+def checkpoint(trainer: DictConfig) -> int:
+    """The step whose checkpoint veRL will go on from under these settings; 0 without one."""
+    if trainer.resume_mode == "resume_path":
+        return int(str(trainer.resume_from_path).rstrip("/").rsplit("global_step_", 1)[-1])
+    tracker = Path(trainer.default_local_dir) / TRACKER
+    if trainer.resume_mode != "auto" or not tracker.is_file():
+        return 0
+    step = int(tracker.read_text())
+    return step if (tracker.parent / f"global_step_{step}").is_dir() else 0
+
+
+def _metrics(*files: Path) -> list[Row]:
+    """veRL's lines, one per step; the later file's where a step is in several."""
+    rows = [_row(line) for file in files if file.is_file() for line in file.open(encoding="utf-8")]
+    by_step = {row["step"]: row for row in rows if row is not None}
+    return [by_step[step] for step in sorted(by_step)]
+
+
+def _row(line: str) -> Row | None:
+    """A line of JSON; None for one that a killed process left half written."""
+    try:
+        return dict(json.loads(line))
+    except ValueError:
+        return None
+
+
+def _write(file: Path, lines: Iterable[str]) -> None:
+    """Replaces a file at once: whoever is interrupted leaves the old one or the new one."""
+    new = file.with_name(f"{file.name}.new")
+    new.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    new.replace(file)
