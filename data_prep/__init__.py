@@ -1,1 +1,1 @@
-"""Scripts that turn tables into veRL data sets; in the wheel they are `visual_erm.data_prep`."""
+"""Scripts that turn tables, charts and SVG into veRL data sets; in the wheel they are `visual_erm.data_prep`."""

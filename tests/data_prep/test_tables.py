@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import shlex
@@ -14,54 +13,29 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from data_sets import ROOT, documented, draw, opened, rows_of, scans, write_lines
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw
+from PIL import Image
 from sklearn.datasets import load_iris
 from visual_erm.data_prep import tables
 
 from visual_erm.data.build import Plan, by_lot, held_out
+from visual_erm.data.builtin_tables import tables as packages
 from visual_erm.data.check import VerlCheck
 from visual_erm.data.pictures import read_picture
 from visual_erm.data.rows import RowFormat
-from visual_erm.data.sources import Item, packages
+from visual_erm.data.sources import Item
 from visual_erm.errors import ConfigError
 
-ROOT = Path(__file__).parents[2]
 PUBTABNET = ROOT.parent / "shared" / "data" / "pubtabnet"
 
 Run = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The command line in `tmp_path`: exit code and what it says."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*words: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["tables.py", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            tables.main()
-        return int(ended.value.code or 0), capsys.readouterr().err
-
-    return run
-
-
-def draw(path: Path, text: str, size: tuple[int, int] = (300, 120)) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture = Image.new("RGB", size, "white")
-    pen = ImageDraw.Draw(picture)
-    pen.rectangle((5, 5, size[0] - 5, size[1] - 5), outline="black")
-    pen.text((20, 20), text, fill="black")
-    picture.save(path)
-    return path
-
-
-def scans(folder: Path, names: Sequence[str] = "abcdef") -> Path:
-    for name in names:
-        draw(folder / f"{name}.png", name)
-    return folder
+def run(command_line: Callable[..., Run]) -> Run:
+    return command_line(tables)
 
 
 def html(text: object) -> str:
@@ -75,16 +49,6 @@ def pubtabnet_row(name: str, cells: Sequence[str] = ("x", "y")) -> dict[str, Any
     return {"filename": name, "split": "train", "imgid": 1, "html": html}
 
 
-def write_lines(path: Path, rows: Sequence[object]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), encoding="utf-8")
-    return path
-
-
-def rows_of(out: Path) -> list[dict[str, Any]]:
-    return [row for split in ("train", "test") for row in pq.read_table(out / f"{split}.parquet").to_pylist()]
-
-
 def names_of(out: Path) -> dict[str, set[str]]:
     """The ground truths of each split."""
     return {
@@ -93,16 +57,10 @@ def names_of(out: Path) -> dict[str, set[str]]:
     }
 
 
-def opened(content: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(content)).convert("RGB")
-
-
 # The commands
 
 
-DOCUMENTED = re.findall(
-    r"^python data_prep/tables\.py (.+)$", (ROOT / "docs" / "data.md").read_text(encoding="utf-8"), re.M
-)
+DOCUMENTED = documented("tables")
 
 
 def test_the_documentation_shows_every_command() -> None:
@@ -246,9 +204,9 @@ def test_bad_markup_is_reported_and_the_rest_goes_on(run: Run, tmp_path: Path) -
     code, said = run("markup", "in", "--out", "out", "--no-check")
     assert code == 1, said
     assert "in/rows.jsonl:2: no html table with cells in it" in said
-    assert "in/rows.jsonl:3: needs a key `html` or `markdown` with the table as text; it has latex" in said
+    assert "in/rows.jsonl:3: needs a key `html` or `markdown` with the code as text; it has latex" in said
     assert "in/rows.jsonl:4: cannot be drawn (the picture holds nothing but its background)" in said
-    assert "in/rows.jsonl:5: the same table as in/rows.jsonl:1" in said
+    assert "in/rows.jsonl:5: the same as in/rows.jsonl:1" in said
     assert "in/rows.jsonl:6: cannot be drawn (90" in said
     assert "in/prose.md: no markdown table" in said
     assert "in/latin.html: cannot be read as UTF-8" in said
@@ -260,7 +218,7 @@ def test_bad_markup_is_reported_and_the_rest_goes_on(run: Run, tmp_path: Path) -
     [
         (["images", "nowhere"], "nowhere: no such folder"),
         (["images", "empty"], "empty: no pictures in it"),
-        (["images", "one"], "1 tables are left"),
+        (["images", "one"], "1 items are left"),
         (["pubtabnet", "nowhere.jsonl", "--images", "one"], "nowhere.jsonl: cannot be read"),
         (["markup", "empty"], "no file to read"),
         (["images", "one", "--test-share", "1"], "between 0 and 1"),
@@ -366,20 +324,6 @@ def test_pictures_that_are_drawn_are_not_drawn_again(run: Run, tmp_path: Path) -
     assert run("markup", "rows.jsonl", "--out", "out", "--no-check")[0] == 0
     assert rows_of(tmp_path / "out") == before
     assert {path: path.stat().st_mtime_ns for path in pictures[2:]} == ages
-
-
-def test_a_picture_that_another_engine_drew_is_drawn_anew(run: Run, tmp_path: Path) -> None:
-    from PIL.PngImagePlugin import PngInfo
-
-    write_lines(tmp_path / "rows.jsonl", [{"html": html(number)} for number in range(2)])
-    assert run("markup", "rows.jsonl", "--out", "out", "--no-check")[0] == 0
-    before = rows_of(tmp_path / "out")
-    note = PngInfo()
-    note.add_text("engine", "a browser of last year")
-    for picture in (tmp_path / "out" / "images").iterdir():
-        Image.new("RGB", (50, 50)).save(picture, pnginfo=note)
-    assert run("markup", "rows.jsonl", "--out", "out", "--no-check")[0] == 0
-    assert rows_of(tmp_path / "out") == before
 
 
 def test_embedded_and_kept_pictures_are_the_same_and_load_from_anywhere(

@@ -1,7 +1,8 @@
-"""Tables -> veRL data set: everything before the path begins.
+"""Tables, charts, SVG -> veRL data set: everything before the path begins.
 
-    pictures, PubTabNet, markup, packages --draw--> references --rows--> train and test parquet --check--> veRL
+    pictures, code, built-in trials --draw--> references --rows--> train and test parquet --check--> veRL
 
-`sources` finds tables, `build` draws them, splits them and writes the files, `rows` knows what one row holds, `check` loads
-every row as veRL will. `data_prep/tables.py` is the command line over it.
+`sources` finds items in files (`pubtabnet` those of PubTabNet), the `builtin_` modules make some without a download,
+`build` draws them, splits them and writes the files, `rows` knows what one row holds, `prompts` what the policy is asked,
+`check` loads every row as veRL will. `command` is the command line over it, which the scripts in `data_prep/` fill.
 """

@@ -6,7 +6,7 @@ A run that was stopped is started again with the same command: pictures that are
 from __future__ import annotations
 
 import asyncio
-import io
+import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -19,22 +19,24 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from PIL import Image, PngImagePlugin
+from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from visual_erm.data.pictures import write_whole
+from visual_erm.data.pictures import encode, write_whole
 from visual_erm.data.rows import RowFormat, Sample, make_row, schema
 from visual_erm.data.sources import Item, Report
 from visual_erm.errors import ConfigError, PolicyFault
 from visual_erm.extract import Code
 from visual_erm.render import make_renderer
-from visual_erm.task import Task
+from visual_erm.task import RenderSettings, Task
 
 SPLITS = ("test", "train")
 """In the order in which they are filled: a bad item of one is replaced by the next item."""
 ROWS_AT_ONCE = 32
 """Rows of one row group: what is in memory while writing."""
+NOT_IN_PIXELS = {"timeout_s", "max_pixels", "sandbox", "allow_engine_mismatch"}
+"""Render settings that decide whether there is a picture, never what is on it."""
 
 Check = Callable[[Path], dict[int, str]]
 """Loads a parquet as veRL does and says, by index, what is wrong with the rows that veRL would lose."""
@@ -47,13 +49,13 @@ class Plan:
     out: Path
     """Folder for train.parquet, test.parquet and images/."""
     test_share: float = 0.1
-    """Share of the tables held out, between 0 and 1; at least one table either way."""
+    """Share of the items held out, between 0 and 1; at least one item either way."""
     seed: int = 0
-    """Decides which tables are held out, which a limit keeps, and the order of rows."""
+    """Decides which items are held out, which a limit keeps, and the order of rows."""
     limit: int | None = None
-    """At most so many tables, drawn by lot."""
+    """At most so many items, drawn by lot."""
     pages: int = 2
-    """Pages of the browser that draw at the same time."""
+    """Pages of the browser, or workers of the sandbox, that draw at the same time."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,10 @@ def build(
 ) -> Built:
     """Writes the data set; `report` hears of every item that is left out.
 
-    Raises ConfigError when fewer than two tables are left, RendererUnavailable when nothing can be drawn here.
+    Raises ConfigError when fewer than two items are left, RendererUnavailable when nothing can be drawn here.
     """
     if not 0 < plan.test_share < 1:
-        raise ConfigError(f"--test-share {plan.test_share}: give a share between 0 and 1, 0.1 for every tenth table")
+        raise ConfigError(f"--test-share {plan.test_share}: give a share between 0 and 1, 0.1 for every tenth item")
     chosen = by_lot(_once(items, report), plan)
     try:
         plan.out.mkdir(parents=True, exist_ok=True)
@@ -101,7 +103,7 @@ def build(
                 progress.advance(bar)
         counts = {split: pq.read_metadata(path).num_rows for split, path in partial.items()}
         if not all(counts.values()):
-            raise ConfigError(f"{sum(counts.values())} tables are left: a train and a test split need one each")
+            raise ConfigError(f"{sum(counts.values())} items are left: a train and a test split need one each")
         for split, path in partial.items():
             path.replace(plan.out / f"{split}.parquet")
     return Built(**counts)
@@ -115,7 +117,7 @@ def by_lot(items: Sequence[Item], plan: Plan) -> list[Item]:
 
 
 def held_out(count: int, share: float) -> int:
-    """How many of `count` tables the test split gets: at least one, and one less than all.
+    """How many of `count` items the test split gets: at least one, and one less than all.
 
     >>> [held_out(count, 0.1) for count in (1, 2, 14, 16)]
     [0, 1, 1, 2]
@@ -124,12 +126,12 @@ def held_out(count: int, share: float) -> int:
 
 
 def _once(items: Iterable[Item], report: Report) -> list[Item]:
-    """Items without those whose code came before: a table in both splits would not be held out."""
+    """Items without those whose code came before: what is in both splits is not held out."""
     seen: dict[Code, str] = {}
     kept = []
     for item in items:
         if item.code and seen.setdefault(item.code, item.where) != item.where:
-            report(f"{item.where}: the same table as {seen[item.code]}; kept once")
+            report(f"{item.where}: the same as {seen[item.code]}; kept once")
             continue
         kept.append(item)
     return kept
@@ -147,20 +149,20 @@ def _draw(items: Sequence[Item], plan: Plan, task: Task, report: Report, progres
 async def _draw_codes(
     codes: dict[str, Code], plan: Plan, task: Task, report: Report, progress: Progress
 ) -> tuple[dict[str, Path], str]:
-    places = {where: plan.out / "images" / _picture_name(code, task) for where, code in codes.items()}
     renderer = make_renderer(task.render, pages=plan.pages)
     engine = renderer.engine
-    bar = progress.add_task("drawing tables", total=len(codes))
+    places = {where: plan.out / "images" / _picture_name(code, engine, task.render) for where, code in codes.items()}
+    bar = progress.add_task("drawing", total=len(codes))
     waiting = iter(codes.items())
 
     async def work() -> None:
         for where, code in waiting:
             try:
-                if _engine_of(places[where]) != engine:
+                if not _is_drawn(places[where]):
                     picture = await renderer.render(code)
-                    await asyncio.to_thread(_save, picture, places[where], engine)
+                    await asyncio.to_thread(_save, picture, places[where])
             except PolicyFault as fault:
-                report(f"{where}: cannot be drawn ({fault}); mend the table or take it out")
+                report(f"{where}: cannot be drawn ({fault}); mend it or take it out")
                 del places[where]
             progress.advance(bar)
 
@@ -171,25 +173,24 @@ async def _draw_codes(
     return places, engine
 
 
-def _picture_name(code: Code, task: Task) -> str:
-    return f"{blake2b(f'{task.render.style} {code.language} {code.text}'.encode(), digest_size=10).hexdigest()}.png"
+def _picture_name(code: Code, engine: str, settings: RenderSettings) -> str:
+    """Named after all that decides its pixels: where one of these is another, the picture is drawn anew."""
+    looks = settings.model_dump(mode="json", exclude=NOT_IN_PIXELS)
+    known = json.dumps([engine, looks, code.language, code.text], sort_keys=True)
+    return f"{blake2b(known.encode(), digest_size=10).hexdigest()}.png"
 
 
-def _save(picture: Image.Image, path: Path, engine: str) -> None:
-    note = PngImagePlugin.PngInfo()
-    note.add_text("engine", engine)
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", pnginfo=note)
-    write_whole(path, buffer.getvalue())
+def _save(picture: Image.Image, path: Path) -> None:
+    write_whole(path, encode(picture))
 
 
-def _engine_of(path: Path) -> str:
-    """What drew a picture, as noted in the file; empty when the file is not there or not one of ours."""
+def _is_drawn(path: Path) -> bool:
     try:
         with Image.open(path) as picture:
-            return str(picture.info.get("engine", ""))
+            picture.verify()
     except (OSError, SyntaxError):
-        return ""
+        return False
+    return True
 
 
 # Rows
@@ -198,7 +199,7 @@ def _engine_of(path: Path) -> str:
 def _samples(items: Sequence[Item], drawn: dict[str, Path], engine: str) -> Iterator[Sample]:
     for index, item in enumerate(items):
         if item.picture:
-            yield Sample(index, item.where, item.picture, ground_truth=item.ground_truth)
+            yield Sample(index, item.where, item.picture, item.engine, item.ground_truth)
         elif item.where in drawn:
             yield Sample(index, item.where, drawn[item.where], engine, item.ground_truth)
 

@@ -6,10 +6,12 @@ import contextlib
 import io
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from visual_erm.errors import ConfigError
@@ -18,14 +20,19 @@ log = logging.getLogger(__name__)
 
 UNLIMITED = 10**9
 """Prompt length in tokens that no row reaches."""
+TOO_LONG = "its prompt is longer than"
+"""How the reason of a row begins that veRL could load."""
 
 
 class VerlCheck:
     """Loads parquet files as veRL's trainer does, with the processor of a model."""
 
-    def __init__(self, model: Path | None, max_prompt_tokens: int) -> None:
+    def __init__(
+        self, model: Path | None, max_prompt_tokens: int, settings: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
         """Without a `model`, that of a tiny Qwen3-VL made on the spot, whose tokens are not worth counting.
 
+        `settings`: veRL's `data`, for a run that differs from its defaults.
         Raises ConfigError when veRL is not installed or the model cannot be read.
         """
         try:
@@ -43,6 +50,7 @@ class VerlCheck:
         if self._processor is None:
             raise ConfigError(f"--model {folder}: it has no image processor; give a vision-language model")
         self._limit = max_prompt_tokens if model else UNLIMITED
+        self._settings = {**settings, "max_prompt_length": self._limit}
 
     def __call__(self, parquet: Path) -> dict[int, str]:
         """What is wrong with the rows that veRL would lose, by `extra_info.index`."""
@@ -56,11 +64,23 @@ class VerlCheck:
             whole = self._load(parquet, filtered=False) if lost else None
             return {index: self._reason(whole, positions[index]) for index in sorted(lost)}
 
+    def rows(self, rows: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+        """What is wrong with the rows that veRL would lose, by their place among `rows`."""
+        numbered = [
+            {**row, "extra_info": {**(row.get("extra_info") or {}), "index": place}} for place, row in enumerate(rows)
+        ]
+        with tempfile.TemporaryDirectory(prefix="visual-erm-") as folder:
+            file = Path(folder) / "rows.parquet"
+            pq.write_table(pa.Table.from_pylist(numbered), file)
+            return self(file)
+
     def _load(self, parquet: Path, filtered: bool) -> Any:
         from omegaconf import OmegaConf
         from verl.utils.dataset.rl_dataset import RLHFDataset
 
-        settings = OmegaConf.create({"filter_overlong_prompts": filtered, "max_prompt_length": self._limit})
+        # 0: in this process. veRL's workers are forks, and one of a process with threads may wait for ever.
+        here = {"filter_overlong_prompts": filtered, "filter_overlong_prompts_workers": 0}
+        settings = OmegaConf.create({**self._settings, **here})
         with _logged():
             return RLHFDataset(str(parquet), self._tokenizer, settings, self._processor)
 
@@ -70,7 +90,7 @@ class VerlCheck:
             whole._process_multi_modal_info(messages, whole.image_patch_size, whole.config)
         except Exception as error:  # noqa: BLE001  whatever veRL trips over is what this row has to be reported with
             return f"veRL cannot load it ({type(error).__name__}: {error})"
-        return f"its prompt is longer than {self._limit} tokens: lower --longest-side, or raise --max-prompt-tokens"
+        return f"{TOO_LONG} {self._limit} tokens: lower --longest-side, or raise --max-prompt-tokens"
 
 
 def _tiny_model(folder: Path) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from visual_erm.errors import ConfigError
-from visual_erm.pipeline import on_white
+from visual_erm.perception.colours import on_white
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 """Files that count as pictures in a folder."""

@@ -16,18 +16,12 @@ import pyarrow as pa
 from visual_erm.data.pictures import encode, keep, read_picture, scale_down
 from visual_erm.errors import ConfigError
 
-PROMPT = """\
-<image>
-Transcribe the table in this picture as HTML. Write a single <table>: one <tr> per row, <th> for header cells and <td> for \
-all others, with rowspan and colspan where cells are merged. Copy every text and number exactly as it is shown, and leave \
-empty cells empty. Answer with the HTML in one ```html block and nothing else."""
-
 _EMBEDDED = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One table, ready to become a row."""
+    """One table, chart or drawing, ready to become a row."""
 
     index: int
     """Its number in the whole data set, over both splits."""
@@ -36,9 +30,9 @@ class Sample:
     reference: Path
     """The picture that the reward compares with."""
     engine: str = ""
-    """What drew the reference, when this project did."""
+    """What drew the reference, where that is known."""
     ground_truth: str = ""
-    """Markup of the table where it is known; the reward never looks at it."""
+    """Its code where that is known; only rewards that compare code look at it."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +41,7 @@ class RowFormat:
 
     task: str
     """Name of the task, veRL's `data_source`."""
-    prompt: str = PROMPT
+    prompt: str
     """Holds `<image>` once."""
     longest_side: int = 1280
     """Longest side in pixels of the picture that the policy sees; larger ones are scaled down."""

@@ -1,0 +1,50 @@
+"""Charts -> veRL data: train.parquet and test.parquet, each row with a picture for the policy and the reward's reference.
+
+Exit code 0: everything is in. 1: some items were left out, each reported by file and line. 2: nothing was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from visual_erm.data import builtin_charts, sources
+from visual_erm.data.command import Engine, Script
+from visual_erm.data.sources import Item, Report
+
+script = Script("chart", __doc__)
+
+
+@script.command
+def images(
+    report: Report,
+    folder: Annotated[Path, typer.Argument(help="Pictures of charts, in this folder and below.")],
+    engine: Engine = "",
+) -> Iterable[Item]:
+    """Pictures alone: each is its own reference, no script is needed."""
+    return sources.images(folder, engine)
+
+
+@script.command
+def scripts(
+    report: Report,
+    inputs: Annotated[list[Path], typer.Argument(help="Python files, folders of them, or JSONL.")],
+) -> Iterable[Item]:
+    """Plotting scripts, drawn in this project's sandbox: one per file, or per JSONL line ("python" or "code")."""
+    return sources.written(inputs, sources.SCRIPTS, report)
+
+
+@script.command
+def packages(
+    report: Report,
+    seed: Annotated[int, typer.Option(help="Decides the charts, the split, what --limit keeps, and the order.")] = 0,
+) -> Iterable[Item]:
+    """Charts of real data from inside statsmodels and scikit-learn, drawn here: for trials without a download."""
+    return builtin_charts.charts(seed)
+
+
+if __name__ == "__main__":
+    script.main()

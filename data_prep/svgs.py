@@ -1,0 +1,60 @@
+"""SVG -> veRL data: train.parquet and test.parquet, each row with a picture for the policy and the reward's reference.
+
+Exit code 0: everything is in. 1: some items were left out, each reported by file and line. 2: nothing was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from visual_erm.data import builtin_drawings, builtin_icons, sources
+from visual_erm.data.command import Engine, Script
+from visual_erm.data.sources import Item, Report
+
+script = Script("svg", __doc__)
+
+
+@script.command
+def images(
+    report: Report,
+    folder: Annotated[Path, typer.Argument(help="Pictures, in this folder and below.")],
+    engine: Engine = "",
+) -> Iterable[Item]:
+    """Pictures alone: each is its own reference, no SVG is needed."""
+    return sources.images(folder, engine)
+
+
+@script.command
+def documents(
+    report: Report,
+    inputs: Annotated[list[Path], typer.Argument(help="SVG files, folders of them, or JSONL.")],
+) -> Iterable[Item]:
+    """SVG documents, drawn by this project's renderer: one per file, or per JSONL line ("svg" or "code")."""
+    return sources.written(inputs, sources.DOCUMENTS, report)
+
+
+@script.command
+def packages(
+    report: Report,
+    seed: Annotated[int, typer.Option(help="Decides the colours, the split, what --limit keeps, and the order.")] = 0,
+) -> Iterable[Item]:
+    """Real icons from inside matplotlib: those of its toolbar, and the symbols of its font, in colours."""
+    return builtin_icons.icons(seed)
+
+
+@script.command
+def drawings(
+    report: Report,
+    count: Annotated[int, typer.Option(min=2, help="How many.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Decides the drawings, the split, what --limit keeps, and the order.")] = 0,
+) -> Iterable[Item]:
+    """Made-up drawings: suns, houses, clocks and the like, in all sorts of arrangements."""
+    return builtin_drawings.drawings(count, seed)
+
+
+if __name__ == "__main__":
+    script.main()
