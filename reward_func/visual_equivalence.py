@@ -4,30 +4,31 @@
     reward.custom_reward_function.reward_kwargs={task: table, judge: local}
 
 veRL awaits `compute_score` for every rollout, in several Ray actors, each with its own event loop. Each actor gets one
-pipeline (one browser, one judge), made with its first sample.
+judge and, for each task of the run, one pipeline (one browser or sandbox), started with its first sample.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import json
-import os
-import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from visual_erm import journal as journals
 from visual_erm.errors import ConfigError, OurFault
-from visual_erm.judge import load_judge_settings
-from visual_erm.pipeline import Reference, Result, RewardPipeline
+from visual_erm.fit import check_engine, reference_of, task_of
+from visual_erm.garbage import settle
+from visual_erm.judge import JudgeSettings, load_judge_settings, make_judge
+from visual_erm.judge.account import Totals, publish
+from visual_erm.pipeline import RewardPipeline
 from visual_erm.settings import plain
-from visual_erm.task import load_task
+from visual_erm.task import Task, load_tasks
 
-FATAL = "fatal.txt"
-"""File in the journal's folder that holds why a run must stop; the launcher watches it."""
+NOTE_S = 30.0
+"""Between two lines about the judge in a worker's log."""
 
 
 async def compute_score(
@@ -40,94 +41,103 @@ async def compute_score(
     judge: str | Mapping[str, Any] = "local",
     journal: str | None = None,
     data_root: str | None = None,
+    reward_router_address: str | None = None,
+    reward_model_tokenizer: Any = None,
 ) -> dict[str, float]:
     """The reward of one rollout, with the numbers behind it; the same keys for every sample.
 
     Args:
-        data_source: the row's `data_source`; recorded only.
+        data_source: the row's `data_source`; picks the task when there are several.
         solution_str: the policy's reply.
         ground_truth: ignored: the reward sees pictures only.
-        extra_info: the row's `extra_info`; `reference` holds {"bytes": …} or {"path": … relative to `data_root`}.
-        task: a task by name, file or mapping.
+        extra_info: the row's `extra_info`; `reference` holds {"bytes": …} or {"path": … relative to `data_root`}, `engine`
+            what drew it, if that is known.
+        task: a task or a mixture by name, file or mapping.
         judge: judge settings by name, URL, file or mapping.
         journal: folder for one JSON line per call, in one file per worker.
         data_root: folder of the data set.
+        reward_router_address: host and port of the reward model that veRL runs itself, for `judge: colocated`.
+        reward_model_tokenizer: ignored.
 
     Returns:
-        `score` (range: see `visual_erm.score.reward`), `render_ok`, `severity`, one `<category>_count` per category,
-        `judge_ok`, `truncated` (0 or 1), and `extract_ms`, `render_ms`, `judge_ms`.
+        `score` (range: see `visual_erm.score.reward`), `render_ok`, `severity`, one `<category>_count` per category of any
+        task of the run, `judge_ok`, `void` (worth the minimum, whatever the severity), `truncated` (0 or 1), one
+        `guard_<name>` per guard, what the judgement cost as `judge_calls`, `judge_cached`, … (see
+        `visual_erm.judge.account.Account`), and `extract_ms`, `render_ms`, `judge_ms`, `guard_ms`.
 
     Raises:
-        ConfigError: the row has no reference, or a setting is wrong.
-        OurFault: the judge failed and the settings say stop; the reason is also in the journal's `fatal.txt`.
+        ConfigError: a setting is wrong, or the row has no reference, no task, or one that another engine drew.
+        OurFault: the judge failed and the settings say stop.
+        The reason of either is also in the journal's `fatal.txt`.
     """
-    pipeline = _pipeline(_key(task), _key(judge))
     try:
-        result = await pipeline.score(solution_str, _reference(extra_info, data_root))
-    except OurFault as fault:
+        run = _run(_key(task), _key(judge), reward_router_address)
+        where = f"row {extra_info.get('index', '?')}"
+        pipeline = run.pipeline(data_source, extra_info, where)
+        result = await pipeline.score(solution_str, reference_of(extra_info, data_root, where))
+    except (ConfigError, OurFault) as fault:
         if journal:
-            _stop(Path(journal), f"{type(fault).__name__}: {fault}")
+            journals.stop(journal, fault)
         raise
-    numbers = result.numbers(pipeline.task)
+    numbers = result.numbers(run.categories)
+    settle()
+    run.totals.add(result.account)
     if journal:
-        _record(journal, data_source, solution_str, extra_info, pipeline, result, numbers)
+        report = result.report.wire(pipeline.task.report) if result.report else None
+        journals.record(journal, data_source, solution_str, extra_info, numbers, reason=result.reason, report=report)
+        run.note(Path(journal))
     return numbers
 
 
-_pipelines: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], RewardPipeline]] = WeakKeyDictionary()
+class _Run:
+    """What an event loop scores with: the tasks of the run, a pipeline for each, and one judge for all."""
+
+    def __init__(self, tasks: dict[str, Task], settings: JudgeSettings) -> None:
+        judge = make_judge(settings)
+        self.tasks = tasks
+        self.totals = Totals()
+        if settings.metrics_port:
+            publish(self.totals, settings.metrics_port)
+        self._noted = 0.0
+        self.pipelines = {name: RewardPipeline(task, settings, judge=judge) for name, task in tasks.items()}
+        # Of all tasks: veRL takes the first result's keys for all.
+        self.categories = list(dict.fromkeys(name for task in tasks.values() for name in task.report.categories))
+        self._fit: set[tuple[str, str]] = set()
+
+    def pipeline(self, data_source: str, extra_info: Mapping[str, Any], where: str) -> RewardPipeline:
+        """The pipeline of a row's task. Raises ConfigError when the row, which is at `where`, does not fit it."""
+        name = task_of(self.tasks, data_source, where)
+        pipeline = self.pipelines[name]
+        drawn_by = extra_info.get("engine") or ""
+        if drawn_by and (name, drawn_by) not in self._fit:
+            check_engine(drawn_by, pipeline.engine, self.tasks, name, where)
+            self._fit.add((name, drawn_by))
+        return pipeline
+
+    def note(self, journal: Path) -> None:
+        """Adds what the judge has done so far to the worker's own log, one JSON line now and then."""
+        if time.monotonic() - self._noted < NOTE_S:
+            return
+        self._noted = time.monotonic()
+        with journals.worker_file(journal / "judge").open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps({"time": time.time(), **self.totals.summary()}) + "\n")
 
 
-def _pipeline(task: str, judge: str) -> RewardPipeline:
-    """The pipeline of the running event loop for these settings."""
-    mine = _pipelines.setdefault(asyncio.get_running_loop(), {})
-    if (task, judge) not in mine:
-        mine[task, judge] = RewardPipeline(load_task(json.loads(task)), load_judge_settings(json.loads(judge)))
-    return mine[task, judge]
+_runs: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str, str | None], _Run]] = WeakKeyDictionary()
+
+
+def _run(task: str, judge: str, router: str | None) -> _Run:
+    """What the running event loop scores with under these settings."""
+    mine = _runs.setdefault(asyncio.get_running_loop(), {})
+    if (task, judge, router) not in mine:
+        settings = load_judge_settings(json.loads(judge))
+        if settings.kind == "colocated":
+            if not router:
+                raise ConfigError("judge=colocated, but veRL runs no reward model: set reward.reward_model.enable=true")
+            settings = settings.model_copy(update={"endpoints": (f"http://{router}/v1",)})
+        mine[task, judge, router] = _Run(load_tasks(json.loads(task)), settings)
+    return mine[task, judge, router]
 
 
 def _key(settings: str | Mapping[str, Any]) -> str:
     return json.dumps(plain(settings), sort_keys=False)
-
-
-def _reference(extra_info: Mapping[str, Any], data_root: str | None) -> Reference:
-    reference = extra_info.get("reference") or {}
-    if reference.get("bytes"):
-        return bytes(reference["bytes"])
-    if reference.get("path"):
-        return Path(data_root or ".") / reference["path"]
-    row = extra_info.get("index", "?")
-    raise ConfigError(f"row {row}: `extra_info.reference` holds neither `bytes` nor `path`; make the data with data_prep/")
-
-
-@functools.cache
-def _journal_file(folder: str, pid: int) -> Path:
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    return Path(folder) / f"{socket.gethostname()}-{pid}.jsonl"
-
-
-def _record(
-    journal: str,
-    data_source: str,
-    reply: str,
-    extra_info: Mapping[str, Any],
-    pipeline: RewardPipeline,
-    result: Result,
-    numbers: dict[str, float],
-) -> None:
-    row = {
-        "time": time.time(),
-        "index": extra_info.get("index"),
-        "split": extra_info.get("split"),
-        "data_source": data_source,
-        **numbers,
-        "reason": result.reason,
-        "reply": reply,
-        "report": result.report.wire(pipeline.task.report) if result.report else None,
-    }
-    with _journal_file(journal, os.getpid()).open("a", encoding="utf-8") as lines:
-        lines.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-
-def _stop(journal: Path, reason: str) -> None:
-    journal.mkdir(parents=True, exist_ok=True)
-    (journal / FATAL).write_text(reason + "\n", encoding="utf-8")

@@ -1,0 +1,51 @@
+"""The paper's batch-normalised reward (Eq. 3) as a reward manager for veRL; `scoring.mode: batch` in a task brings it in.
+
+    reward.reward_manager={source: importlib, name: BatchRewardManager, module: {path: reward_func/batch_manager.py}}
+
+The largest severity of a batch is known once all of it is judged. Where veRL scores a batch as a whole, this manager
+normalises it. In training veRL 0.9 scores each rollout as soon as it is written and calls no manager for the batch: there
+`visual_erm.strict_buffer` does the same, when it hands out a step. Both go by `visual_erm.score.batch_rewards`.
+
+Rows of the test split keep the reward of their task's constant s_max: tests are compared over a run, and with other runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from verl import DataProto
+from verl.experimental.reward_loop.reward_manager.naive import NaiveRewardManager
+
+from visual_erm.fit import task_of
+from visual_erm.score import Provisional, Sample, batch_rewards
+from visual_erm.settings import plain
+from visual_erm.task import load_tasks
+
+
+class BatchRewardManager(NaiveRewardManager):
+    """veRL's own manager, except that a batch is scored together."""
+
+    def __init__(self, config: Any, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(config, *arguments, **keywords)
+        self._tasks = load_tasks(plain(config.reward.custom_reward_function.reward_kwargs.task))
+
+    async def run_single(self, data: DataProto) -> dict[str, Any]:
+        """veRL's result for a sample, with a Provisional reward where the batch will decide."""
+        result: dict[str, Any] = await super().run_single(data)
+        row = data[-1].non_tensor_batch
+        extra_info = row.get("extra_info") or {}
+        name = task_of(self._tasks, row["data_source"], f"row {extra_info.get('index', '?')}")
+        if extra_info.get("split") != "test":
+            numbers = result["reward_extra_info"]
+            result["reward_score"] = Provisional(Sample.of(numbers, name, self._tasks[name].scoring))
+        return result
+
+    @classmethod
+    def assemble_rm_scores(cls, data: DataProto, scores: Sequence[float]) -> torch.Tensor:
+        """The rewards of a batch, (samples, response length): each at the last token of its response, 0 elsewhere."""
+        together = iter(batch_rewards([score.sample for score in scores if isinstance(score, Provisional)]))
+        return super().assemble_rm_scores(
+            data, [next(together) if isinstance(score, Provisional) else score for score in scores]
+        )

@@ -1,0 +1,194 @@
+"""DINO similarity, the paper's embedding baseline, as veRL calls it: `reward=dino_similarity`.
+
+    r = clip(cos(f(picture of the reply's code), f(reference)), 0, 1); 0 for a reply that does not draw
+
+f is what a DINOv2 (Oquab et al., arXiv 2304.07193) or DINOv3 (Siméoni et al., arXiv 2508.10104) checkpoint says of a whole
+picture: its pooled output, or its class token. Each picture stands on a white square of its own, as large as the checkpoint
+expects; nothing is cropped. Pictures of all samples in flight share forward passes, in one thread beside the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from visual_erm.errors import ComparisonFailed, ConfigError
+from visual_erm.judge.cache import Cache
+from visual_erm.judge.encode import digest_of
+from visual_erm.needs import check_packages
+from visual_erm.similarity.run import ByPicture, Row, score
+
+KEPT = 1024
+"""Features kept: those of the references of the groups that one reward worker has in flight, and of common answers."""
+
+
+async def compute_score(
+    data_source: str,
+    solution_str: str,
+    ground_truth: Any,
+    extra_info: Mapping[str, Any],
+    *,
+    task: str | Mapping[str, Any],
+    model: str,
+    device: str = "auto",
+    batch_size: int = 32,
+    failure: Mapping[str, Any] | None = None,
+    journal: str | None = None,
+    data_root: str | None = None,
+    reward_router_address: str | None = None,
+    reward_model_tokenizer: Any = None,
+) -> dict[str, float]:
+    """The reward of one rollout, with the numbers behind it; the same keys for every sample.
+
+    Args:
+        data_source: the row's `data_source`; picks the task when there are several.
+        solution_str: the policy's reply.
+        ground_truth: ignored: the reward sees pictures only.
+        extra_info: the row's `extra_info`, as for `visual_equivalence.compute_score`.
+        task: a task or a mixture by name, file or mapping.
+        model: folder of a DINOv2 or DINOv3 checkpoint, or its name on the Hugging Face hub.
+        device: as torch names it; `auto`: `cuda` where the reward worker sees one, else `cpu`.
+        batch_size: pictures of one forward pass, at most.
+        failure: see `visual_erm.judge.FailurePolicy`.
+        journal: folder for one JSON line per call, in one file per worker.
+        data_root: folder of the data set.
+        reward_router_address: ignored.
+        reward_model_tokenizer: ignored.
+
+    Returns:
+        `score` in [0, 1], `extract_ok`, `render_ok`, `guard_blank`, `guard_tampering`, `compare_ok` (0 or 1), and
+        `extract_ms`, `render_ms`, `guard_ms`, `compare_ms`.
+
+    Raises:
+        ConfigError: a setting is wrong, the checkpoint cannot be loaded, or the row has no reference, no task, or one that
+            another engine drew.
+        OurFault: too many samples could not be drawn or compared by no fault of theirs, or one and `failure` says stop.
+        The reason of either is also in the journal's `fatal.txt`.
+    """
+    row = Row(data_source, solution_str, ground_truth, extra_info)
+    settings = {
+        "task": task,
+        "failure": failure,
+        "model": model,
+        "device": device,
+        "batch_size": batch_size,
+        "data_root": data_root,
+    }
+    return await score(row, journal, _baseline, settings)
+
+
+class Dino:
+    """Compares pictures by their features. The checkpoint is loaded with the first; use it from one event loop."""
+
+    def __init__(self, model: str, device: str, batch_size: int) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="dino")
+        self._embedder = functools.cache(lambda: Embedder(model, device))
+        self._batch_size = batch_size
+        self._kept: Cache[np.ndarray] = Cache(KEPT)
+        self._asked: dict[bytes, asyncio.Future[np.ndarray]] = {}
+        self._waiting: deque[tuple[bytes, Image.Image]] = deque()
+        self._work: asyncio.Task[None] | None = None
+
+    async def compare(self, prediction: Image.Image, reference: Image.Image) -> float:
+        ours, theirs = await asyncio.gather(self._features(prediction), self._features(reference))
+        return float(np.clip(ours @ theirs, 0, 1))
+
+    async def close(self) -> None:
+        """Ends the thread after the pass under way, and forgets the checkpoint. May be called twice."""
+        if self._work:
+            self._work.cancel()
+        await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
+        self._embedder.cache_clear()
+
+    async def _features(self, picture: Image.Image) -> np.ndarray:
+        """Of unit length. Pictures that are asked for while a pass is under way are in the next one."""
+        key = await asyncio.to_thread(digest_of, picture)
+        known = self._kept.find(key)
+        if known is not None:
+            return known
+        if key not in self._asked:
+            self._asked[key] = asyncio.get_running_loop().create_future()
+            self._waiting.append((key, picture))
+            if self._work is None or self._work.done():
+                self._work = asyncio.create_task(self._pass())
+        return await asyncio.shield(self._asked[key])
+
+    async def _pass(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(self._batch_size, len(self._waiting)))]
+            try:
+                found = await loop.run_in_executor(self._thread, self._embed, [picture for _, picture in batch])
+            except Exception as error:  # noqa: BLE001  whoever waits for the pass gets it
+                # Torch's own are RuntimeErrors, for want of memory too.
+                torchs = isinstance(error, RuntimeError)
+                fault = ComparisonFailed(f"{type(error).__name__}: {error}") if torchs else error
+                for key, _ in batch:
+                    self._asked.pop(key).set_exception(fault)
+                continue
+            for (key, _), features in zip(batch, found, strict=True):
+                self._kept.keep(key, features)
+                self._asked.pop(key).set_result(features)
+
+    def _embed(self, pictures: Sequence[Image.Image]) -> np.ndarray:
+        return self._embedder()(pictures)
+
+
+class Embedder:
+    """A checkpoint on a device: pictures -> features of unit length, (pictures, width), float32."""
+
+    def __init__(self, model: str, device: str) -> None:
+        """Raises ConfigError when there is no such checkpoint, or no such device."""
+        import torch
+        from transformers import AutoImageProcessor, AutoModel
+
+        name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        try:
+            self._prepare = AutoImageProcessor.from_pretrained(model)
+            self._model = AutoModel.from_pretrained(model).eval()
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"reward_kwargs.model: {model} cannot be loaded by transformers: {error}") from error
+        try:
+            self._model.to(name)
+        except (RuntimeError, AssertionError) as error:
+            raise ConfigError(f"reward_kwargs.device: {name} cannot be used here: {error}") from error
+        self._device = name
+        self._side = _side(self._prepare)
+
+    def __call__(self, pictures: Sequence[Image.Image]) -> np.ndarray:
+        import torch
+
+        squares = [_square(picture, self._side) for picture in pictures]
+        pixels = self._prepare(images=squares, do_resize=False, do_center_crop=False, return_tensors="pt")["pixel_values"]
+        with torch.inference_mode():
+            said = self._model(pixel_values=pixels.to(self._device))
+            whole = said.pooler_output if said.pooler_output is not None else said.last_hidden_state[:, 0]
+            features: np.ndarray = torch.nn.functional.normalize(whole.float(), dim=1).cpu().numpy()
+        return features
+
+
+def _side(processor: Any) -> int:
+    """Pixels of the side of what the checkpoint was made for."""
+    size = dict((processor.crop_size if getattr(processor, "do_center_crop", False) else None) or processor.size)
+    return int(size.get("height") or size["shortest_edge"])
+
+
+def _square(picture: Image.Image, side: int) -> Image.Image:
+    """The picture, scaled to fit, in the middle of a white square."""
+    scale = side / max(picture.size)
+    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+    square = Image.new("RGB", (side, side), "white")
+    square.paste(picture.resize(size, Image.Resampling.BICUBIC), ((side - size[0]) // 2, (side - size[1]) // 2))
+    return square
+
+
+def _baseline(task: Any, failure: Any, model: str, device: str, batch_size: int, data_root: str | None) -> ByPicture:
+    check_packages("dino_similarity", ["torch", "transformers"])
+    return ByPicture(task, failure, Dino(model, device, batch_size), data_root)
