@@ -1,9 +1,12 @@
 """Wrong settings: every problem at once, each with the file, the key and the nearest valid key."""
 
+from typing import Annotated, Literal
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
+from pydantic import Field
 
 from visual_erm.errors import ConfigError
 from visual_erm.judge import JudgeSettings, load_judge_settings
@@ -20,6 +23,22 @@ class Picture(Settings):
     height: int
     colour: Colour = Colour()
     frame: Colour | None = None
+
+
+class Round(Settings):
+    kind: Literal["round"]
+    radius: int
+
+
+class Square(Settings):
+    kind: Literal["square", "box"]
+    side: int = 1
+    colour: Colour = Colour()
+
+
+class Album(Settings):
+    shape: Annotated[Round | Square, Field(discriminator="kind")]
+    pictures: dict[str, Picture] = Field(default_factory=dict)
 
 
 def problems(model, content) -> list[str]:
@@ -39,6 +58,38 @@ def test_a_misspelt_key_is_told_with_file_key_and_nearest_key():
 def test_a_key_like_no_other_is_told_with_all_valid_ones():
     content = {"width": 1, "height": 2, "zzz": 3}
     assert problems(Picture, content) == ["my.yaml: unknown key `zzz`; valid keys: colour, frame, height, width"]
+
+
+def test_settings_of_a_kind_are_told_as_they_are_written_with_the_keys_of_that_kind():
+    assert problems(Album, {"shape": {"kind": "box", "radus": 3, "colour": {"gren": 1}, "side": "long"}}) == [
+        "my.yaml: key `shape.side`: Input should be a valid integer, unable to parse string as an integer (got 'long')",
+        "my.yaml: unknown key `shape.colour.gren`; did you mean `green`?",
+        "my.yaml: unknown key `shape.radus`; valid keys: colour, kind, side",
+    ]
+    assert problems(Album, {"shape": {"kind": "round", "radus": 3}}) == [
+        "my.yaml: missing key `shape.radius`",
+        "my.yaml: unknown key `shape.radus`; did you mean `radius`?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shape", "told"),
+    [
+        ({}, "missing key `shape.kind`; give one of box, round, square"),
+        ({"kind": "rund"}, "key `shape.kind`: must be one of box, round, square (got 'rund')"),
+        ({"kind": ["round"]}, "key `shape.kind`: must be one of box, round, square (got \"['round']\")"),
+    ],
+)
+def test_an_unknown_kind_is_told_with_the_valid_ones(shape, told):
+    assert problems(Album, {"shape": shape}) == [f"my.yaml: {told}"]
+
+
+def test_settings_under_names_of_ones_own_are_told_with_the_name():
+    content = {"shape": {"kind": "box"}, "pictures": {"mine": {"width": 1, "height": 2, "colour": {"rad": 1}, "hight": 2}}}
+    assert problems(Album, content) == [
+        "my.yaml: unknown key `pictures.mine.colour.rad`; did you mean `red`?",
+        "my.yaml: unknown key `pictures.mine.hight`; did you mean `height`?",
+    ]
 
 
 def test_all_problems_are_told_at_once():
@@ -122,7 +173,7 @@ def test_shipped_judges_are_valid(name):
 
 
 def test_the_shipped_remote_judge_asks_for_endpoints():
-    with pytest.raises(ConfigError, match=r"remote\.yaml: a remote judge needs `endpoints`"):
+    with pytest.raises(ConfigError, match=r"remote\.yaml: needs `endpoints`"):
         load_judge_settings("remote")
 
 
@@ -132,7 +183,7 @@ def test_a_url_is_a_remote_judge():
 
 
 def test_an_unknown_judge_is_told_with_the_known_ones():
-    with pytest.raises(ConfigError, match="no judge `remot`; known: local, remote"):
+    with pytest.raises(ConfigError, match="no judge `remot`; known: colocated, local, remote"):
         load_judge_settings("remot")
 
 

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
+import importlib.util
+import inspect
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 pytest.importorskip("hydra")
 
-from hydra import compose, initialize_config_dir
+import pyarrow as pa
+import pyarrow.parquet as pq
 from omegaconf import DictConfig, OmegaConf
+
+from visual_erm.preflight.overrides import arguments, compose_recipe
+
+sys.path.append(str(Path(__file__).parent / "judge"))
 
 from visual_erm import train
 from visual_erm.errors import ConfigError
 from visual_erm.judge import load_judge_settings
-from visual_erm.settings import shipped
-from visual_erm.task import load_task
+from visual_erm.prompts import Found, keep
+from visual_erm.settings import read_yaml, shipped
+from visual_erm.task import load_task, load_tasks
+
+KWARGS = "reward.custom_reward_function.reward_kwargs"
 
 
 def recipe(*overrides: str) -> DictConfig:
-    with initialize_config_dir(str(shipped("configs")), version_base="1.3"):
-        return compose(
-            "grpo", ["cluster=cpu", "policy=tiny", f"hydra.searchpath=[file://{train.verl_configs()}]", *overrides]
-        )
+    return compose_recipe(["cluster=cpu", "policy=tiny", *overrides])
+
+
+def rows(file: Path, *rows: tuple[str, str]) -> None:
+    """A parquet file with rows of these data sources and engines."""
+    content = [{"data_source": source, "extra_info": {"index": 0, "engine": engine}} for source, engine in rows]
+    pq.write_table(pa.Table.from_pylist(content), file)
 
 
 @pytest.fixture
@@ -35,7 +49,7 @@ def files(tmp_path: Path) -> list[str]:
     model.mkdir()
     data.mkdir()
     for name in ("train", "test"):
-        (data / f"{name}.parquet").touch()
+        rows(data / f"{name}.parquet", ("table", ""))
     return [
         f"run_dir={tmp_path / 'run'}",
         f"actor_rollout_ref.model.path={model}",
@@ -57,6 +71,56 @@ def test_the_reward_function_gets_task_and_judge_as_overridden(files):
     given = config.reward.custom_reward_function.reward_kwargs
     assert load_task(given.task).scoring.s_max == 18
     assert load_judge_settings(given.judge).endpoints == ("http://10.0.0.1:8000/v1",)
+
+
+def test_the_files_of_the_judge_are_found_from_every_worker(files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "key").write_text("sk-x")
+    names = {"endpoints_file": "endpoints.txt", "api_key_file": "key", "savings.cache_dir": "cache"}
+    config = recipe("judge=remote", *(f"judge.{name}={path}" for name, path in names.items()), *files)
+    train.prepare(config)
+    judge = load_judge_settings(config.reward.custom_reward_function.reward_kwargs.judge)
+    assert [judge.endpoints_file, judge.api_key_file, judge.savings.cache_dir] == [
+        str(tmp_path / path) for path in names.values()
+    ]
+
+
+@pytest.mark.parametrize("task", ["table", "mixed"])
+def test_the_reward_workers_get_the_text_of_each_prompt_whatever_their_home_holds(
+    files, tmp_path, monkeypatch, caplog, task
+):
+    texts = {name: f"Published for {name}: {{errors}} ${{this}}" for name in ("table", "chart", "svg")}
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    keep({name: Found(text, tmp_path / "checkout.py", 3) for name, text in texts.items()})
+    config = recipe(f"task={task}", *files)
+    with caplog.at_level("INFO", "visual_erm.train"):
+        train.prepare(config)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "another"))
+    given = load_tasks(config.reward.custom_reward_function.reward_kwargs.task)
+    assert {name: texts[name] for name in given} == {name: loaded.judge.prompt for name, loaded in given.items()}
+    said = [line for line in caplog.messages if "prompt of" in line]
+    assert len(said) == len(given)
+    assert all(
+        f"prompt of {name}: imported from {tmp_path}/checkout.py, line 3, sha256 " in "".join(said) for name in given
+    )
+
+
+def test_a_run_with_the_projects_own_prompts_says_nothing_of_them(files, caplog):
+    with caplog.at_level("INFO", "visual_erm.train"):
+        config = recipe(*files)
+        train.prepare(config)
+    assert not [line for line in caplog.messages if "prompt" in line]
+    assert config.task.judge.prompt == load_task("table").judge.prompt
+    assert "prompt_file" not in config.task.judge
+
+
+def test_a_prompt_can_be_given_on_the_command_line(files, tmp_path):
+    (tmp_path / "mine.txt").write_text("Mine.", encoding="utf-8")
+    for overrides in (
+        [f"task.judge.prompt_file={tmp_path}/mine.txt"],
+        ["task.judge.prompt_file=null", "+task.judge.prompt=Mine."],
+    ):
+        assert load_task(recipe(*files, *overrides).task).judge.prompt == "Mine."
 
 
 def test_paths_are_absolute_before_veRL_sees_them(files, tmp_path, monkeypatch):
@@ -106,30 +170,49 @@ def test_everything_that_the_CPU_needs_is_in_the_cluster_group():
     assert config.actor_rollout_ref.actor.optim.override_optimizer_config.freeze_vision_tower is True
 
 
-@pytest.mark.parametrize(
-    ("overrides", "message"),
-    [
-        (["+task.scoring.smax=3"], "task table: unknown key `scoring.smax`; did you mean `s_max`?"),
-        (["judge=remote"], "a remote judge needs `endpoints`"),
-        (["data.train_files=nowhere.parquet"], "data.train_files: {here}/nowhere.parquet does not exist; make it with"),
-        (["data.val_files=null"], "`data.val_files` is not set; give data.val_files=…"),
-        (["actor_rollout_ref.model.path=gone"], "actor_rollout_ref.model.path: no folder {here}/gone"),
-        (["reward.custom_reward_function.path=no.py"], "reward.custom_reward_function.path: no.py does not exist"),
-    ],
-)
-def test_what_is_wrong_is_named_with_its_key_before_anything_starts(files, tmp_path, monkeypatch, overrides, message):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError) as caught:
-        train.prepare(recipe(*files, *overrides))
-    assert message.format(here=tmp_path) in str(caught.value)
+# Other rewards
 
 
-def test_a_model_may_be_a_name_on_the_hub_unless_the_run_is_offline(files):
-    online = recipe(*files, "actor_rollout_ref.model.path=Qwen/Qwen3-VL-8B-Instruct", "env.HF_HUB_OFFLINE='0'")
-    train.prepare(online)
-    assert online.actor_rollout_ref.model.path == "Qwen/Qwen3-VL-8B-Instruct"
-    with pytest.raises(ConfigError, match="no folder"):
-        train.prepare(recipe(*files, "actor_rollout_ref.model.path=Qwen/Qwen3-VL-8B-Instruct"))
+@pytest.mark.parametrize("reward", ["visual_erm", "teds", "edit_distance", "dino_similarity", "ssim"])
+def test_a_reward_is_handed_what_it_takes_and_veRL_loads_it(files, tmp_path, reward):
+    model = [f"{KWARGS}.model={tmp_path}/model"] if reward == "dino_similarity" else []
+    config = recipe(*files, f"reward={reward}", *model)
+    train.prepare(config)
+    function = config.reward.custom_reward_function
+    spec = importlib.util.spec_from_file_location("custom_reward", function.path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    takes = inspect.signature(getattr(module, function.name)).parameters
+    assert function.reward_kwargs.keys() <= takes.keys()
+    assert all(takes[key].kind is inspect.Parameter.KEYWORD_ONLY for key in function.reward_kwargs)
+    assert function.reward_kwargs.journal == str(tmp_path / "run/journal")
+    assert load_task(function.reward_kwargs.task).name == "table"
+    assert config.reward.num_workers == 1, "what is not the function's own is veRL's and the cluster's"
+    assert (config.reward.reward_manager.source, config.reward.reward_manager.name) == ("register", "naive")
+
+
+@pytest.mark.parametrize("task", ["table", "mixed"])
+def test_a_task_that_is_scored_by_the_batch_brings_the_manager_that_does_it(files, task):
+    key = "task.scoring.mode" if task == "table" else "task.tasks.chart.scoring.mode"
+    config = recipe(*files, f"task={task}", f"{key}=batch")
+    train.prepare(config)
+    manager = config.reward.reward_manager
+    assert (manager.source, manager.name) == ("importlib", "BatchRewardManager")
+    assert manager.module.path == str(shipped("reward_func") / "batch_manager.py")
+    scored = load_tasks(config.trainer.v1.sampler.sampler_kwargs.batch_task)
+    assert [name for name, loaded in scored.items() if loaded.scoring.mode == "batch"] == [
+        "table" if task == "table" else "chart"
+    ]
+    config = recipe(*files, f"task={task}", f"{key}=batch", "reward=ssim")
+    train.prepare(config)
+    assert config.reward.reward_manager.name == "naive", "nothing of a judge's to normalise"
+
+
+def test_a_task_of_the_mixture_can_be_changed_on_the_command_line(files):
+    config = recipe("task=mixed", "task.tasks.chart.scoring.s_max=30", "run_dir=outputs/${task.name}")
+    tasks = load_tasks(config.task)
+    assert (tasks["chart"].scoring.s_max, tasks["svg"].scoring.s_max) == (30, 50)
+    assert config.run_dir == "outputs/mixed"
 
 
 def test_the_readmes_command_for_gpus_is_a_recipe_with_the_papers_settings(tmp_path):
@@ -146,44 +229,42 @@ def test_the_readmes_command_for_gpus_is_a_recipe_with_the_papers_settings(tmp_p
     config = OmegaConf.create(done.stdout)
     assert (config.actor_rollout_ref.rollout.name, config.trainer.n_gpus_per_node) == ("vllm", 8)
     assert (config.data.train_batch_size, config.actor_rollout_ref.actor.use_kl_loss) == (256, True)
-    assert load_judge_settings(config.judge).endpoints == ("http://HOST:8000/v1",)
+    assert load_judge_settings(config.judge).endpoints_file == "outputs/endpoints.txt"
+
+
+def test_the_environment_reaches_every_process_of_the_run(files):
+    config = recipe(*files, "+ray_kwargs.ray_init.runtime_env.env_vars.MINE=1")
+    train.prepare(config)
+    carried = config.ray_kwargs.ray_init.runtime_env.env_vars
+    assert (carried.MINE, carried.HF_HUB_OFFLINE) == (1, "1")
+    assert carried.VERL_FILE_LOGGER_PATH == config.env.VERL_FILE_LOGGER_PATH
+    assert config.ray_kwargs.ray_init.num_gpus == 1
+
+
+def test_a_cluster_that_runs_already_has_the_size_it_has(files):
+    config = recipe(*files, "+ray_kwargs.ray_init.address=10.0.0.1:6379")
+    train.prepare(config)
+    assert {*config.ray_kwargs.ray_init} == {"address", "runtime_env"}
+
+
+def test_a_task_may_be_a_file_of_ones_own_with_its_prompt_beside_it(tmp_path):
+    mine, plain = tmp_path / "mine", read_yaml(shipped("configs") / "task" / "table.yaml")
+    (mine / "texts").mkdir(parents=True)
+    (mine / "form.yaml").write_text(yaml.safe_dump(plain | {"judge": {**plain["judge"], "prompt_file": "texts/form.txt"}}))
+    (mine / "texts" / "form.txt").write_text("Compare the two forms.")
+    command = [sys.executable, "-m", "visual_erm.train", "cluster=cpu", "policy=tiny", f"task={mine / 'form.yaml'}"]
+    shown = subprocess.run([*command, "--cfg", "job"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert "prompt_file: texts/form.txt" in shown.stdout, shown.stderr
+    assert load_tasks(yaml.safe_load(shown.stdout)["task"], [mine])["table"].judge.prompt == "Compare the two forms."
 
 
 @pytest.mark.parametrize(
-    ("overrides", "message"),
-    [
-        ([], "`data.train_files` is not set; give data.train_files=… on the command line"),
-        (["cluster=cpu", "policy=tinny"], "Could not find 'policy/tinny' Available options in 'policy': tiny"),
-        (["cluster=cpu", "policy=tiny", "trainer.totl_epochs=2"], "Could not override 'trainer.totl_epochs'"),
-        (["cluster=cpu", "policy=tiny", "data.train_files=nowhere.parquet"], "nowhere.parquet does not exist"),
-    ],
+    ("name", "message"), [("form.yaml", "form.yaml does not exist"), ("table.yaml", "has the name of a task of this")]
 )
-def test_the_command_ends_with_one_line_and_exit_code_2(tmp_path, overrides, message):
-    command = [sys.executable, "-m", "visual_erm.train", f"run_dir={tmp_path / 'run'}", *overrides]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert ended.returncode == 2
-    (line,) = ended.stderr.strip().splitlines()
-    assert line.startswith("visual_erm.train: ")
-    assert message in line
-
-
-def books(tmp_path: Path, steps: int, scored: int, before: int = 0) -> train.Books:
-    """A run's books: `steps` of two rollouts each in veRL's metrics, `scored` training rollouts in the journal."""
-    journal = tmp_path / "journal"
-    journal.mkdir()
-    (journal / "a.jsonl").write_text('{"split": "train"}\n' * scored + '{"split": "test"}\n')
-    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "data": {"training/global_step": 1}}\n' * steps)
-    return train.Books(journal, tmp_path / "metrics.jsonl", per_step=2, before=before)
-
-
-def test_books_that_balance_pass_whatever_the_journal_held_before(tmp_path):
-    books(tmp_path, steps=3, scored=10, before=4).check()
-
-
-@pytest.mark.parametrize(("steps", "scored"), [(3, 5), (3, 7), (0, 0)])
-def test_a_missing_reward_or_one_too_many_is_an_error(tmp_path, steps, scored):
-    with pytest.raises(train.RunIncomplete, match=f"{scored} rollouts were scored, {2 * steps} expected"):
-        books(tmp_path, steps, scored).check()
+def test_a_task_file_that_cannot_be_meant_is_refused(tmp_path, name, message):
+    (tmp_path / "table.yaml").write_text("name: table")
+    with pytest.raises(ConfigError, match=message):
+        arguments([f"task={tmp_path / name}"], tmp_path / "folder")
 
 
 def test_a_plain_copy_of_the_recipe_has_nothing_left_to_resolve_but_veRLs_own(files):

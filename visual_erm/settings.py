@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -82,28 +82,54 @@ def validate(model: type[S], content: Any, source: str) -> S:
 
 
 def _explain(model: type[Settings], problem: Any) -> str:
-    path = [str(part) for part in problem["loc"]]
-    key = ".".join(path)
-    if problem["type"] == "extra_forbidden":
-        known = _keys_at(model, path[:-1])
-        near = difflib.get_close_matches(path[-1], known, 1)
+    unknown = problem["type"] == "extra_forbidden"
+    keys, found = _locate(model, problem["loc"][:-1] if unknown else problem["loc"])
+    key = ".".join(keys)
+    if unknown:
+        wrong, known = str(problem["loc"][-1]), list(found.model_fields) if found else []
+        near = difflib.get_close_matches(wrong, known, 1)
         hint = f"did you mean `{near[0]}`?" if near else f"valid keys: {', '.join(sorted(known))}"
-        return f"unknown key `{key}`; {hint}"
+        return f"unknown key `{'.'.join([*keys, wrong])}`; {hint}"
     if problem["type"] == "missing":
-        return f"missing key `{key}`"
+        _, parent = _locate(model, problem["loc"][:-1])
+        field = parent.model_fields.get(keys[-1]) if parent else None
+        return f"missing key `{key}`" + (f", {field.description}" if field and field.description else "")
+    if problem["type"].startswith("union_tag"):
+        kind, kinds = problem["ctx"]["discriminator"].strip("'"), ", ".join(sorted(_kinds_at(model, keys)))
+        if problem["type"] == "union_tag_not_found":
+            return f"missing key `{key}.{kind}`; give one of {kinds}"
+        return f"key `{key}.{kind}`: must be one of {kinds} (got {problem['ctx']['tag']!r})"
     message = problem["msg"].removeprefix("Value error, ")
     return f"key `{key}`: {message} (got {problem['input']!r})" if key else message
 
 
-def _keys_at(model: type[BaseModel], path: list[str]) -> list[str]:
-    for part in path:
-        field = model.model_fields.get(part)
-        nested = [t for t in (field.annotation, *get_args(field.annotation)) if _is_model(t)] if field else []
-        if not nested:
-            return []
-        model = nested[0]
-    return list(model.model_fields)
+def _locate(model: type[BaseModel], loc: Sequence[int | str]) -> tuple[list[str], type[BaseModel] | None]:
+    """The keys that a user would write to get to `loc`, and the settings there, if it is a place for settings.
+
+    Pydantic's own path also names which kind of settings it took where there is a choice; no key stands for that.
+    """
+    keys: list[str] = []
+    found: type[BaseModel] | None = model
+    parts = iter(map(str, loc))
+    for part in parts:
+        keys.append(part)
+        field = found.model_fields.get(part) if found else None
+        kinds = _nested(field.annotation) if field else []
+        if field and field.discriminator and (chosen := next(parts, None)):
+            kinds = [kind for kind in kinds if chosen in get_args(kind.model_fields[str(field.discriminator)].annotation)]
+        elif field and get_origin(field.annotation) is dict and (name := next(parts, None)):
+            keys.append(name)
+        found = kinds[0] if kinds else None
+    return keys, found
 
 
-def _is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+def _kinds_at(model: type[BaseModel], keys: Sequence[str]) -> list[str]:
+    """The valid values of the discriminator of the union under `keys`."""
+    _, parent = _locate(model, keys[:-1])
+    field = parent.model_fields[keys[-1]] if parent else None
+    kinds = _nested(field.annotation) if field else []
+    return [name for kind in kinds if field for name in get_args(kind.model_fields[str(field.discriminator)].annotation)]
+
+
+def _nested(annotation: Any) -> list[type[BaseModel]]:
+    return [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type) and issubclass(kind, BaseModel)]

@@ -3,15 +3,13 @@
     python -m visual_erm.train cluster=cpu policy=tiny judge=local task=table [any.key.of.veRL=value …]
 
 Exit codes: 0 the run is complete and every rollout was scored; 1 it stopped, with the reason in the last line; 2 the
-configuration is wrong, found before anything was started.
+configuration is wrong, found before anything was started: all that is wrong is told, and in the last line the keys; 3 it
+was asked to stop, and goes on when started again.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import importlib.util
-import json
 import logging
 import os
 import re
@@ -20,149 +18,203 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import hydra
 import psutil
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
 
-from visual_erm.errors import ConfigError, VisualERMError
-from visual_erm.judge import JudgeSettings, load_judge_settings
+from visual_erm.books import Books
+from visual_erm.descendants import adopt_orphans, end_descendants
+from visual_erm.errors import ConfigError, Unfinished, VisualERMError
+from visual_erm.needs import REWARD, choose_manager
+from visual_erm.preflight.case import select
+from visual_erm.preflight.checks import checked, exit_code
+from visual_erm.preflight.findings import Outcome, Problem
+from visual_erm.preflight.overrides import arguments, composed, one_line, places_of
+from visual_erm.preflight.report import last_line, tell
+from visual_erm.preflight.settings import unresolved
+from visual_erm.prompts import described, import_of
 from visual_erm.settings import shipped
-from visual_erm.task import load_task
+from visual_erm.stopping import forget, stopped_after
+from visual_erm.task import Task, load_tasks
 
 log = logging.getLogger(__name__)
 
-SHUTDOWN_S = 20.0
-"""Seconds that the run's processes have to end by themselves."""
-_PR_SET_CHILD_SUBREAPER = 36
-
-
-class RunIncomplete(VisualERMError):
-    """The run ended without an error, but not every rollout was scored."""
-
 
 def main() -> None:
-    """The command. Wrong settings are one line on stderr, whoever found them: Hydra, OmegaConf or this project."""
+    """The command. What Hydra cannot compose is told together with what the checks find in the rest."""
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    try:
-        sys.argv.insert(1, f"hydra.searchpath=[file://{verl_configs()}]")
-        _train()
-    except (ConfigError, HydraException, OmegaConfBaseException) as error:
-        fail(2, error)
+    with tempfile.TemporaryDirectory(prefix="verm-task-") as folder:
+        try:
+            sys.argv[1:] = arguments(sys.argv[1:], Path(folder))
+            _train()
+        except (HydraException, OmegaConfBaseException) as error:
+            if hasattr(error, "cause"):
+                # Ray's, from a process of the run.
+                raise
+            words = [word for word in sys.argv[1:] if not word.startswith("-")]
+            config, problems = composed(words)
+            if not problems:
+                fail(2, one_line(error))
+            check(config, problems, words)
+        except ConfigError as error:
+            fail(2, str(error))
 
 
 @hydra.main(version_base="1.3", config_path=str(shipped("configs")), config_name="grpo")
 def _train(config: DictConfig) -> None:
-    try:
+    if config.preflight:
+        check(config)
+    else:
         prepare(config)
-    except ConfigError as error:
-        fail(2, error)
-    os.environ.update({name: str(value) for name, value in config.env.items()})
+        set_environment(config)
     try:
         with nothing_left_behind(config):
             run(config)
+    except Unfinished as error:
+        fail(3, str(error))
     except VisualERMError as error:
-        fail(1, error)
+        fail(1, str(error))
 
 
-def fail(code: int, error: Exception) -> NoReturn:
-    """Ends the process with the error as its last line, less the search paths and addresses that Hydra adds."""
-    reason = " ".join(re.split(r"\nConfig search path:|\nSee http", str(error))[0].split())
-    print(f"visual_erm.train: {reason}", file=sys.stderr, flush=True)
+def check(config: DictConfig | None, beforehand: Sequence[Problem] = (), words: Sequence[str] = ()) -> None:
+    """Prepares the configuration and looks at all of it; ends the process, with everything told, unless all is well."""
+    console = Console(file=sys.stderr)
+    outcomes = preflight(config, console, beforehand, words)
+    if code := exit_code(outcomes):
+        tell(outcomes, console)
+        fail(code, last_line(outcomes))
+
+
+def preflight(
+    config: DictConfig | None, console: Console, beforehand: Sequence[Problem] = (), words: Sequence[str] = ()
+) -> list[Outcome]:
+    """What the checks find in a configuration, after it is prepared; without one, what is known `beforehand`.
+
+    `words`: what it was composed of, where that was not by Hydra's own command line.
+    """
+    if config is None:
+        return [Outcome("command line", tuple(beforehand))]
+    try:
+        prepare(config, words)
+        set_environment(config)
+    except OmegaConfBaseException as error:
+        return [Outcome("command line", (*beforehand, unresolved(error)))]
+    return checked(config, console, beforehand)
+
+
+def fail(code: int, reason: str) -> NoReturn:
+    """Ends the process with the reason in its last line."""
+    print(f"visual_erm.train: {' '.join(reason.split())}", file=sys.stderr, flush=True)
     sys.exit(code)
 
 
-def verl_configs() -> Path:
-    """veRL's own configuration folder, found without importing veRL: it picks its platform while being imported, and
-    the configuration says which. Raises ConfigError when veRL is not installed."""
-    spec = importlib.util.find_spec("verl")
-    if spec is None or not spec.submodule_search_locations:
-        raise ConfigError("veRL is not installed; fix: pip install 'visual-erm[train]'")
-    return Path(spec.submodule_search_locations[0]) / "trainer" / "config"
+def prepare(config: DictConfig, words: Sequence[str] = ()) -> None:
+    """Makes every path absolute, and puts the prompts and the environment into the recipe.
 
-
-def prepare(config: DictConfig) -> None:
-    """Makes every path absolute and checks what can be checked without starting anything.
-
-    Raises ConfigError: task or judge settings are wrong, or the model, the data or the reward function is missing.
+    What is wrong stays as it is, for the checks to find.
     """
-    load_task(config.task)
-    describe(load_judge_settings(config.judge))
     with open_dict(config):
+        # Wrong settings of a task, or values that are not there yet.
+        with contextlib.suppress(ConfigError, OmegaConfBaseException):
+            tasks = load_tasks(config.task, task_folders(words))
+            carry_prompts(config.task, tasks)
+            choose_manager(config, tasks, reward_path("reward_func/batch_manager.py"))
         config.run_dir = str(Path(config.run_dir).resolve())
         for key in ("train_files", "val_files"):
-            config.data[key] = data_files(config, key)
-        model = config.actor_rollout_ref.model
-        model.path = model_path(value(config, "actor_rollout_ref.model.path"), str(config.env.get("HF_HUB_OFFLINE", "")))
+            if files := select(config, f"data.{key}"):
+                config.data[key] = [absolute(file) for file in ([files] if isinstance(files, str) else files)]
+        for key in ("actor_rollout_ref.model.path", "reward.reward_model.model_path", f"{REWARD}.reward_kwargs.model"):
+            if (path := select(config, key)) and Path(path).expanduser().is_dir():
+                OmegaConf.update(config, key, absolute(path))
         function = config.reward.custom_reward_function
         function.path = reward_path(function.path)
         settings = function.reward_kwargs
-        settings.data_root = str(Path(settings.data_root or Path(config.data.train_files[0]).parent).resolve())
+        if "data_root" in settings:
+            root = settings.data_root or (config.data.train_files and Path(config.data.train_files[0]).parent)
+            settings.data_root = root and absolute(root)
         if settings.journal:
-            settings.journal = str(Path(settings.journal).resolve())
+            settings.journal = absolute(settings.journal)
+        for key in ("endpoints_file", "api_key_file", "savings.cache_dir"):
+            if path := select(config.judge, key):
+                OmegaConf.update(config.judge, key, absolute(path))
+        carry_environment(config)
         # `Books` counts the steps by this logger's file.
         loggers = config.trainer.logger
         config.trainer.logger = list(dict.fromkeys([*([loggers] if isinstance(loggers, str) else loggers), "file"]))
 
 
-def describe(judge: JudgeSettings) -> None:
-    """Says who will judge: a run with the wrong judge looks like any other."""
-    if judge.kind == "local":
-        log.info("judge: local, by OCR on this CPU (give judge=remote 'judge.endpoints=[…]' for a reward model)")
-    else:
-        log.info("judge: %s at %s", judge.model, ", ".join(judge.endpoints))
+def set_environment(config: DictConfig) -> None:
+    """The run's environment variables, before anything is imported that reads them."""
+    os.environ.update(environment_of(config))
 
 
-def value(config: DictConfig, key: str) -> Any:
-    """A setting that must be there. Raises ConfigError when it is `???` or null."""
-    if OmegaConf.select(config, key, throw_on_missing=False) is None:
-        raise ConfigError(f"`{key}` is not set; give {key}=… on the command line")
-    return OmegaConf.select(config, key)
+def environment_of(config: DictConfig) -> dict[str, str]:
+    """The variables that `env` sets."""
+    return {name: str(value) for name, value in config.env.items()}
 
 
-def data_files(config: DictConfig, key: str) -> list[str]:
-    """Absolute paths of the parquet files under `data.<key>`. Raises ConfigError for one that does not exist."""
-    files = value(config, f"data.{key}")
-    paths = [Path(file).expanduser().resolve() for file in ([files] if isinstance(files, str) else files)]
-    for path in paths:
-        if not path.is_file():
-            raise ConfigError(f"data.{key}: {path} does not exist; make it with data_prep/ (for policy=tiny: make demo)")
-    return [str(path) for path in paths]
+def task_folders(words: Sequence[str] = ()) -> list[Path]:
+    """Where tasks of the user's own are, see `arguments`."""
+    if words or not HydraConfig.initialized():
+        return [place / "task" for place in places_of(words)]
+    sources = HydraConfig.get().runtime.config_sources
+    return [Path(source.path) / "task" for source in sources if source.schema == "file"]
 
 
-def model_path(path: str, offline: str) -> str:
-    """A model's folder as an absolute path, or its name on the Hugging Face hub. Raises ConfigError for neither."""
-    folder = Path(path).expanduser()
-    if folder.is_dir():
-        return str(folder.resolve())
-    if offline in ("", "0") and path.count("/") == 1 and path[0] not in "./~":
-        return path
-    raise ConfigError(f"actor_rollout_ref.model.path: no folder {folder.absolute()} (for policy=tiny: make demo)")
+def absolute(path: str | Path) -> str:
+    """The same path from the root on."""
+    return str(Path(path).expanduser().resolve())
 
 
 def reward_path(path: str) -> str:
-    """The reward function's file: as given, or inside the project. Raises ConfigError when there is none."""
-    for found in (Path(path), shipped("reward_func").parent / path):
-        if found.is_file():
-            return str(found.resolve())
-    raise ConfigError(f"reward.custom_reward_function.path: {path} does not exist, here or in {shipped('reward_func')}")
+    """The reward function's file: as given, or inside the project; as it stands where there is none."""
+    found = (place for place in (Path(path), shipped("reward_func").parent / path) if place.is_file())
+    return next((absolute(place) for place in found), path)
+
+
+def carry_prompts(config: DictConfig, tasks: Mapping[str, Task]) -> None:
+    """Puts the text of each prompt into the recipe: what a file's name means may differ from node to node."""
+    for name, task in tasks.items():
+        judge = (config.tasks[name] if "tasks" in config else config).judge
+        judge.pop("prompt_file", None)
+        # As it stands: to OmegaConf, `${` starts a reference.
+        judge.prompt = re.sub(r"(\\*)\$\{", r"\1\1\\${", task.judge.prompt)
+        if import_of(task.judge.prompt):
+            log.info("prompt of %s: %s", name, described(task.judge.prompt))
+
+
+def carry_environment(config: DictConfig) -> None:
+    """Hands `env` to every process of the run: those of a Ray cluster that runs already do not inherit it from here.
+
+    Of such a cluster (`ray_kwargs.ray_init.address`) the size and the folders are settled: what says them is left out.
+    """
+    ray_init = config.ray_kwargs.ray_init
+    own = ray_init.get("runtime_env") or {}
+    runtime_env = OmegaConf.merge({"env_vars": environment_of(config)}, own)
+    if ray_init.get("address"):
+        config.ray_kwargs.ray_init = {"address": ray_init.address}
+    config.ray_kwargs.ray_init.runtime_env = runtime_env
 
 
 def run(config: DictConfig) -> None:
     """The training itself, from the start of Ray to the last step.
 
     Raises VisualERMError with the reason when a rollout or the reward function stopped it, RunIncomplete when rewards
-    are missing in the end; any other exception is veRL's or Ray's own, with its traceback.
+    are missing in the end, Unfinished when it was asked to stop; any other exception is veRL's or Ray's own, with its
+    traceback.
     """
     from ray.exceptions import RayTaskError
     from verl.trainer import main_ppo
 
+    forget(Path(config.run_dir), before=psutil.Process().create_time())
     books = Books.open(config)
     try:
         main_ppo.main(config)
@@ -171,7 +223,11 @@ def run(config: DictConfig) -> None:
         if isinstance(cause, VisualERMError):
             raise cause from error
         raise
+    finally:
+        books.close()
     books.check()
+    if step := stopped_after(Path(config.run_dir)):
+        raise Unfinished(f"stopped after step {step}, which is saved, as was asked; the same command goes on from there")
 
 
 def root_cause(error: BaseException) -> BaseException:
@@ -179,54 +235,6 @@ def root_cause(error: BaseException) -> BaseException:
     while isinstance(getattr(error, "cause", None), BaseException):
         error = error.cause  # type: ignore[attr-defined]
     return error
-
-
-@dataclass(frozen=True)
-class Books:
-    """The journal of the reward function against the steps that veRL logged: an independent count of the rewards."""
-
-    journal: Path | None
-    metrics: Path
-    per_step: int
-    """Rollouts of one step."""
-    before: int
-    """Training rollouts that the journal held before this run."""
-
-    @classmethod
-    def open(cls, config: DictConfig) -> Books:
-        folder = config.reward.custom_reward_function.reward_kwargs.journal
-        journal = Path(folder) if folder else None
-        metrics = Path(config.env.VERL_FILE_LOGGER_PATH)
-        metrics.parent.mkdir(parents=True, exist_ok=True)
-        if journal:
-            (journal / "fatal.txt").unlink(missing_ok=True)
-        per_step = config.data.train_batch_size * config.actor_rollout_ref.rollout.n
-        return cls(journal, metrics, per_step, scored(journal) if journal else 0)
-
-    def check(self) -> None:
-        """Raises RunIncomplete unless every step's rollouts are in the journal, each once. Without a journal: nothing."""
-        if self.journal is None:
-            return
-        steps = trained(self.metrics)
-        found, expected = scored(self.journal) - self.before, steps * self.per_step
-        if found != expected or not steps:
-            raise RunIncomplete(
-                f"{found} rollouts were scored, {expected} expected ({steps} steps of {self.per_step}); see {self.journal}"
-            )
-        log.info("%d steps, %d rollouts, every one scored", steps, found)
-
-
-def scored(journal: Path) -> int:
-    """Training rollouts in a journal."""
-    lines = (line for file in journal.glob("*.jsonl") for line in file.open(encoding="utf-8"))
-    return sum(json.loads(line).get("split") != "test" for line in lines)
-
-
-def trained(metrics: Path) -> int:
-    """Training steps in veRL's metrics file."""
-    if not metrics.is_file():
-        return 0
-    return sum("training/global_step" in json.loads(line)["data"] for line in metrics.open(encoding="utf-8"))
 
 
 @contextlib.contextmanager
@@ -238,13 +246,12 @@ def nothing_left_behind(config: DictConfig) -> Iterator[None]:
     # Ray's sockets live in it, and a socket's path may have 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="verm-", dir=None if len(tempfile.gettempdir()) < 24 else "/tmp"))  # noqa: S108
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
-    if not OmegaConf.select(config, "ray_kwargs.ray_init.address"):
+    if not select(config, "ray_kwargs.ray_init.address"):
         with open_dict(config):
             config.ray_kwargs.ray_init._temp_dir = str(folder / "ray")
         # Without a token in the environment Ray makes one and leaves it in the home directory.
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    # Processes whose parent dies become this one's children: none can get out of sight.
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    adopt_orphans()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         yield
@@ -253,20 +260,8 @@ def nothing_left_behind(config: DictConfig) -> Iterator[None]:
         signal.alarm(0)
         if "ray" in sys.modules:
             sys.modules["ray"].shutdown()
-        end_processes(psutil.Process())
+        end_descendants()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def end_processes(parent: psutil.Process) -> None:
-    """Waits for all descendants, then ends those that stayed."""
-    _, alive = psutil.wait_procs(parent.children(recursive=True), timeout=SHUTDOWN_S)
-    while alive:
-        for process in alive:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                log.warning("still running after the run, killed: %s (%d)", process.name(), process.pid)
-                process.kill()
-        psutil.wait_procs(alive, timeout=SHUTDOWN_S)
-        alive = parent.children(recursive=True)
 
 
 if __name__ == "__main__":

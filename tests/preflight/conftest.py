@@ -1,0 +1,38 @@
+"""A run that is as it should be, to make others of."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("verl")
+
+sys.path.append(str(Path(__file__).parents[1] / "judge"))
+
+from runs import Run, row, write
+
+from visual_erm.verl_cpu.tiny_model import build_tiny_qwen3vl
+
+
+@pytest.fixture(autouse=True, scope="module")
+def composed_quickly(hydra_reads_files_once: None) -> None: ...
+
+
+@pytest.fixture(scope="session")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Nothing is wrong with it."""
+    folder = tmp_path_factory.mktemp("good")
+    build_tiny_qwen3vl(folder / "model")
+    write(folder / "train.parquet", [row(index) for index in range(8)])
+    write(folder / "test.parquet", [row(index, "test") for index in range(2)])
+    return Run(folder)
+
+
+@pytest.fixture
+def mine(good: Run, tmp_path: Path) -> Run:
+    """A copy of the good run, to break."""
+    shutil.copytree(good.folder, tmp_path / "mine")
+    return Run(tmp_path / "mine")

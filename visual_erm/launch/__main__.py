@@ -1,0 +1,112 @@
+"""The command that a launcher's script runs on every node.
+
+    python -m visual_erm.launch [THE SCRIPT'S key=value … --] key=value …
+
+Exit codes, the same on every node: 0 the run is complete; 1 it failed; 2 the configuration is wrong; 3 it was stopped or
+lost a node, and the same command goes on from the last checkpoint; 128 and the signal that ended it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from visual_erm.descendants import adopt_orphans, end_descendants
+from visual_erm.errors import ConfigError, Unfinished, VisualERMError
+from visual_erm.launch import token
+from visual_erm.launch.commands import RAY_ENVIRONMENT, Settings, ray_start, training
+from visual_erm.launch.head import lead
+from visual_erm.launch.node import host, node_name
+from visual_erm.launch.place import Place, find_place
+from visual_erm.launch.recipe import Recipe, read_recipe
+from visual_erm.launch.worker import follow
+from visual_erm.preflight.overrides import one_line
+
+
+def main() -> NoReturn:
+    """Ends with the exit code, and where something is wrong with one line that says what."""
+    settings = place = None
+    code = 1
+    try:
+        settings = Settings.read(os.environ)
+        place = find_place(os.environ)
+        recipe = read_recipe(*_halves(sys.argv[1:]), os.environ, place)
+        carry_out = _run if os.environ.get("DRY_RUN", "0") in ("", "0") else _dry_run
+        code = carry_out(recipe, place, settings)
+    except (ConfigError, HydraException, OmegaConfBaseException) as error:
+        code = _say(2, error)
+    except Unfinished as error:
+        code = _say(3, error)
+    except VisualERMError as error:
+        code = _say(1, error)
+    except SystemExit as signalled:
+        code = int(str(signalled.code))
+    finally:
+        if settings and settings.verdict_file and not (place and place.rank):
+            settings.verdict_file.write_text(f"{code}\n")
+    sys.exit(code)
+
+
+def _halves(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What the script says, and what it was given."""
+    if "--" not in words:
+        return [], list(words)
+    middle = words.index("--")
+    return list(words[:middle]), list(words[middle + 1 :])
+
+
+def _run(recipe: Recipe, place: Place, settings: Settings) -> int:
+    logging.basicConfig(
+        level=logging.INFO, format=f"%(asctime)s visual_erm.launch {host()}: %(message)s", stream=sys.stderr
+    )
+    # Whatever gets away from its own keeper.
+    adopt_orphans()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _end)
+    # Meant for the head; a scheduler sends it to all.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    file = None if token.is_given(os.environ) else settings.token_file or recipe.run_dir / token.FILE
+    os.environ.update({name: value for name, value in RAY_ENVIRONMENT.items() if name not in os.environ})
+    try:
+        if place.rank:
+            return follow(recipe, place, settings, file)
+        with contextlib.ExitStack() as stack:
+            secret = stack.enter_context(token.made(file if recipe.nodes > 1 else None)) if file else None
+            return lead(recipe, place, settings, secret)
+    finally:
+        end_descendants()
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    """Ends this process in order, once: what ends it is not to be interrupted."""
+    for later in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(later, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
+def _dry_run(recipe: Recipe, place: Place, settings: Settings) -> int:
+    variables = " ".join(f"{name}={value}" for name, value in RAY_ENVIRONMENT.items())
+    print(variables, ray_start(recipe, place, settings, node_name(place.rank, host()), None, 10001))
+    if place.rank == 0:
+        print(shlex.join(training(recipe, settings, f"{place.head or '127.0.0.1'}:{settings.port}")))
+    return 0
+
+
+def _say(code: int, error: Exception) -> int:
+    print(f"visual_erm.launch: {one_line(error)}", file=sys.stderr, flush=True)
+    return code
+
+
+if __name__ == "__main__":
+    main()

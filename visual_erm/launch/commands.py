@@ -1,0 +1,94 @@
+"""The commands of one node: Ray's, and on the head the training's. Pure functions; `DRY_RUN=1` prints what they return."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from visual_erm.errors import ConfigError
+from visual_erm.launch.place import Place
+from visual_erm.launch.recipe import Recipe
+
+RAY_ENVIRONMENT = {
+    "RAY_AUTH_MODE": "token",
+    # Nodes that start at the same time on a busy machine take longer than Ray's own 30 s.
+    "RAY_raylet_start_wait_time_s": "120",
+    # Telemetry costs start-up time, and its OpenTelemetry exporter crashes now and then.
+    "RAY_enable_open_telemetry": "0",
+    "RAY_enable_metrics_collection": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+"""What every process of the cluster gets, where the user's environment does not say otherwise."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The variables that say how the launcher itself works."""
+
+    port: int = 6379
+    """RAY_PORT."""
+    dashboard: str = "127.0.0.1"
+    """DASHBOARD_HOST: where Ray's dashboard listens on the head."""
+    join_s: float = 900.0
+    """JOIN_TIMEOUT_S: how long the nodes wait for each other."""
+    token_file: Path | None = None
+    """TOKEN_FILE: on a file system that all nodes share; None: in the run's folder."""
+    verdict_file: Path | None = None
+    """VERDICT_FILE: the head writes its exit code there, for the script that started the nodes."""
+    trainer: str = "visual_erm.train"
+    """VISUAL_ERM_TRAINER: the module that is run on the head; tests put one of their own there."""
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> Settings:
+        """Raises ConfigError for what is no number."""
+
+        def number(name: str, default: float) -> float:
+            try:
+                return float(environ.get(name) or default)
+            except ValueError:
+                raise ConfigError(f"{name}={environ[name]}: must be a number") from None
+
+        def file(name: str) -> Path | None:
+            return Path(environ[name]).expanduser().resolve() if environ.get(name) else None
+
+        return cls(
+            port=int(number("RAY_PORT", cls.port)),
+            dashboard=environ.get("DASHBOARD_HOST") or cls.dashboard,
+            join_s=number("JOIN_TIMEOUT_S", cls.join_s),
+            token_file=file("TOKEN_FILE"),
+            verdict_file=file("VERDICT_FILE"),
+            trainer=environ.get("VISUAL_ERM_TRAINER") or cls.trainer,
+        )
+
+
+def ray_start(recipe: Recipe, place: Place, settings: Settings, name: str, own: str | None, client_port: int) -> str:
+    """What makes this node a node of the cluster, for as long as the command runs; as a shell reads it.
+
+    Args:
+        name: of the node in the cluster.
+        own: this node's address; None leaves the choice to Ray.
+        client_port: of the head's server for Ray's remote client, which cannot be switched off.
+    """
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--node-name", name]
+    if place.rank:
+        command += ["--address", f"{place.head}:{settings.port}"]
+    else:
+        command += ["--head", "--port", str(settings.port), "--ray-client-server-port", str(client_port)]
+        command += ["--dashboard-host", settings.dashboard]
+        if recipe.ray_init.get("include_dashboard") is not None:
+            command += ["--include-dashboard", str(recipe.ray_init["include_dashboard"]).lower()]
+    if own:
+        command += ["--node-ip-address", own]
+    for key in ("num_cpus", "num_gpus", "object_store_memory"):
+        if recipe.ray_init.get(key) is not None:
+            command += [f"--{key.replace('_', '-')}", str(recipe.ray_init[key])]
+    # The keeper's folder. Left to itself a worker takes the head's: one that it may lack, or share.
+    return f'{shlex.join(command)} --temp-dir "$TMPDIR/ray"'
+
+
+def training(recipe: Recipe, settings: Settings, address: str) -> list[str]:
+    """What trains, on the head, in the cluster at `address`."""
+    return [sys.executable, "-m", settings.trainer, *recipe.overrides, f"++ray_kwargs.ray_init.address={address}"]

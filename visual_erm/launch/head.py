@@ -1,0 +1,223 @@
+"""The head: starts Ray, waits until every node is there, trains, and tells the others how it ended.
+
+    Ray here --all nodes, with GPUs--> training --its exit code, a lost node, a signal--> verdict --all have left--> end
+
+veRL waits for ever for a node that is gone; here it is missed, and named.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from types import FrameType
+
+from visual_erm.errors import ConfigError, Unfinished, VisualERMError
+from visual_erm.launch.child import Child
+from visual_erm.launch.cluster import Cluster, Node, Unreachable
+from visual_erm.launch.commands import Settings, training
+from visual_erm.launch.node import (
+    LOST_S,
+    NOTICE_S,
+    POLL_S,
+    Ray,
+    described,
+    environment,
+    node_name,
+    own_address,
+    rank_of,
+    resolved,
+)
+from visual_erm.launch.place import Place
+from visual_erm.launch.recipe import Recipe
+from visual_erm.stopping import ask_to_stop
+
+log = logging.getLogger(__name__)
+
+START_S = 180.0
+"""For Ray to start on this node."""
+TRAINING_GRACE_S = 25.0
+"""For the training to end by itself, which ends processes of its own in 20 s."""
+LEAVE_S = 20.0
+"""For the workers to leave after the verdict."""
+
+
+class NodesMissing(VisualERMError):
+    """Not every node joined within the time allowed."""
+
+
+class RayFailed(VisualERMError):
+    """Ray did not start on the head, or ended while the run went on."""
+
+
+def lead(recipe: Recipe, place: Place, settings: Settings, token: str | None) -> int:
+    """The run, from the start of Ray to the end of the last node; returns the training's exit code.
+
+    Raises ConfigError when a node is not what the recipe needs, NodesMissing, RayFailed, and Unfinished when a node was
+    lost or the run was to stop before it had begun; SystemExit after a signal. The workers end with the same exit code.
+    """
+    ip = resolved(place.head or "127.0.0.1")
+    _check_port(settings.port)
+    environ = environment(token)
+    # For this process's own connection.
+    os.environ.update({name: environ[name] for name in environ if name.startswith("RAY_AUTH")})
+    own = own_address(ip, 0)
+    address = f"{own or '127.0.0.1'}:{settings.port}"
+    asked = _StopAsked(recipe)
+    ray = Ray(recipe, place, settings, own, environ)
+    try:
+        cluster = _up(address, ray)
+        code = 1
+        try:
+            _await_nodes(cluster, ray, recipe, place, settings.join_s)
+            asked.check()
+            code = _train(cluster, ray, training(recipe, settings, address), environ)
+        except Unfinished:
+            code = 3
+            raise
+        except ConfigError:
+            code = 2
+            raise
+        except SystemExit as signalled:
+            code = int(str(signalled.code))
+            raise
+        finally:
+            with contextlib.suppress(Unreachable):
+                cluster.give_verdict(code)
+                _await_leaving(cluster, place)
+        return code
+    finally:
+        ray.end()
+
+
+class _StopAsked:
+    """SIGUSR1: save after the step under way and end, to be started again; how a scheduler says that time is up."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._run_dir = recipe.run_dir
+        self._asked = False
+        signal.signal(signal.SIGUSR1, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
+        ask_to_stop(self._run_dir)
+        log.warning("asked to stop: the step under way is finished and saved first")
+
+    def check(self) -> None:
+        """Raises Unfinished when that came before there was anything to save."""
+        if self._asked:
+            raise Unfinished("asked to stop before the training began")
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError as error:
+            raise ConfigError(f"port {port}: {error.strerror}; give another RAY_PORT=…, the same on every node") from error
+
+
+def _up(address: str, ray: Ray) -> Cluster:
+    """The cluster, once Ray is up on this node."""
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        _check_ray(ray, up=False)
+        with contextlib.suppress(Unreachable):
+            return Cluster(address)
+        time.sleep(POLL_S)
+    raise RayFailed(f"Ray did not start within {START_S:g} s; it said last:\n{ray.said()}")
+
+
+def _check_ray(ray: Ray, up: bool = True) -> None:
+    if (said := ray.ended(up)) is not None:
+        raise RayFailed(f"Ray ended on the head; it said last:\n{said}")
+
+
+def _await_nodes(cluster: Cluster, ray: Ray, recipe: Recipe, place: Place, patience_s: float) -> None:
+    """Returns once every node is there with its GPUs."""
+    began = noticed = time.monotonic()
+    before = 0
+    while True:
+        _check_ray(ray)
+        with contextlib.suppress(Unreachable):
+            if trouble := cluster.trouble():
+                raise NodesMissing(trouble)
+            nodes = [node for node in cluster.nodes() if node.alive]
+            missing = check_nodes(nodes, recipe, place)
+            now = time.monotonic()
+            if len(nodes) != before or now - noticed > NOTICE_S:
+                before, noticed = len(nodes), now
+                waiting = f"; waiting for {', '.join(missing)}" if missing else ""
+                log.info("%d of %d nodes are there after %.0f s%s", len(nodes), recipe.nodes, now - began, waiting)
+            if not missing:
+                return
+            if now - began > patience_s:
+                raise NodesMissing(f"not there within {patience_s:g} s: {', '.join(missing)}; look at their logs")
+        time.sleep(POLL_S)
+
+
+def check_nodes(nodes: Sequence[Node], recipe: Recipe, place: Place) -> list[str]:
+    """Names of those that are missing. Raises ConfigError for one that has too few GPUs, or another's rank."""
+    by_rank: dict[int, Node] = {}
+    for node in nodes:
+        rank = rank_of(node.name)
+        if rank is None or rank >= recipe.nodes:
+            raise ConfigError(
+                f"{node.name} joined, which is none of the run's {recipe.nodes} nodes; give another RAY_PORT=…"
+            )
+        if rank in by_rank:
+            raise ConfigError(f"rank {rank} joined twice: {by_rank[rank].name} and {node.name}; check NODE_RANK")
+        if node.gpus < recipe.gpus:
+            raise ConfigError(
+                f"{described(node.name)} has {node.gpus:g} GPUs, and the recipe needs {recipe.gpus} of each node; "
+                "give trainer.n_gpus_per_node=… or look at that node"
+            )
+        by_rank[rank] = node
+    names = dict(enumerate(place.hosts))
+    return [
+        described(node_name(rank, names[rank])) if rank in names else f"rank {rank}"
+        for rank in range(recipe.nodes)
+        if rank not in by_rank
+    ]
+
+
+def _train(cluster: Cluster, ray: Ray, command: Sequence[str], environ: Mapping[str, str]) -> int:
+    """The training, while every node stays."""
+    child = Child(command, {**environ, "PYTHONUNBUFFERED": "1"}, TRAINING_GRACE_S)
+    try:
+        heard = time.monotonic()
+        while (code := child.poll()) is None:
+            _check_ray(ray)
+            try:
+                _miss(node for node in cluster.nodes() if not node.alive)
+                heard = time.monotonic()
+            except Unreachable:
+                if time.monotonic() - heard > LOST_S:
+                    raise RayFailed(f"Ray's head does not answer any more, for {LOST_S:g} s") from None
+            time.sleep(POLL_S)
+        if code == 1:
+            # It may have failed because a node did.
+            with contextlib.suppress(Unreachable):
+                _miss(node for node in cluster.nodes() if not (node.alive and node.answers()))
+        return code
+    finally:
+        child.end()
+
+
+def _miss(lost: Iterable[Node]) -> None:
+    if names := sorted(described(node.name) for node in lost):
+        raise Unfinished(f"lost {', '.join(names)}; the same command goes on from the last checkpoint")
+
+
+def _await_leaving(cluster: Cluster, place: Place) -> None:
+    """Until no worker is left, or for as long as that may take."""
+    deadline = time.monotonic() + LEAVE_S
+    while time.monotonic() < deadline:
+        if not [node for node in cluster.nodes() if node.alive and rank_of(node.name)]:
+            return
+        time.sleep(POLL_S / 4)

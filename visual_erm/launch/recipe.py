@@ -1,0 +1,143 @@
+"""What is to be run: the words of a launcher's script, of the user's variables and of the command line as one recipe.
+
+The recipe is composed here as the training itself will do it, on every node: what is misspelt is found before Ray starts,
+and how many nodes and GPUs Ray must have is read where the training reads it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from visual_erm.errors import ConfigError
+from visual_erm.launch.place import Place
+from visual_erm.preflight.overrides import arguments, compose_recipe
+from visual_erm.settings import plain
+
+FILES = {"TRAIN_FILES": "data.train_files", "VAL_FILES": "data.val_files"}
+JUDGES = {
+    "ENDPOINTS_FILE": ("remote", "judge.endpoints_file"),
+    "JUDGE_URLS": ("remote", "judge.endpoints"),
+    "REWARD_MODEL": ("colocated", "reward.reward_model.model_path"),
+}
+"""Variable -> the judge it stands for, and where its value goes; one of them at most."""
+ONE_GPU = "engine=fsdp"
+"""What a single GPU, where LoRA runs, needs in place of the engine of many."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the training is called with, and what it needs of the cluster."""
+
+    overrides: tuple[str, ...]
+    nodes: int
+    gpus: int
+    """Of each node."""
+    run_dir: Path
+    ray_init: Mapping[str, Any]
+    """`ray_kwargs.ray_init`: what each node of a cluster on pretended GPUs is started with."""
+
+
+def read_recipe(defaults: Sequence[str], given: Sequence[str], environ: Mapping[str, str], place: Place) -> Recipe:
+    """The recipe of a launcher's own words, of variables, and of the command line, the later of two winning.
+
+    Raises ConfigError for what is missing or contradicts itself, Hydra's and OmegaConf's own errors for what is no key.
+    """
+    from_variables = variables(environ)
+    words = last_of_each([*defaults, *from_variables, *given])
+    asked = {key_of(word) for word in [*from_variables, *given]}
+    if "cluster=1gpu" in words and "engine" not in asked:
+        words = last_of_each([*words, ONE_GPU])
+    if place.nodes is not None:
+        said = [word for word in words if key_of(word) == "trainer.nnodes"]
+        if said and said != [f"trainer.nnodes={place.nodes}"]:
+            raise ConfigError(f"{said[0]}, but there are {place.nodes} nodes; leave it out")
+        words = last_of_each([*words, f"trainer.nnodes={place.nodes}"])
+    config = composed(words)
+    if not any(key_of(word) == "run_dir" for word in words):
+        raise ConfigError("`run_dir` is not set; give RUN_DIR=…, the same at every start: a restart goes on from it")
+    for variable, key in FILES.items():
+        if not OmegaConf.select(config, key):
+            raise ConfigError(f"`{key}` is not set; give {variable}=… in the environment, or {key}=…")
+    recipe = Recipe(
+        overrides=tuple(words),
+        nodes=config.trainer.nnodes,
+        gpus=config.trainer.n_gpus_per_node,
+        run_dir=Path(config.run_dir).resolve(),
+        ray_init=plain(OmegaConf.to_container(config.ray_kwargs.ray_init, resolve=True)),
+    )
+    if recipe.nodes > 1 and place.head is None:
+        raise ConfigError(
+            f"this recipe is for {recipe.nodes} nodes of {recipe.gpus} GPUs, and nothing says which of them this is: set "
+            "NODE_RANK, NNODES and MASTER_ADDR on each, use slurm/train.sbatch or torchrun, or give GPUS=8 for one machine"
+        )
+    if place.rank >= recipe.nodes:
+        raise ConfigError(f"this is node {place.rank}, counted from 0, and the recipe is for {recipe.nodes}; set NNODES")
+    return recipe
+
+
+def variables(environ: Mapping[str, str]) -> list[str]:
+    """The overrides that a launcher's variables stand for. Raises ConfigError for two judges, or a value that cannot be."""
+    words = []
+    if gpus := environ.get("GPUS"):
+        words.append(f"cluster={gpus}gpu")
+    for name, key in FILES.items():
+        if environ.get(name):
+            words.append(f"{key}={_list(name, environ[name])}")
+    if model := environ.get("MODEL_PATH"):
+        words.append(f"actor_rollout_ref.model.path={_quoted('MODEL_PATH', model)}")
+    judges = [name for name in JUDGES if environ.get(name)]
+    if len(judges) > 1:
+        raise ConfigError(f"{' and '.join(judges)} are set: give one of them")
+    for name in judges:
+        judge, key = JUDGES[name]
+        value = _list(name, environ[name]) if name == "JUDGE_URLS" else _quoted(name, environ[name])
+        words += [f"judge={judge}", f"{key}={value}"]
+    if run_dir := environ.get("RUN_DIR"):
+        words.append(f"run_dir={_quoted('RUN_DIR', run_dir)}")
+    return words
+
+
+def composed(words: Sequence[str]) -> DictConfig:
+    """The configuration, as the training will have it."""
+    with tempfile.TemporaryDirectory(prefix="verm-task-") as folder:
+        try:
+            return compose_recipe(arguments(words, Path(folder)))
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+
+
+def last_of_each(words: Sequence[str]) -> list[str]:
+    """The words without those whose key comes again.
+
+    >>> last_of_each(["cluster=32gpu", "task=table", "cluster=8gpu"])
+    ['cluster=8gpu', 'task=table']
+    """
+    return list({key_of(word): word for word in words}.values())
+
+
+def key_of(word: str) -> str:
+    """Raises ConfigError for a word that is no override."""
+    key, found, _ = word.partition("=")
+    if not found and not word.startswith("~"):
+        raise ConfigError(f"`{word}`: give key=value")
+    return key.lstrip("+")
+
+
+def _list(name: str, value: str) -> str:
+    return f"[{','.join(_quoted(name, part.strip()) for part in value.split(',') if part.strip())}]"
+
+
+def _quoted(name: str, value: str) -> str:
+    """As Hydra reads it to the letter."""
+    if set(value) & set('"\\\n'):
+        raise ConfigError(f"{name}: a quotation mark, a backslash or a line break in {value!r}")
+    return f'"{value}"' if set(value) - _PLAIN else value
+
+
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-:")

@@ -1,0 +1,68 @@
+"""The secret that the nodes of a run share: who has it may run code on all of them.
+
+It travels through environments and, where no scheduler hands it out, through a file that only its owner can read; never
+through a command line or a log. The head makes one per start; a worker may read an old one first, and reads again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from visual_erm.errors import ConfigError
+
+VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+"""Ray's own: a token, or a file of the user's that holds one. With either set nothing is made here."""
+FILE = ".ray_token"
+"""In the run's folder."""
+
+
+def is_given(environ: Mapping[str, str]) -> bool:
+    """Whether the environment already holds the token, as slurm/train.sbatch sees to."""
+    return any(environ.get(name) for name in VARIABLES)
+
+
+@contextlib.contextmanager
+def made(file: Path | None) -> Iterator[str]:
+    """A new token; in `file`, in place of an old one, until the end. Raises ConfigError when that cannot be written."""
+    token = secrets.token_hex(32)
+    if file is None:
+        yield token
+        return
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        new = file.with_name(f"{file.name}.{os.getpid()}")
+        file.unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
+        new.touch(0o600, exist_ok=False)
+        new.write_text(token)
+        # Whoever reads sees all of it.
+        new.rename(file)
+    except OSError as error:
+        raise ConfigError(
+            f"{file}: cannot be written: {error.strerror}; give TOKEN_FILE=…, on a shared file system"
+        ) from error
+    try:
+        yield token
+    finally:
+        with contextlib.suppress(OSError):
+            if file.read_text() == token:
+                file.unlink()
+
+
+def read(file: Path) -> str | None:
+    """The token that the head wrote; None while there is none. Raises ConfigError for a file that others can read."""
+    try:
+        found = file.stat()
+        if found.st_mode & 0o077 or found.st_uid != os.getuid():
+            raise ConfigError(
+                f"{file}: others than its owner can read or write it; remove it, or give another TOKEN_FILE=…"
+            )
+        return file.read_text().strip() or None
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error

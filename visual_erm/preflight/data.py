@@ -1,0 +1,130 @@
+"""Is the data there, does veRL load it, does it belong to the tasks, and do its references open?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from visual_erm.data.check import TOO_LONG, VerlCheck
+from visual_erm.errors import ConfigError, ReferenceUnavailable
+from visual_erm.fit import check_files, check_truths, reference_of
+from visual_erm.needs import REWARD
+from visual_erm.pipeline import load_image
+from visual_erm.preflight.case import KEYS, Case
+from visual_erm.preflight.findings import Finding, Note, Problem, told_by
+from visual_erm.preflight.sample import Row, count
+
+TOLD = 3
+"""Rows of a kind that are told one by one."""
+MAKE = "make it with data_prep/ (for policy=tiny: make demo)"
+
+
+def check_exist(case: Case, key: str) -> Iterator[Finding]:
+    """The files under a key of `data` are there, are parquet, and hold rows."""
+    if not case.files(key):
+        yield Problem(f"data.{key}", "not set", f"give data.{key}=FILE.parquet; {MAKE}")
+    for file in case.files(key):
+        if not Path(file).is_file():
+            yield Problem(f"data.{key}", f"{file} does not exist", MAKE)
+            continue
+        try:
+            rows = count(file)
+        except ConfigError as error:
+            yield from told_by(error, f"data.{key}", MAKE)
+            continue
+        if not rows:
+            yield Problem(f"data.{key}", f"{file} holds no rows", MAKE)
+        yield Note(f"{Path(file).name}: {rows} rows")
+
+
+def check_amount(case: Case) -> Iterator[Finding]:
+    """There is a batch of training rows, and they last for the steps that were asked for."""
+    rows = sum(count(file) for file in case.files("train_files"))
+    prompts, asked = case.config.data.train_batch_size, case.get("trainer.total_training_steps")
+    if rows < prompts:
+        yield Problem(
+            "data.train_batch_size", f"{prompts} prompts a step, but data.train_files hold {rows} rows, not even one step",
+            f"give at most {rows}, or more data",
+        )  # fmt: skip
+        return
+    yield Note(f"{case.steps()} steps")
+    if asked is not None and case.steps() < asked:
+        epochs = -(-asked * prompts // (rows // prompts * prompts))
+        yield Problem(
+            "trainer.total_training_steps",
+            f"{asked} steps, but in {case.config.trainer.total_epochs} epochs the data lasts for {case.steps()}",
+            f"give trainer.total_epochs={epochs}, or fewer steps: the last one would be neither saved nor tested",
+        )  # fmt: skip
+
+
+def check_tasks(case: Case) -> Iterator[Finding]:
+    """Each row belongs to a task of the run, what drew its reference draws here too, and what is compared with is there."""
+    for key in KEYS:
+        for file in case.readable(key):
+            try:
+                check_files([file], case.tasks, drawn="renderer" in case.needs)
+                if "ground_truth" in case.needs:
+                    check_truths([file])
+            except ConfigError as error:
+                yield from told_by(error, f"data.{key}", "see docs/data.md for what a row holds")
+    yield Note("all of them")
+
+
+def check_load(case: Case) -> Iterator[Finding]:
+    """veRL's own dataset class takes the rows, with the policy's processor, and their prompts are not too long."""
+    data = case.config.data
+    try:
+        lost_by = VerlCheck(Path(case.config.actor_rollout_ref.model.path), data.max_prompt_length, data)
+    except ConfigError as error:
+        yield from told_by(error, "actor_rollout_ref.model.path", "give the folder of a vision-language model")
+        return
+    for key, rows in case.rows.items():
+        lost = lost_by.rows([row.content for row in rows])
+        long = [number for number, reason in lost.items() if reason.startswith(TOO_LONG)]
+        broken = [(rows[number], reason) for number, reason in lost.items() if number not in long]
+        yield from _few(f"data.{key}", broken, "mend it, or make the data again with data_prep/")
+        if long and (not data.filter_overlong_prompts or len(long) == len(rows)):
+            yield Problem(
+                "data.max_prompt_length",
+                f"{len(long)} of {len(rows)} prompts looked at are longer than {data.max_prompt_length} tokens, "
+                f"the first in {rows[long[0]].where}",
+                "raise it, make the pictures smaller (--longest-side of data_prep/), or leave such rows out with "
+                "data.filter_overlong_prompts=true",
+            )  # fmt: skip
+        elif long:
+            yield Note(f"{len(long)} of {len(rows)} prompts are too long and left out")
+    yield Note(_looked_at(case))
+
+
+def check_references(case: Case) -> Iterator[Finding]:
+    """The reference pictures open, where they are looked at: by this reward, of rows that the run scores."""
+    if "renderer" not in case.needs:
+        return
+    root = case.get(f"{REWARD}.reward_kwargs.data_root")
+    keys = KEYS if case.tests else KEYS[:1]
+    for key in keys:
+        broken = []
+        for row in case.rows[key]:
+            try:
+                load_image(reference_of(row.extra_info, root, row.where))
+            except (ConfigError, ReferenceUnavailable) as error:
+                broken.append((row, str(error).removeprefix(f"{row.where}: ").partition("; ")[0]))
+        fix = "make the data again with data_prep/"
+        if any((row.extra_info.get("reference") or {}).get("path") for row, _ in broken):
+            fix = f"{REWARD}.reward_kwargs.data_root is the folder that the paths start from"
+        yield from _few(f"data.{key}", broken, fix)
+    yield Note(_looked_at(case, keys))
+
+
+def _few(key: str, broken: Sequence[tuple[Row, str]], fix: str) -> Iterator[Problem]:
+    """The first rows that are broken, and how many more there are."""
+    for row, reason in broken[:TOLD]:
+        yield Problem(key, f"{row.where}: {reason}", fix)
+    if len(broken) > TOLD:
+        yield Problem(key, f"{len(broken) - TOLD} more of the rows looked at are broken", fix)
+
+
+def _looked_at(case: Case, keys: Sequence[str] = KEYS) -> str:
+    whole = sum(count(file) for key in keys for file in case.readable(key))
+    rows = sum(len(case.rows[key]) for key in keys)
+    return f"all {whole} rows" if rows == whole else f"{rows} of {whole} rows, spread over the files"

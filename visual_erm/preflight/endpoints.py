@@ -1,0 +1,98 @@
+"""Does every endpoint of a remote judge answer with a report? Each is asked for a pair of references, all at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image
+
+from visual_erm.errors import ConfigError, JudgeUnavailable, JudgeUnreadable, ReferenceUnavailable
+from visual_erm.fit import reference_of
+from visual_erm.judge.pool import read_endpoints
+from visual_erm.judge.remote import RemoteJudge
+from visual_erm.needs import REWARD
+from visual_erm.pipeline import load_image
+from visual_erm.preflight.case import Case
+from visual_erm.preflight.findings import Finding, Note, Problem
+from visual_erm.task import Task
+
+ASK_S = 60.0
+"""For one report."""
+START = "start it: visual-erm serve MODEL; `visual-erm doctor --judge URL` asks it again"
+
+
+def check_endpoints(case: Case) -> Iterator[Finding]:
+    """Nothing is asked of judges without endpoints."""
+    if "judge" not in case.needs or case.judge.kind != "remote":
+        return
+    file = case.judge.endpoints_file
+    try:
+        urls = read_endpoints(Path(file)) if file else case.judge.endpoints
+    except ConfigError as error:
+        yield Problem("judge.endpoints_file", str(error), "write one base URL a line, like http://10.0.0.1:8000/v1")
+        return
+    if not urls:
+        yield Problem(
+            "judge.endpoints_file", f"no endpoint in {file}", f"start one: visual-erm serve MODEL --endpoints-file {file}"
+        )
+        return
+    pictures = [*itertools.islice(_pictures(case), 2)] or [Image.new("RGB", (300, 120), "white")]
+    problems = asyncio.run(_ask_all(case, urls, (pictures[0], pictures[-1])))
+    yield Note(f"{len(urls) - len(problems)} of {len(urls)} wrote a report")
+    yield from problems
+
+
+def _pictures(case: Case) -> Iterator[Image.Image]:
+    """References of the data, as far as there are any that open."""
+    root = case.get(f"{REWARD}.reward_kwargs.data_root")
+    for row in itertools.chain(*case.rows.values()):
+        with contextlib.suppress(ConfigError, ReferenceUnavailable):
+            yield load_image(reference_of(row.extra_info, root, row.where))
+
+
+async def _ask_all(case: Case, urls: tuple[str, ...], pair: tuple[Image.Image, Image.Image]) -> list[Problem]:
+    tasks = itertools.cycle(case.tasks.values())
+    asked = [_ask(case, url, pair, task) for url, task in zip(urls, tasks, strict=False)]
+    return [problem for problem in await asyncio.gather(*asked) if problem]
+
+
+async def _ask(case: Case, url: str, pair: tuple[Image.Image, Image.Image], task: Task) -> Problem | None:
+    """What is wrong with one endpoint."""
+    limit_s = min(case.judge.timeout_s, ASK_S)
+    alone = {"endpoints": (url,), "endpoints_file": None, "retries": 0, "timeout_s": limit_s, "patience_s": 0.5}
+    key = "judge.endpoints_file" if case.judge.endpoints_file else "judge.endpoints"
+    try:
+        judge = RemoteJudge(case.judge.model_copy(update=alone))
+    except ConfigError as error:
+        return Problem(key, str(error), "write it like http://10.0.0.1:8000/v1")
+    try:
+        await asyncio.wait_for(judge.judge(*pair, task), 2 * limit_s)
+    except ConfigError as error:
+        what, _, fix = str(error).partition("; ")
+        return Problem("judge.model", what, fix)
+    except JudgeUnreadable as error:
+        return Problem(
+            key, f"{url} answers, but not with a report: {error}",
+            "is it the reward model that is served there? judge.structured=true holds it to the report's form",
+        )  # fmt: skip
+    except (JudgeUnavailable, asyncio.TimeoutError) as error:
+        return Problem(key, *_explained(url, str(error) or f"{url} has not answered", limit_s))
+    finally:
+        await judge.close()
+    return None
+
+
+def _explained(url: str, said: str, limit_s: float) -> tuple[str, str]:
+    """What a failure means, and what mends it."""
+    said = said.rpartition("the last failure: ")[2].rpartition("the last: ")[2]
+    what, _, fix = said.partition("; ")
+    what = what if url in what else f"{url}: {what}"
+    if "Certificate" in said or "SSL" in said:
+        return what, "its TLS certificate is not trusted here: name its authority's file in SSL_CERT_FILE, or write http://"
+    if "did not answer" in said or "has not answered" in said:
+        return what, f"it takes longer than {limit_s:g} s: see the server's log, and whether others use it"
+    return what, fix or START

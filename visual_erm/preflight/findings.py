@@ -1,0 +1,66 @@
+"""What a check finds: problems, each with the key to change and how, and in a few words what it looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from visual_erm.preflight.case import Case
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that would stop the run, or spoil it."""
+
+    key: str
+    """The setting to change, as the command line writes it; for what is no setting, what it is about."""
+    what: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.what}; {self.fix}"
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a check looked at, for the line that says that all is well."""
+
+    text: str
+
+
+Finding = Problem | Note
+
+
+@dataclass(frozen=True)
+class Check:
+    """One look at the run. What `find` raises is our own fault."""
+
+    title: str
+    find: Callable[[Case], Iterable[Finding]]
+    needs: tuple[str, ...] = ()
+    """Titles of the checks without which this one would only repeat what they say."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a check."""
+
+    title: str
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+    failure: str = ""
+    """Why it could not be done; empty when it was."""
+    skipped: tuple[str, ...] = ()
+    """Titles of the checks that it waits for."""
+    seconds: float = field(default=0.0, compare=False)
+
+    @property
+    def ok(self) -> bool:
+        return not (self.problems or self.failure or self.skipped)
+
+
+def told_by(error: Exception, key: str, fix: str = "") -> Iterator[Problem]:
+    """The problems in the message of an error: one a line, what it is before the first semicolon, then the fix."""
+    for line in str(error).splitlines():
+        what, _, its_fix = line.partition("; ")
+        yield Problem(key, what.removeprefix(f"{key}: "), its_fix or fix)

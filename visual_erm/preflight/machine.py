@@ -1,0 +1,206 @@
+"""Has the machine, or the cluster, what the run needs: a browser, walls, GPUs, and room on the disk?"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from visual_erm.errors import ConfigError, RendererUnavailable
+from visual_erm.preflight.case import Case
+from visual_erm.preflight.findings import Finding, Note, Problem, told_by
+from visual_erm.preflight.model import TYPES, weights
+from visual_erm.render.browser import find_chromium
+from visual_erm.sandbox.host import examine
+from visual_erm.serve.plan import gpus_here
+from visual_erm.task import TableSettings
+
+RAY_S = 120.0
+"""For Ray to answer."""
+GIB = 2**30
+
+
+def check_browser(case: Case) -> Iterator[Finding]:
+    """There is a Chromium where tables are drawn."""
+    if "renderer" in case.needs and any(isinstance(task.render, TableSettings) for task in case.tasks.values()):
+        try:
+            yield Note(str(find_chromium()))
+        except RendererUnavailable as error:
+            yield Problem("Chromium", "none found", str(error))
+
+
+def check_sandbox(case: Case) -> Iterator[Finding]:
+    """The sandbox guarantees here what each task requires, as a worker in it finds by trying.
+
+    Raises RendererUnavailable when one does not start.
+    """
+    if "renderer" not in case.needs:
+        return
+    prove = functools.cache(lambda settings: asyncio.run(examine(settings)))
+    for name, task in case.tasks.items():
+        if isinstance(task.render, TableSettings):
+            continue
+        settings = task.render.sandbox
+        if lacking := prove(settings).lacking(settings):
+            key = f"task.tasks.{name}" if len(case.tasks) > 1 else "task"
+            yield Problem(
+                f"{key}.render.sandbox", f"task `{name}`: {lacking}",
+                f"see `visual-erm doctor`, or shorten {key}.render.sandbox.require where the machine itself is a sandbox",
+            )  # fmt: skip
+        yield Note(f"{name}: {', '.join(settings.require)}")
+
+
+def check_gpus(case: Case) -> Iterator[Finding]:
+    """Ray has, or will have, the nodes and GPUs that the run asks for."""
+    trainer, model = case.config.trainer, case.config.reward.reward_model
+    wanted = case.gpus + (model.n_gpus_per_node * model.nnodes if model.enable else 0)
+    address = case.get("ray_kwargs.ray_init.address") or os.environ.get("RAY_ADDRESS")
+    if address:
+        yield from _of_cluster(case, str(address), wanted)
+    elif trainer.nnodes > 1:
+        yield Problem(
+            "trainer.nnodes", f"{trainer.nnodes} nodes, but no Ray cluster: the run would wait for them for ever",
+            "start it on every node with a launcher of rl_scripts/, or give +ray_kwargs.ray_init.address=HOST:PORT",
+        )  # fmt: skip
+    else:
+        yield from _of_this_machine(case, wanted)
+
+
+def check_disk(case: Case) -> Iterator[Finding]:
+    """The run's folder can be written, and holds the checkpoints that will be there at once."""
+    folder = Path(case.config.trainer.default_local_dir).absolute()
+    for key, place in (("run_dir", Path(case.config.run_dir)), ("trainer.default_local_dir", folder)):
+        there = _existing(place)
+        if not (there.is_dir() and os.access(there, os.W_OK)):
+            yield Problem(key, f"{there} cannot be written", f"give {key}=FOLDER that can")
+            return
+    free = shutil.disk_usage(_existing(folder)).free
+    size, most = checkpoint_bytes(case), kept(case)
+    have = len([path for path in folder.glob("global_step_*") if path.is_dir()])
+    needed = size * max(0, most - have)
+    yield Note(
+        f"{most} checkpoints of {size / GIB:.2f} GiB, {free / GIB:.0f} GiB free" if size else f"{free / GIB:.0f} GiB free"
+    )
+    if needed > free:
+        need = f"{most - have} checkpoints of {size / GIB:.1f} GiB need {needed / GIB:.0f} GiB"
+        yield Problem(
+            "trainer.max_actor_ckpt_to_keep",
+            f"{need}, {_existing(folder)} has {free / GIB:.0f} free",
+            "keep fewer, save less often (trainer.save_freq), save less "
+            "(actor_rollout_ref.actor.checkpoint.save_contents), or give run_dir=FOLDER on a larger disk",
+        )  # fmt: skip
+
+
+def kept(case: Case) -> int:
+    """Checkpoints on the disk at once, at most. veRL removes the only one it may keep after the next is written, of
+    several the oldest before (utils/checkpoint/checkpoint_manager.py)."""
+    trainer = case.config.trainer
+    if trainer.save_freq <= 0:
+        return 0
+    steps, keep = case.steps(), trainer.max_actor_ckpt_to_keep
+    saves = -(-steps // trainer.save_freq)
+    return min(saves, max(2, keep)) if keep else saves
+
+
+def checkpoint_bytes(case: Case) -> int:
+    """Bytes of one checkpoint of the policy; 0 where its weights are not here to count.
+
+    FSDP keeps weights and both moments of Adam as `model_dtype`, by default 4 bytes each; Megatron weights of 2 bytes, and
+    master weights and moments of 4 for its optimizer. An adapter's optimizer is not worth counting.
+    """
+    folder = Path(case.config.actor_rollout_ref.model.path)
+    numbers = weights(folder) if folder.is_dir() else {}
+    parameters, on_disk = sum(numbers.values()), sum(TYPES.get(kind, 2) * count for kind, count in numbers.items())
+    each = 2 if case.megatron or "16" in str(case.get("actor_rollout_ref.actor.fsdp_config.model_dtype") or "") else 4
+    sizes = {"model": each * parameters, "optimizer": (12 if case.megatron else 2 * each) * parameters, "hf_model": on_disk}
+    if case.lora_rank:
+        sizes["optimizer"] = 0
+        if case.get("actor_rollout_ref.actor.checkpoint.save_lora_only"):
+            sizes["model"] = 0
+    return sum(sizes.get(part, 0) for part in case.config.actor_rollout_ref.actor.checkpoint.save_contents)
+
+
+def _of_this_machine(case: Case, wanted: int) -> Iterator[Finding]:
+    pretended = case.get("ray_kwargs.ray_init.num_gpus")
+    if case.config.trainer.device == "cpu" or pretended is not None:
+        if wanted > (pretended or 0):
+            yield Problem(
+                "ray_kwargs.ray_init.num_gpus", f"Ray is told of {pretended or 0} GPUs, and the run asks for {wanted}",
+                f"give ray_kwargs.ray_init.num_gpus={wanted}, or fewer trainer.n_gpus_per_node",
+            )  # fmt: skip
+        yield Note(
+            f"{pretended} pretended, on the CPU" if case.config.trainer.device == "cpu" else f"{pretended} by ray_init"
+        )
+        return
+    try:
+        found = len(gpus_here(os.environ))
+    except ConfigError as error:
+        yield from told_by(error, "CUDA_VISIBLE_DEVICES", "check the driver")
+        return
+    if found < wanted:
+        elsewhere = "give cluster=cpu to try the recipe without one, or run it where GPUs are"
+        yield Problem(
+            "trainer.n_gpus_per_node", f"the run takes {wanted} GPUs, this machine has {found}",
+            f"give trainer.n_gpus_per_node={found}" if found else elsewhere,
+        )  # fmt: skip
+    yield Note(f"{found} on this machine")
+
+
+def _of_cluster(case: Case, address: str, wanted: int) -> Iterator[Finding]:
+    """Asked by a process of its own: a connection of this one would be the run's."""
+    key = "ray_kwargs.ray_init.address"
+    try:
+        asked = subprocess.run(  # noqa: S603
+            [sys.executable, "-c", _ASK, address], capture_output=True, text=True, timeout=RAY_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        yield Problem(
+            key, f"no Ray at {address} within {RAY_S:.0f} s", "start it: ray start --head, or a launcher of rl_scripts/"
+        )
+        return
+    if asked.returncode:
+        last = asked.stderr.strip().splitlines()[-1:] or ["no reason"]
+        fix = "start it: ray start --head, or a launcher of rl_scripts/"
+        if re.search("auth", asked.stderr, re.IGNORECASE):
+            fix = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN to the cluster's token, as on its nodes"
+        yield Problem(key, f"{address}: {last[0][:300]}", fix)
+        return
+    there = json.loads(asked.stdout.splitlines()[-1])
+    have, free = (sum(column) for column in zip(*there, strict=True)) if there else (0, 0)
+    yield Note(f"{len(there)} nodes, {have:.0f} GPUs at {address}")
+    # veRL packs the GPUs of a node of its pool on one node of Ray.
+    trainer = case.config.trainer
+    fitting = sum(int(gpus) // trainer.n_gpus_per_node for gpus, _ in there)
+    if fitting < trainer.nnodes or have < wanted:
+        yield Problem(
+            "trainer.nnodes",
+            f"the run takes {wanted} GPUs, {trainer.nnodes} x {trainer.n_gpus_per_node} of them for training; "
+            f"Ray at {address} has {have:.0f} on {len(there)} nodes",
+            "wait until all nodes have joined (ray status), or ask for what is there",
+        )  # fmt: skip
+    elif free < wanted:
+        yield Problem(
+            key, f"{free:.0f} of the {have:.0f} GPUs at {address} are free, the run takes {wanted}",
+            "end what uses the others (ray status)",
+        )  # fmt: skip
+
+
+_ASK = """
+import json, sys, ray
+ray.init(address=sys.argv[1], log_to_driver=False, logging_level="ERROR")
+free = ray._private.state.available_resources_per_node()
+nodes = [n for n in ray.nodes() if n["Alive"]]
+print(json.dumps([[n["Resources"].get("GPU", 0), free.get(n["NodeID"], {}).get("GPU", 0)] for n in nodes]))
+"""
+
+
+def _existing(path: Path) -> Path:
+    """The path itself, or the nearest folder above it that exists."""
+    return next(place for place in (path, *path.absolute().parents) if place.exists())

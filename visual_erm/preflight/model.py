@@ -1,0 +1,192 @@
+"""Is the model's folder whole, is it a model that transformers knows, and can it be cut as the sizes say?"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from visual_erm.preflight.case import Case
+from visual_erm.preflight.findings import Finding, Note, Problem
+
+POLICY = "actor_rollout_ref.model.path"
+FETCH = "download it again: hf download NAME --local-dir {folder}"
+LFS = b"version https://git-lfs"
+"""How a file begins that git left for git-lfs to fetch."""
+TYPES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I64": 8, "I32": 4, "I8": 1, "U8": 1}
+"""Bytes of a number in a safetensors file."""
+
+
+def check_policy(case: Case) -> Iterator[Finding]:
+    """The policy's folder."""
+    path = case.get(POLICY)
+    if path is None:
+        yield Problem(POLICY, "not set", f"give {POLICY}=FOLDER, or its name on the Hugging Face hub")
+        return
+    yield from check_there(case, POLICY, path)
+
+
+def check_reward_model(case: Case) -> Iterator[Finding]:
+    """The folder of the reward model that veRL runs."""
+    key = "reward.reward_model.model_path"
+    path = case.get(key)
+    if not case.config.reward.reward_model.enable or path is None:
+        return
+    yield from check_there(case, key, path)
+
+
+def check_there(case: Case, key: str, path: str, writes: bool = True) -> Iterator[Finding]:
+    """The model of a key is a whole folder, or may be a name on the hub; `writes`: it is one that reads and writes text."""
+    if Path(path).is_dir():
+        yield from _whole(key, Path(path), writes)
+    else:
+        yield from _not_here(case, key, path)
+
+
+def check_shape(case: Case) -> Iterator[Finding]:
+    """Heads and layers divide by the parallel sizes, and the context holds the longest sequence."""
+    folder = Path(case.config.actor_rollout_ref.model.path)
+    if not folder.is_dir():
+        return
+    text = _text(_read(folder / "config.json"))
+    heads, layers, context = (text.get(k) for k in ("num_attention_heads", "num_hidden_layers", "max_position_embeddings"))
+    cuts = {"actor_rollout_ref.rollout.tensor_model_parallel_size": heads}
+    if case.megatron:
+        cuts["actor_rollout_ref.actor.megatron.tensor_model_parallel_size"] = heads
+        if not any("pipeline" in key for key in case.config.actor_rollout_ref.actor.megatron.override_transformer_config):
+            cuts["actor_rollout_ref.actor.megatron.pipeline_model_parallel_size"] = layers
+    for key, parts in cuts.items():
+        if parts and parts % int(case.get(key) or 1):
+            what = "layers" if "pipeline" in key else "attention heads"
+            yield Problem(key, f"{case.get(key)} does not divide the policy's {parts} {what}", f"give a divisor of {parts}")
+    longest = case.config.data.max_prompt_length + case.config.data.max_response_length
+    if context and longest > context:
+        yield Problem(
+            "data.max_response_length", f"prompt and reply may have {longest} tokens, the policy's context has {context}",
+            "shorten data.max_prompt_length or data.max_response_length",
+        )  # fmt: skip
+    limit = case.get("actor_rollout_ref.rollout.max_model_len")
+    if context and limit and limit > context:
+        yield Problem(
+            "actor_rollout_ref.rollout.max_model_len", f"{limit} tokens, the policy's context has {context}",
+            f"give at most {context}",
+        )  # fmt: skip
+    yield Note(f"{heads} heads, {layers} layers, context of {context}")
+
+
+def weights(folder: Path) -> dict[str, int]:
+    """Numbers in a model's weights by their type, as its safetensors say; none where there are no such files."""
+    found: dict[str, int] = {}
+    for file in folder.glob("*.safetensors"):
+        for tensor in _header(file).values():
+            size = 1
+            for side in tensor["shape"]:
+                size *= side
+            found[tensor["dtype"]] = found.get(tensor["dtype"], 0) + size
+    return found
+
+
+def _not_here(case: Case, key: str, path: str) -> Iterator[Finding]:
+    """A path that is no folder: a name on the hub, or wrong."""
+    online = str(case.get("env.HF_HUB_OFFLINE") or "") in ("", "0")
+    if online and path.count("/") == 1 and path[0] not in "./~":
+        yield Note(f"{path}, from the Hugging Face hub")
+        return
+    yield Problem(
+        key, f"no folder {Path(path).expanduser().absolute()}", "give the model's folder (for policy=tiny: make demo)"
+    )
+
+
+def _whole(key: str, folder: Path, writes: bool) -> Iterator[Finding]:
+    fetch = FETCH.format(folder=folder)
+    try:
+        config = _read(folder / "config.json")
+    except (OSError, ValueError) as error:
+        yield Problem(key, f"{folder / 'config.json'} cannot be read: {error}", fetch)
+        return
+    yield from _known(key, folder, config)
+    yield from _weights(key, folder, fetch)
+    for names, what, wanted in (
+        (("tokenizer.json", "tokenizer.model", "vocab.json"), "tokenizer", writes),
+        (("preprocessor_config.json", "processor_config.json"), "image processor", True),
+    ):
+        if wanted and not any((folder / name).is_file() for name in names):
+            yield Problem(key, f"{folder} has no {what} ({' or '.join(names)})", fetch)
+    yield Note(f"{config.get('model_type')} in {folder}")
+
+
+def _known(key: str, folder: Path, config: dict[str, Any]) -> Iterator[Problem]:
+    from transformers import CONFIG_MAPPING, __version__
+
+    kind, built = config.get("model_type"), config.get("architectures") or []
+    if kind not in CONFIG_MAPPING and "auto_map" not in config:
+        yield Problem(
+            key, f"{folder / 'config.json'}: transformers {__version__} knows no model_type {kind!r}",
+            "give a model that it knows, or install a transformers that knows this one",
+        )  # fmt: skip
+    if len(built) != 1:
+        yield Problem(
+            key,
+            f"{folder / 'config.json'}: `architectures` is {built!r}, veRL wants one",
+            "take config.json from the model's page",
+        )
+
+
+def _weights(key: str, folder: Path, fetch: str) -> Iterator[Problem]:
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        try:
+            names = sorted(set(_read(index)["weight_map"].values()))
+        except (OSError, ValueError, KeyError) as error:
+            yield Problem(key, f"{index} cannot be read: {error}", fetch)
+            return
+    else:
+        names = ["model.safetensors"]
+        if not (folder / names[0]).is_file() and any(folder.glob("pytorch_model*.bin")):
+            return
+    absent = [name for name in names if not (folder / name).is_file()]
+    if absent:
+        yield Problem(
+            key, f"{folder} lacks {', '.join(absent[:3])}" + (f" and {len(absent) - 3} more" if absent[3:] else ""), fetch
+        )
+    for name in names:
+        if name not in absent and (reason := _damage(folder / name)):
+            yield Problem(key, f"{folder / name} {reason}", fetch)
+
+
+def _damage(file: Path) -> str:
+    """What is wrong with a safetensors file; empty for nothing."""
+    with file.open("rb") as content:
+        if content.read(len(LFS)) == LFS:
+            return "is a pointer of git-lfs, not the weights (git lfs pull)"
+    try:
+        ends = [tensor["data_offsets"][1] for tensor in _header(file).values()]
+    except (OSError, ValueError, KeyError, TypeError, struct.error):
+        return "is no safetensors file"
+    with file.open("rb") as content:
+        whole = 8 + struct.unpack("<Q", content.read(8))[0] + max(ends, default=0)
+    size = file.stat().st_size
+    return f"is cut off: {size} of {whole} bytes" if size < whole else ""
+
+
+def _header(file: Path) -> dict[str, Any]:
+    """Names, types and places of the tensors in a safetensors file, whose length comes first, in 8 bytes."""
+    with file.open("rb") as content:
+        length = struct.unpack("<Q", content.read(8))[0]
+        header = json.loads(content.read(min(length, 1 << 28)))
+    header.pop("__metadata__", None)
+    return dict(header)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    content = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError("no JSON object")
+    return content
+
+
+def _text(config: dict[str, Any]) -> dict[str, Any]:
+    """The part of a model's config that is about its language model."""
+    return dict(config.get("text_config") or config)

@@ -1,0 +1,169 @@
+"""From the words of a command line to a configuration: what does not compose is found word by word, with the nearest key.
+
+Hydra stops at the first word that it cannot take. Here it is put aside and Hydra asked again; in the end the rest is
+checked as if every misspelt key had been spelt right, so that nothing is told twice.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from visual_erm.errors import ConfigError
+from visual_erm.preflight.findings import Problem
+from visual_erm.settings import shipped
+
+SEARCH = "hydra.searchpath="
+ALIKE, WHOLE_ALIKE = 0.7, 0.9
+"""Likeness to a valid key from which on that one was meant: of the last name, and of all of it."""
+
+
+def verl_configs() -> Path:
+    """The folder that holds veRL's `config/`, found without importing veRL: it picks its platform while being imported,
+    and the configuration says which. Not that folder itself: its groups `engine` and `reward` are not this project's.
+    Raises ConfigError when veRL is not installed."""
+    spec = importlib.util.find_spec("verl")
+    if spec is None or not spec.submodule_search_locations:
+        raise ConfigError("veRL is not installed; fix: pip install 'visual-erm[train]'")
+    return Path(spec.submodule_search_locations[0]) / "trainer"
+
+
+def arguments(given: Sequence[str], folder: Path) -> list[str]:
+    """A command line as Hydra takes it: veRL's configuration is found, and a task may be a file (`task=mine/form.yaml`).
+
+    `folder`, an empty one, is what Hydra finds such files through. Raises ConfigError for a file that is not there, or that
+    has a shipped task's name, which Hydra would take instead.
+    """
+    places, words = [verl_configs()], []
+    shipped_tasks = {file.stem for file in (shipped("configs") / "task").glob("*.yaml")}
+    for number, word in enumerate(given):
+        key, _, value = word.partition("=")
+        if key == "task" and value.endswith((".yaml", ".yml")):
+            file = Path(value).expanduser().resolve()
+            if not file.is_file():
+                raise ConfigError(f"task: {file} does not exist")
+            if file.stem in shipped_tasks:
+                raise ConfigError(f"task: {file} has the name of a task of this project; rename it")
+            places.append(folder / str(number))
+            places[-1].mkdir()
+            (places[-1] / "task").symlink_to(file.parent)
+            word = f"task={file.stem}"
+        words.append(word)
+    return [f"hydra.searchpath=[{','.join(f'file://{place}' for place in places)}]", *words]
+
+
+def compose_recipe(words: Sequence[str]) -> DictConfig:
+    """The configuration that the words make of `configs/grpo.yaml` and veRL's own.
+
+    Raises HydraException or OmegaConfBaseException for a word that cannot be taken.
+    """
+    search = [] if places_of(words) else [f"{SEARCH}[file://{verl_configs()}]"]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(shipped("configs")), version_base="1.3"):
+        return compose("grpo", [*search, *words])
+
+
+def composed(words: Sequence[str]) -> tuple[DictConfig | None, list[Problem]]:
+    """The configuration that the words make, misspelt keys put right, and what is wrong with the words.
+
+    No configuration where a group's choice is wrong: what it would have brought is missing everywhere.
+    """
+    kept = list(words)
+    wrong: list[tuple[str, Exception]] = []
+    while True:
+        try:
+            config = compose_recipe(kept)
+            break
+        except (HydraException, OmegaConfBaseException) as error:
+            word = _blamed(kept, error)
+            if word is None:
+                return None, [_explained(*one, ()) for one in (*wrong, ("", error))]
+            wrong.append((word, error))
+            kept.remove(word)
+    if not wrong:
+        return config, []
+    known = list(keys(config))
+    problems = [_explained(word, error, known) for word, error in wrong]
+    if any(isinstance(error, MissingConfigException) for _, error in wrong):
+        return None, problems
+    meant = [
+        word.replace(_key(word), near, 1)
+        for word, _ in wrong
+        if (near := nearest(_key(word), known)) and near != _key(word)
+    ]
+    try:
+        return compose_recipe([*kept, *meant]), problems
+    except (HydraException, OmegaConfBaseException):
+        return config, problems
+
+
+def keys(config: DictConfig, above: str = "") -> Iterator[str]:
+    """Every key, as the command line writes it."""
+    for name in map(str, config):
+        yield f"{above}{name}"
+        below = config._get_node(name)
+        if isinstance(below, DictConfig) and not (below._is_none() or below._is_missing() or below._is_interpolation()):
+            yield from keys(below, f"{above}{name}.")
+
+
+def nearest(key: str, known: Sequence[str]) -> str:
+    """The valid key that was meant: one beside it that is spelt alike, one of this name elsewhere, or one that is spelt
+    alike as a whole; empty for none."""
+    above, _, name = key.rpartition(".")
+    beside = {full.rpartition(".")[2]: full for full in known if full.rpartition(".")[0] == above}
+    if near := difflib.get_close_matches(name, beside, 1, ALIKE):
+        return beside[near[0]]
+    if elsewhere := [full for full in known if full.endswith(f".{key}")]:
+        return min(elsewhere, key=len)
+    return next(iter(difflib.get_close_matches(key, known, 1, WHOLE_ALIKE)), "")
+
+
+def one_line(error: Exception) -> str:
+    """The message, less the search paths and addresses that Hydra adds."""
+    return " ".join(re.split(r"\nConfig search path:|\nSee http", str(error))[0].split())
+
+
+def places_of(words: Sequence[str]) -> list[Path]:
+    """The folders that the search path among the words adds."""
+    return [Path(place) for word in words if word.startswith(SEARCH) for place in re.findall(r"file://([^,\]]+)", word)]
+
+
+def _key(word: str) -> str:
+    return word.lstrip("+~").partition("=")[0]
+
+
+def _blamed(words: Sequence[str], error: Exception) -> str | None:
+    """The word that Hydra's message speaks of."""
+    if (word := getattr(error, "override", None)) in words:
+        return str(word)
+    quoted = re.findall(r"'([^']*)'", str(error))
+    for word in words:
+        choice = f"{_key(word).partition('@')[0]}/{word.partition('=')[2]}"
+        if word in quoted or _key(word) in quoted or choice in quoted:
+            return word
+    return None
+
+
+def _explained(word: str, error: Exception, known: Sequence[str]) -> Problem:
+    key, said = _key(word) or "the configuration", one_line(error)
+    if isinstance(error, MissingConfigException):
+        what, _, choices = said.partition(" Available options in ")
+        names = choices.partition(": ")[2].split()
+        return Problem(key, what, f"give one of {', '.join(names)}" if names else "give one of configs/")
+    if said.startswith("Could not override"):
+        if near := nearest(key, known):
+            return Problem(key, "no such key", f"did you mean `{near}`?")
+        above = key.rpartition(".")[0]
+        beside = [full.rpartition(".")[2] for full in known if full.rpartition(".")[0] == above]
+        valid = f"valid keys of `{above}`: {', '.join(beside)}" if above and beside else "see configs/grpo.yaml"
+        return Problem(key, "no such key", f"{valid}; a new one is written +{word}")
+    return Problem(key, said, "write key=value, and lists in quotes: 'key=[a,b]'")

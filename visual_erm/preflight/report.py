@@ -1,0 +1,73 @@
+"""How a check is told: a line each as it is done, then the problems with their fixes; or all of it as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+
+from visual_erm.preflight.findings import Outcome
+
+SLOW_S = 2.0
+"""A check that took longer says so."""
+
+
+def line(outcome: Outcome) -> str:
+    """One check, in rich's markup."""
+    took = f" [dim]{outcome.seconds:.0f} s[/]" if outcome.seconds > SLOW_S else ""
+    notes = escape("; ".join(dict.fromkeys(filter(None, outcome.notes))))
+    if outcome.skipped:
+        return f"[dim]- {outcome.title}: waits for {escape(', '.join(outcome.skipped))}[/]"
+    if outcome.failure:
+        return f"[red]✗[/] {outcome.title}: could not be done{took}"
+    if outcome.problems:
+        count = len(outcome.problems)
+        return f"[red]✗[/] {outcome.title}: {count} problem{'s' if count > 1 else ''}{took}"
+    return f"[green]✓[/] {outcome.title}{f'  [dim]{notes}[/]' if notes else ''}{took}"
+
+
+def tell(outcomes: Sequence[Outcome], console: Console) -> None:
+    """The problems, and what could not be looked at."""
+    for outcome in outcomes:
+        if outcome.failure:
+            console.print(
+                f"[red]{outcome.title} could not be done[/], by our own fault: {escape(outcome.failure)}", soft_wrap=True
+            )
+    problems = [problem for outcome in outcomes for problem in outcome.problems]
+    for problem in problems:
+        console.print(f"\n[bold red]{escape(problem.key)}[/]\n  {escape(problem.what)}", highlight=False, soft_wrap=True)
+        console.print(f"  [green]fix:[/] {escape(problem.fix)}", highlight=False, soft_wrap=True)
+
+
+def last_line(outcomes: Sequence[Outcome]) -> str:
+    """Everything in one line, for logs: the only problem whole, of several the keys."""
+    problems = [problem for outcome in outcomes for problem in outcome.problems]
+    if not problems:
+        return next((f"{outcome.title}: {outcome.failure}" for outcome in outcomes if outcome.failure), "")
+    if len(problems) == 1:
+        return str(problems[0])
+    return f"{len(problems)} problems: {', '.join(dict.fromkeys(problem.key for problem in problems))}"
+
+
+def as_json(outcomes: Sequence[Outcome]) -> str:
+    """For scripts: what was checked, and every problem."""
+    problems = [vars(problem) for outcome in outcomes for problem in outcome.problems]
+    checks = [
+        {
+            "check": outcome.title,
+            "state": _state(outcome),
+            "looked_at": list(outcome.notes),
+            "failure": outcome.failure,
+            "seconds": round(outcome.seconds, 2),
+        }
+        for outcome in outcomes
+    ]
+    return json.dumps(
+        {"ok": not any(not o.ok for o in outcomes), "problems": problems, "checks": checks}, indent=2, ensure_ascii=False
+    )
+
+
+def _state(outcome: Outcome) -> str:
+    return "skipped" if outcome.skipped else "failed" if outcome.failure else "problems" if outcome.problems else "ok"

@@ -1,0 +1,72 @@
+"""Is every setting there, and do task and judge read?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from visual_erm.errors import ConfigError
+from visual_erm.judge import api_key
+from visual_erm.preflight.case import Case
+from visual_erm.preflight.findings import Finding, Note, Problem, told_by
+
+
+def check_values(case: Case) -> Iterator[Finding]:
+    """Every reference to another key leads somewhere, and no `???` is left."""
+    try:
+        OmegaConf.to_container(case.config, resolve=True)
+    except OmegaConfBaseException as error:
+        yield unresolved(error)
+        return
+    missing = OmegaConf.missing_keys(case.config)
+    if not case.config.reward.reward_model.enable:
+        missing = {key for key in missing if not key.startswith("reward.reward_model.")}
+    for key in sorted(missing):
+        yield Problem(key, "not set", f"give {key}={'vllm' if key.endswith('rollout.name') else '…'}")
+    yield Note("all of them")
+
+
+def unresolved(error: OmegaConfBaseException) -> Problem:
+    """A key whose value points to one that is not there."""
+    key = getattr(error, "full_key", None) or "the configuration"
+    return Problem(str(key), str(error).splitlines()[0], "give it a value of its own")
+
+
+def check_task(case: Case) -> Iterator[Finding]:
+    """The task, or each of a mixture, is one."""
+    try:
+        yield Note(", ".join(case.tasks))
+    except ConfigError as error:
+        yield from told_by(error, "task", "see configs/task/")
+
+
+def check_judge(case: Case) -> Iterator[Finding]:
+    """The judge's settings read, and its key does; nothing is asked of one that no reward asks."""
+    if "judge" not in case.needs:
+        yield Note("none is asked")
+        return
+    reward_model = case.config.reward.reward_model
+    try:
+        judge = case.judge
+        api_key(judge)
+    except ConfigError as error:
+        yield from told_by(error, "judge", "see configs/judge/, which say what each key is for")
+        return
+    if judge.kind == "colocated":
+        yield Note("the reward model that veRL runs")
+        if not reward_model.enable:
+            yield Problem(
+                "reward.reward_model.enable", "judge=colocated, but veRL runs no reward model",
+                "set it to true, and reward.reward_model.model_path=FOLDER",
+            )  # fmt: skip
+        elif reward_model.get("model_path", "") is None:
+            yield Problem(
+                "reward.reward_model.model_path", "not set",
+                "give reward.reward_model.model_path=FOLDER of the reward model",
+            )  # fmt: skip
+    elif judge.kind == "local":
+        yield Note("local, by OCR on this CPU")
+    else:
+        yield Note(f"{judge.model} at {judge.endpoints_file or ', '.join(judge.endpoints)}")
