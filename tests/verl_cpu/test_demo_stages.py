@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,50 +12,70 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import yaml
 
-from visual_erm.task import load_task
+from visual_erm.task import load_tasks
 from visual_erm.verl_cpu import demo
 from visual_erm.verl_cpu.accuracy import Accuracy
 from visual_erm.verl_cpu.evaluate import Evaluation
-from visual_erm.verl_cpu.tiny_data import BATCH, held_out_tables, train_tables, write_data
-from visual_erm.verl_cpu.tiny_tables import to_html
+from visual_erm.verl_cpu.tiny_data import held_out_samples, train_samples, write_data
+from visual_erm.verl_cpu.tiny_tasks import TASKS
 
 ROOT = Path(__file__).parents[2]
 STEPS = 3
+TINY = TASKS["table"]
 EVALUATION = Evaluation(Accuracy(0.9, 0.9), Accuracy(0.6, 0.8), Accuracy(0.6, 0.1), 1.7, 1.1, 192, 64)
 
 
-def journal_line(index, rows, rollout, step):
-    reply = "I cannot" if rollout == 0 else to_html(rows)
+def journal_line(index, problem, sample, rollout, step):
+    reply = "I cannot" if rollout == 0 else problem.write(sample)
     number = {"score": 0.1 * step if rollout else 0.0, "render_ok": float(rollout > 0), "severity": 1.0, "judge_ok": 1.0}
     report = {"errors": []} if rollout else None
-    return {"time": index, "index": index, "split": "train", "reply": reply, "reason": "", "report": report, **number}
+    return {
+        "time": index,
+        "index": index,
+        "split": "train",
+        "data_source": problem.task,
+        "reply": reply,
+        "reason": "",
+        "report": report,
+        **number,
+    }
+
+
+ASKED = train_samples(TINY, 0, STEPS)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    write_data(folder, demo.demo_tasks(TINY.problems), ASKED, held_out_samples(TINY)[:2], judged=2)
+    return folder
 
 
 @pytest.fixture
-def out(tmp_path):
+def out(tmp_path, data):
     """The output folder of a finished run, but for its report."""
-    tables = train_tables(0, STEPS)
-    write_data(tmp_path / "data", demo.demo_task(), tables, held_out_tables()[:2])
+    shutil.copytree(data, tmp_path / "data")
     journal = tmp_path / "seed0" / "journal"
     journal.mkdir(parents=True)
-    lines = [journal_line(i, rows, k, i // BATCH) for i, rows in enumerate(tables) for k in range(demo.ROLLOUTS)]
+    lines = [journal_line(i, *sample, k, i // TINY.batch) for i, sample in enumerate(ASKED) for k in range(demo.ROLLOUTS)]
     (journal / "host-1.jsonl").write_text("\n".join(json.dumps(line) for line in lines) + "\n")
     for path in (tmp_path / "before.json", tmp_path / "seed0" / "after.json"):
-        path.write_text(json.dumps(asdict(EVALUATION)))
+        path.write_text(json.dumps({"table": asdict(EVALUATION)}))
     return tmp_path
 
 
 def report(out):
-    return demo.report(out / "seed0", out / "data", out / "before.json", demo.demo_task(), 0, STEPS)
+    return demo.report(out / "seed0", out / "data", out / "before.json", "table", 0, STEPS)
 
 
 def test_the_report_has_every_step_and_rollouts_to_look_at(out, capsys):
     summary = report(out)
-    calls = STEPS * BATCH * demo.ROLLOUTS
+    calls = STEPS * TINY.batch * demo.ROLLOUTS
     assert summary["reward_calls"] == {"expected": calls, "counted": calls, "wrong_prompts": {}, "ok": True}
     steps = json.loads((out / "seed0" / "steps.json").read_text())
-    assert [step["rollouts"] for step in steps] == [BATCH * demo.ROLLOUTS] * STEPS
+    assert [step["rollouts"] for step in steps] == [TINY.batch * demo.ROLLOUTS] * STEPS
     assert [step["render_ok"] for step in steps] == [0.875] * STEPS
     assert (out / "seed0" / "steps.csv").read_text().startswith("step,rollouts,reward")
     assert (out / "seed0" / "steps.png").stat().st_size > 5000
@@ -73,7 +94,7 @@ def test_a_lost_reward_is_noticed_and_named(out):
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
     calls = report(out)["reward_calls"]
     assert not calls["ok"]
-    assert calls["wrong_prompts"] == {STEPS * BATCH - 1: demo.ROLLOUTS - 1}
+    assert calls["wrong_prompts"] == {STEPS * TINY.batch - 1: demo.ROLLOUTS - 1}
 
 
 def test_a_finished_stage_is_done_again_only_for_other_settings(tmp_path):
@@ -105,8 +126,8 @@ def test_a_stage_that_failed_is_not_taken_for_finished(tmp_path):
 
 
 def test_a_training_that_fails_says_why(out):
-    with pytest.raises(demo.TrainingFailed, match=r"exit code 2: .*train\.parquet does not exist.*seed0/log"):
-        demo.train(out / "seed0", out / "nowhere", out / "data", 0, STEPS)
+    with pytest.raises(demo.TrainingFailed, match=r"exit code 2: .*problems: .*data\.train_files.*seed0/log"):
+        demo.train(out / "seed0", out / "nowhere", out / "data", "table", 0, STEPS)
 
 
 def test_a_demo_that_is_stopped_lets_the_training_clear_up_first(tmp_path):
@@ -135,5 +156,19 @@ def test_what_libraries_leave_in_the_temporary_folder_is_removed(monkeypatch):
     assert os.environ["TMPDIR"] == "/somewhere"
 
 
-def test_the_demo_scores_small_tables_more_steeply_than_the_task():
-    assert demo.demo_task().scoring.s_max == demo.S_MAX < load_task("table").scoring.s_max
+@pytest.mark.parametrize("name", TASKS)
+def test_the_launcher_trains_on_what_the_demo_makes(name):
+    launcher = ["bash", ROOT / "rl_scripts" / "run_tiny_cpu.sh", "--cfg", "job"]
+    done = subprocess.run(
+        launcher, env={**os.environ, "TASK": name, "PYTHON": sys.executable}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    recipe, tiny = yaml.safe_load(done.stdout), TASKS[name]
+    assert recipe["tiny_data"] == tiny.out
+    assert recipe["data"]["train_batch_size"] == tiny.batch
+    assert recipe["actor_rollout_ref"]["rollout"]["max_num_seqs"] >= tiny.batch * demo.ROLLOUTS
+    tasks = load_tasks(recipe["task"])
+    expected = demo.demo_tasks(tiny.problems)
+    assert {task: settings.scoring for task, settings in tasks.items()} == {
+        task: settings.scoring for task, settings in expected.items()
+    }

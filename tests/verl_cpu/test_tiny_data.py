@@ -7,31 +7,36 @@ import pytest
 from PIL import Image, ImageChops
 
 from visual_erm.data.check import VerlCheck
-from visual_erm.extract import Code
+from visual_erm.extract import extract
 from visual_erm.render import make_renderer
 from visual_erm.task import load_task
 from visual_erm.verl_cpu import tiny_data
-from visual_erm.verl_cpu.tiny_model import build_tiny_qwen3vl
-from visual_erm.verl_cpu.tiny_tables import draw, to_html
+from visual_erm.verl_cpu.tiny_tasks import TASKS
+from visual_erm.verl_cpu.warm_start import build
 
-TASK = load_task("table")
-TRAIN = tiny_data.train_tables(seed=0, steps=1)
-TEST = tiny_data.held_out_tables()[:6]
+TINY = TASKS["mixed"]
+LOADED = {problem.task: load_task(problem.task) for problem in TINY.problems}
+TRAIN = tiny_data.train_samples(TINY, seed=0, steps=1)
+TEST = tiny_data.held_out_samples(TINY)[:: TINY.judged]
+JUDGED = 2
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
-    tiny_data.write_data(folder, TASK, TRAIN, TEST)
+    tiny_data.write_data(folder, LOADED, TRAIN, TEST, JUDGED)
     return folder
 
 
-async def test_policy_and_judge_are_shown_the_same_table_at_two_sizes(folder):
-    row = pq.read_table(folder / "train.parquet").to_pylist()[3]
-    (small,) = await draw([TRAIN[3]])
-    renderer = make_renderer(TASK.render)
+@pytest.mark.parametrize(("index", "task"), [(3, "table"), (15, "svg")])
+async def test_policy_and_judge_are_shown_the_same_sample_at_two_sizes(folder, index, task):
+    row = pq.read_table(folder / "train.parquet").to_pylist()[index]
+    assert row["data_source"] == task
+    problem, sample = TRAIN[index]
+    (small,) = await problem.draw([sample])
+    renderer = make_renderer(LOADED[task].render)
     try:
-        large = await renderer.render(Code("html", to_html(TRAIN[3])))
+        large = await renderer.render(extract(problem.write(sample), LOADED[task].languages))
         assert row["extra_info"]["engine"] == renderer.engine
     finally:
         await renderer.close()
@@ -41,13 +46,13 @@ async def test_policy_and_judge_are_shown_the_same_table_at_two_sizes(folder):
         assert ImageChops.difference(image, expected).getbbox() is None
 
 
-def test_the_held_out_tables_are_read_back(folder):
-    held_out = tiny_data.read_held_out(folder / "test.parquet")
-    assert [table.rows for table in held_out] == TEST
-    assert all(table.reference is not None for table in held_out)
+def test_the_rows_are_read_back(folder):
+    rows = tiny_data.read_rows(folder / "test.parquet")
+    assert [(row.problem, row.sample) for row in rows] == TEST
+    assert [row.reference is not None for row in rows] == [i < JUDGED for i in range(len(TEST))]
 
 
 def test_verl_loads_every_row(folder, tmp_path):
-    build_tiny_qwen3vl(tmp_path)
+    build(tmp_path, TINY.problems, seed=0)
     check = VerlCheck(tmp_path, max_prompt_tokens=64)
     assert {split: check(folder / f"{split}.parquet") for split in ("train", "test")} == {"train": {}, "test": {}}

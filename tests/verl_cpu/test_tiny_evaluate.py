@@ -3,10 +3,11 @@
 import pytest
 
 from visual_erm.verl_cpu.accuracy import accuracy, swap
-from visual_erm.verl_cpu.tiny_data import held_out_tables
-from visual_erm.verl_cpu.tiny_tables import to_html
+from visual_erm.verl_cpu.tiny_data import held_out_samples
+from visual_erm.verl_cpu.tiny_tables import TABLE, to_html
+from visual_erm.verl_cpu.tiny_tasks import TASKS
 
-TRUTHS = held_out_tables()
+TRUTHS = [rows for _, rows in held_out_samples(TASKS["table"])]
 
 
 def shape(rows):
@@ -14,32 +15,32 @@ def shape(rows):
 
 
 def test_a_perfect_reader_has_every_shape_and_every_cell():
-    perfect = accuracy([to_html(rows) for rows in TRUTHS], TRUTHS)
-    assert (perfect.shape, perfect.cells) == (1, 1)
+    perfect = accuracy(TABLE, [to_html(rows) for rows in TRUTHS], TRUTHS)
+    assert (perfect.shape, perfect.parts) == (1, 1)
 
 
 def test_a_perfect_reader_of_swapped_pictures_keeps_the_shapes_and_loses_the_cells():
-    swapped = accuracy([to_html(TRUTHS[i]) for i in swap(TRUTHS)], TRUTHS)
+    swapped = accuracy(TABLE, [to_html(TRUTHS[i]) for i in swap(TABLE, TRUTHS)], TRUTHS)
     assert swapped.shape == 1
-    assert swapped.cells < 0.2
+    assert swapped.parts < 0.2
 
 
 def test_who_never_looks_is_as_right_on_swapped_pictures_as_on_the_true_ones():
     blind = [to_html([["alc"] * shape(rows)[1], *[["0"] * shape(rows)[1]] * (shape(rows)[0] - 1)]) for rows in TRUTHS]
-    own, other = accuracy(blind, TRUTHS), accuracy([blind[i] for i in swap(TRUTHS)], TRUTHS)
+    own, other = accuracy(TABLE, blind, TRUTHS), accuracy(TABLE, [blind[i] for i in swap(TABLE, TRUTHS)], TRUTHS)
     assert own == other
     assert own.shape == 1
-    assert own.cells < 0.2
+    assert own.parts < 0.2
 
 
 def test_swapping_pairs_every_table_with_another_of_its_shape():
-    order = swap(TRUTHS)
+    order = swap(TABLE, TRUTHS)
     assert sorted(order) == list(range(len(TRUTHS)))
     assert all(i != j and shape(TRUTHS[i]) == shape(TRUTHS[j]) for i, j in enumerate(order))
 
 
 @pytest.mark.parametrize(
-    ("reply", "right_shape", "cells"),
+    ("reply", "right_shape", "parts"),
     [
         ("<table><tr><th>a</th><th>b</th></tr><tr><td>1</td><td>2</td></tr></table>", 1, 1),
         ("<table><tr><th>a</th><th>b</th></tr><tr><td>1</td><td>3</td></tr></table>", 1, 0.75),
@@ -49,6 +50,6 @@ def test_swapping_pairs_every_table_with_another_of_its_shape():
         ("I see no table", 0, 0),
     ],
 )
-def test_shape_and_cells_are_counted_apart(reply, right_shape, cells):
-    result = accuracy([reply], [[["a", "b"], ["1", "2"]]])
-    assert (result.shape, result.cells) == (right_shape, cells)
+def test_shape_and_parts_are_counted_apart(reply, right_shape, parts):
+    result = accuracy(TABLE, [reply], [[["a", "b"], ["1", "2"]]])
+    assert (result.shape, result.parts) == (right_shape, parts)

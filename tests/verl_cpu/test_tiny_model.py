@@ -7,7 +7,7 @@ from transformers import AutoProcessor, AutoTokenizer, Qwen3VLForConditionalGene
 
 from visual_erm.errors import ConfigError
 from visual_erm.verl_cpu.tiny_model import build_tiny_qwen3vl
-from visual_erm.verl_cpu.tiny_tables import HEADERS, to_html
+from visual_erm.verl_cpu.tiny_tables import HEADERS, TABLE, to_html
 
 
 @pytest.mark.parametrize("preset", ["policy", "judge"])
@@ -30,8 +30,8 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path):
     assert not all(torch.equal(weights[0][name], weights[2][name]) for name in weights[0])
 
 
-def test_the_policy_writes_tags_and_headers_as_single_tokens(tmp_path):
-    build_tiny_qwen3vl(tmp_path, words=HEADERS)
+def test_the_policy_writes_runs_and_words_as_single_tokens(tmp_path):
+    build_tiny_qwen3vl(tmp_path, words=HEADERS, runs=TABLE.runs)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     html = to_html([["alc", "puls"], ["13.2", "2"]])
     ids = tokenizer(html)["input_ids"]
@@ -39,12 +39,6 @@ def test_the_policy_writes_tags_and_headers_as_single_tokens(tmp_path):
     pieces += ["1", "3", ".", "2", "</td><td>", "2", "</td></tr></table>"]
     assert tokenizer.convert_ids_to_tokens(ids) == pieces
     assert tokenizer.decode(ids, skip_special_tokens=True) == html
-
-
-def test_every_header_is_one_token(tmp_path):
-    build_tiny_qwen3vl(tmp_path, words=HEADERS)
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
-    assert {name: len(tokenizer(name)["input_ids"]) for name in HEADERS} == dict.fromkeys(HEADERS, 1)
 
 
 def test_an_unknown_preset_is_named(tmp_path):

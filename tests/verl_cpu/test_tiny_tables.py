@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
 from visual_erm.verl_cpu import tiny_tables
-from visual_erm.verl_cpu.tiny_data import BATCH, held_out_tables, train_tables
-from visual_erm.verl_cpu.tiny_tables import CELL, HEADERS, MAX_COLUMNS, MAX_ROWS, MAX_TEXT, SOURCES
+from visual_erm.verl_cpu.tiny_problem import CELL, MAX_COLUMNS, MAX_ROWS, MAX_TEXT
+from visual_erm.verl_cpu.tiny_tables import HEADERS, SOURCES
 
 TEXT = st.text("0123456789.abc<>&\"'", max_size=6)
 ROWS = st.lists(st.lists(TEXT, min_size=1, max_size=4), min_size=1, max_size=5)
@@ -37,21 +37,6 @@ def test_no_row_is_in_both_splits(source):
 def test_known_values_are_there():
     wine = tiny_tables.measurements(SOURCES[1], "test")
     assert wine[1][:5] == ["14.2", "1.71", "2.43", "15.6", "127"]
-
-
-def test_every_training_step_sees_the_same_shapes():
-    tables = train_tables(seed=1, steps=6)
-    steps = [tables[i : i + BATCH] for i in range(0, len(tables), BATCH)]
-    assert len(steps) == 6
-    shapes = [sorted((len(rows), len(rows[0])) for rows in step) for step in steps]
-    assert all(step == shapes[0] for step in shapes)
-    assert len(set(shapes[0])) == len(tiny_tables.SHAPES)
-
-
-def test_the_seed_changes_the_training_tables_and_not_the_held_out_ones():
-    assert train_tables(0, 2) != train_tables(1, 2)
-    assert train_tables(0, 2) == train_tables(0, 2)
-    assert held_out_tables() == held_out_tables()
 
 
 def test_synthetic_tables_fit_the_canvas_and_the_alphabet():

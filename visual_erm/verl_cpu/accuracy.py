@@ -1,54 +1,48 @@
-"""How right are replies, as texts? Structures and cells against the true tables; pure, and no part of any reward."""
+"""How right are replies, as texts? Structures and parts against the true samples; pure, and no part of any reward."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from visual_erm.verl_cpu.tiny_tables import Rows, from_html
+from visual_erm.verl_cpu.tiny_problem import Problem, Sample
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Shares over tables, 0 to 1."""
+    """Shares over samples, 0 to 1."""
 
     shape: float
-    """Tables with the right number of rows and, in every row, of cells."""
-    cells: float
-    """Cells of the true tables that hold the right text at the right place, mean over tables."""
+    """Samples of the right shape: as many parts, in as many rows where there are rows."""
+    parts: float
+    """Parts of the true samples (cells, names and numbers, shapes) that are right and at their place, mean over samples."""
 
 
-def accuracy(replies: Sequence[str], truths: Sequence[Rows]) -> Accuracy:
-    """Shares of right structures and cells of `replies`, as a browser would read them."""
-    read = [from_html(reply) for reply in replies]
-    pairs = list(zip(read, truths, strict=True))
+def accuracy(problem: Problem, replies: Sequence[str], truths: Sequence[Sample]) -> Accuracy:
+    """Shares of right structures and right parts of `replies`."""
+    pairs = list(zip(map(problem.read, replies), truths, strict=True))
     return Accuracy(
-        shape=sum([len(row) for row in rows] == [len(row) for row in truth] for rows, truth in pairs) / len(pairs),
-        cells=sum(right_cells(rows, truth) for rows, truth in pairs) / len(pairs),
+        shape=sum(problem.shape(sample) == problem.shape(truth) for sample, truth in pairs) / len(pairs),
+        parts=sum(right(problem.parts(sample), problem.parts(truth)) for sample, truth in pairs) / len(pairs),
     )
 
 
-def right_cells(rows: Rows, truth: Rows) -> float:
-    """Share of the cells of `truth` that `rows` has, same text at the same place.
+def right(found: Mapping[Any, Hashable], truth: Mapping[Any, Hashable]) -> float:
+    """Share of the parts of `truth` that are in `found`, the same at the same place.
 
-    >>> right_cells([["a", "b"], ["1"]], [["a", "b"], ["1", "2"]])
-    0.75
+    >>> right({(0, 0): "a", (1, 0): "1"}, {(0, 0): "a", (1, 0): "2"})
+    0.5
     """
-    placed = {(r, c): text for r, row in enumerate(rows) for c, text in enumerate(row)}
-    cells = [((r, c), text) for r, row in enumerate(truth) for c, text in enumerate(row)]
-    return sum(placed.get(place) == text for place, text in cells) / len(cells)
+    return sum(found.get(place) == part for place, part in truth.items()) / len(truth)
 
 
-def swap(tables: Sequence[Rows]) -> list[int]:
-    """For every table the number of another one of the same shape: each shape's tables, moved on by one.
-
-    >>> swap([[["a"]], [["b"], ["1"]], [["c"]], [["d"], ["2"]]])
-    [2, 3, 0, 1]
-    """
-    groups: dict[tuple[int, int], list[int]] = {}
-    for i, rows in enumerate(tables):
-        groups.setdefault((len(rows), len(rows[0])), []).append(i)
-    other = list(range(len(tables)))
+def swap(problem: Problem, samples: Sequence[Sample]) -> list[int]:
+    """For every sample the number of another one of the same shape: each shape's samples, moved on by one."""
+    groups: dict[Hashable, list[int]] = {}
+    for i, sample in enumerate(samples):
+        groups.setdefault(problem.shape(sample), []).append(i)
+    other = list(range(len(samples)))
     for members in groups.values():
         for place, i in enumerate(members):
             other[i] = members[(place + 1) % len(members)]

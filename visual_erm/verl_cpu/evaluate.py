@@ -1,14 +1,14 @@
-"""Does the policy read, and does it get the rows and columns right? Measured on tables it was never trained on.
+"""Does the policy read, and does it get the structures right? Measured on samples it was never trained on.
 
-Two ways of asking: the share of right structures and right cells, by comparing texts; and the reward itself, through the
-project's pipeline, once with each reply against its own reference and once against that of another table of the same
-shape. A policy that wrote well-formed tables without looking would earn the same both times.
+Two ways of asking: the share of right structures and right parts, by comparing texts; and the reward itself, through the
+project's pipeline, once with each reply against its own reference and once against that of another sample of the same
+shape. A policy that wrote well-formed code without looking would earn the same both times.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,47 +16,58 @@ from visual_erm.judge import JudgeSettings
 from visual_erm.pipeline import RewardPipeline
 from visual_erm.task import Task
 from visual_erm.verl_cpu.accuracy import Accuracy, accuracy, swap
-from visual_erm.verl_cpu.tiny_data import HeldOut
+from visual_erm.verl_cpu.tiny_data import Row
 from visual_erm.verl_cpu.tiny_policy import TinyPolicy
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one policy does on the held-out tables."""
+    """What one policy does on the held-out samples of one problem."""
 
     greedy: Accuracy
     sampled: Accuracy
     """At temperature 1, as in training."""
     swapped: Accuracy
-    """The sampled replies against other tables of the same shape."""
+    """The sampled replies against other samples of the same shape."""
     reward: float
-    """Mean reward of the sampled replies to those tables that have a reference."""
+    """Mean reward of the sampled replies to those samples that have a reference."""
     reward_swapped: float
-    """The same replies, each against the reference of another table of the same shape."""
-    tables: int
+    """The same replies, each against the reference of another sample of the same shape."""
+    samples: int
     judged: int
 
 
-async def evaluate(folder: Path, tables: Sequence[HeldOut], task: Task, judge: JudgeSettings) -> Evaluation:
-    """Questions the policy in `folder` about `tables`."""
+async def evaluate(
+    folder: Path, rows: Sequence[Row], tasks: Mapping[str, Task], judge: JudgeSettings
+) -> dict[str, Evaluation]:
+    """Questions the policy in `folder` about `rows`, for each of `tasks` by name."""
     policy = TinyPolicy.load(folder)
-    pictures = [table.picture for table in tables]
-    truths = [table.rows for table in tables]
-    greedy = policy.reply(pictures, temperature=0)
-    sampled = policy.reply(pictures, temperature=1)
-    judged = [i for i, table in enumerate(tables) if table.reference is not None]
-    order = [judged[i] for i in swap([truths[i] for i in judged])]
+    own = {name: [row for row in rows if row.problem.task == name] for name in tasks}
+    return {name: await _evaluate(policy, own[name], task, judge) for name, task in tasks.items()}
+
+
+async def _evaluate(policy: TinyPolicy, rows: Sequence[Row], task: Task, judge: JudgeSettings) -> Evaluation:
+    problem = rows[0].problem
+    pictures, truths = [row.picture for row in rows], [row.sample for row in rows]
+    greedy = policy.reply(problem.prompt, pictures, temperature=0)
+    sampled = policy.reply(problem.prompt, pictures, temperature=1)
+    judged = [(i, row.reference) for i, row in enumerate(rows) if row.reference]
+    order = swap(problem, [truths[i] for i, _ in judged])
     async with RewardPipeline(task, judge) as pipeline:
-        own, other = [
-            await asyncio.gather(*(pipeline.score(sampled[i], tables[j].reference) for i, j in pairs))  # type: ignore[arg-type]
-            for pairs in (zip(judged, judged, strict=True), zip(order, judged, strict=True))
-        ]
+
+        async def reward(replies: Sequence[int]) -> float:
+            pairs = zip(replies, judged, strict=True)
+            results = await asyncio.gather(*(pipeline.score(sampled[i], reference) for i, (_, reference) in pairs))
+            return sum(result.reward for result in results) / len(judged)
+
+        own = await reward([i for i, _ in judged])
+        other = await reward([judged[j][0] for j in order])
     return Evaluation(
-        greedy=accuracy(greedy, truths),
-        sampled=accuracy(sampled, truths),
-        swapped=accuracy([sampled[i] for i in swap(truths)], truths),
-        reward=sum(result.reward for result in own) / len(judged),
-        reward_swapped=sum(result.reward for result in other) / len(judged),
-        tables=len(tables),
+        greedy=accuracy(problem, greedy, truths),
+        sampled=accuracy(problem, sampled, truths),
+        swapped=accuracy(problem, [sampled[i] for i in swap(problem, truths)], truths),
+        reward=own,
+        reward_swapped=other,
+        samples=len(rows),
         judged=len(judged),
     )

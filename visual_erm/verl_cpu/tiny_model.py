@@ -33,13 +33,6 @@ SPECIALS = [
     "<|image_pad|>", "<|video_pad|>",
 ]  # fmt: skip
 
-TABLE_TAGS = ["<table>", "</table>", "<tr>", "</tr>", "<th>", "</th>", "<td>", "</td>"]
-"""Single tokens of the policy, together with the runs of them that a table is written with."""
-TABLE_SEAMS = [
-    "<table><tr><th>", "</th><th>", "</th></tr><tr><td>", "</td><td>", "</td></tr><tr><td>", "</td></tr></table>",
-    "</th></tr></table>",
-]  # fmt: skip
-
 _PIECES = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 
 CHAT_TEMPLATE = """\
@@ -108,12 +101,13 @@ JUDGE = Size(
 
 
 def build_tiny_qwen3vl(
-    out: Path, *, preset: str = "policy", seed: int = 0, words: Sequence[str] = ()
+    out: Path, *, preset: str = "policy", seed: int = 0, words: Sequence[str] = (), runs: Sequence[str] = ()
 ) -> Qwen3VLForConditionalGeneration:
     """Writes a tiny Qwen3-VL with random weights to the folder `out`, ready for transformers, veRL and vLLM.
 
-    `policy`: 0.8M parameters; a 32 px square is one visual token, HTML table tags and the given `words` are single tokens.
+    `policy`: 0.8M parameters; a 32 px square is one visual token.
     `judge`: 0.6M parameters; sees several pictures per prompt, long context, meant for `vllm serve`.
+    Each of `words` is a single token where it stands by itself, each of `runs` (stretches of code) wherever it stands.
 
     Returns the model in float32. Raises ConfigError on an unknown preset.
     """
@@ -121,10 +115,8 @@ def build_tiny_qwen3vl(
         raise ConfigError(f"no preset `{preset}` of the tiny model; known: policy, judge")
     size = POLICY if preset == "policy" else JUDGE
     out.mkdir(parents=True, exist_ok=True)
-    if preset == "policy":
-        ids, vocabulary = _write_tokenizer(out, ["user assistant system html", *words], TABLE_TAGS + TABLE_SEAMS)
-    else:
-        ids, vocabulary = _write_tokenizer(out, [*JUDGE_WORDS, *words], [])
+    texts = ["user assistant system html"] if preset == "policy" else JUDGE_WORDS
+    ids, vocabulary = _write_tokenizer(out, [*texts, *words], runs)
     _write_processor(out, size)
     config = _config(size, ids, vocabulary)
     with torch.random.fork_rng(devices=[]):
@@ -153,8 +145,8 @@ def save_model(model: Qwen3VLForConditionalGeneration, out: Path) -> None:
     _write_json(path, config)
 
 
-def _write_tokenizer(out: Path, texts: Sequence[str], tags: Sequence[str]) -> tuple[dict[str, int], int]:
-    """Writes a byte-level BPE in which every word of `texts` and every tag is one token; returns special ids and size."""
+def _write_tokenizer(out: Path, texts: Sequence[str], runs: Sequence[str]) -> tuple[dict[str, int], int]:
+    """Writes a byte-level BPE in which every word of `texts` and every run is one token; returns special ids and size."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -172,7 +164,7 @@ def _write_tokenizer(out: Path, texts: Sequence[str], tags: Sequence[str]) -> tu
     )
     tokenizer.train_from_iterator(list(texts) * 8, trainer)
     tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in SPECIALS])
-    tokenizer.add_tokens([AddedToken(name, special=False, normalized=False) for name in tags])
+    tokenizer.add_tokens([AddedToken(name, special=False, normalized=False) for name in runs])
     tokenizer.save(str(out / "tokenizer.json"))
 
     ids = {name: tokenizer.token_to_id(name) for name in SPECIALS}
@@ -181,7 +173,7 @@ def _write_tokenizer(out: Path, texts: Sequence[str], tags: Sequence[str]) -> tu
             "content": name, "lstrip": False, "normalized": False, "rstrip": False, "single_word": False,
             "special": name in ids,
         }
-        for name in [*SPECIALS, *tags]
+        for name in [*SPECIALS, *runs]
     }  # fmt: skip
     _write_json(
         out / "tokenizer_config.json",

@@ -11,18 +11,15 @@ import csv
 import json
 import statistics
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from visual_erm.extract import Code, extract
-from visual_erm.render import make_renderer
+from visual_erm.extract import extract
 from visual_erm.task import Task
 from visual_erm.verl_cpu.accuracy import accuracy
-from visual_erm.verl_cpu.tiny_tables import Rows
+from visual_erm.verl_cpu.tiny_data import Row, render
 
 EDGE = 5
 """Steps at either end of a run that are compared."""
@@ -43,9 +40,16 @@ class Step:
     """Share that became a picture."""
     severity: float
     shape: float
-    """Share with the right number of rows and columns."""
+    """Share of the right shape."""
     judge_ok: float
     """Share that was judged."""
+    rewards: dict[str, float]
+    """Mean reward of each task of a mixture; empty without one."""
+
+    def figures(self) -> dict[str, float]:
+        """All of it as plain numbers, under names that suit a table's head."""
+        plain = {name: value for name, value in asdict(self).items() if name != "rewards"}
+        return plain | {f"reward_{task}": value for task, value in self.rewards.items()}
 
 
 @dataclass(frozen=True)
@@ -84,21 +88,27 @@ def miscounts(calls: Sequence[Call], prompts: int, n: int) -> dict[int, int]:
     return {i: found[i] for i in numbers if found[i] != (n if i < prompts else 0)}
 
 
-def step_figures(calls: Sequence[Call], tables: Sequence[Rows], batch: int) -> list[Step]:
-    """Figures of each step; `tables` are the prompts' true tables in the order of training, `batch` to a step."""
+def step_figures(calls: Sequence[Call], rows: Sequence[Row], batch: int) -> list[Step]:
+    """Figures of each step; `rows` are the prompts in the order of training, `batch` to a step."""
     by_step: dict[int, list[Call]] = {}
     for call in calls:
         by_step.setdefault(int(call["index"]) // batch, []).append(call)
-    return [_figures(step + 1, by_step[step], tables) for step in sorted(by_step)]
+    return [_figures(step + 1, by_step[step], rows) for step in sorted(by_step)]
 
 
-def _figures(step: int, calls: Sequence[Call], tables: Sequence[Rows]) -> Step:
+def _figures(step: int, calls: Sequence[Call], rows: Sequence[Row]) -> Step:
     def mean(key: str) -> float:
         return statistics.fmean(call[key] for call in calls)
 
-    truths = [tables[int(call["index"])] for call in calls]
-    shape = accuracy([call["reply"] for call in calls], truths).shape
-    return Step(step, len(calls), mean("score"), mean("render_ok"), mean("severity"), shape, mean("judge_ok"))
+    by_task: dict[str, list[float]] = {}
+    shapes = []
+    for call in calls:
+        row = rows[int(call["index"])]
+        by_task.setdefault(row.problem.task, []).append(call["score"])
+        shapes.append(accuracy(row.problem, [call["reply"]], [row.sample]).shape)
+    rewards = {task: statistics.fmean(scores) for task, scores in sorted(by_task.items())} if len(by_task) > 1 else {}
+    shape = statistics.fmean(shapes)
+    return Step(step, len(calls), mean("score"), mean("render_ok"), mean("severity"), shape, mean("judge_ok"), rewards)
 
 
 def trend(values: Sequence[float]) -> Trend:
@@ -121,14 +131,14 @@ def trend(values: Sequence[float]) -> Trend:
 def write_steps(steps: Sequence[Step], folder: Path) -> None:
     """Writes `steps.csv` and `steps.json`."""
     with (folder / "steps.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Step)])
+        writer = csv.DictWriter(file, [*steps[0].figures()])
         writer.writeheader()
-        writer.writerows(asdict(step) for step in steps)
-    write_json(folder / "steps.json", [asdict(step) for step in steps])
+        writer.writerows(step.figures() for step in steps)
+    write_json(folder / "steps.json", [step.figures() for step in steps])
 
 
 def plot_steps(steps: Sequence[Step], path: Path, title: str) -> None:
-    """Draws mean reward, render-success, right structures and severity per step."""
+    """Draws mean reward, render-success, right shapes and severity per step."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -136,10 +146,14 @@ def plot_steps(steps: Sequence[Step], path: Path, title: str) -> None:
 
     x = [step.step for step in steps]
     figure, axes = pyplot.subplots(3, 1, figsize=(7, 8), sharex=True, layout="constrained")
-    axes[0].plot(x, [step.reward for step in steps], "o-", markersize=3)
+    axes[0].plot(x, [step.reward for step in steps], "o-", markersize=3, label="all")
+    for task in steps[0].rewards:
+        axes[0].plot(x, [step.rewards[task] for step in steps], markersize=3, alpha=0.6, label=task)
     axes[0].set_ylabel("mean reward")
+    if steps[0].rewards:
+        axes[0].legend(loc="lower right")
     axes[1].plot(x, [step.render_ok for step in steps], "o-", markersize=3, label="replies that render")
-    axes[1].plot(x, [step.shape for step in steps], "o-", markersize=3, label="right rows and columns")
+    axes[1].plot(x, [step.shape for step in steps], "o-", markersize=3, label="right shape")
     axes[1].set(ylabel="share of rollouts", ylim=(0, 1.05))
     axes[1].legend(loc="lower right")
     axes[2].plot(x, [step.severity for step in steps], "o-", markersize=3, color="tab:red")
@@ -151,7 +165,7 @@ def plot_steps(steps: Sequence[Step], path: Path, title: str) -> None:
     pyplot.close(figure)
 
 
-def write_rollouts(folder: Path, calls: Sequence[Call], references: Sequence[bytes], task: Task) -> None:
+def write_rollouts(folder: Path, calls: Sequence[Call], rows: Sequence[Row], tasks: Mapping[str, Task]) -> None:
     """Writes the best and the worst rollout of each prompt in `calls`, one folder each.
 
     The picture is drawn again from the reply, as the reward drew it.
@@ -163,24 +177,17 @@ def write_rollouts(folder: Path, calls: Sequence[Call], references: Sequence[byt
     for index, group in sorted(prompts.items()):
         ranked = sorted(group, key=lambda call: call["score"])
         chosen |= {f"prompt{index:04d}-worst": ranked[0], f"prompt{index:04d}-best": ranked[-1]}
-    drawn = {name: extract(call["reply"], task.languages) for name, call in chosen.items() if call["render_ok"]}
-    pictures = dict(zip(drawn, asyncio.run(_draw(list(drawn.values()), task)), strict=True))
     for name, call in chosen.items():
         here = folder / name
         here.mkdir(parents=True, exist_ok=True)
-        (here / "reference.png").write_bytes(references[int(call["index"])])
+        (here / "reference.png").write_bytes(rows[int(call["index"])].reference or b"")
         (here / "reply.txt").write_text(call["reply"] + "\n", encoding="utf-8")
         write_json(here / "report.json", {key: call[key] for key in ("score", "severity", "render_ok", "reason", "report")})
-        if name in pictures:
-            pictures[name].save(here / "render.png")
-
-
-async def _draw(codes: Sequence[Code], task: Task) -> list[Image.Image]:
-    renderer = make_renderer(task.render)
-    try:
-        return await asyncio.gather(*(renderer.render(code) for code in codes))
-    finally:
-        await renderer.close()
+    for task_name, task in tasks.items():
+        drawn = [name for name, call in chosen.items() if call["data_source"] == task_name and call["render_ok"]]
+        _, pictures = asyncio.run(render(task, [extract(chosen[name]["reply"], task.languages) for name in drawn]))
+        for name, picture in zip(drawn, pictures, strict=True):
+            picture.save(folder / name / "render.png")
 
 
 def write_json(path: Path, content: Any) -> None:

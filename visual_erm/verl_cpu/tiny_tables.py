@@ -23,18 +23,10 @@ from PIL import Image
 
 from visual_erm.errors import ConfigError
 from visual_erm.render.browser import Tab, WarmBrowser
+from visual_erm.verl_cpu.tiny_problem import CANVAS, CELL, MAX_COLUMNS, MAX_ROWS, MAX_TEXT, Place, Problem, letters
 
 Rows = list[list[str]]
 """A table as its rows of cell texts, the header first."""
-
-PROMPT = "html"
-"""All that the policy is asked, after the picture."""
-CELL = 32
-"""Side of a cell in the policy's pictures, in pixels."""
-MAX_ROWS, MAX_COLUMNS = 4, 3
-"""Of a picture, header included; every picture is a canvas of this many cells, filled from the top left."""
-MAX_TEXT = 4
-"""Characters of a cell."""
 
 SHAPES = [(rows, columns) for rows in (2, 3, 4) for columns in (2, 3)]
 """Rows (header included) and columns of the demo's tables."""
@@ -62,7 +54,16 @@ SOURCES = [
     Source("statsmodels", "datasets/spector/spector.csv", ("", "gpa", "tuce", "psi", "grad")),
     Source("statsmodels", "datasets/stackloss/stackloss.csv", ("loss", "air", "temp", "acid")),
 ]
+LARGE = (SOURCES[0], SOURCES[1], SOURCES[1], SOURCES[1])
+"""The longest files, of which a batch has more tables than of the others."""
 HEADERS = sorted({name for source in SOURCES for name in source.columns if name})
+
+TAGS = ("<table>", "</table>", "<tr>", "</tr>", "<th>", "</th>", "<td>", "</td>")
+RUNS = (
+    "<table><tr><th>", "</th><th>", "</th></tr><tr><td>", "</td><td>", "</td></tr><tr><td>", "</td></tr></table>",
+    "</th></tr></table>",
+)  # fmt: skip
+"""Stretches of tags that a table is written with."""
 
 
 def real_table(rng: random.Random, split: str, shape: tuple[int, int], source: Source | None = None) -> Rows:
@@ -111,15 +112,27 @@ def short(number: str) -> str:
 def synthetic_table(rng: random.Random) -> Rows:
     """Random headers over random numbers, in the shapes of the real tables."""
     rows, columns = rng.choice(SHAPES)
-    return [rng.sample(HEADERS, columns), *([_number(rng) for _ in range(columns)] for _ in range(rows - 1))]
+    return [rng.sample(HEADERS, columns), *([random_number(rng) for _ in range(columns)] for _ in range(rows - 1))]
 
 
-def _number(rng: random.Random) -> str:
+def random_number(rng: random.Random) -> str:
     """Tenths, hundredths, two digits and a tenth, small whole numbers, large ones: about as often as in measurements."""
     low, high, divisor = rng.choices(
         [(1, 99, 10), (1, 999, 100), (100, 999, 10), (0, 30, 1), (10, 250, 1), (251, 1999, 1)], [7, 4, 3, 3, 2, 1]
     )[0]
     return f"{rng.randint(low, high) / divisor:g}"
+
+
+def batch(rng: random.Random, count: int) -> list[Rows]:
+    """Tables of measurements, of the same shapes from the same sources in every batch of `count`."""
+    shapes = [SHAPES[i % len(SHAPES)] for i in range(count)]
+    sources = [*SOURCES, *SOURCES, *LARGE][:count]
+    pairs = zip(rng.sample(shapes, count), rng.sample(sources, count), strict=True)
+    return [real_table(rng, "train", shape, source) for shape, source in pairs]
+
+
+def held_out(rng: random.Random, count: int) -> list[Rows]:
+    return [real_table(rng, "test", SHAPES[i % len(SHAPES)]) for i in range(count)]
 
 
 def damaged(rng: random.Random, rows: Rows) -> Rows:
@@ -153,8 +166,21 @@ def from_html(text: str) -> Rows:
     return [[cell.get_text().strip() for cell in row.find_all(["td", "th"])] for row in tables[-1].find_all("tr")]
 
 
+def shape(rows: Rows) -> tuple[int, ...]:
+    """Cells of each row."""
+    return tuple(map(len, rows))
+
+
+def parts(rows: Rows) -> dict[Place, str]:
+    return {(r, c): text for r, row in enumerate(rows) for c, text in enumerate(row)}
+
+
+def sight(rows: Rows) -> dict[Place, tuple[str, ...]]:
+    return {place: letters(text, text if place[0] == 0 else "") for place, text in parts(rows).items()}
+
+
 async def draw(tables: Sequence[Rows]) -> list[Image.Image]:
-    """The policy's pictures of `tables`, RGB, each MAX_COLUMNS * CELL wide and MAX_ROWS * CELL high.
+    """The policy's pictures.
 
     Drawn by Chromium, SHEET to a page, and cut out of its screenshot. Raises RendererUnavailable without a browser.
     """
@@ -198,7 +224,27 @@ def _sheet(tables: Sequence[Rows]) -> str:
 
 
 def _cut(sheet: Image.Image, count: int) -> Iterator[Image.Image]:
-    width, height = MAX_COLUMNS * CELL, MAX_ROWS * CELL
+    width, height = CANVAS
     for i in range(count):
         x, y = i % SHEET_COLUMNS * width, i // SHEET_COLUMNS * height
         yield sheet.crop((x, y, x + width, y + height))
+
+
+TABLE = Problem(
+    task="table",
+    prompt="html",
+    language="html",
+    s_max=18,
+    words=HEADERS,
+    runs=(*TAGS, *RUNS),
+    synthetic=synthetic_table,
+    batch=batch,
+    held_out=held_out,
+    damaged=damaged,
+    write=to_html,
+    read=from_html,
+    shape=shape,
+    parts=parts,
+    sight=sight,
+    draw=draw,
+)

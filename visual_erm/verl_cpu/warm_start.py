@@ -1,8 +1,8 @@
-"""Teaches the tiny policy to read, within minutes: supervised training on synthetic tables before GRPO begins.
+"""Teaches the tiny policy to read, within minutes: supervised training on synthetic samples before GRPO begins.
 
-Two things make it quick. Throw-away heads on the vision output predict the characters of each cell, so that the vision
-tower learns letters before the language model can use them. And two in five labels have a row or column dropped or
-doubled on purpose: the policy reads well and gets structures wrong, which is what the reward then has to mend.
+Two things make it quick. Throw-away heads on the vision output predict what is in each cell, letter by letter, so that the
+vision tower learns to read before the language model can use it. And two in five labels have a part missing, too many or
+wrong on purpose: the policy reads well and gets structures wrong, which is what the reward then has to mend.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,23 +18,12 @@ import torch
 from PIL import Image
 from torch.nn.functional import cross_entropy
 
+from visual_erm.verl_cpu.tiny_data import Asked
 from visual_erm.verl_cpu.tiny_model import build_tiny_qwen3vl, save_model
 from visual_erm.verl_cpu.tiny_policy import TinyPolicy
-from visual_erm.verl_cpu.tiny_tables import (
-    HEADERS,
-    MAX_COLUMNS,
-    MAX_ROWS,
-    MAX_TEXT,
-    Rows,
-    damaged,
-    synthetic_table,
-    to_html,
-)
+from visual_erm.verl_cpu.tiny_problem import MAX_COLUMNS, MAX_ROWS, MAX_TEXT, Place, Problem
 
 log = logging.getLogger(__name__)
-
-CHARACTERS = "0123456789.abcdefghijklmnopqrstuvwxyz"
-"""What a cell of the synthetic tables may hold."""
 
 
 @dataclass(frozen=True)
@@ -45,24 +34,32 @@ class WarmStart:
     batch: int = 32
     learning_rate: float = 3e-3
     damaged_share: float = 0.4
-    """Share of labels with a row or column dropped or doubled."""
+    """Share of labels with a part missing, too many or wrong."""
     seed: int = 2
 
 
-def synthetic_tables(how: WarmStart) -> list[Rows]:
-    """The tables of a warm start, one for every place in every batch: each is seen once."""
-    rng = random.Random(f"tables {how.seed}")
-    return [synthetic_table(rng) for _ in range(how.steps * how.batch)]
+def synthetic_samples(problems: Sequence[Problem], how: WarmStart) -> list[Asked]:
+    """The samples of a warm start, one for every place in every batch, of each problem in turn: each is seen once."""
+    rngs = [random.Random(f"{problem.task}s {how.seed}") for problem in problems]
+    turns = (i % len(problems) for i in range(how.steps * how.batch))
+    return [(problems[turn], problems[turn].synthetic(rngs[turn])) for turn in turns]
 
 
-def warm_start(out: Path, tables: Sequence[Rows], pictures: Sequence[Image.Image], how: WarmStart) -> None:
-    """Builds the tiny policy in `out` and trains it on the `synthetic_tables` of `how` and their `pictures`."""
+def build(out: Path, problems: Sequence[Problem], seed: int) -> None:
+    """A policy in the folder `out` that has a token for all that `problems` are written with, and knows nothing yet."""
+    words = {word: None for problem in problems for word in (problem.prompt, *problem.words)}
+    runs = {run: None for problem in problems for run in problem.runs}
+    build_tiny_qwen3vl(out, seed=seed, words=[*words], runs=[*runs])
+
+
+def warm_start(out: Path, samples: Sequence[Asked], pictures: Sequence[Image.Image], how: WarmStart) -> None:
+    """Builds the tiny policy in `out` and trains it on the `synthetic_samples` of `how` and their `pictures`."""
     rng = random.Random(how.seed)
-    build_tiny_qwen3vl(out, seed=how.seed, words=HEADERS)
+    build(out, [*{problem.task: problem for problem, _ in samples}.values()], how.seed)
     policy = TinyPolicy.load(out)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(how.seed)
-        heads = CellHeads(policy)
+        heads = CellHeads(policy, samples)
     weights = [*policy.model.parameters(), *heads.parameters()]
     optimizer = torch.optim.AdamW(weights, lr=how.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, how.steps))
@@ -70,8 +67,11 @@ def warm_start(out: Path, tables: Sequence[Rows], pictures: Sequence[Image.Image
     start = time.monotonic()
     for step in range(how.steps):
         chosen = slice(step * how.batch, (step + 1) * how.batch)
-        shown = tables[chosen]
-        taught = [damaged(rng, rows) if rng.random() < how.damaged_share else rows for rows in shown]
+        shown = samples[chosen]
+        taught = [
+            (problem, problem.damaged(rng, sample) if rng.random() < how.damaged_share else sample)
+            for problem, sample in shown
+        ]
         writing = reply_loss(policy, pictures[chosen], taught)
         reading = heads.loss(shown)
         optimizer.zero_grad()
@@ -93,48 +93,41 @@ def rate(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / 50) * (1.0 if done < 0.6 else max(0.05, 1 - (done - 0.6) / 0.4))
 
 
-def reply_loss(policy: TinyPolicy, pictures: Sequence[Image.Image], tables: Sequence[Rows]) -> torch.Tensor:
-    """Mean cross-entropy of the replies that write `tables`, given the pictures."""
+def reply_loss(policy: TinyPolicy, pictures: Sequence[Image.Image], samples: Sequence[Asked]) -> torch.Tensor:
+    """Mean cross-entropy of the replies that write `samples`, given the pictures."""
     tokenizer = policy.processor.tokenizer
-    replies = [tokenizer(to_html(rows))["input_ids"] + [tokenizer.eos_token_id] for rows in tables]
+    replies = [tokenizer(problem.write(sample))["input_ids"] + [tokenizer.eos_token_id] for problem, sample in samples]
     longest = max(map(len, replies))
     ids = torch.tensor([reply + [tokenizer.pad_token_id] * (longest - len(reply)) for reply in replies])
     targets = torch.tensor([reply + [-100] * (longest - len(reply)) for reply in replies])
-    logits = policy.model(**policy.inputs(pictures, ids)).logits[:, len(policy.prompt) - 1 : -1]
+    inputs = policy.inputs([problem.prompt for problem, _ in samples], pictures, ids)
+    logits = policy.model(**inputs).logits[:, -longest - 1 : -1]
     return cross_entropy(logits.flatten(0, 1), targets.flatten())
 
 
 class CellHeads(torch.nn.Module):
-    """Predicts from each visual token the characters and the header of the cell that it sees."""
+    """Predicts from each visual token the letters and the word that can be seen in its cell."""
 
-    def __init__(self, policy: TinyPolicy) -> None:
+    def __init__(self, policy: TinyPolicy, samples: Sequence[Asked]) -> None:
         super().__init__()
-        self.sizes = [len(CHARACTERS) + 1] * MAX_TEXT + [len(HEADERS) + 1]
-        self.linear = torch.nn.Linear(policy.model.config.text_config.hidden_size, sum(self.sizes))
+        seen = {text for problem, sample in samples for cell in problem.sight(sample).values() for text in cell}
+        self.numbers = {text: i for i, text in enumerate(["", *sorted(seen - {""})])}
+        width = policy.model.config.text_config.hidden_size
+        self.heads = torch.nn.ModuleList(torch.nn.Linear(width, len(self.numbers)) for _ in range(MAX_TEXT + 1))
         self.seen: torch.Tensor | None = None
         policy.model.model.visual.merger.register_forward_hook(self._keep)
 
     def _keep(self, module: torch.nn.Module, inputs: object, output: torch.Tensor) -> None:
         self.seen = output
 
-    def loss(self, tables: Sequence[Rows]) -> torch.Tensor:
+    def loss(self, samples: Sequence[Asked]) -> torch.Tensor:
         """Sum of the heads' cross-entropies for the pictures that the model was last shown."""
         assert self.seen is not None, "the model must be shown the pictures first"
-        targets = torch.tensor([labels(rows) for rows in tables]).flatten(0, 1)
-        guesses = self.linear(self.seen).split(self.sizes, dim=1)
-        return torch.stack([cross_entropy(guess, targets[:, i]) for i, guess in enumerate(guesses)]).sum()
+        cells = torch.tensor([cell for problem, sample in samples for cell in self.labels(problem.sight(sample))])
+        return torch.stack([cross_entropy(head(self.seen), cells[:, i]) for i, head in enumerate(self.heads)]).sum()
 
-
-def labels(rows: Rows) -> list[list[int]]:
-    """Per cell of the canvas, row by row: the number of each of its characters, then of its header; 0 for none.
-
-    >>> labels([["sl"]])[0][:4] == [CHARACTERS.index("s") + 1, CHARACTERS.index("l") + 1, 0, 0]
-    True
-    """
-    cells = []
-    for r in range(MAX_ROWS):
-        for c in range(MAX_COLUMNS):
-            text = rows[r][c] if r < len(rows) and c < len(rows[r]) else ""
-            letters = [CHARACTERS.index(letter) + 1 for letter in text] + [0] * (MAX_TEXT - len(text))
-            cells.append([*letters, HEADERS.index(text) + 1 if text in HEADERS else 0])
-    return cells
+    def labels(self, sight: Mapping[Place, Sequence[str]]) -> list[list[int]]:
+        """Per cell of the canvas, row by row: the numbers of what is seen in it; 0 for nothing."""
+        places = [(row, column) for row in range(MAX_ROWS) for column in range(MAX_COLUMNS)]
+        cells = [[self.numbers[text] for text in sight.get(place, ())] for place in places]
+        return [cell + [0] * (len(self.heads) - len(cell)) for cell in cells]
