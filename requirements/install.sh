@@ -60,10 +60,12 @@ fi
 say "Python packages for the $what"
 extra=
 [ "$what" = demo ] || extra='[dev]'
-install --compile-bytecode -r "requirements/$what.txt" -e ".$extra"
+install -r "requirements/$what.txt" -e ".$extra"
 # They only weigh on, or break, an environment without CUDA.
 $venv/uv pip uninstall -q --python $venv/python torchaudio torchcodec triton 2>/dev/null || true
 $venv/python requirements/patch_cpu.py
+# A run has dozens of Python processes, and where nobody may write bytecode each would compile half of torch.
+$venv/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true
 
 # --- a browser, where the distribution had none
 if ! $venv/python -c 'from visual_erm.render.browser import find_chromium; find_chromium()' 2>/dev/null; then

@@ -1,6 +1,54 @@
-"""What all tests share: properties are about results, never about time."""
+"""What all tests share: properties are about results, never about time; nobody's own configuration is read or changed."""
 
+import copy
+import functools
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
 
-settings.register_profile("untimed", deadline=None)
+settings.register_profile("untimed", deadline=None, max_examples=50)
 settings.load_profile("untimed")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """An empty configuration directory, before any test module loads a task: prompts that someone imported stay out."""
+    # Where a shell has put the tests in the background, all that they start would ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    folder = tempfile.TemporaryDirectory(prefix="verm-config-", ignore_cleanup_errors=True)
+    os.environ["XDG_CONFIG_HOME"] = folder.name
+    config.add_cleanup(folder.cleanup)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slow files first: whoever is done with one goes on with the many short ones, and nobody waits in the end."""
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+
+
+@pytest.fixture(scope="module")
+def hydra_reads_files_once() -> Iterator[None]:
+    """It reads some 40 of them for every composition, which takes most of a second."""
+    omegaconf = pytest.importorskip("omegaconf")
+    read = functools.cache(omegaconf.OmegaConf.load)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(omegaconf.OmegaConf, "load", lambda file: copy.deepcopy(read(getattr(file, "name", file))))
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_dino(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A DINOv2 of a few hundred thousand random parameters."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("dino")
+    shape = {"hidden_size": 96, "num_hidden_layers": 3, "num_attention_heads": 4, "image_size": 56, "patch_size": 14}
+    transformers.Dinov2Model(transformers.Dinov2Config(**shape)).save_pretrained(folder)
+    sizes = {"size": {"shortest_edge": 64}, "crop_size": {"height": 56, "width": 56}}
+    transformers.BitImageProcessor(**sizes).save_pretrained(folder)
+    return folder

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from visual_erm import settings
+
 EXAMPLES = Path(__file__).parents[1] / "examples" / "table"
+OTHERS = EXAMPLES.parent
 
 
 def visual_erm(*words: object, check: bool = True, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -48,6 +51,25 @@ def test_score_speaks_to_people_too_and_says_which_judge() -> None:
     assert "judged locally" in said.stderr
 
 
+def test_one_reply_of_a_task_that_is_scored_by_the_batch_is_scored_by_its_constant_and_told_so(tmp_path: Path) -> None:
+    text = (settings.shipped("configs") / "task" / "table.yaml").read_text(encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(text.replace("mode: fixed", "mode: batch"), encoding="utf-8")
+    words = ["--reference", EXAMPLES / "reference.png", "--response", EXAMPLES / "reply_wrong.txt", "--json"]
+    said = visual_erm("score", tmp_path / "mine.yaml", *words)
+    assert json.loads(said.stdout)["score"] == 1.94
+    assert "one reply is no batch; s_max is the task's, 50" in said.stderr
+
+
+@pytest.mark.parametrize(("task", "source"), [("chart", "reference.py"), ("svg", "reference.svg")])
+def test_the_right_reply_of_an_example_draws_its_reference_and_the_wrong_one_does_not(
+    tmp_path: Path, task: str, source: str
+) -> None:
+    visual_erm("render", task, OTHERS / task, "-o", tmp_path)
+    drawn = {file.stem: Image.open(file).tobytes() for file in tmp_path.glob("*.png")}
+    assert drawn["reply"] == drawn["reference"] != drawn["reply_wrong"]
+    assert (OTHERS / task / source).is_file()
+
+
 def test_judge_lists_what_differs(tmp_path: Path) -> None:
     for name in ("reply.txt", "reply_wrong.txt"):
         (tmp_path / "in").mkdir(exist_ok=True)
@@ -68,9 +90,10 @@ def test_the_shipped_reference_is_what_this_renderer_draws(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["score", "tabel", "--reference", "x.png", "--response", "y"], "no task `tabel`; known: table"),
+        (["score", "tabel", "--reference", "x.png", "--response", "y"], "no task `tabel`; known: chart, mixed, svg, table"),
+        (["score", "mixed", "--reference", "x.png", "--response", "y"], "several tasks; choose one of table, chart, svg"),
         (["score", "table", "--reference", "x.png", "--response", "y"], "reference image x.png does not exist"),
-        (["judge", "table", "x.png", "y.png", "--judge", "remotte"], "no judge `remotte`; known: local, remote"),
+        (["judge", "table", "x.png", "y.png", "--judge", "remotte"], "no judge `remotte`; known: colocated, local, remote"),
         (["judge", "table", "x.png", "y.png", "--judge", "remote"], "needs `endpoints`"),
     ],
 )
@@ -80,8 +103,10 @@ def test_wrong_input_is_one_clear_message(words: list[str], complaint: str) -> N
     assert complaint in said.stderr
 
 
-def test_a_judge_that_does_not_answer_is_an_exit_code() -> None:
-    words = ["judge", "table", EXAMPLES / "reference.png", EXAMPLES / "reference.png", "--judge", "http://127.0.0.1:9/v1"]
+def test_a_judge_that_does_not_answer_is_an_exit_code(tmp_path) -> None:
+    judge = tmp_path / "judge.yaml"
+    judge.write_text("{kind: remote, endpoints: [http://127.0.0.1:9/v1], patience_s: 0.5, savings: {identical: false}}")
+    words = ["judge", "table", EXAMPLES / "reference.png", EXAMPLES / "reference.png", "--judge", judge]
     said = visual_erm(*words, check=False)
     assert said.returncode == 1 and "JudgeUnavailable" in said.stderr
 
@@ -90,10 +115,10 @@ def test_doctor_finds_what_the_tests_need() -> None:
     findings = {f["what"]: f for f in json.loads(visual_erm("doctor", "--json").stdout)}
     assert findings["Chromium"]["state"] == "ok"
     assert findings["font for Arial"]["state"] == "ok"
-    assert {"Python", "Landlock", "seccomp", "bubblewrap", "verl", "judge"} <= set(findings)
+    assert {"Python", "landlock", "seccomp", "bubblewrap", "sandbox", "verl", "judge"} <= set(findings)
 
 
 def test_doctor_says_what_is_wrong_with_an_endpoint() -> None:
     said = visual_erm("doctor", "--judge", "http://127.0.0.1:9/v1", check=False)
     assert said.returncode == 1
-    assert "missing" in said.stdout and "vllm serve" in said.stdout
+    assert "missing" in said.stdout and "visual-erm serve" in said.stdout

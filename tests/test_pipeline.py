@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import io
-import socket
 
 import psutil
 import pytest
 from PIL import Image
+from ports import free_port
 
 from visual_erm.errors import JudgeFailureShare, JudgeUnavailable, ReferenceUnavailable
 from visual_erm.extract import Code
@@ -42,14 +42,11 @@ def reference(task: Task) -> Image.Image:
 
 @pytest.fixture
 def dead_endpoint() -> str:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        port = bound.getsockname()[1]
-    return f"http://127.0.0.1:{port}/v1"
+    return f"http://127.0.0.1:{free_port()}/v1"
 
 
 def unreachable(endpoint: str, **failure: object) -> JudgeSettings:
-    return JudgeSettings(kind="remote", endpoints=(endpoint,), retries=0, timeout_s=5, failure=FailurePolicy(**failure))
+    return JudgeSettings(kind="remote", endpoints=(endpoint,), patience_s=0.2, failure=FailurePolicy(**failure))
 
 
 async def test_a_correct_reply_earns_the_maximum(task: Task, reference: Image.Image) -> None:
@@ -88,6 +85,7 @@ async def test_a_reply_without_a_picture_earns_the_minimum(
         result = await pipeline.score(reply, reference)
     assert (result.reward, result.render_ok, result.judge_ok) == (0.0, False, True)
     assert result.reason.startswith(reason)
+    assert result.flags == ({"blank"} if reason == "BlankPicture" else set())
 
 
 async def test_a_judge_that_is_down_costs_the_policy_nothing(
@@ -105,7 +103,7 @@ async def test_a_judge_that_is_down_costs_the_policy_nothing(
 async def test_abort_stops_at_the_first_failure(task: Task, reference: Image.Image, dead_endpoint: str) -> None:
     async with RewardPipeline(task, unreachable(dead_endpoint, on_failure="abort"), pages=1) as pipeline:
         with pytest.raises(JudgeUnavailable):
-            await pipeline.score(TRUE, reference)
+            await pipeline.score(WRONG, reference)
 
 
 async def test_too_many_failures_stop_the_run_even_under_neutral(
@@ -114,9 +112,9 @@ async def test_too_many_failures_stop_the_run_even_under_neutral(
     settings = unreachable(dead_endpoint, window=4, max_failure_share=0.5)
     async with RewardPipeline(task, settings, pages=1) as pipeline:
         for _ in range(2):
-            assert not (await pipeline.score(TRUE, reference)).judge_ok
+            assert not (await pipeline.score(WRONG, reference)).judge_ok
         with pytest.raises(JudgeFailureShare, match="3 of the last 3"):
-            await pipeline.score(TRUE, reference)
+            await pipeline.score(WRONG, reference)
 
 
 async def test_a_missing_reference_is_our_fault(task: Task, tmp_path) -> None:
@@ -129,10 +127,11 @@ async def test_a_missing_reference_is_our_fault(task: Task, tmp_path) -> None:
 async def test_every_sample_has_the_same_numbers(task: Task, reference: Image.Image) -> None:
     async with RewardPipeline(task, JudgeSettings(kind="local"), pages=1) as pipeline:
         replies = (TRUE, WRONG, "no table")
-        numbers = [(await pipeline.score(reply, reference)).numbers(task) for reply in replies]
+        numbers = [(await pipeline.score(reply, reference)).numbers(task.report.categories) for reply in replies]
     assert len({tuple(n) for n in numbers}) == 1
     assert all(type(value) is float for n in numbers for value in n.values())
-    assert {"score", "render_ok", "severity", "judge_ok", "numeric_error_count", "render_ms"} <= set(numbers[0])
+    always = "score render_ok severity judge_ok numeric_error_count render_ms guard_blank guard_injection guard_ms"
+    assert set(always.split()) <= set(numbers[0])
 
 
 async def test_closing_leaves_no_process(task: Task, reference: Image.Image) -> None:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import io
 import json
-import socket
+import logging
+import sys
+import urllib.request
+from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
+from ports import free_port
 
 from visual_erm.errors import ConfigError, JudgeUnavailable
+from visual_erm.render import make_renderer
 from visual_erm.settings import read_yaml, shipped
+from visual_erm.task import load_task, load_tasks
+
+sys.path.append(str(Path(__file__).parent / "judge"))
+from openai_server import OpenAIServer, completion, status
 
 TABLE = "<table><tr><td>a</td><td>1</td></tr></table>"
 
@@ -30,8 +40,8 @@ def compute_score():
 @pytest.fixture
 async def close_pipelines(compute_score):
     yield
-    for pipelines in list(compute_score.__globals__["_pipelines"].values()):
-        for pipeline in pipelines.values():
+    for run in compute_score.__globals__["_runs"].pop(asyncio.get_running_loop(), {}).values():
+        for pipeline in run.pipelines.values():
             await pipeline.close()
 
 
@@ -83,10 +93,8 @@ async def test_a_row_without_reference_is_an_error_that_names_it(compute_score, 
 
 
 async def test_a_failure_that_stops_the_run_leaves_its_reason(compute_score, settings, close_pipelines, tmp_path) -> None:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        dead = f"http://127.0.0.1:{bound.getsockname()[1]}/v1"
-    settings["judge"] = {"kind": "remote", "endpoints": [dead], "retries": 0, "failure": {"on_failure": "abort"}}
+    dead = f"http://127.0.0.1:{free_port()}/v1"
+    settings["judge"] = {"kind": "remote", "endpoints": [dead], "patience_s": 0.2, "failure": {"on_failure": "abort"}}
     extra = {"index": 1, "reference": {"bytes": picture(), "path": None}}
     with pytest.raises(JudgeUnavailable):
         await compute_score("table", TABLE, "", extra, **settings, journal=str(tmp_path))
@@ -97,3 +105,135 @@ async def test_misspelt_settings_are_named(compute_score, settings, close_pipeli
     settings["task"]["scoring"]["smax"] = 9
     with pytest.raises(ConfigError, match=r"unknown key `scoring.smax`; did you mean `s_max`\?"):
         await compute_score("table", TABLE, "", {"index": 1}, **settings)
+
+
+async def test_wrong_settings_stop_the_run_with_their_reason(compute_score, settings, close_pipelines, tmp_path) -> None:
+    with pytest.raises(ConfigError):
+        await compute_score("table", TABLE, "", {"index": 3}, **settings, journal=str(tmp_path))
+    assert (tmp_path / "fatal.txt").read_text().startswith("ConfigError: row 3: `extra_info.reference`")
+
+
+# Several tasks
+
+
+async def test_the_task_of_a_row_is_picked_by_its_data_source_and_all_results_have_the_same_keys(
+    compute_score, close_pipelines
+) -> None:
+    table = load_task("table").model_dump()
+    notes = {**table, "scoring": {"mode": "raw", "raw_minimum": -7}}
+    notes["report"] = {**table["report"], "categories": ["note_error", "text_error"]}
+    task = {"name": "both", "tasks": {"table": table, "notes": notes}}
+    extra = {"index": 1, "reference": {"bytes": picture(), "path": None}}
+    for first, second in [("table", "notes"), ("notes", "table")]:
+        results = {source: await compute_score(source, "nothing", "", extra, task=task) for source in (first, second)}
+        assert (results["table"]["score"], results["notes"]["score"]) == (0, -7)
+        assert list(results["table"]) == list(results["notes"])
+        counts = [key for key in results["table"] if key.endswith("_count")]
+        assert counts == ["layout_error_count", "text_error_count", "numeric_error_count", "note_error_count"]
+
+
+async def test_the_shipped_mixture_has_the_counts_of_all_its_tasks(compute_score, close_pipelines) -> None:
+    extra = {"index": 1, "reference": {"bytes": picture(), "path": None}}
+    expected = {f"{category}_count" for task in load_tasks("mixed").values() for category in task.report.categories}
+    results = [await compute_score(source, "nothing", "", extra, task="mixed") for source in ("svg", "table", "chart")]
+    assert all(list(result) == list(results[0]) for result in results)
+    assert {key for key in results[0] if key.endswith("_count")} == expected
+    assert [result["score"] for result in results] == [0, 0, 0]
+
+
+async def test_the_tasks_of_a_run_share_their_judge(compute_score, close_pipelines) -> None:
+    extra = {"index": 1, "reference": {"bytes": picture(), "path": None}}
+    await compute_score("table", "nothing", "", extra, task="mixed")
+    (run,) = compute_score.__globals__["_runs"][asyncio.get_running_loop()].values()
+    assert len({id(pipeline._judge) for pipeline in run.pipelines.values()}) == 1
+
+
+async def test_a_data_source_of_no_task_stops_the_run_and_is_named(compute_score, close_pipelines, tmp_path) -> None:
+    extra = {"index": 4, "reference": {"bytes": picture(), "path": None}}
+    message = r"row 4: `data_source` is 'tables', none of the run's tasks: table, chart, svg"
+    with pytest.raises(ConfigError, match=message):
+        await compute_score("tables", TABLE, "", extra, task="mixed", journal=str(tmp_path))
+    assert "none of the run's tasks" in (tmp_path / "fatal.txt").read_text()
+
+
+async def test_a_single_task_takes_rows_of_any_data_source(compute_score, settings, close_pipelines) -> None:
+    extra = {"index": 4, "reference": {"bytes": picture(), "path": None}}
+    assert (await compute_score("my-scans", "nothing", "", extra, **settings))["score"] == 0
+
+
+# What drew the reference
+
+
+async def test_a_reference_that_another_engine_drew_stops_the_run_and_both_are_named(
+    compute_score, settings, close_pipelines, tmp_path
+) -> None:
+    here = make_renderer(load_task("table").render).engine
+    extra = {"index": 5, "reference": {"bytes": picture(), "path": None}, "engine": "chromium 1.2.3"}
+    with pytest.raises(ConfigError) as caught:
+        await compute_score("table", TABLE, "", extra, **settings, journal=str(tmp_path))
+    for part in ("row 5", "`chromium 1.2.3`", f"`{here}`", "data_prep/", " task.render.allow_engine_mismatch=true"):
+        assert part in str(caught.value)
+    assert "chromium 1.2.3" in (tmp_path / "fatal.txt").read_text()
+    with pytest.raises(ConfigError, match=r"task\.tasks\.table\.render\.allow_engine_mismatch=true"):
+        await compute_score("table", TABLE, "", extra, task="mixed")
+
+
+@pytest.mark.parametrize("case", ["same", "empty", "none", "allowed"])
+async def test_a_reference_of_the_same_or_an_unknown_engine_or_an_allowed_one_is_taken(
+    compute_score, settings, close_pipelines, case
+) -> None:
+    engine = {"same": make_renderer(load_task("table").render).engine, "empty": "", "none": None, "allowed": "other 1"}[
+        case
+    ]
+    settings["task"]["render"]["allow_engine_mismatch"] = case == "allowed"
+    extra = {"index": 5, "reference": {"bytes": picture(), "path": None}, "engine": engine}
+    assert (await compute_score("table", "nothing", "", extra, **settings))["score"] == 0
+
+
+# Keys
+
+
+async def test_the_servers_key_is_in_no_log_no_journal_no_result_and_no_page(
+    compute_score, settings, close_pipelines, tmp_path, monkeypatch, caplog
+) -> None:
+    """Every server answers with what it was sent, as careless ones do."""
+    key = "sk-planted-0123456789abcdef"
+    monkeypatch.setenv("VISUAL_ERM_API_KEY", key)
+    caplog.set_level(logging.DEBUG)
+    report = {"layout_error_count": 0, "text_error_count": 1, "numeric_error_count": 0}
+    report["errors"] = [{"type": "text_error", "description": f"Authorization: Bearer {key}", "severity": 1}]
+    metrics = free_port()
+    extra = {"index": 1, "split": "train", "reference": {"bytes": picture(), "path": None}}
+    said = []
+    async with (
+        OpenAIServer(completion(json.dumps(report))) as good,
+        OpenAIServer(status(500, f"headers: Bearer {key}")) as broken,
+        OpenAIServer(status(401, f"unknown key {key}")) as refusing,
+    ):
+        for server, port in ((good, metrics), (broken, None), (refusing, None)):
+            settings["judge"] = {"kind": "remote", "endpoints": [server.url], "patience_s": 0.3, "metrics_port": port}
+            settings["judge"]["failure"] = {"window": 8, "max_failure_share": 1}
+            said.append(await compute_score("table", TABLE, "", extra, **settings, journal=str(tmp_path)))
+        with urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics") as page:
+            metrics_page = page.read().decode()
+    assert [numbers["judge_ok"] for numbers in said] == [1, 0, 0]
+    assert good.headers[0]["Authorization"] == f"Bearer {key}"
+    written = [file.read_text() for file in tmp_path.rglob("*") if file.is_file()]
+    assert len(written) == 2 and "visual_erm_judge_calls_total 1.0" in metrics_page
+    assert not [text for text in (*written, metrics_page, caplog.text, repr(said)) if key in text]
+
+
+async def test_what_the_judge_has_done_is_in_the_workers_own_log(
+    compute_score, settings, close_pipelines, tmp_path
+) -> None:
+    report = {"layout_error_count": 0, "text_error_count": 0, "numeric_error_count": 0, "errors": []}
+    extra = {"index": 1, "split": "train", "reference": {"bytes": picture(), "path": None}}
+    async with OpenAIServer(completion(json.dumps(report))) as server:
+        settings["judge"] = {"kind": "remote", "endpoints": [server.url]}
+        numbers = await compute_score("table", TABLE, "", extra, **settings, journal=str(tmp_path))
+        again = await compute_score("table", TABLE, "", extra, **settings, journal=str(tmp_path))
+    assert (numbers["judge_calls"], numbers["judge_cached"]) == (1, 0)
+    assert (again["judge_calls"], again["judge_cached"]) == (0, 1)
+    (log,) = (tmp_path / "judge").glob("*.jsonl")
+    (line,) = [json.loads(line) for line in log.read_text().splitlines()]
+    assert line["endpoint_share"] == {server.url: 1.0} and line["judgements"] == 1

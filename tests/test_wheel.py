@@ -43,7 +43,11 @@ def test_it_holds_its_own_configuration(installed: Path, tmp_path: Path) -> None
     where = "import visual_erm.settings as s; print(s.shipped('configs')); print(s.shipped('reward_func'))"
     configs, rewards = run(installed, tmp_path, installed / "python", "-c", where).split()
     assert Path(configs).is_relative_to(installed.parent)
-    assert (Path(configs) / "task" / "table.yaml").is_file()
+    for name in ("table", "chart", "svg"):
+        assert (Path(configs) / "task" / f"{name}.yaml").is_file()
+        assert (Path(configs) / "task" / "prompts" / f"{name}.txt").is_file()
+    for name in ("visual_erm", "teds"):
+        assert (Path(configs) / "reward" / f"{name}.yaml").is_file()
     assert (Path(rewards) / "visual_equivalence.py").is_file()
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -17,15 +19,18 @@ from rich.table import Table
 
 from visual_erm.errors import ConfigError, OurFault, VisualERMError
 from visual_erm.judge import load_judge_settings, make_judge
-from visual_erm.pipeline import Result, RewardPipeline, load_image
 from visual_erm.report import Report
 from visual_erm.task import load_task
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+prompts = typer.Typer(
+    no_args_is_help=True, help="What a judge that is a model is asked: the project's own texts, or the published ones."
+)
+app.add_typer(prompts, name="prompts")
 out = Console()
 err = Console(stderr=True)
 
-TaskName = Annotated[str, typer.Argument(help="A task by name (table) or the path of its YAML file.")]
+TaskName = Annotated[str, typer.Argument(help="A task by name (table, chart, svg) or the path of its YAML file.")]
 JudgeName = Annotated[str, typer.Option(help="`local`, the URL of an OpenAI-compatible server, or a YAML file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
@@ -48,12 +53,16 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Score one reply: extract its code, render it, judge it against the reference, and print the reward."""
+    from visual_erm.pipeline import Result, RewardPipeline, load_image
+
     loaded = load_task(task)
     settings = load_judge_settings(judge)
     picture = load_image(reference)
     reply = sys.stdin.read() if str(response) == "-" else _read(response)
     if settings.kind == "local":
         _note_local_judge(as_json)
+    if loaded.scoring.mode == "batch":
+        err.print(f"scoring.mode=batch: one reply is no batch; s_max is the task's, {loaded.scoring.s_max:g}", style="dim")
 
     async def run() -> Result:
         async with RewardPipeline(loaded, settings, pages=1) as pipeline:
@@ -62,7 +71,7 @@ def score(
     result = asyncio.run(run())
     if as_json:
         report = result.report.wire(loaded.report) if result.report else None
-        _print_json({**result.numbers(loaded), "reason": result.reason, "report": report})
+        _print_json({**result.numbers(loaded.report.categories), "reason": result.reason, "report": report})
     else:
         out.print(f"[bold]reward {result.reward:g}[/]   severity {result.severity:g}   rendered {_yes(result.render_ok)}")
         if result.reason:
@@ -82,6 +91,8 @@ def judge_pictures(
     as_json: AsJson = False,
 ) -> None:
     """List what differs between two pictures."""
+    from visual_erm.pipeline import load_image
+
     loaded = load_task(task)
     settings = load_judge_settings(judge)
     pictures = load_image(reference), load_image(prediction)
@@ -106,7 +117,10 @@ def judge_pictures(
 @app.command()
 def render(
     task: TaskName,
-    inputs: Annotated[list[Path], typer.Argument(help="Files of code, folders of them, or JSONL.")],
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(help="Files of code (.html, .md; .py; .svg) or replies (.txt), folders of them, or JSONL."),
+    ],
     to: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures; what is already there is kept.")],
 ) -> None:
     """Draw code as the reward does: files, folders or JSONL in, one PNG each out."""
@@ -114,6 +128,56 @@ def render(
 
     summary = render_many(load_task(task), inputs, to, console=err)
     raise typer.Exit(0 if summary.ok else 1)
+
+
+@app.command()
+def serve(
+    model: Annotated[Path, typer.Argument(help="Folder of the reward model.")],
+    flags: Annotated[list[str] | None, typer.Argument(metavar="[-- FLAGS OF VLLM]", help="Passed on.")] = None,
+    gpus: Annotated[str, typer.Option(help="`auto` (all), a number, or indices with a comma: `0,1` or `3,`.")] = "auto",
+    tensor_parallel: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="GPUs of one server. By default the fewest of 1, 2, 4, 8 whose memory the weights fill to a half at most: "
+            "1 for 8 billion parameters on 40 GB or more, 2 on 24 GB, 4 on 16 GB. The paper used 4.",
+        ),
+    ] = None,
+    replicas: Annotated[int | None, typer.Option(min=1, help="Servers; by default as many as the GPUs make.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",  # noqa: S104
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the first server; the others count up.")] = 8000,
+    advertise: Annotated[str | None, typer.Option(help="This machine's name in the URLs; by default its hostname.")] = None,
+    name: Annotated[str, typer.Option(help="The name that judges ask for (`model` of configs/judge/remote.yaml).")] = (
+        "visual-erm"
+    ),
+    max_seqs: Annotated[int, typer.Option(min=1, help="Judgements at once per server.")] = 64,
+    max_model_len: Annotated[
+        int | None, typer.Option(min=1, help="Tokens of a request; by default 16384, or what the model can.")
+    ] = None,
+    endpoints_file: Annotated[
+        Path | None, typer.Option(help="Kept up to date with the base URLs of the healthy servers, one a line.")
+    ] = None,
+    log_dir: Annotated[Path, typer.Option(help="One log per server, named by its port.")] = Path("outputs/serve"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands, one a line, and start nothing.")] = False,
+) -> None:
+    """Serve the reward model: vLLM servers on this machine's GPUs, watched and started again, gone with this command.
+
+    A key in the environment variable VISUAL_ERM_API_KEY is asked of every judge.
+    """
+    from visual_erm.serve.fleet import KEYS, Fleet
+    from visual_erm.serve.plan import Wish, check_ports, look_at_machine, look_at_model, plan
+
+    wish = Wish(gpus, tensor_parallel, replicas, host, port, advertise, name, max_seqs, max_model_len, tuple(flags or ()))
+    servers = plan(wish, look_at_model(model), look_at_machine(os.environ), os.environ)
+    if dry_run:
+        for server in servers:
+            print(server)
+        return
+    check_ports(host, [server.port for server in servers])
+    logging.getLogger("visual_erm.serve").setLevel(logging.INFO)
+    if host not in ("127.0.0.1", "localhost", "::1") and not any(os.environ.get(key) for key in KEYS):
+        err.print(f"{KEYS[0]} is not set: whoever reaches these ports may use the judge", style="yellow")
+    asyncio.run(Fleet(servers, name, log_dir, endpoints_file, os.environ).run())
 
 
 @app.command()
@@ -128,12 +192,84 @@ def doctor(
     if as_json:
         _print_json([vars(finding) for finding in findings])
     else:
-        table = Table("", "what", "found", "fix", box=None, pad_edge=False)
+        table = Table("", "what", "found", box=None, pad_edge=False)
         marks = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "missing": "[red]missing[/]"}
         for finding in findings:
-            table.add_row(marks[finding.state], finding.what, finding.found, finding.fix)
+            table.add_row(marks[finding.state], finding.what, finding.found)
         out.print(table)
+        for finding in findings:
+            if finding.fix:
+                out.print(f"\n[bold]{escape(finding.what)}[/]: {escape(finding.fix)}", soft_wrap=True, highlight=False)
     raise typer.Exit(1 if any(finding.state == "missing" for finding in findings) else 0)
+
+
+@app.command()
+def preflight(
+    recipe: Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help="As `python -m visual_erm.train` takes it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Check everything about a training run that can be found out before it takes GPUs. Starts no training.
+
+    Exit codes: 0 nothing is wrong, 2 the run must be changed, 1 a check could not be done.
+    """
+    from visual_erm import train
+    from visual_erm.preflight.checks import exit_code
+    from visual_erm.preflight.overrides import arguments, composed
+    from visual_erm.preflight.report import as_json as report
+    from visual_erm.preflight.report import tell
+
+    console = Console(file=sys.stdout, quiet=as_json)
+    with tempfile.TemporaryDirectory(prefix="verm-task-") as folder:
+        words = arguments(recipe, Path(folder))
+        config, problems = composed(words)
+        outcomes = train.preflight(config, console, problems, words)
+    if as_json:
+        print(report(outcomes))
+    else:
+        tell(outcomes, console)
+    raise typer.Exit(exit_code(outcomes))
+
+
+@prompts.command("import")
+def import_prompts(
+    checkout: Annotated[Path, typer.Argument(help="Your checkout of InternLM/Visual-ERM, or a folder in it.")],
+) -> None:
+    """From now on ask with the published texts. They are read from the checkout; nothing in it is run."""
+    from visual_erm.judge.prompts import find_published
+    from visual_erm.prompts import described, imported_prompts, keep
+
+    texts = find_published(checkout)
+    keep(texts)
+    for task, found in texts.items():
+        out.print(f"{task}: {described(found.text)}", markup=False, highlight=False, soft_wrap=True)
+    out.print(f"kept in {imported_prompts()}", markup=False, highlight=False, soft_wrap=True)
+
+
+@prompts.command()
+def show(
+    task: Annotated[
+        str | None, typer.Argument(help="By name or file; without it, every task that has a text here.")
+    ] = None,
+) -> None:
+    """Print the text in use, to the letter; where it is from goes to standard error."""
+    from visual_erm.prompts import described, shipped_prompts
+
+    for name in [task] if task else sorted(file.stem for file in shipped_prompts().glob("*.txt")):
+        text = load_task(name).judge.prompt
+        err.print(f"{name}: {described(text)}", style="dim", markup=False, highlight=False, soft_wrap=True)
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode("utf-8"))
+        sys.stdout.flush()
+        if not text.endswith("\n"):
+            err.print()
+
+
+@prompts.command()
+def forget() -> None:
+    """Remove the imported texts and ask with the project's own again."""
+    from visual_erm.prompts import forget as forget_imported
+
+    out.print("removed; the project's own texts are in use" if forget_imported() else "none was imported")
 
 
 def main() -> NoReturn:
@@ -141,13 +277,13 @@ def main() -> NoReturn:
     try:
         app()
     except ConfigError as error:
-        err.print(str(error), style="red", markup=False, highlight=False)
+        err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(USAGE)
     except OurFault as error:
-        err.print(f"{type(error).__name__}: {error}", style="red", markup=False, highlight=False)
+        err.print(f"{type(error).__name__}: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
     except VisualERMError as error:
-        err.print(str(error), style="red", markup=False, highlight=False)
+        err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
     sys.exit(0)
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import importlib.metadata
-import os
 import platform
 import shutil
 import subprocess
@@ -16,8 +14,13 @@ from typing import Literal
 
 import openai
 
-from visual_erm.errors import RendererUnavailable
-from visual_erm.judge import JudgeSettings
+from visual_erm.errors import ConfigError, OurFault, RendererUnavailable
+from visual_erm.judge import JudgeSettings, api_key
+from visual_erm.judge.pool import read_endpoints, served_by
+from visual_erm.judge.remote import connect, hidden
+from visual_erm.prompts import described, shipped_prompts
+from visual_erm.sandbox.host import examine as examine_sandbox
+from visual_erm.task import SandboxSettings, load_task
 
 PACKAGES = {
     "visual-erm": "",
@@ -25,6 +28,9 @@ PACKAGES = {
     "pillow": "",
     "openai": "",
     "rapidocr": "",
+    "matplotlib": "",
+    "pyvips-binary": "",
+    "cairosvg": "",
     "onnxruntime": "",
     "verl": "only for training: pip install 'visual-erm[train]'",
     "ray": "only for training: pip install 'visual-erm[train]'",
@@ -34,6 +40,11 @@ PACKAGES = {
 }
 """Distribution -> why it may be absent; empty where it may not."""
 
+LAYER_FIXES = {
+    "bubblewrap": "apt-get install bubblewrap, and allow user namespaces in the container or the kernel",
+    "landlock": "Linux 5.13 or newer (6.7 for TCP), with landlock among its security modules",
+    "seccomp": "a kernel with seccomp filters, on x86_64 or aarch64",
+}
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 
 
@@ -47,7 +58,7 @@ class Finding:
 
 def examine(judge: JudgeSettings) -> list[Finding]:
     """Everything that can be found out without a GPU and within seconds."""
-    return [python(), chromium(), *fonts(), *sandbox(), shared_memory(), *endpoints(judge), *packages()]
+    return [python(), chromium(), *fonts(), *sandbox(), shared_memory(), *prompts(), *endpoints(judge), *packages()]
 
 
 def python() -> Finding:
@@ -77,7 +88,7 @@ def fonts() -> Iterator[Finding]:
         return
     for pattern, wanted, package in (
         ("Arial", ("Arial", "Liberation Sans"), "fonts-liberation"),
-        (":lang=zh", ("CJK", "Han", "Hei", "Song", "Ming"), "fonts-noto-cjk"),
+        (":lang=zh-cn", ("CJK", "Han", "Hei", "Song", "Ming"), "fonts-noto-cjk"),
     ):
         said = subprocess.run([matcher, "-f", "%{family}", pattern], capture_output=True, text=True, check=False)  # noqa: S603
         family = said.stdout.strip()
@@ -88,28 +99,22 @@ def fonts() -> Iterator[Finding]:
 
 
 def sandbox() -> Iterator[Finding]:
-    """What can wall in code that a model wrote; tables need Chromium alone, charts will need these."""
-    abi = _landlock_abi()
-    if abi >= 4:
-        yield Finding("ok", "Landlock", f"ABI {abi}")
-    else:
-        yield Finding(
-            "warning", "Landlock", f"ABI {abi}" if abi > 0 else "not in this kernel", "Linux 6.7 or newer closes TCP too"
-        )
-    seccomp = "Seccomp:" in Path("/proc/self/status").read_text() if Path("/proc/self/status").exists() else False
-    yield Finding("ok", "seccomp", "in this kernel") if seccomp else Finding("warning", "seccomp", "not in this kernel")
-    bwrap = shutil.which("bwrap")
-    if not bwrap:
-        yield Finding("warning", "bubblewrap", "not installed", "apt-get install bubblewrap")
+    """The walls round code that a model wrote, and what a worker behind them found that they hold back."""
+    settings = SandboxSettings()
+    try:
+        proof = asyncio.run(examine_sandbox(settings))
+    except OurFault as error:
+        yield Finding("missing", "sandbox", "does not start", str(error))
         return
-    command = [bwrap, "--ro-bind", "/", "/", "--unshare-all", "true"]
-    works = subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 0  # noqa: S603
-    if works:
-        yield Finding("ok", "bubblewrap", "with user namespaces")
-    else:
-        yield Finding(
-            "warning", "bubblewrap", "user namespaces are forbidden here", "allow them in the container or the kernel"
-        )
+    for layer, lacks in proof.layers.items():
+        yield Finding("warning", layer, lacks, LAYER_FIXES[layer]) if lacks else Finding("ok", layer, "up")
+    lacking = proof.lacking(settings)
+    held = ", ".join(proof.guarantees)
+    yield (
+        Finding("warning", "sandbox", f"holds back {held}", lacking)
+        if lacking
+        else Finding("ok", "sandbox", f"holds back {held}")
+    )
 
 
 def shared_memory() -> Finding:
@@ -121,6 +126,15 @@ def shared_memory() -> Finding:
     return Finding("ok", "shared memory", f"{gigabytes:.1f} GiB")
 
 
+def prompts() -> Iterator[Finding]:
+    """Which text each task asks a judge with."""
+    for task in sorted(file.stem for file in shipped_prompts().glob("*.txt")):
+        try:
+            yield Finding("ok", f"prompt of {task}", described(load_task(task).judge.prompt))
+        except ConfigError as error:
+            yield Finding("missing", f"prompt of {task}", "none that can be used", str(error))
+
+
 def endpoints(judge: JudgeSettings) -> list[Finding]:
     if judge.kind == "local":
         return [Finding("ok", "judge", "local: OCR and image comparison; --judge URL checks a server")]
@@ -128,22 +142,22 @@ def endpoints(judge: JudgeSettings) -> list[Finding]:
 
 
 async def _ask_endpoints(judge: JudgeSettings) -> list[Finding]:
-    return list(await asyncio.gather(*(_ask(url, judge) for url in judge.endpoints)))
+    urls = read_endpoints(Path(judge.endpoints_file)) if judge.endpoints_file else judge.endpoints
+    if not urls:
+        return [Finding("missing", "judge", f"no endpoint in {judge.endpoints_file}", "start one: visual-erm serve MODEL")]
+    return list(await asyncio.gather(*(_ask(url, judge) for url in urls)))
 
 
 async def _ask(url: str, judge: JudgeSettings) -> Finding:
     what = f"endpoint {url}"
-    key = os.environ.get(judge.api_key_env) or "none"
+    key = api_key(judge)
     try:
-        async with openai.AsyncOpenAI(base_url=url, api_key=key, timeout=10, max_retries=0) as client:
-            served = [model.id async for model in client.models.list()]
-    except openai.OpenAIError as error:
-        return Finding(
-            "missing",
-            what,
-            f"{type(error).__name__}: {error}".replace(key, "***"),
-            "start it: vllm serve MODEL --served-model-name visual-erm",
-        )
+        async with connect(url, judge.timeout_s, key) as client:
+            served = await served_by(client)
+    except (openai.OpenAIError, asyncio.TimeoutError, AttributeError, TypeError, ValueError) as error:
+        # A refused connection is named only below: aiohttp's error reaches openai as a time-out.
+        said = f"{type(error).__name__}: {error.__cause__ or error}"
+        return Finding("missing", what, hidden(said, key), "start it: visual-erm serve MODEL")
     if judge.model not in served:
         return Finding("missing", what, f"serves {', '.join(served)}", f"set judge.model, or serve as {judge.model}")
     return Finding("ok", what, f"serves {judge.model}")
@@ -159,11 +173,3 @@ def packages() -> Iterator[Finding]:
                 if optional
                 else Finding("missing", name, "not installed", f"pip install {name}")
             )
-
-
-def _landlock_abi() -> int:
-    """Version of the kernel's Landlock interface, 0 or less without one (landlock_create_ruleset with the version flag)."""
-    create_ruleset = 444
-    if os.uname().sysname != "Linux":
-        return 0
-    return int(ctypes.CDLL(None, use_errno=True).syscall(create_ruleset, None, 0, 1))

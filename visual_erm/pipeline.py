@@ -21,16 +21,25 @@ from PIL import Image, UnidentifiedImageError
 
 from visual_erm.errors import JudgeFailureShare, OurFault, PolicyFault, ReferenceUnavailable
 from visual_erm.extract import Code, extract
-from visual_erm.judge import FailurePolicy, JudgeSettings, make_judge
+from visual_erm.guard import GUARDS
+from visual_erm.guard.panel import Panel
+from visual_erm.judge import FailurePolicy, Judge, JudgeSettings, make_judge
+from visual_erm.judge.account import Account
+from visual_erm.perception.colours import on_white
 from visual_erm.render import make_renderer
+from visual_erm.render.sparing import SparingRenderer
 from visual_erm.report import Report
-from visual_erm.score import minimum, reward
+from visual_erm.score import minimum, reward, worst
 from visual_erm.task import Task
 
 log = logging.getLogger(__name__)
 
 Reference = Image.Image | bytes | Path
 """A reference image: decoded, encoded, or a file."""
+
+AT_WORK = 8
+"""Samples on their way to a picture, for each page: the first come to the judge while the last have not begun."""
+STAGES = ("extract", "render", "judge", "guard")
 
 REFERENCES_KEPT = 64
 """Decoded references kept: the rollouts of a group share theirs."""
@@ -42,41 +51,54 @@ class Result:
 
     reward: float
     severity: float
-    """S as it was priced: the report's sum, the running mean without a judgement, the worst without a picture."""
+    """S as it was priced: the report's sum or what a guard raised it to, the running mean without a judgement, the worst
+    without a picture."""
     render_ok: bool
     judge_ok: bool
     """False when our side failed and the reward is a neutral one."""
+    void: bool = False
+    """The reward is the minimum whatever S is: there is no picture, or a guard found it worth nothing."""
     reason: str = ""
-    """Empty, or why there is no picture or no judgement."""
+    """Empty, or why there is no picture or no judgement, or what the guards found."""
+    flags: frozenset[str] = frozenset()
+    """Names of the guards that found something; see GUARDS."""
     code: Code | None = None
     picture: Image.Image | None = field(default=None, repr=False)
     report: Report | None = None
+    account: Account = field(default_factory=Account)
+    """What the judgement cost."""
     milliseconds: dict[str, float] = field(default_factory=dict)
 
-    def numbers(self, task: Task) -> dict[str, float]:
-        """The same plain numbers for every sample, as veRL logs them."""
+    def numbers(self, categories: list[str]) -> dict[str, float]:
+        """The same plain numbers for every sample, as veRL logs them; `categories` are those of all tasks of the run."""
         report = self.report or Report()
-        counts = {f"{category}_count": float(n) for category, n in report.counts(task.report.categories).items()}
+        counts = {f"{category}_count": float(n) for category, n in report.counts(categories).items()}
         return {
             "score": self.reward,
             "render_ok": float(self.render_ok),
             "severity": float(self.severity),
             **counts,
             "judge_ok": float(self.judge_ok),
+            "void": float(self.void),
             "truncated": float(report.truncated),
-            **{f"{stage}_ms": round(self.milliseconds.get(stage, 0.0), 2) for stage in ("extract", "render", "judge")},
+            **{f"guard_{name}": float(name in self.flags) for name in GUARDS},
+            **self.account.numbers(),
+            **{f"{stage}_ms": round(self.milliseconds.get(stage, 0.0), 2) for stage in STAGES},
         }
 
 
 class RewardPipeline:
     """Scores replies for one task with one judge. Bound to the event loop of its first sample."""
 
-    def __init__(self, task: Task, judge: JudgeSettings, pages: int = 2) -> None:
+    def __init__(self, task: Task, settings: JudgeSettings, pages: int = 2, judge: Judge | None = None) -> None:
+        """`judge`: one that several pipelines ask, in place of one made from the settings; closed with them."""
         self.task = task
-        self._renderer = make_renderer(task.render, pages=pages)
-        self._judge = make_judge(judge)
-        self._judgements = Judgements(judge.failure, neutral=task.scoring.s_max / 2)
-        self._references: OrderedDict[object, Image.Image] = OrderedDict()
+        self._at_work = asyncio.Semaphore(AT_WORK * pages)
+        self._renderer = SparingRenderer(make_renderer(task.render, pages=pages))
+        self._judge = judge or make_judge(settings)
+        self._guards = Panel(task, model_judge=settings.kind != "local")
+        self._judgements = Judgements(settings.failure, neutral=task.scoring.s_max / 2)
+        self._references = References()
 
     async def __aenter__(self) -> RewardPipeline:
         return self
@@ -96,43 +118,87 @@ class RewardPipeline:
         Raises JudgeFailureShare then, or the failure itself (an OurFault) under `on_failure: abort`.
         """
         clock = Clock()
+        account = Account()
         code = picture = None
         try:
-            with clock("extract"):
-                code = await asyncio.to_thread(extract, reply, self.task.languages)
-            with clock("render"):
-                picture = await self._renderer.render(code)
+            async with self._at_work:
+                with clock("extract"):
+                    code = await asyncio.to_thread(extract, reply, self.task.languages)
+                with clock("guard"):
+                    await self._guards.admit_code(code)
+                with clock("render"):
+                    picture = await self._renderer.render(code)
+                with clock("guard"):
+                    shown = await self._references.load(reference)
+                    await self._guards.admit_picture(shown, picture)
             with clock("judge"):
-                report = await self._judge.judge(await self._load(reference), picture, self.task)
+                report = await self._judge.judge(shown, picture, self.task, account)
+            with clock("guard"):
+                ruling = await self._guards.review(shown, picture, report)
         except PolicyFault as fault:
-            scoring = self.task.scoring
-            worst = -scoring.raw_minimum if scoring.mode == "raw" else scoring.s_max
-            reason = f"{type(fault).__name__}: {fault}"
-            return Result(minimum(scoring), worst, False, True, reason, code, None, None, clock.milliseconds)
+            return Result(
+                minimum(self.task.scoring),
+                worst(self.task.scoring),
+                render_ok=False,
+                judge_ok=True,
+                void=True,
+                reason=f"{type(fault).__name__}: {fault}",
+                flags=self._guards.flags(fault),
+                code=code,
+                milliseconds=clock.milliseconds,
+            )
         except OurFault as fault:
             log.warning("no judgement: %s: %s", type(fault).__name__, fault)
             severity = self._judgements.failed(fault)
-            value = reward(severity, self.task.scoring)
-            reason = f"{type(fault).__name__}: {fault}"
-            return Result(value, severity, True, False, reason, code, picture, None, clock.milliseconds)
-        self._judgements.succeeded(report.severity)
-        value = reward(report.severity, self.task.scoring)
-        return Result(value, report.severity, True, True, "", code, picture, report, clock.milliseconds)
+            return Result(
+                reward(severity, self.task.scoring),
+                severity,
+                render_ok=True,
+                judge_ok=False,
+                reason=f"{type(fault).__name__}: {fault}",
+                code=code,
+                picture=picture,
+                account=account,
+                milliseconds=clock.milliseconds,
+            )
+        self._judgements.succeeded(ruling.severity)
+        return Result(
+            minimum(self.task.scoring) if ruling.void else reward(ruling.severity, self.task.scoring),
+            ruling.severity,
+            render_ok=True,
+            judge_ok=True,
+            void=ruling.void,
+            reason=ruling.reason,
+            flags=ruling.flags,
+            code=code,
+            picture=picture,
+            report=report,
+            account=account,
+            milliseconds=clock.milliseconds,
+        )
 
     async def close(self) -> None:
         """Ends the browser and the judge; nothing is left behind. May be called twice."""
-        await asyncio.gather(self._renderer.close(), self._judge.close())
+        await asyncio.gather(self._renderer.close(), self._judge.close(), self._guards.close())
 
-    async def _load(self, reference: Reference) -> Image.Image:
+
+class References:
+    """The decoded references of recent samples. Use it from one event loop."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[object, Image.Image] = OrderedDict()
+
+    async def load(self, reference: Reference) -> Image.Image:
+        """The picture, as RGB on white. Raises ReferenceUnavailable."""
         if isinstance(reference, Image.Image):
             return reference
         key = str(reference) if isinstance(reference, Path) else blake2b(reference, digest_size=16).digest()
-        if key not in self._references:
-            self._references[key] = await asyncio.to_thread(load_image, reference)
-        self._references.move_to_end(key)
-        picture = self._references[key]
-        while len(self._references) > REFERENCES_KEPT:
-            self._references.popitem(last=False)
+        if key not in self._kept:
+            self._kept[key] = await asyncio.to_thread(load_image, reference)
+        self._kept.move_to_end(key)
+        picture = self._kept[key]
+        while len(self._kept) > REFERENCES_KEPT:
+            self._kept.popitem(last=False)
         return picture
 
 
@@ -183,7 +249,8 @@ class Clock:
         self._start = time.perf_counter()
 
     def __exit__(self, *_: object) -> None:
-        self.milliseconds[self._stage] = (time.perf_counter() - self._start) * 1000
+        spent = (time.perf_counter() - self._start) * 1000
+        self.milliseconds[self._stage] = self.milliseconds.get(self._stage, 0.0) + spent
 
 
 def load_image(source: bytes | Path) -> Image.Image:
@@ -196,12 +263,3 @@ def load_image(source: bytes | Path) -> Image.Image:
         raise ReferenceUnavailable(f"reference image {name} does not exist") from error
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
         raise ReferenceUnavailable(f"reference image {name} cannot be read: {error}") from error
-
-
-def on_white(image: Image.Image) -> Image.Image:
-    """The picture as RGB, transparent parts on white."""
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        image = Image.new("RGBA", layer.size, "white")
-        image.alpha_composite(layer)
-    return image.convert("RGB")

@@ -193,6 +193,8 @@ def _text(value: object) -> str:
 
 
 def _category(found: str, known: list[str]) -> str:
+    if found in known:
+        return found
     name = re.sub(r"\W+", "_", found[:64].strip().lower())
     near = difflib.get_close_matches(name, known, 1, cutoff=0.4)
     return near[0] if near else known[0]

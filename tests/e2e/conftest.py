@@ -1,7 +1,8 @@
-"""What the slow tests share: a tiny model, a tiny data set, and a training run that is watched from outside."""
+"""What the slow tests share: a tiny model, a tiny data set, a Ray cluster, and a training over two nodes."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
@@ -9,17 +10,20 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from marked import marked
 from PIL import Image, ImageDraw
-from vllm_server import served, vllm
+from ports import free_port
 
 PROJECT = Path(__file__).parents[2]
 TOKEN = uuid.uuid4().hex * 2
@@ -28,25 +32,13 @@ TOKEN = uuid.uuid4().hex * 2
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny Qwen3-VL with random weights."""
+    """A tiny Qwen3-VL with random weights, and a token for each stretch of a table."""
     from visual_erm.verl_cpu.tiny_model import build_tiny_qwen3vl
+    from visual_erm.verl_cpu.tiny_tables import TABLE
 
     folder = tmp_path_factory.mktemp("tiny-model")
-    build_tiny_qwen3vl(folder)
+    build_tiny_qwen3vl(folder, runs=TABLE.runs)
     return folder
-
-
-@pytest.fixture(scope="module")
-def vllm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Base URL of a real vLLM server whose judge is a tiny Qwen3-VL with random weights; gone with the module's tests."""
-    from visual_erm.verl_cpu.tiny_model import build_tiny_qwen3vl
-
-    if vllm() is None:
-        pytest.skip("vLLM is not installed beside this Python; `make test` installs it")
-    folder = tmp_path_factory.mktemp("tiny-judge")
-    build_tiny_qwen3vl(folder, preset="judge")
-    with served(folder) as url:
-        yield url
 
 
 @pytest.fixture(scope="session")
@@ -85,36 +77,62 @@ def _picture(number: int, scale: int) -> bytes:
 
 
 @dataclass(frozen=True)
-class Finished:
-    """A training run that has ended."""
+class Run:
+    """A training over two nodes that has ended on both."""
 
-    exit_code: int
-    log: str
+    exit_codes: list[int]
+    logs: list[str]
     run_dir: Path
     left: list[str]
-    """Command lines of processes that outlived it, and temporary files."""
+    """Command lines of processes that outlived it, and files in the nodes' temporary folders."""
 
 
-Train = Callable[..., Finished]
+Launch = Callable[..., Run]
 
 
 @pytest.fixture
-def ray_processes() -> Iterator[Callable[[], list[psutil.Process]]]:
-    """A local Ray cluster with a temporary folder of its own, and what lists the processes that belong to it."""
+def ray_processes(request: pytest.FixtureRequest) -> Iterator[Callable[[], list[psutil.Process]]]:
+    """A local Ray cluster with a temporary folder of its own, and what lists the processes that belong to it.
+
+    A parameter holds further settings of the cluster.
+    """
+    with ray_cluster(**getattr(request, "param", {})) as processes:
+        yield processes
+
+
+@pytest.fixture(scope="module")
+def shared_ray() -> Iterator[None]:
+    """One such cluster for all tests of a module."""
+    with ray_cluster():
+        yield
+
+
+@contextlib.contextmanager
+def ray_cluster(**settings: Any) -> Iterator[Callable[[], list[psutil.Process]]]:
     import ray
 
     folder, mark = Path(tempfile.mkdtemp(prefix="t", dir="/tmp")), f"VISUAL_ERM_TEST_{uuid.uuid4().hex}"
     ours = {mark: "1", "TMPDIR": str(folder), "RAY_AUTH_TOKEN": TOKEN, "RAY_USAGE_STATS_ENABLED": "0"}
-    ours |= {"RAY_enable_open_telemetry": "0", "RAY_enable_metrics_collection": "0", "HF_HUB_OFFLINE": "1"}
+    ours |= {"RAY_enable_open_telemetry": "0", "RAY_enable_metrics_collection": "0"}
+    ours |= {"RAY_worker_niceness": "0", "HF_HUB_OFFLINE": "1"}
     before = {name: os.environ.get(name) for name in ours}
     os.environ.update(ours)
-    ray.init(
-        num_cpus=4,
-        include_dashboard=False,
-        object_store_memory=100_000_000,
-        log_to_driver=False,
-        _temp_dir=str(folder / "ray"),
-    )
+    for another in (True, True, False):
+        try:
+            ray.init(
+                num_cpus=4,
+                include_dashboard=False,
+                object_store_memory=100_000_000,
+                log_to_driver=False,
+                _temp_dir=str(folder / "ray"),
+                **settings,
+            )
+            break
+        except Exception:
+            # Its node gets 30 s to start, which a busy machine may not have.
+            if not another:
+                raise
+            ray.shutdown()
     yield lambda: marked(mark)
     ray.shutdown()
     for process in marked(mark):
@@ -125,47 +143,53 @@ def ray_processes() -> Iterator[Callable[[], list[psutil.Process]]]:
 
 
 @pytest.fixture
-def train(tmp_path: Path, tiny_model: Path, table_data: Path) -> Iterator[Train]:
-    """Runs the real launcher with overrides, never longer than `timeout` seconds, and says what it left behind."""
-    temporary = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
-    mark = f"VISUAL_ERM_TEST_{uuid.uuid4().hex}"
-    environment = {**os.environ, mark: "1", "TMPDIR": str(temporary), "PYTHON": sys.executable, "STEPS": "3"}
+def launch(tmp_path: Path, tiny_model: Path, table_data: Path) -> Iterator[Launch]:
+    """Starts a recipe on two nodes of this machine, as whoever has a cluster does, and waits for both.
 
-    def run(*overrides: str, timeout: float = 420) -> Finished:
-        run_dir, log = tmp_path / "run", tmp_path / "log"
-        command = [
-            "bash",
-            str(PROJECT / "rl_scripts" / "run_tiny_cpu.sh"),
-            f"run_dir={run_dir}",
-            f"actor_rollout_ref.model.path={tiny_model}",
-            f"data.train_files={table_data / 'train.parquet'}",
-            f"data.val_files={table_data / 'test.parquet'}",
-            "data.train_batch_size=4",
-            "actor_rollout_ref.rollout.n=4",
-            *overrides,
-        ]
-        with log.open("wb") as out:
-            process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, cwd=tmp_path)
-            try:
-                exit_code = process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                pytest.fail(f"no end after {timeout} s; the log ends with {log.read_text()[-2000:]}")
-        left = [" ".join(found.cmdline()) for found in marked(mark)] + [str(path) for path in temporary.rglob("*")]
-        return Finished(exit_code, log.read_text(), run_dir, left)
+    Once `when`, asked about the run's folder again and again, says true, `then` is done with the processes of node 1.
+    """
+    mark = f"VISUAL_ERM_TEST_{uuid.uuid4().hex}"
+    temporary = [Path(tempfile.mkdtemp(prefix="t", dir="/tmp")) for _ in range(2)]
+    words = [
+        "cluster=cpu", "policy=tiny", "engine=fsdp", f"actor_rollout_ref.model.path={tiny_model}",
+        f"data.train_files={table_data / 'train.parquet'}", f"data.val_files={table_data / 'test.parquet'}",
+        "data.train_batch_size=4", "reward.num_workers=2",
+        # Looked at by others.
+        "preflight=false",
+    ]  # fmt: skip
+    run_dir = tmp_path / "run"
+
+    def run(
+        *overrides: str,
+        when: Callable[[Path], bool],
+        then: Callable[[list[psutil.Process]], None],
+        timeout: float = 700,
+    ) -> Run:
+        shared = {"PYTHON": sys.executable, "NNODES": "2", "MASTER_ADDR": "127.0.0.1", "RAY_PORT": str(free_port())}
+        shared |= {"RUN_DIR": str(run_dir), "RAY_worker_niceness": "0", mark: "1"}
+        logs, nodes = [tmp_path / f"log{rank}" for rank in range(2)], []
+        for rank, log in enumerate(logs):
+            own = {"NODE_RANK": str(rank), "TMPDIR": str(temporary[rank])}
+            command = ["bash", PROJECT / "rl_scripts" / "run_qwen3vl_table_40k_rm_32gpus.sh", *words, *overrides]
+            with log.open("wb") as out:
+                nodes.append(
+                    subprocess.Popen(command, env={**os.environ, **shared, **own}, stdout=out, stderr=out, cwd=tmp_path)
+                )
+        deadline, done = time.monotonic() + timeout, False
+        while None in [node.poll() for node in nodes]:
+            if time.monotonic() > deadline:
+                pytest.fail(f"no end after {timeout} s: {[log.read_text()[-2000:] for log in logs]}")
+            if not done and when(run_dir):
+                then([psutil.Process(nodes[1].pid), *psutil.Process(nodes[1].pid).children(recursive=True)])
+                done = True
+            time.sleep(0.1)
+        left = [" ".join(process.cmdline()) for process in marked(mark)]
+        left += [str(path) for folder in temporary for path in folder.rglob("*")]
+        said = [log.read_text(errors="replace") for log in logs]
+        return Run([node.returncode for node in nodes], said, run_dir, left)
 
     yield run
     for process in marked(mark):
         process.send_signal(signal.SIGKILL)
-    shutil.rmtree(temporary)
-
-
-def marked(name: str) -> list[psutil.Process]:
-    """Processes that inherited the environment variable `name`."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if name in process.environ():
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
+    for folder in temporary:
+        shutil.rmtree(folder)

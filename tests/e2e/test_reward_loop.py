@@ -15,15 +15,17 @@ pytest.importorskip("verl")
 
 import numpy as np
 import torch
-from hydra import compose, initialize_config_dir
 
-from visual_erm import train
+from visual_erm.needs import choose_manager
+from visual_erm.preflight.overrides import compose_recipe
 from visual_erm.settings import shipped
+from visual_erm.task import load_tasks
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 ROWS = "<tr><th>Year</th><th>Sales</th></tr><tr><td>2019</td><td>{}</td></tr><tr><td>2020</td><td>57</td></tr>"
 RIGHT, WRONG, NOTHING = f"<table>{ROWS}</table>".format("41"), f"<table>{ROWS}</table>".format("86"), "I see a table."
+WORSE = "<table><tr><td>9</td></tr></table>"
 
 
 @pytest.fixture(scope="module")
@@ -79,40 +81,45 @@ def browsers(worker: psutil.Process) -> list[psutil.Process]:
     return [child for child in worker.children(recursive=True) if "headless" in child.name()]
 
 
-def test_two_workers_score_with_the_same_keys_and_end_with_their_browsers(ray_processes, tiny_model, reference, tmp_path):
+def test_two_workers_score_a_batch_together_with_the_same_keys_and_end_with_their_browsers(
+    ray_processes, tiny_model, reference, tmp_path
+):
     import ray
     from verl.experimental.reward_loop import RewardLoopManager
     from verl.utils import hf_tokenizer
 
-    with initialize_config_dir(str(shipped("configs")), version_base="1.3"):
-        found = f"hydra.searchpath=[file://{train.verl_configs()}]"
-        config = compose(
-            "grpo",
-            [
-                "cluster=cpu",
-                "policy=tiny",
-                found,
-                f"run_dir={tmp_path}",
-                f"actor_rollout_ref.model.path={tiny_model}",
-                f"reward.custom_reward_function.path={shipped('reward_func') / 'visual_equivalence.py'}",
-                f"reward.custom_reward_function.reward_kwargs.data_root={reference}",
-                "reward.num_workers=2",
-            ],
-        )
+    config = compose_recipe(
+        [
+            "cluster=cpu",
+            "policy=tiny",
+            f"run_dir={tmp_path}",
+            f"actor_rollout_ref.model.path={tiny_model}",
+            f"reward.custom_reward_function.path={shipped('reward_func') / 'visual_equivalence.py'}",
+            f"reward.custom_reward_function.reward_kwargs.data_root={reference}",
+            "reward.num_workers=2",
+            "task.scoring.mode=batch",
+        ]
+    )
+    choose_manager(config, load_tasks(config.task), str(shipped("reward_func") / "batch_manager.py"))
     manager = RewardLoopManager(config)
-    replies = [RIGHT, WRONG, NOTHING] * 4
+    # The worst is in one worker's half.
+    replies = [WORSE, RIGHT, WRONG, NOTHING, RIGHT, WRONG] + [RIGHT, WRONG, NOTHING] * 2
     scored = manager.compute_rm_score(batch(hf_tokenizer(str(tiny_model)), replies))
 
     rewards = scored.batch["rm_scores"].sum(dim=1).tolist()
-    right, wrong, nothing = rewards[0::3], rewards[1::3], rewards[2::3]
-    assert set(right) == {2.0}
-    assert all(1 < value < 2 for value in wrong)
-    assert len(set(wrong)) == 1, "both workers judge alike"
-    assert set(nothing) == {0.0}
     numbers = {key: values.tolist() for key, values in scored.non_tensor_batch.items()}
-    assert numbers["score"] == pytest.approx(rewards)
-    assert numbers["render_ok"] == [1, 1, 0] * 4
-    assert numbers["numeric_error_count"] == [0, 1, 0] * 4
+    severities = {
+        reply: {s for s, of in zip(numbers["severity"], replies, strict=True) if of == reply} for reply in replies
+    }
+    ((slip,), (worst,)) = severities[WRONG], severities[WORSE]
+    assert worst > slip > 0, "both workers judge alike"
+    # Paper, Eq. 3-5, over both workers; a sample by itself has the task's constant.
+    together = {RIGHT: 2, WRONG: 2 - slip / worst, WORSE: 1, NOTHING: 0}
+    assert rewards == pytest.approx([together[reply] for reply in replies])
+    apart = {RIGHT: 2, WRONG: 2 - slip / 50, WORSE: 2 - worst / 50, NOTHING: 0}
+    assert numbers["score"] == pytest.approx([apart[reply] for reply in replies])
+    assert numbers["render_ok"] == [float(reply != NOTHING) for reply in replies]
+    assert {n for n, of in zip(numbers["numeric_error_count"], replies, strict=True) if of == WRONG} == {1}
     assert all(isinstance(value, float) for values in numbers.values() for value in values)
 
     first, second = (process for process in ray_processes() if "RewardLoopWorker" in " ".join(process.cmdline()))

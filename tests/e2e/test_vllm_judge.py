@@ -1,23 +1,64 @@
-"""The remote judge against a real vLLM server: a tiny Qwen3-VL with random weights, held to the report's schema."""
+"""The remote judge against real vLLM behind `visual-erm serve`: a tiny Qwen3-VL with random weights, served twice.
+
+What a run on GPUs does, with everything tiny: judgements, GRPO over two nodes rewarded by them, a node that is lost, a
+server that is killed and comes back. The last test ends both servers.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import signal
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
 
+import psutil
 import pytest
-from PIL import Image
+import torch
+from marked import marked
+from openai.types.chat import ChatCompletion
+from PIL import Image, ImageDraw
+from safetensors.torch import load_file
+from vllm_server import Served, served, vllm
 
-from visual_erm.errors import JudgeUnavailable, JudgeUnreadable
+from visual_erm.errors import ConfigError, JudgeUnavailable, JudgeUnreadable
 from visual_erm.extract import Code
 from visual_erm.judge import JudgeSettings
-from visual_erm.judge.remote import RemoteJudge
+from visual_erm.judge.account import Account
+from visual_erm.judge.remote import RemoteJudge, connect
 from visual_erm.render import make_renderer
+from visual_erm.report import Report
 from visual_erm.task import Task, load_task
+from visual_erm.verl_cpu.tiny_model import build_tiny_qwen3vl
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200), pytest.mark.skipif(not vllm(), reason="vLLM is not installed")]
 
 GROUPS, ROLLOUTS, CONCURRENCY = 8, 8, 32
+JUDGEMENTS, KILLED_AFTER = 500, 100
+KEY = "a-key-for-this-test"
+
+
+@pytest.fixture(scope="module")
+def mark() -> str:
+    """Name of an environment variable by which the servers' processes are found."""
+    return f"VISUAL_ERM_TEST_{uuid.uuid4().hex}"
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory, mark) -> Iterator[Served]:
+    model = tmp_path_factory.mktemp("tiny-judge")
+    build_tiny_qwen3vl(model, preset="judge")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VISUAL_ERM_API_KEY", KEY)
+        with served(model, count=2, **{mark: "1"}) as running:
+            yield running
+
+
+@pytest.fixture
+def vllm_server(servers) -> str:
+    return servers.urls[0]
 
 
 def task(max_tokens: int = 700, max_text: int = 24) -> Task:
@@ -36,10 +77,9 @@ class Recording(RemoteJudge):
         super().__init__(settings)
         self.replies: list[str] = []
 
-    async def _reply(self, request):
-        reply, cut_off = await super()._reply(request)
-        self.replies.append(reply)
-        return reply, cut_off
+    def _report(self, completion, endpoint, task):
+        self.replies.append(completion.choices[0].message.content)
+        return super()._report(completion, endpoint, task)
 
 
 def settings(url: str, **changes) -> JudgeSettings:
@@ -91,9 +131,11 @@ async def test_the_shipped_tasks_schema_is_one_that_the_server_can_hold_replies_
     plain = load_task("table").model_dump()
     plain["judge"] |= {"image": task().judge.image.model_dump(), "sampling": {"temperature": 1.0, "max_tokens": 64}}
     judge = RemoteJudge(settings(vllm_server))
-    reply, _ = await judge._reply(await judge._request(*pictures[0], load_task(plain)))
+    request = await judge._request(*pictures[0], load_task(plain), "visual-erm")
+    async with connect(vllm_server, 300, KEY) as client:
+        completion = await client.post("/chat/completions", body=request, cast_to=ChatCompletion)
     await judge.close()
-    assert reply.startswith('{"layout_error_count": ')
+    assert completion.choices[0].message.content.startswith('{"layout_error_count": ')
 
 
 async def test_a_reply_cut_off_by_the_token_limit_is_marked_and_keeps_what_it_says(vllm_server, pictures):
@@ -122,11 +164,14 @@ async def test_a_picture_however_thin_or_tiny_is_judged(vllm_server, pictures, s
 
 
 async def test_a_wrong_model_name_and_a_wrong_path_are_told_with_the_fix(vllm_server, pictures):
-    for wrong in (settings(vllm_server, model="visual-emr"), settings(vllm_server.removesuffix("/v1"))):
-        judge = RemoteJudge(wrong)
-        with pytest.raises(JudgeUnavailable, match=r"404.*ends in /v1.*/models"):
-            await judge.judge(*pictures[0], task())
-        await judge.close()
+    judge = RemoteJudge(settings(vllm_server, model="visual-emr"))
+    with pytest.raises(ConfigError, match=r"serves visual-erm, not `visual-emr`"):
+        await judge.judge(*pictures[0], task())
+    await judge.close()
+    judge = RemoteJudge(settings(vllm_server.removesuffix("/v1")))
+    with pytest.raises(JudgeUnavailable, match=r"404.*ends in /v1.*/models"):
+        await judge.judge(*pictures[0], task())
+    await judge.close()
 
 
 async def test_a_prompt_beyond_the_servers_context_is_told_in_its_own_words(vllm_server, pictures):
@@ -134,3 +179,180 @@ async def test_a_prompt_beyond_the_servers_context_is_told_in_its_own_words(vllm
     with pytest.raises(JudgeUnavailable, match=r"400.*4096"):
         await judge.judge(*pictures[0], task(max_tokens=8192))
     await judge.close()
+
+
+STEPS, REPLIES = 3, 64
+TESTED = 2
+"""Rows of the test split."""
+
+
+def test_a_task_of_ones_own_is_trained_over_two_nodes_goes_on_when_one_is_lost_and_stops_when_the_servers_are(
+    servers, launch, tiny_model, tmp_path
+):
+    """The task is the one that docs/new_task.md shows, a file outside of the project; the judge's words are its words."""
+    (tmp_path / "html_form.yaml").write_text(documented("new_task.md"))
+    endpoints = tmp_path / "endpoints.txt"
+    endpoints.write_text(servers.endpoints.read_text())
+    recipe = (
+        f"task={tmp_path / 'html_form.yaml'}",
+        *("judge=remote", f"judge.endpoints_file={endpoints}", "judge.timeout_s=300"),
+        # Within what the tiny judge's context holds.
+        *("task.judge.image.longest_side=256", "task.judge.sampling.max_tokens=700", "task.judge.sampling.temperature=1"),
+        *("task.report.max_discrepancies=3", "task.report.max_text=24", "task.scoring.s_max=50"),
+        # A model judge that was never taught says little that is so: here its reports count as they are.
+        *(f"+task.guard.{guard}.enabled=false" for guard in ("silence", "omission", "injection")),
+        *("judge.failure.on_failure=abort", "judge.patience_s=2"),
+        # The policy is untrained: of many replies some hold a table and reach the judge.
+        "actor_rollout_ref.rollout.n=16",
+        *(f"trainer.total_training_steps={STEPS + 3}", "trainer.save_freq=1", "trainer.resume_mode=auto"),
+        "actor_rollout_ref.actor.checkpoint.save_contents=[model,optimizer,extra,hf_model]",
+        # The reference policy with its KL term, and a test of the policy, which the tiny recipe does without, run here too.
+        *("actor_rollout_ref.actor.use_kl_loss=true", f"trainer.test_freq={STEPS}"),
+    )
+    lost = launch(*recipe, when=in_the_second_step, then=kill)
+    assert lost.exit_codes == [3, -9], lost.logs[0][-3000:]
+    assert "(rank 1); the same command goes on from the last checkpoint" in lost.logs[0].splitlines()[-1]
+    assert [line["step"] for line in lines(lost.run_dir, "metrics.jsonl")] == [1]
+
+    run = launch(
+        *recipe,
+        when=lambda run_dir: len(lines(run_dir, "metrics.jsonl")) == STEPS,
+        # Nobody listens there: the judge reads the file again and has no server left.
+        then=lambda _: endpoints.write_text("http://127.0.0.1:9/v1\n"),
+    )
+    assert run.exit_codes == [1, 1], run.logs[0][-3000:]
+    assert run.logs[0].rstrip().splitlines()[-1].startswith("visual_erm.train: JudgeUnavailable"), run.logs[0][-3000:]
+    assert set(run.left) <= set(lost.left), "only what the lost node could not remove"
+    assert not [left for left in lost.left if not left.startswith("/tmp/")], "all processes had ended"
+
+    journal = run.run_dir / "journal"
+    assert len(list(journal.glob("*.jsonl"))) >= 2, "reward workers on both nodes"
+    assert lines(journal / "superseded", "*.jsonl"), "what the killed run had scored of its second step"
+    steps = lines(run.run_dir, "metrics.jsonl")
+    # One more may have been under way when the servers went.
+    assert [line["step"] for line in steps] in ([*range(1, STEPS + 1)], [*range(1, STEPS + 2)])
+    calls = [call for call in lines(journal, "*.jsonl") if call["policy_updates"] < len(steps)]
+    assert len({frozenset(call) for call in calls}) == 1
+    assert all(call["judge_ok"] == 1 for call in calls)
+    drawn = [call for call in calls if call["render_ok"] == 1]
+    assert len({call["score"] for call in drawn}) > 1
+    for call in drawn:
+        assert sum(call[f"judge_{way}"] for way in ("calls", "identical", "shared", "cached")) == 1, "asked or saved"
+        errors = call["report"]["errors"]
+        assert call["severity"] == sum(error["severity"] for error in errors)
+        assert call["score"] == pytest.approx(1 + max(0, 1 - call["severity"] / 50))
+        assert list(call["report"]) == ["field_error_count", "label_error_count", "value_error_count", "errors"]
+    assert all(call["score"] == 0 and call["report"] is None for call in calls if call["render_ok"] == 0)
+
+    for line in steps:
+        step = line["data"]
+        mine = [call for call in calls if call["policy_updates"] == line["step"] - 1 and call["split"] == "train"]
+        assert len(mine) == REPLIES, "each once"
+        mean = sum(call["score"] for call in mine) / REPLIES
+        assert step["reward/lost"] == 0
+        assert step["reward/score/mean"] == pytest.approx(mean)
+        assert step["critic/score/mean"] == pytest.approx(mean, abs=1e-6)
+        assert step["reward/render_ok/mean"] == pytest.approx(sum(call["render_ok"] for call in mine) / REPLIES)
+        assert "actor/kl_loss" in step
+        # Had the rollouts' weights not been the trainer's, the two would disagree about the replies' probabilities.
+        assert step["training/rollout_probs_diff_max"] < 2e-5
+    assert len([call for call in lines(journal, "*.jsonl") if call["split"] == "test"]) == TESTED
+    assert any(name.startswith("val-") and name.endswith("/score/mean@1") for name in steps[STEPS - 1]["data"])
+
+    saved = [run.run_dir / "checkpoints" / f"global_step_{step}" / "actor" / "huggingface" for step in (1, STEPS)]
+    before, between, after = (load_file(folder / "model.safetensors") for folder in (tiny_model, *saved))
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved
+    assert {name for name in before if not torch.equal(between[name], after[name])} == moved
+    assert not any("visual." in name for name in moved), "the vision tower is frozen in the tiny recipe"
+
+
+def lines(folder: Path, pattern: str) -> list[dict]:
+    return [json.loads(line) for path in sorted(folder.glob(pattern)) for line in path.read_text().splitlines()]
+
+
+def in_the_second_step(run_dir: Path) -> bool:
+    """Whether the first step is saved and logged, and rollouts of the second have been scored."""
+    journal = [text for file in (run_dir / "journal").glob("*.jsonl") for text in file.read_text().splitlines()]
+    return bool(lines(run_dir, "metrics.jsonl")) and any('"policy_updates": 1' in text for text in journal)
+
+
+def kill(processes: list[psutil.Process]) -> None:
+    """As a node goes that loses its power: nobody can tidy up."""
+    for signalled in (signal.SIGSTOP, signal.SIGKILL):
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signalled)
+
+
+def documented(page: str) -> str:
+    """The YAML that a page of the documentation shows."""
+    text = (Path(__file__).parents[2] / "docs" / page).read_text()
+    return text.partition("```yaml\n")[2].partition("```")[0]
+
+
+def short_task() -> Task:
+    """The table task, with replies of few tokens."""
+    plain = load_task("table").model_dump()
+    plain["judge"]["image"]["longest_side"] = 64
+    plain["judge"]["sampling"] = {"temperature": 1.0, "max_tokens": 200, "top_k": 200}
+    plain["report"] |= {"max_discrepancies": 1, "max_text": 4}
+    return load_task(plain)
+
+
+def picture(number: int) -> Image.Image:
+    image = Image.new("RGB", (64, 32), "white")
+    ImageDraw.Draw(image).text((4, 8), str(number), fill="black")
+    return image
+
+
+async def test_500_judgements_survive_the_death_of_one_of_two_servers_which_comes_back(servers, mark):
+    running, form = servers, short_task()
+    urls = running.urls
+    judge = RemoteJudge(JudgeSettings(kind="remote", endpoints_file=str(running.endpoints), max_in_flight=16, timeout_s=60))
+    accounts, done = [Account() for _ in range(JUDGEMENTS)], 0
+
+    async def one(number: int) -> Report:
+        nonlocal done
+        report = await judge.judge(picture(number // 8), picture(number), form, accounts[number])
+        done += 1
+        if done == KILLED_AFTER:
+            server_at(urls[0], mark).kill()
+        return report
+
+    reports = await asyncio.gather(*map(one, range(JUDGEMENTS)))
+    assert len(reports) == JUDGEMENTS
+    assert any(report.discrepancies for report in reports)
+    assert {account.endpoint for account in accounts} == set(urls)
+    assert any(account.retries for account in accounts), "some were under way at the killed server"
+
+    await asyncio.to_thread(running.wait_for, 1, 30)
+    await asyncio.to_thread(running.wait_for, 2)
+    assert running.urls == urls, "it is back where it was"
+    again = [Account() for _ in range(64)]
+    deadline = asyncio.get_running_loop().time() + 60
+    while not any(account.endpoint == urls[0] for account in again):
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.gather(*(judge.judge(picture(n), picture(n + 1), form, again[n]) for n in range(64)))
+    await judge.close()
+
+    assert not any(KEY in word for process in marked(mark) for word in process.cmdline())
+    assert running.end() == 0, running.said
+    assert running.urls == []
+    assert [" ".join(process.cmdline()) for process in marked(mark)] == []
+    logs = [*running.home.glob("logs/*")]
+    assert len(logs) == 2
+    assert not any(KEY in log.read_text(errors="replace") for log in (*logs, running.home / "said"))
+    left = {path.name for path in running.home.iterdir()}
+    assert left <= {"said", "logs", "endpoints.txt", "cache", "config"}, "no temporary file"
+
+
+def server_at(url: str, mark: str) -> psutil.Process:
+    """vLLM's API server, which a judge talks to; its engine is another process."""
+    port = url.removesuffix("/v1").rpartition(":")[2]
+    (found,) = [
+        process
+        for process in marked(mark)
+        if port in process.cmdline() and process.parent() and "visual_erm.keeper" in process.parent().cmdline()
+    ]
+    return found

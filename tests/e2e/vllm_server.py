@@ -1,102 +1,85 @@
-"""A real vLLM server on the CPU, with the tiny random Qwen3-VL as its model: what a remote judge talks to in the tests."""
+"""Real vLLM servers on the CPU behind `visual-erm serve`, with a tiny random Qwen3-VL: what the judge talks to here."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
+from ports import free_ports
 
-START_S = 300
+START_S = 600
+IN_ONE_PROCESS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+"""An engine that works by itself: one process less to start, and none that waits for another with a processor."""
 
 
-def vllm() -> Path | None:
-    """The `vllm` command of this environment."""
-    command = Path(sys.executable).parent / "vllm"
-    return command if command.exists() else None
+def vllm() -> bool:
+    """Whether this environment has vLLM."""
+    return importlib.util.find_spec("vllm") is not None
+
+
+@dataclass(frozen=True)
+class Served:
+    """The command as a process, and the folder it writes to."""
+
+    process: subprocess.Popen[bytes]
+    home: Path
+
+    @property
+    def endpoints(self) -> Path:
+        return self.home / "endpoints.txt"
+
+    @property
+    def urls(self) -> list[str]:
+        return self.endpoints.read_text().splitlines() if self.endpoints.exists() else []
+
+    @property
+    def said(self) -> str:
+        return (self.home / "said").read_text(errors="replace")
+
+    def end(self) -> int:
+        """In order, as a user would."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+    def wait_for(self, count: int, seconds: float = START_S) -> None:
+        """Until `count` servers are listed."""
+        deadline = time.monotonic() + seconds
+        while len(self.urls) != count:
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                logs = "\n".join(log.read_text(errors="replace")[-3000:] for log in (self.home / "logs").glob("*"))
+                raise RuntimeError(f"not {count} servers within {seconds:g} s:\n{self.said}\n{logs}")
+            time.sleep(0.2)
 
 
 @contextmanager
-def served(model: Path) -> Iterator[str]:
-    """Serves `model` as `visual-erm`; gives the base URL once it is healthy. Ends every process and removes every file."""
+def served(model: Path, count: int = 1, **environ: str) -> Iterator[Served]:
+    """Serves `model` as `visual-erm`, `count` times, once all are healthy. Ends every process and removes every file."""
     home = Path(tempfile.mkdtemp(prefix="vllm-"))
-    port = _free_port()
     command = [
-        *(str(vllm()), "serve", str(model), "--served-model-name", "visual-erm"),
-        *("--host", "127.0.0.1", "--port", str(port)),
-        *("--enforce-eager", "--dtype", "float32", "--max-model-len", "4096"),
-        *("--max-num-seqs", "32", "--max-num-batched-tokens", "4096", "--limit-mm-per-prompt", '{"image":2,"video":0}'),
-        *("--structured-outputs-config", '{"backend":"xgrammar","disable_any_whitespace":true}'),
-        "--no-enable-log-requests",
+        *(sys.executable, "-m", "visual_erm.cli", "serve", model, "--replicas", count),
+        *("--host", "127.0.0.1", "--port", free_ports(count), "--max-model-len", 4096, "--max-seqs", 32),
+        *("--endpoints-file", home / "endpoints.txt", "--log-dir", home / "logs"),
     ]
-    settings = {
-        "VLLM_CPU_KVCACHE_SPACE": "1",
-        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "OMP_NUM_THREADS": "2",
-        "HF_HUB_OFFLINE": "1",
-        "VLLM_NO_USAGE_STATS": "1",
-        "DO_NOT_TRACK": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-        # Compiling the sampler takes a C++ compiler and most of a minute.
-        "TORCH_COMPILE_DISABLE": "1",
-        "TMPDIR": str(home),
-        "VLLM_CACHE_ROOT": str(home / "cache"),
-        "VLLM_CONFIG_ROOT": str(home / "config"),
-        "VLLM_RPC_BASE_PATH": str(home),
-    }
-    log = home / "log"
-    with log.open("wb") as out:
-        server = subprocess.Popen(
-            command, env=os.environ | settings, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+    own = {"TMPDIR": str(home), "VLLM_CACHE_ROOT": str(home / "cache"), "VLLM_CONFIG_ROOT": str(home / "config")}
+    with (home / "said").open("wb") as out:
+        process = subprocess.Popen(
+            [*map(str, command)], env={**os.environ, **IN_ONE_PROCESS, **own, **environ}, stdout=out, stderr=out
         )
+    running = Served(process, home)
     try:
-        _wait_until_healthy(server, port, log)
-        yield f"http://127.0.0.1:{port}/v1"
+        running.wait_for(count)
+        yield running
     finally:
-        _end(server)
+        if process.poll() is None:
+            running.end()
         shutil.rmtree(home)
-
-
-def _wait_until_healthy(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.5)
-    raise RuntimeError(f"vLLM did not start within {START_S} s:\n{log.read_text(errors='replace')[-4000:]}")
-
-
-def _end(server: subprocess.Popen[bytes]) -> None:
-    """Ends the server's whole process group: it starts an engine of its own."""
-    for sign, seconds in ((signal.SIGTERM, 30), (signal.SIGKILL, 30)):
-        group = [process for process in psutil.process_iter() if _in_group(process, server.pid)]
-        if group:
-            os.killpg(server.pid, sign)
-            psutil.wait_procs(group, timeout=seconds)
-    server.wait(timeout=30)
-
-
-def _in_group(process: psutil.Process, group: int) -> bool:
-    try:
-        return os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE
-    except (ProcessLookupError, psutil.NoSuchProcess):
-        return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
