@@ -15,8 +15,8 @@ ON_MEMORY_AND_TIME = Attacks("memory and time")
 
 
 @ON_MEMORY_AND_TIME.add()
-def allocates_six_gigabytes(world):
-    return len(bytearray(6000 * MB)) > 0
+def allocates_two_gigabytes(world):
+    return len(bytearray(2000 * MB)) > 0
 
 
 @ON_MEMORY_AND_TIME.add()
@@ -28,7 +28,7 @@ def allocates_in_small_pieces(world):
 def makes_an_array_too_large(world):
     import numpy
 
-    return numpy.zeros((30_000, 30_000)).size > 0
+    return numpy.zeros((15_000, 15_000)).size > 0
 
 
 @ON_MEMORY_AND_TIME.add()
