@@ -20,17 +20,17 @@ step() {
 # train FIRST COUNT LAUNCHER [key=value …]: trains on these nodes, and sets `code` to how the run ended. When time is nearly up
 # (USR1), the step under way is finished and saved. A run that is not finished (3) is put into the queue again.
 train() {
-    local training verdict=$folder/verdict
+    local run verdict=$folder/verdict
     rm -f "$verdict"
     RAY_AUTH_TOKEN=${RAY_AUTH_TOKEN:-$(secret)}
     export RAY_AUTH_TOKEN
     VERDICT_FILE=$PWD/$verdict step "$1" "$2" bash "${@:3}" &
-    training=$!
-    trap 'kill -USR1 "$training"' USR1
+    run=$!
+    trap 'kill -USR1 "$run"' USR1
     while :; do
         code=0
-        wait "$training" || code=$?
-        kill -0 "$training" 2>/dev/null || break
+        wait "$run" || code=$?
+        kill -0 "$run" 2>/dev/null || break
     done
     # A lost node's own exit code says nothing about the run.
     if [ -s "$verdict" ]; then code=$(<"$verdict"); fi

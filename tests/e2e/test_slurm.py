@@ -156,3 +156,15 @@ def test_one_job_serves_on_one_node_trains_on_the_others_and_saves_when_time_is_
     (key,) = {part["key"] for part in only["parts"]}
     assert len(key) == 64 and key not in log, "a key of the job's own"
     slurm.until(lambda: not of_jobs(), 120)
+
+
+def test_a_job_that_serves_and_trains_says_what_is_wrong_before_it_serves(slurm, words, tiny_model, tmp_path):
+    job = slurm.submit(
+        "--nodes=2", PROJECT / "slurm" / "train_with_reward_model.sbatch", LAUNCHER, *words, "trainer.nnode=1",
+        cwd=tmp_path, **environ(RUN_DIR=tmp_path / "run", MODEL=tiny_model),
+    )  # fmt: skip
+    state = slurm.end_of(job, 120)
+    log = (tmp_path / f"visual-erm-{job}.log").read_text()
+    assert state == ("FAILED", "2"), log[-3000:]
+    assert "trainer.nnode" in log
+    assert not (tmp_path / "outputs" / "slurm" / job / "serve").exists()
