@@ -120,7 +120,11 @@ class Server:
 
     def _command(self) -> bool:
         """Does what the host says; False when it is gone."""
-        data, descriptors, _, _ = socket.recv_fds(self._control, MESSAGE_BYTES, 1)
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._control, MESSAGE_BYTES, 1)
+        except ConnectionResetError:
+            # It was killed before it had read all that it was told.
+            return False
         if not data:
             return False
         message = json.loads(data)
