@@ -15,8 +15,8 @@ ON_MEMORY_AND_TIME = Attacks("memory and time")
 
 
 @ON_MEMORY_AND_TIME.add()
-def allocates_two_gigabytes(world):
-    return len(bytearray(2000 * MB)) > 0
+def allocates_in_one_piece(world):
+    return len(bytearray(1500 * MB)) > 0
 
 
 @ON_MEMORY_AND_TIME.add()

@@ -26,7 +26,7 @@ Configuration = tuple[str, str]
 UNPROTECTED = ("this user", "unprotected")
 PROTECTED = [(user, walls) for user in ("this user", "nobody") for walls in ("bubblewrap", "alone")]
 CONFIGURATIONS = [pytest.param(configuration, id=", ".join(configuration)) for configuration in PROTECTED]
-LIMIT_S = 400
+LIMIT_S = 600
 
 
 class Reports:
