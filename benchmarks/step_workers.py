@@ -27,7 +27,7 @@ from vllm_simulator import Served
 
 from visual_erm.judge import Judge, JudgeSettings, make_judge
 from visual_erm.judge.account import Account
-from visual_erm.pipeline import Result, RewardPipeline
+from visual_erm.pipeline import Result, RewardPipeline, pipelines_of
 from visual_erm.report import Report
 from visual_erm.task import Task
 
@@ -92,7 +92,7 @@ async def _warmed(
     mix: Sequence[Sample], tasks: dict[str, Task], settings: JudgeSettings, judge: Judge
 ) -> AsyncIterator[dict[str, RewardPipeline]]:
     """What reward_func/ scores with, a pipeline for each task and one judge for all, as it is after the first step."""
-    pipelines = {name: RewardPipeline(task, settings, judge=judge) for name, task in tasks.items()}
+    pipelines = pipelines_of(tasks, settings, judge=judge)
     try:
         others = [one for sample in {sample.task: sample for sample in mix}.values() for one in unlike(sample, WARM)]
         await asyncio.gather(*(pipelines[one.task].score(one.reply, one.reference) for one in others))

@@ -21,9 +21,9 @@ from visual_erm import journal as journals
 from visual_erm.errors import ConfigError, OurFault
 from visual_erm.fit import check_engine, reference_of, task_of
 from visual_erm.garbage import settle
-from visual_erm.judge import JudgeSettings, load_judge_settings, make_judge
+from visual_erm.judge import JudgeSettings, load_judge_settings
 from visual_erm.judge.account import Totals, publish
-from visual_erm.pipeline import RewardPipeline
+from visual_erm.pipeline import RewardPipeline, pipelines_of
 from visual_erm.settings import plain
 from visual_erm.task import Task, load_tasks
 
@@ -93,13 +93,12 @@ class _Run:
     """What an event loop scores with: the tasks of the run, a pipeline for each, and one judge for all."""
 
     def __init__(self, tasks: dict[str, Task], settings: JudgeSettings) -> None:
-        judge = make_judge(settings)
         self.tasks = tasks
         self.totals = Totals()
         if settings.metrics_port:
             publish(self.totals, settings.metrics_port)
         self._noted = 0.0
-        self.pipelines = {name: RewardPipeline(task, settings, judge=judge) for name, task in tasks.items()}
+        self.pipelines = pipelines_of(tasks, settings)
         # Of all tasks: veRL takes the first result's keys for all.
         self.categories = list(dict.fromkeys(name for task in tasks.values() for name in task.report.categories))
         self._fit: set[tuple[str, str]] = set()

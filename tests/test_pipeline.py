@@ -13,9 +13,9 @@ from ports import free_port
 from visual_erm.errors import JudgeFailureShare, JudgeUnavailable, ReferenceUnavailable
 from visual_erm.extract import Code
 from visual_erm.judge import FailurePolicy, JudgeSettings
-from visual_erm.pipeline import RewardPipeline, load_image
+from visual_erm.pipeline import RewardPipeline, load_image, pipelines_of
 from visual_erm.render import make_renderer
-from visual_erm.task import Task, load_task
+from visual_erm.task import Task, load_task, load_tasks
 
 TRUE = (
     "<table><tr><th>City</th><th>Rain</th></tr><tr><td>Lima</td><td>13</td></tr><tr><td>Oslo</td><td>763</td></tr></table>"
@@ -132,6 +132,36 @@ async def test_every_sample_has_the_same_numbers(task: Task, reference: Image.Im
     assert all(type(value) is float for n in numbers for value in n.values())
     always = "score render_ok severity judge_ok numeric_error_count render_ms guard_blank guard_injection guard_ms"
     assert set(always.split()) <= set(numbers[0])
+
+
+async def test_samples_of_all_tasks_come_to_their_renderers_in_the_order_they_are_given(
+    reference: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step's many quick drawings do not wait for all of its slow tables."""
+    begun: list[str] = []
+
+    class Never:
+        engine = "never"
+
+        async def render(self, code: Code) -> Image.Image:
+            begun.append(code.text)
+            return await asyncio.Future()
+
+        async def close(self) -> None: ...
+
+    monkeypatch.setattr("visual_erm.pipeline.make_renderer", lambda *_, **__: Never())
+    pipelines = pipelines_of(load_tasks("mixed"), JudgeSettings(kind="local"))
+    given = [("table", TRUE.replace("763", str(number))) for number in range(100)]
+    given += [("svg", f'<svg width="{number}"></svg>') for number in range(100)]
+    scored = [asyncio.create_task(pipelines[task].score(reply, reference)) for task, reply in given]
+    while len(begun) < 48:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)
+    assert sorted(begun) == sorted(reply for _, reply in given[:48])
+    for one in scored:
+        one.cancel()
+    await asyncio.gather(*scored, return_exceptions=True)
+    await asyncio.gather(*(one.close() for one in pipelines.values()))
 
 
 async def test_closing_leaves_no_process(task: Task, reference: Image.Image) -> None:

@@ -13,6 +13,7 @@ import io
 import logging
 import time
 from collections import OrderedDict, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -90,10 +91,17 @@ class Result:
 class RewardPipeline:
     """Scores replies for one task with one judge. Bound to the event loop of its first sample."""
 
-    def __init__(self, task: Task, settings: JudgeSettings, pages: int = 2, judge: Judge | None = None) -> None:
-        """`judge`: one that several pipelines ask, in place of one made from the settings; closed with them."""
+    def __init__(
+        self,
+        task: Task,
+        settings: JudgeSettings,
+        pages: int = 2,
+        judge: Judge | None = None,
+        entrance: asyncio.Semaphore | None = None,
+    ) -> None:
+        """`judge`, `entrance`: those of several pipelines, see `pipelines_of`; by default it has its own."""
         self.task = task
-        self._at_work = asyncio.Semaphore(AT_WORK * pages)
+        self._at_work = entrance or asyncio.Semaphore(AT_WORK * pages)
         self._renderer = SparingRenderer(make_renderer(task.render, pages=pages))
         self._judge = judge or make_judge(settings)
         self._guards = Panel(task, model_judge=settings.kind != "local")
@@ -180,6 +188,19 @@ class RewardPipeline:
     async def close(self) -> None:
         """Ends the browser and the judge; nothing is left behind. May be called twice."""
         await asyncio.gather(self._renderer.close(), self._judge.close(), self._guards.close())
+
+
+def pipelines_of(
+    tasks: Mapping[str, Task], settings: JudgeSettings, pages: int = 2, judge: Judge | None = None
+) -> dict[str, RewardPipeline]:
+    """A pipeline for each task of a run. All ask one judge, which is closed with them; made from the settings by default.
+
+    Samples are let in in the order in which they come, whatever their task: slow ones do not get ahead of quick ones, and
+    the judge has work early.
+    """
+    judge = judge or make_judge(settings)
+    entrance = asyncio.Semaphore(AT_WORK * pages * len(tasks))
+    return {name: RewardPipeline(task, settings, pages, judge, entrance) for name, task in tasks.items()}
 
 
 class References:
