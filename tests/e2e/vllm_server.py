@@ -70,7 +70,8 @@ def served(model: Path, count: int = 1, **environ: str) -> Iterator[Served]:
         *("--host", "127.0.0.1", "--port", free_ports(count), "--max-model-len", 4096, "--max-seqs", 32),
         *("--endpoints-file", home / "endpoints.txt", "--log-dir", home / "logs"),
     ]
-    own = {"TMPDIR": str(home), "VLLM_CACHE_ROOT": str(home / "cache"), "VLLM_CONFIG_ROOT": str(home / "config")}
+    # What vLLM found out about a model's class stays where it always does: finding it out takes a process of its own.
+    own = {"TMPDIR": str(home), "VLLM_CONFIG_ROOT": str(home / "config")}
     with (home / "said").open("wb") as out:
         process = subprocess.Popen(
             [*map(str, command)], env={**os.environ, **IN_ONE_PROCESS, **own, **environ}, stdout=out, stderr=out
