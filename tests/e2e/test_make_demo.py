@@ -1,4 +1,4 @@
-"""`make demo` from data to report, with real veRL, renderers and OCR: two steps of an untaught policy, in a mixture."""
+"""`make demo` from data to report, with real veRL, renderers and OCR: three steps of an untaught policy, in a mixture."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from visual_erm.verl_cpu.warm_start import WarmStart, build
 PROJECT = Path(__file__).parents[2]
 MAKES = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
 """What the `make` that runs the tests would tell the one in here."""
-COMMAND = ["make", "demo", "TASK=mixed", "SEED=3", "STEPS=2"]
+COMMAND = ["make", "demo", "TASK=mixed", "SEED=3", "STEPS=3"]
 TINY = TASKS["mixed"]
 
 
@@ -42,9 +42,9 @@ def test_the_demo_counts_its_rewards_reports_and_leaves_nothing(tmp_path):
         assert list(Path(temporary).iterdir()) == []
 
         summary = json.loads((out / "seed3" / "summary.json").read_text())
-        expected = 2 * TINY.batch * demo.ROLLOUTS
+        expected = 3 * TINY.batch * demo.ROLLOUTS
         assert summary["reward_calls"] == {"expected": expected, "counted": expected, "wrong_prompts": {}, "ok": True}
-        assert summary["steps"] == 2
+        assert summary["steps"] == 3
         sources = Counter(call["data_source"] for call in read_journal(out / "seed3" / "journal"))
         assert sources == dict.fromkeys(("table", "chart", "svg"), expected // 3)
         assert {task: after["judged"] for task, after in summary["held_out"]["after"].items()} == (
@@ -52,7 +52,7 @@ def test_the_demo_counts_its_rewards_reports_and_leaves_nothing(tmp_path):
         )
         made = {"steps.csv", "steps.json", "steps.png", "summary.json", "rollouts", "journal", "log"}
         assert made <= {path.name for path in (out / "seed3").iterdir()}
-        assert sorted(path.name for path in (out / "seed3" / "rollouts").iterdir()) == ["step01", "step02"]
+        assert sorted(path.name for path in (out / "seed3" / "rollouts").iterdir()) == ["step01", "step03"]
 
         # A second run finds every stage finished.
         log = (out / "seed3" / "log").stat().st_mtime_ns
