@@ -73,16 +73,19 @@ async def test_reference_as_bytes_or_as_path_below_the_data_root(
     assert list(first) == list(second)
 
 
+ODD = "no table, but ends of lines: \u2028 \u2029 \x85 \x1c \r\n, half a character: \ud800"
+
+
 async def test_the_journal_has_one_line_per_call(compute_score, settings, close_pipelines, tmp_path) -> None:
     extra = {"index": 7, "split": "train", "reference": {"bytes": picture(), "path": None}}
     returned = [
         await compute_score("table", reply, "", extra, **settings, journal=str(tmp_path))
-        for reply in (TABLE, "no table", TABLE)
+        for reply in (TABLE, ODD, TABLE)
     ]
     (journal,) = tmp_path.glob("*.jsonl")
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     assert [line["score"] for line in lines] == [numbers["score"] for numbers in returned]
-    assert [line["reply"] for line in lines] == [TABLE, "no table", TABLE]
+    assert [line["reply"] for line in lines] == [TABLE, ODD, TABLE]
     assert lines[0]["report"]["errors"] is not None and lines[1]["report"] is None
     assert lines[1]["reason"].startswith("NoCode")
 

@@ -44,8 +44,9 @@ def record(
         "reply": reply,
         **more,
     }
+    # In ASCII: a reply may hold what some readers take for the end of a line (U+2028), or what no file can hold (U+D800).
     with worker_file(folder).open("a", encoding="utf-8") as lines:
-        lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+        lines.write(json.dumps(row) + "\n")
 
 
 def stop(folder: str, fault: Exception) -> None:
