@@ -17,6 +17,7 @@ from visual_erm.task import load_task
 
 FOLDER = Path(__file__).parents[3] / "shared" / "data" / "pubtabnet"
 TASK = load_task("table")
+TABLES = 6
 WORDS = ["kernel", "violet", "harbour", "signal", "orchard", "metric"]
 
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"needs the PubTabNet examples in {FOLDER}")
@@ -42,7 +43,7 @@ def three_wrong(html: str, seed: int) -> str:
 
 
 async def test_the_true_markup_earns_more_than_a_damaged_one_and_than_another_tables(draw):
-    rows = [json.loads(line) for line in (FOLDER / "examples.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (FOLDER / "examples.jsonl").read_text().splitlines()[:TABLES]]
     references = [Image.open(FOLDER / row["filename"]) for row in rows]
     true = [draw(markup(row)) for row in rows]
     damaged = [draw(three_wrong(markup(row), seed=number)) for number, row in enumerate(rows)]
@@ -58,5 +59,5 @@ async def test_the_true_markup_earns_more_than_a_damaged_one_and_than_another_ta
         better_than_damaged += mine > wrong
         better_than_another += mine > another
     await judge.close()
-    assert better_than_damaged >= 8
-    assert better_than_another == 10
+    assert better_than_damaged >= TABLES - 1
+    assert better_than_another == TABLES
