@@ -79,8 +79,7 @@ ODD = "no table, but ends of lines: \u2028 \u2029 \x85 \x1c \r\n, half a charact
 async def test_the_journal_has_one_line_per_call(compute_score, settings, close_pipelines, tmp_path) -> None:
     extra = {"index": 7, "split": "train", "reference": {"bytes": picture(), "path": None}}
     returned = [
-        await compute_score("table", reply, "", extra, **settings, journal=str(tmp_path))
-        for reply in (TABLE, ODD, TABLE)
+        await compute_score("table", reply, "", extra, **settings, journal=str(tmp_path)) for reply in (TABLE, ODD, TABLE)
     ]
     (journal,) = tmp_path.glob("*.jsonl")
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
