@@ -101,12 +101,9 @@ class RewardPipeline:
     ) -> None:
         """`judge`, `entrance`: those of several pipelines, see `pipelines_of`; by default it has its own."""
         self.task = task
-        self._at_work = entrance or asyncio.Semaphore(AT_WORK * pages)
-        self._renderer = SparingRenderer(make_renderer(task.render, pages=pages))
+        self._studio = Studio(task, pages, model_judge=settings.kind != "local", entrance=entrance)
         self._judge = judge or make_judge(settings)
-        self._guards = Panel(task, model_judge=settings.kind != "local")
         self._judgements = Judgements(settings.failure, neutral=task.scoring.s_max / 2)
-        self._references = References()
 
     async def __aenter__(self) -> RewardPipeline:
         return self
@@ -117,7 +114,7 @@ class RewardPipeline:
     @property
     def engine(self) -> str:
         """What draws, by name and version."""
-        return self._renderer.engine
+        return self._studio.engine
 
     async def score(self, reply: str, reference: Reference) -> Result:
         """The reward of one reply.
@@ -127,22 +124,13 @@ class RewardPipeline:
         """
         clock = Clock()
         account = Account()
-        code = picture = None
+        draft = Draft()
         try:
-            async with self._at_work:
-                with clock("extract"):
-                    code = await asyncio.to_thread(extract, reply, self.task.languages)
-                with clock("guard"):
-                    await self._guards.admit_code(code)
-                with clock("render"):
-                    picture = await self._renderer.render(code)
-                with clock("guard"):
-                    shown = await self._references.load(reference)
-                    await self._guards.admit_picture(shown, picture)
+            shown, picture = await self._studio.draw(reply, reference, clock, draft)
             with clock("judge"):
                 report = await self._judge.judge(shown, picture, self.task, account)
             with clock("guard"):
-                ruling = await self._guards.review(shown, picture, report)
+                ruling = await self._studio.guards.review(shown, picture, report)
         except PolicyFault as fault:
             return Result(
                 minimum(self.task.scoring),
@@ -151,8 +139,8 @@ class RewardPipeline:
                 judge_ok=True,
                 void=True,
                 reason=f"{type(fault).__name__}: {fault}",
-                flags=self._guards.flags(fault),
-                code=code,
+                flags=self._studio.guards.flags(fault),
+                code=draft.code,
                 milliseconds=clock.milliseconds,
             )
         except OurFault as fault:
@@ -164,8 +152,8 @@ class RewardPipeline:
                 render_ok=True,
                 judge_ok=False,
                 reason=f"{type(fault).__name__}: {fault}",
-                code=code,
-                picture=picture,
+                code=draft.code,
+                picture=draft.picture,
                 account=account,
                 milliseconds=clock.milliseconds,
             )
@@ -178,7 +166,7 @@ class RewardPipeline:
             void=ruling.void,
             reason=ruling.reason,
             flags=ruling.flags,
-            code=code,
+            code=draft.code,
             picture=picture,
             report=report,
             account=account,
@@ -187,7 +175,7 @@ class RewardPipeline:
 
     async def close(self) -> None:
         """Ends the browser and the judge; nothing is left behind. May be called twice."""
-        await asyncio.gather(self._renderer.close(), self._judge.close(), self._guards.close())
+        await asyncio.gather(self._studio.close(), self._judge.close())
 
 
 def pipelines_of(
@@ -201,6 +189,51 @@ def pipelines_of(
     judge = judge or make_judge(settings)
     entrance = asyncio.Semaphore(AT_WORK * pages * len(tasks))
     return {name: RewardPipeline(task, settings, pages, judge, entrance) for name, task in tasks.items()}
+
+
+@dataclass
+class Draft:
+    """What there is of a reply on its way to a picture, also when it gets no further."""
+
+    code: Code | None = None
+    picture: Image.Image | None = None
+
+
+class Studio:
+    """The way of one task's replies to pictures beside their references, for every reward that looks at pictures.
+
+    Owns the renderer and the guards; bound to the event loop of its first sample.
+    """
+
+    def __init__(self, task: Task, pages: int, model_judge: bool, entrance: asyncio.Semaphore | None = None) -> None:
+        self.guards = Panel(task, model_judge=model_judge)
+        self._languages = task.languages
+        self._at_work = entrance or asyncio.Semaphore(AT_WORK * pages)
+        self._renderer = SparingRenderer(make_renderer(task.render, pages=pages))
+        self._references = References()
+
+    @property
+    def engine(self) -> str:
+        """What draws, by name and version."""
+        return self._renderer.engine
+
+    async def draw(self, reply: str, reference: Reference, clock: Clock, draft: Draft) -> tuple[Image.Image, Image.Image]:
+        """The reference, and the picture of the reply's code; the guards admit both. Raises PolicyFault or OurFault."""
+        async with self._at_work:
+            with clock("extract"):
+                code = draft.code = await asyncio.to_thread(extract, reply, self._languages)
+            with clock("guard"):
+                await self.guards.admit_code(code)
+            with clock("render"):
+                picture = draft.picture = await self._renderer.render(code)
+            with clock("guard"):
+                shown = await self._references.load(reference)
+                await self.guards.admit_picture(shown, picture)
+        return shown, picture
+
+    async def close(self) -> None:
+        """Ends what draws and what guards. May be called twice."""
+        await asyncio.gather(self._renderer.close(), self.guards.close())
 
 
 class References:

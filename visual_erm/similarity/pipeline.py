@@ -15,11 +15,9 @@ from PIL import Image
 
 from visual_erm.errors import ConfigError, NoCode, OurFault, PolicyFault, RenderLimit
 from visual_erm.extract import Code, extract
-from visual_erm.guard.panel import Panel
 from visual_erm.judge import FailurePolicy
 from visual_erm.needs import MARKUP
-from visual_erm.pipeline import AT_WORK, Clock, Judgements, Reference, References
-from visual_erm.render import make_renderer
+from visual_erm.pipeline import Clock, Draft, Judgements, Reference, Studio
 from visual_erm.render.table import to_html
 from visual_erm.task import Task
 
@@ -128,37 +126,25 @@ class PicturePipeline:
     def __init__(self, task: Task, measure: PictureMeasure, failure: FailurePolicy, pages: int = 2) -> None:
         self.task = task
         self._measure = measure
-        self._at_work = asyncio.Semaphore(AT_WORK * pages)
-        self._renderer = make_renderer(task.render, pages=pages)
-        self._guards = Panel(task, model_judge=False)
+        self._studio = Studio(task, pages, model_judge=False)
         self._recent = Judgements(failure, NEUTRAL)
-        self._references = References()
 
     @property
     def engine(self) -> str:
         """What draws, by name and version."""
-        return self._renderer.engine
+        return self._studio.engine
 
     async def score(self, reply: str, reference: Reference) -> Scored:
         """The reward of one reply. Raises an OurFault as `failure` says."""
         clock = Clock()
-        code = None
+        draft = Draft()
         try:
-            async with self._at_work:
-                with clock("extract"):
-                    code = await asyncio.to_thread(extract, reply, self.task.languages)
-                with clock("guard"):
-                    await self._guards.admit_code(code)
-                with clock("render"):
-                    picture = await self._renderer.render(code)
-                with clock("guard"):
-                    shown = await self._references.load(reference)
-                    await self._guards.admit_picture(shown, picture)
+            shown, picture = await self._studio.draw(reply, reference, clock, draft)
             with clock("compare"):
                 similarity = await self._measure.compare(picture, shown)
         except PolicyFault as fault:
-            flags = self._guards.flags(fault)
-            return Scored(0.0, code is not None, False, True, _reason(fault), flags, clock.milliseconds)
+            flags = self._studio.guards.flags(fault)
+            return Scored(0.0, draft.code is not None, False, True, _reason(fault), flags, clock.milliseconds)
         except OurFault as fault:
             log.warning("no comparison: %s: %s", type(fault).__name__, fault)
             neutral = self._recent.failed(fault)
@@ -168,7 +154,7 @@ class PicturePipeline:
 
     async def close(self) -> None:
         """Ends what draws; nothing is left behind. May be called twice."""
-        await asyncio.gather(self._renderer.close(), self._guards.close())
+        await self._studio.close()
 
 
 def _text(code: Code) -> str:
