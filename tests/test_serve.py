@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from marked import marked
 from ports import free_port
 
 from visual_erm.errors import ConfigError
@@ -236,14 +237,7 @@ class Running:
 
     def processes(self, port: int | None = None) -> list[psutil.Process]:
         """All of them, or those of one server: its keeper, itself, and what it started."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                environ = process.environ()
-            except psutil.Error:
-                continue
-            if self._mark in environ and (port is None or environ.get("OF") == str(port)):
-                found.append(process)
+        found = marked(self._mark) if port is None else marked(self._mark, OF=str(port))
         return sorted(found, key=lambda process: process.create_time())
 
     def server(self, port: int) -> psutil.Process:
