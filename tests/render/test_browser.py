@@ -12,8 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 from chromium import browsers, html, is_browser, is_tab, small_table
+from marked import nicer_than_other_sessions
 
 from visual_erm.errors import RendererUnavailable
+from visual_erm.precedence import NICER
 from visual_erm.render.chromium import engine_of, find_chromium
 from visual_erm.render.table import TableRenderer
 from visual_erm.task import TableSettings
@@ -109,6 +111,15 @@ async def test_nothing_is_started_before_the_first_render(settings: TableSetting
     renderer = TableRenderer(settings)
     assert browsers() == []
     await renderer.close()
+
+
+async def test_the_browser_steps_back_behind_who_asked(settings: TableSettings) -> None:
+    renderer = TableRenderer(settings)
+    await renderer.render(small_table(1))
+    nice, alone = the_browser().nice(), nicer_than_other_sessions(the_browser().pid)
+    await renderer.close()
+    assert nice == psutil.Process().nice() + NICER
+    assert alone
 
 
 def the_browser() -> psutil.Process:

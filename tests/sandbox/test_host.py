@@ -11,8 +11,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from marked import nicer_than_other_sessions
 
 from visual_erm.errors import BlankPicture, RendererUnavailable
+from visual_erm.precedence import NICER
 from visual_erm.sandbox.host import Limits, Sandbox, examine
 from visual_erm.sandbox.launch import missing_layers
 from visual_erm.task import SandboxSettings
@@ -69,6 +71,21 @@ def servers() -> list[psutil.Process]:
 
 
 @pytest.mark.parametrize("layers", LAYERS)
+async def test_what_draws_steps_back_behind_who_asked(layers):
+    """Also where Linux shares processors out by session: a worker has none of its own."""
+    sandbox = make(layers=layers)
+    try:
+        await sandbox.draw(square(1))
+        top = servers()[0]
+        drawing = [top, *top.children(recursive=True)]
+        assert {process.nice() for process in drawing} == {psutil.Process().nice() + NICER}
+        assert {os.getsid(process.pid) for process in drawing} == {top.pid}
+        assert nicer_than_other_sessions(top.pid)
+    finally:
+        await sandbox.close()
+
+
+@pytest.mark.parametrize("layers", LAYERS)
 async def test_every_result_belongs_to_its_job(layers):
     sandbox = make(layers=layers, workers=3)
     try:
@@ -111,7 +128,7 @@ async def test_close_leaves_no_process_and_no_file(layers, temporary):
 
 HOST = """
 import asyncio, sys, tempfile
-sys.path.insert(0, {here!r})
+sys.path[:0] = {here!r}
 import test_host
 tempfile.tempdir = {temporary!r}
 async def main():
@@ -124,7 +141,7 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("layers", LAYERS)
 async def test_when_its_owner_is_killed_nothing_is_left(layers, temporary):
-    source = HOST.format(here=str(Path(__file__).parent), temporary=str(temporary), layers=layers)
+    source = HOST.format(here=list(map(str, Path(__file__).parents[:2])), temporary=str(temporary), layers=layers)
     host = subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE)
     assert host.stdout.readline() == b"drawn\n"
     below = psutil.Process(host.pid).children(recursive=True)

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import openai
-from openai.types.chat import ChatCompletion
 from PIL import Image
 
 from visual_erm.errors import ConfigError, JudgeUnavailable, JudgeUnreadable
@@ -203,17 +202,18 @@ class RemoteJudge:
         except (openai.APIError, asyncio.TimeoutError, ValueError) as error:
             raise self._explained(error, endpoint, account) from None
         account.endpoint = endpoint.url
-        with contextlib.suppress(AttributeError):
-            account.prompt_tokens += completion.usage.prompt_tokens
-            account.reply_tokens += completion.usage.completion_tokens
+        with contextlib.suppress(LookupError, TypeError):
+            account.prompt_tokens += completion["usage"]["prompt_tokens"]
+            account.reply_tokens += completion["usage"]["completion_tokens"]
         return report
 
     async def _completion(self, endpoint: Endpoint, request: dict[str, Any]) -> Any:
         """What an endpoint answers. Raises asyncio.TimeoutError when it is late, _Silent when it has fallen silent."""
-        # Not chat.completions.create: checking what this module wrote itself costs as much as sending it.
+        # Not chat.completions.create: checking what this module wrote itself costs as much as sending it, and an answer
+        # that is made a ChatCompletion has still to be checked.
         headers = {} if self._key else {"Authorization": openai.Omit()}
         answer = asyncio.ensure_future(
-            endpoint.client.post("/chat/completions", body=request, cast_to=ChatCompletion, options={"headers": headers})
+            endpoint.client.post("/chat/completions", body=request, cast_to=object, options={"headers": headers})
         )
         silence = asyncio.ensure_future(endpoint.fell_silent.wait())
         try:
@@ -230,14 +230,14 @@ class RemoteJudge:
     def _report(self, completion: Any, endpoint: Endpoint, task: Task) -> Report:
         """Raises JudgeUnreadable for a text without a report, ValueError for something else than a completion."""
         try:
-            choice = completion.choices[0]
-            text = choice.message.content
-        except (AttributeError, IndexError, TypeError):
+            choice = completion["choices"][0]
+            text, ending = choice["message"]["content"], choice["finish_reason"]
+        except (LookupError, TypeError):
             raise ValueError("not a chat completion") from None
         if not isinstance(text, str):
-            raise JudgeUnreadable(f"{endpoint.url} answered without text (finish_reason {choice.finish_reason!r})")
+            raise JudgeUnreadable(f"{endpoint.url} answered without text (finish_reason {ending!r})")
         report = parse_report(hidden(text, self._key), task.report)
-        return replace(report, truncated=True) if choice.finish_reason == "length" else report
+        return replace(report, truncated=True) if ending == "length" else report
 
     def _explained(self, error: Exception, endpoint: Endpoint, account: Account) -> JudgeUnavailable:
         """What an exception of the client means here; the endpoint that may heal is set aside."""

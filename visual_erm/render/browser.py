@@ -18,6 +18,7 @@ import psutil
 from playwright.async_api import Browser, BrowserContext, CDPSession, Playwright, ViewportSize, async_playwright
 
 from visual_erm.errors import PolicyFault, RendererUnavailable, RenderFailed, RenderLimit
+from visual_erm.precedence import step_back
 from visual_erm.render.chromium import FIX, find_chromium
 from visual_erm.slots import Slots
 
@@ -319,6 +320,7 @@ async def _start(chromium: Path) -> _Running:
                 browser = await _launch(driver, chromium)
                 root = await _main_process(browser)
                 _cap_memory(root)
+                await step_back(root.pid)
                 return _Running(driver, browser, root)
         except _Broken as error:
             reason = error

@@ -29,6 +29,7 @@ from PIL import Image
 
 from visual_erm import errors
 from visual_erm.errors import PolicyFault, RendererUnavailable, RenderFailed, RenderLimit, Tampering, VisualERMError
+from visual_erm.precedence import step_back
 from visual_erm.sandbox import channel
 from visual_erm.sandbox.channel import FAULTS, HEAD, JOB, KEY_BYTES, READY, SEAL_BYTES, Head
 from visual_erm.sandbox.launch import INSIDE, command, environment, missing_layers, readable
@@ -393,6 +394,7 @@ class Sandbox:
             setup = {"toolkit": self._toolkit, "options": self._options, "walls": asdict(plan), "folder": work}
             started = False
             try:
+                await step_back(process.pid)
                 server.tell({**setup, "forbidden": FORBIDDEN})
                 greeting = await self._greeting(server, said)
                 server.draws_again = greeting["draws_again"]

@@ -43,7 +43,8 @@ def live(line: int, folder: str, toolkit: Any, options: dict[str, Any], walls: W
 
 def settle(line: int, folder: str) -> None:
     """Makes a fork a process of its own: its group, its descriptors, its folder, its signals."""
-    os.setsid()
+    # A session of its own would be as urgent as the whole trainer to Linux (see precedence.py).
+    os.setpgid(0, 0)
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)

@@ -1,0 +1,42 @@
+"""Who goes first where processors are scarce: a reward worker's event loop and its requests, then what draws for it.
+
+A judge's server that waits for its next request is dearer than a picture that comes a little later. Renderers have more
+processes than a small machine has cores, and would keep a loop from going on for 0.1 to 0.3 s at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from pathlib import Path
+
+NICER = 10
+"""Than this process: a tenth of its share of a processor that both want, all of one that nobody else wants."""
+NICEST = 19
+TRIES, PAUSE_S = 5, 0.11
+"""Linux takes one such wish of all its users in a tenth of a second."""
+
+
+async def step_back(pid: int) -> None:
+    """Puts the session that `pid` leads, or is in, behind this process: all its threads, and whatever they will start.
+
+    Where Linux shares processors out by session (`kernel.sched_autogroup_enabled`), niceness counts within a session only,
+    and the session itself is made nicer. A process of this process's own group is left alone. Threads that see to
+    their own niceness later, as those of root's Chromium do, keep it.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        group = os.getpgid(pid)
+        if group == os.getpgrp():
+            return
+        os.setpriority(os.PRIO_PGRP, group, min(os.getpriority(os.PRIO_PROCESS, 0) + NICER, NICEST))
+    shares = Path(f"/proc/{pid}/autogroup")
+    for _ in range(TRIES):
+        try:
+            await asyncio.to_thread(shares.write_text, str(NICER))
+            return
+        except BlockingIOError:
+            await asyncio.sleep(PAUSE_S)
+        except OSError:
+            # This kernel does not share processors out by session, or the process is gone.
+            return
