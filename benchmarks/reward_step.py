@@ -369,7 +369,6 @@ def show(console: Console, figures: dict[str, Any]) -> None:
         for name, (first, last) in long["growth"].items():
             grid.add_row(name, f"{first:.1f}", f"{last:.1f}", "yes" if long["flat"][name] else "[red]no[/red]")
         console.print(grid)
-        _show_loop(console, long["loop"])
     console.print(f"machine             {figures['cores']} cores, load {figures['load']:.1f} at the start")
 
 
