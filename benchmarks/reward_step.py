@@ -420,7 +420,7 @@ def _show_faults(console: Console, one: dict[str, Any]) -> None:
 def main(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures there.")] = None,
     count: Annotated[int, typer.Option("--samples", help="Of the step.", min=8)] = 2048,
-    workers: Annotated[int, typer.Option(help="Reward workers, each a process; veRL's reward.num_workers.", min=1)] = 2,
+    workers: Annotated[int, typer.Option(help="Reward workers, each a process; veRL's reward.num_workers.", min=1)] = 1,
     faults: Annotated[bool, typer.Option("--faults", help="Once more, while endpoints die, hang, fail and join.")] = False,
     stalled: Annotated[bool, typer.Option("--stalled", help="The one that hangs is not well by its own account.")] = False,
     calls: Annotated[int, typer.Option(help="Calls to fast endpoints, at the end.", min=0)] = 0,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import itertools
 import multiprocessing
 import time
@@ -25,6 +24,7 @@ from step_bounds import Asked, requests
 from step_samples import Sample, unlike
 from vllm_simulator import Served
 
+from visual_erm import garbage
 from visual_erm.judge import Judge, JudgeSettings, make_judge
 from visual_erm.judge.account import Account
 from visual_erm.pipeline import Result, RewardPipeline, pipelines_of
@@ -95,10 +95,8 @@ async def _warmed(
     pipelines = pipelines_of(tasks, settings, judge=judge)
     try:
         others = [one for sample in {sample.task: sample for sample in mix}.values() for one in unlike(sample, WARM)]
-        await asyncio.gather(*(pipelines[one.task].score(one.reply, one.reference) for one in others))
-        # As reward_func/ does after its first sample.
-        gc.collect()
-        gc.freeze()
+        with garbage.sample():
+            await asyncio.gather(*(pipelines[one.task].score(one.reply, one.reference) for one in others))
         yield pipelines
     finally:
         await asyncio.gather(*(pipeline.close() for pipeline in pipelines.values()))
@@ -108,7 +106,8 @@ async def _part(mix: Sequence[Sample], pipelines: dict[str, RewardPipeline], beg
     """All samples at once. They start one after the other, as they are handed over by the workers that generate."""
 
     async def one(sample: Sample) -> Outcome:
-        result = await pipelines[sample.task].score(sample.reply, sample.reference)
+        with garbage.sample():
+            result = await pipelines[sample.task].score(sample.reply, sample.reference)
         return Outcome(replace(result, picture=None), time.monotonic())
 
     before = _used()

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from visual_erm import garbage
 from visual_erm import journal as journals
 from visual_erm.errors import ConfigError, OurFault
 from visual_erm.fit import check_engine, reference_of, task_of
-from visual_erm.garbage import settle
 from visual_erm.judge import JudgeSettings, load_judge_settings
 from visual_erm.judge.account import Totals, publish
 from visual_erm.pipeline import RewardPipeline, pipelines_of
@@ -74,13 +74,13 @@ async def compute_score(
         run = _run(_key(task), _key(judge), reward_router_address)
         where = f"row {extra_info.get('index', '?')}"
         pipeline = run.pipeline(data_source, extra_info, where)
-        result = await pipeline.score(solution_str, reference_of(extra_info, data_root, where))
+        with garbage.sample():
+            result = await pipeline.score(solution_str, reference_of(extra_info, data_root, where))
     except (ConfigError, OurFault) as fault:
         if journal:
             journals.stop(journal, fault)
         raise
     numbers = result.numbers(run.categories)
-    settle()
     run.totals.add(result.account)
     if journal:
         report = result.report.wire(pipeline.task.report) if result.report else None

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from visual_erm import garbage
 from visual_erm import journal as journals
 from visual_erm.errors import ConfigError, OurFault
 from visual_erm.fit import check_engine, reference_of, task_of, truth_of
-from visual_erm.garbage import settle
 from visual_erm.judge import FailurePolicy
 from visual_erm.settings import plain, validate
 from visual_erm.similarity.pipeline import PictureMeasure, PicturePipeline, Scored, TextMeasure, TextPipeline
@@ -109,12 +109,12 @@ async def score(
         key = json.dumps([make.__module__, make.__name__, plain(settings)])
         if key not in mine:
             mine[key] = make(**settings)
-        scored = await mine[key].score(row)
+        with garbage.sample():
+            scored = await mine[key].score(row)
     except (ConfigError, OurFault) as fault:
         if journal:
             journals.stop(journal, fault)
         raise
-    settle()
     numbers = scored.numbers()
     if journal:
         journals.record(journal, row.data_source, row.reply, row.extra_info, numbers, reason=scored.reason)
