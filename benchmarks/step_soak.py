@@ -20,6 +20,8 @@ from visual_erm.task import Task
 
 IN_FLIGHT, PARTS = 256, 50
 """Judgements under way at a time; how often it is looked at what is there."""
+CONNECTIONS = 18
+"""With each endpoint at most: few enough that all are open before the first fifth is over."""
 KEPT = 0.1
 """Reports that the cache holds, as a part of the calls: it is full before the first fifth is over."""
 SIDE = 64
@@ -29,7 +31,8 @@ MOST_GROWTH = {"memory_mb": 10, "descriptors": 2}
 
 async def soak(calls: int, settings: JudgeSettings, task: Task) -> dict[str, Any]:
     """So many judgements with these settings; `growth` holds the means of the first and of the last fifth."""
-    settings = settings.model_copy(update={"savings": Savings(cache_size=max(1, int(KEPT * calls)))})
+    savings = Savings(cache_size=max(1, int(KEPT * calls)))
+    settings = settings.model_copy(update={"savings": savings, "max_in_flight": CONNECTIONS})
     judge = make_judge(settings)
     reference = Image.new("RGB", (SIDE, SIDE), "white")
     points: list[dict[str, float]] = []
