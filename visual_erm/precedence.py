@@ -13,7 +13,6 @@ from pathlib import Path
 
 NICER = 10
 """Than this process: a tenth of its share of a processor that both want, all of one that nobody else wants."""
-NICEST = 19
 TRIES, PAUSE_S = 5, 0.11
 """Linux takes one such wish of all its users in a tenth of a second."""
 
@@ -25,11 +24,12 @@ async def step_back(pid: int) -> None:
     and the session itself is made nicer. A process of this process's own group is left alone. Threads that see to
     their own niceness later, as those of root's Chromium do, keep it.
     """
-    with contextlib.suppress(ProcessLookupError):
+    # Whoever draws draws on, whatever its place: the process may be gone, or a member of its group be another user's.
+    with contextlib.suppress(OSError):
         group = os.getpgid(pid)
         if group == os.getpgrp():
             return
-        os.setpriority(os.PRIO_PGRP, group, min(os.getpriority(os.PRIO_PROCESS, 0) + NICER, NICEST))
+        os.setpriority(os.PRIO_PGRP, group, os.getpriority(os.PRIO_PROCESS, 0) + NICER)
     shares = Path(f"/proc/{pid}/autogroup")
     for _ in range(TRIES):
         try:

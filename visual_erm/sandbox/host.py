@@ -394,9 +394,10 @@ class Sandbox:
             setup = {"toolkit": self._toolkit, "options": self._options, "walls": asdict(plan), "folder": work}
             started = False
             try:
-                await step_back(process.pid)
                 server.tell({**setup, "forbidden": FORBIDDEN})
                 greeting = await self._greeting(server, said)
+                # Not before: a process that is being forked just then would be passed over.
+                await step_back(process.pid)
                 server.draws_again = greeting["draws_again"]
                 # The host's own clock kills what is late, whatever the layers.
                 server.proof = Proof((*greeting["ready"], "time"), layers)
