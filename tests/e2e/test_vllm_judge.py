@@ -78,7 +78,7 @@ class Recording(RemoteJudge):
         self.replies: list[str] = []
 
     def _report(self, completion, endpoint, task):
-        self.replies.append(completion.choices[0].message.content)
+        self.replies.append(completion["choices"][0]["message"]["content"])
         return super()._report(completion, endpoint, task)
 
 
