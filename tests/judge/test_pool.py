@@ -1,6 +1,7 @@
 """Many endpoints: which is asked, what becomes of one that fails, falls silent, leaves or joins, and of its requests."""
 
 import asyncio
+import itertools
 import json
 import logging
 import ssl
@@ -176,6 +177,19 @@ async def test_samples_wait_for_servers_that_restart():
     async with OpenAIServer(GOOD, port=port):
         assert (await waiting).judgements == 8
     await asked.close()
+
+
+async def test_many_places_at_once_are_handed_out_over_several_turns_of_the_event_loop():
+    async with OpenAIServer(GOOD) as server:
+        asked = judge(server.url, max_in_flight=100)
+        await asked.open()
+        places = [asyncio.create_task(asked._pool.take(time.monotonic())) for _ in range(50)]
+        had = [0]
+        while had[-1] < len(places):
+            await asyncio.sleep(0)
+            had.append(sum(place.done() for place in places))
+        await asked.close()
+    assert max(more - fewer for fewer, more in itertools.pairwise(had)) == pool.BURST
 
 
 async def test_a_judge_that_is_closed_lets_nobody_wait():

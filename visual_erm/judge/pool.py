@@ -38,6 +38,9 @@ SILENCE_S, SILENCE = 3.0, 1.5
 """An endpoint is silent once nothing has come for so many seconds, and for so many times what 95% of the answers took."""
 UNREADABLE = 3
 """An endpoint whose last so many answers held no report is set aside where another works."""
+BURST = 8
+"""Places handed out in one turn of the event loop: the requests of a lost endpoint come all at once, and each then opens a
+connection elsewhere, which takes milliseconds."""
 FEW, SILENCE_OF_FEW = 4, 4.0
 """With fewer requests under way, their own length explains more: the second number, as a multiple of the same."""
 
@@ -96,6 +99,7 @@ class Pool:
         self.endpoints: list[Endpoint] = []
         self._leaving: list[Endpoint] = []
         self._waiting: deque[tuple[asyncio.Future[Endpoint], Endpoint | None, float]] = deque()
+        self._given_this_turn = 0
         self._latencies: deque[float] = deque()
         self._ordered: list[float] = []
         """The same, the shortest first."""
@@ -206,9 +210,9 @@ class Pool:
         return [endpoint for endpoint in self.endpoints if not endpoint.failures]
 
     def _hand_out(self) -> None:
-        """Gives the places that are free to those that wait, first come first served."""
+        """Gives the places that are free to those that wait, first come first served, and to many of them by and by."""
         skipped: list[tuple[asyncio.Future[Endpoint], Endpoint | None, float]] = []
-        while self._waiting:
+        while self._waiting and self._given_this_turn < BURST:
             waiter, avoid, since = self._waiting.popleft()
             if waiter.done():
                 continue
@@ -218,8 +222,15 @@ class Pool:
                 if avoid is None:
                     break
                 continue
+            if not self._given_this_turn:
+                asyncio.get_running_loop().call_soon(self._next_turn)
+            self._given_this_turn += 1
             waiter.set_result(endpoint)
         self._waiting.extendleft(reversed(skipped))
+
+    def _next_turn(self) -> None:
+        self._given_this_turn = 0
+        self._hand_out()
 
     # What came of requests
 
