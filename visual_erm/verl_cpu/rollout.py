@@ -17,8 +17,8 @@ from typing import Any
 
 import ray
 import torch
+import transformers
 from PIL import Image
-from transformers import AutoModelForImageTextToText, AutoProcessor
 from verl.workers.rollout.base import BaseRollout
 from verl.workers.rollout.replica import RolloutReplica, TokenOutput
 
@@ -62,10 +62,10 @@ class HFServer:
     def __init__(self, model_path: str, seed: int, threads: int, batch: int, response_length: int) -> None:
         torch.set_num_threads(threads)
         torch.manual_seed(seed)
-        self.model = AutoModelForImageTextToText.from_pretrained(
+        self.model = transformers.AutoModelForImageTextToText.from_pretrained(
             model_path, dtype=torch.float32, attn_implementation="sdpa"
         ).eval()
-        self.processor = AutoProcessor.from_pretrained(model_path)
+        self.processor = transformers.AutoProcessor.from_pretrained(model_path)
         self.suppressed = [getattr(self.model.config, name) for name in SUPPRESSED]
         stop = self.model.generation_config.eos_token_id
         self.stop = set(stop if isinstance(stop, list) else [stop])
