@@ -1,19 +1,21 @@
 """The sandbox from the trainer's side: what it promises about processes, files and results, with real workers."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 from marked import nicer_than_other_sessions
 
-from visual_erm.errors import BlankPicture, RendererUnavailable
+from visual_erm.errors import BlankPicture, RendererUnavailable, RenderLimit
 from visual_erm.precedence import NICER
 from visual_erm.sandbox.host import Limits, Sandbox, examine
 from visual_erm.sandbox.launch import missing_layers
@@ -91,6 +93,49 @@ async def test_every_result_belongs_to_its_job(layers):
     try:
         pictures = await asyncio.gather(*(sandbox.draw(square(number)) for number in range(1000, 1060)))
         assert [number_of(picture) for picture in pictures] == list(range(1000, 1060))
+    finally:
+        await sandbox.close()
+
+
+@contextlib.contextmanager
+def one_busy_processor() -> Iterator[None]:
+    """All of the sandbox on one processor that another process wants too, and has more right to."""
+    processor = min(os.sched_getaffinity(0))
+    (top,) = {process.pid for process in family() if process.ppid() == os.getpid()}
+    for process in [psutil.Process(top), *psutil.Process(top).children(recursive=True)]:
+        process.cpu_affinity([processor])
+    busy = f"import os; os.sched_setaffinity(0, [{processor}])\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-c", busy], start_new_session=True) as other:
+        yield
+        other.kill()
+
+
+WORKS = """
+import time
+begun = time.process_time()
+while time.process_time() < begun + 0.2:
+    pass
+from matplotlib import pyplot
+pyplot.figure(figsize=(1, 1)).text(0, 0, "a")
+"""
+SLEEPS = "import time; time.sleep(1000)"
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="this kernel does not tell how long a process waits")
+@pytest.mark.parametrize("layers", LAYERS)
+async def test_a_worker_that_is_kept_waiting_for_a_processor_has_the_time_for_its_drawing_and_no_other_has(layers):
+    settings = SandboxSettings(layers=layers, require=("processes",))
+    sandbox = Sandbox("chart", {"dpi": 50, "max_pixels": 10**6}, settings, Limits(1.0, 10**6), workers=2)
+    try:
+        await sandbox.draw(WORKS)
+        with one_busy_processor():
+            begun = time.monotonic()
+            picture = await sandbox.draw(WORKS)
+            took_s = time.monotonic() - begun
+            with pytest.raises(RenderLimit):
+                await sandbox.draw(SLEEPS)
+        assert picture.size == (50, 50)
+        assert took_s > 1.0, "longer than the limit"
     finally:
         await sandbox.close()
 

@@ -1,8 +1,8 @@
 """Sandbox: the trainer's side of the walls. It starts the server, hands out jobs, takes back pixels, and keeps the clock.
 
-What comes back is checked before it is believed (channel.py), and is never decoded. A job that lost its worker by no fault
-of its own, or ran out of wall time on a loaded machine without using the processor, is drawn once more with the sandbox to
-itself.
+What comes back is checked before it is believed (channel.py), and is never decoded. While a worker is kept waiting for a
+processor its clock stands still. A job that lost its worker by no fault of its own, or ran out of time on a loaded machine
+without using the processor, is drawn once more with the sandbox to itself.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -44,6 +45,8 @@ START_LIMIT_S = 120.0
 WORKER_LIMIT_S = 30.0
 """Wall time for a fork and its walls, likewise."""
 STOP_LIMIT_S = 5.0
+PATIENCE, PATIENCE_S = 12, 60.0
+"""Wall time for a job whose worker is kept waiting for a processor: so many times its limit, or the second number."""
 BUSY = 0.8
 """Share of its wall time that a job must have spent on the processor for a time-out to be its own for certain."""
 DRAWINGS_PER_WORKER = 500
@@ -60,7 +63,7 @@ class Limits:
     """What one drawing may cost."""
 
     time_s: float
-    """CPU time, and wall time on a machine that is not overloaded."""
+    """CPU time; and wall time, without that in which all processors were busy with something else."""
     max_pixels: int
 
 
@@ -109,6 +112,8 @@ class _Worker:
     drawn: int = 0
     cpu_s: float = 0.0
     """Used before the job under way."""
+    waited_s: float = 0.0
+    """For a processor, as far as is known."""
 
 
 @dataclass(eq=False)
@@ -126,6 +131,8 @@ class _Server:
     """Whether its workers may draw more than once."""
     idle: list[_Worker] = field(default_factory=list)
     ended: dict[int, asyncio.Future[_End | None]] = field(default_factory=dict)
+    pids: dict[int, int] = field(default_factory=dict)
+    """Of workers, as the server sees them: bubblewrap's name space has numbers of its own."""
     preparing: set[asyncio.Task[None]] = field(default_factory=set)
     listening: asyncio.Task[None] | None = None
     number: int = 0
@@ -145,11 +152,15 @@ class _Server:
         worker.line.close()
 
     async def listen(self) -> None:
-        """Hears of workers that ended, until the server dies."""
+        """Hears of workers that were forked and that ended, until the server dies."""
         loop = asyncio.get_running_loop()
         try:
             while data := await loop.sock_recv(self.control, MESSAGE_BYTES):
                 said = json.loads(data)
+                if "forked" in said:
+                    self.pids[said["forked"]] = said["pid"]
+                    continue
+                self.pids.pop(said["ended"], None)
                 ended = self.ended.pop(said.pop("ended"))
                 if not ended.done():
                     ended.set_result(_End(**said))
@@ -214,23 +225,45 @@ class Sandbox:
         self._jobs += 1
         self._under_way += 1
         whole = False
+        drawing = asyncio.ensure_future(self._converse(worker, self._jobs, code, server.draws_again))
         try:
-            head, body = await asyncio.wait_for(
-                self._converse(worker, self._jobs, code, server.draws_again), self._limits.time_s
-            )
+            if not await self._in_time(drawing, server, worker):
+                await _end_of(drawing)
+                server.discard(worker)
+                raise self._late(await worker.ended, worker)
+            head, body = drawing.result()
             whole = True
-        except asyncio.TimeoutError:
-            server.discard(worker)
-            raise self._late(await worker.ended, worker) from None
         except (OSError, EOFError):
             raise self._explained(await worker.ended, worker) from None
         finally:
             self._under_way -= 1
+            await _end_of(drawing)
             self._give_back(server, worker) if whole else server.discard(worker)
         if head.fault:
             fault: type[PolicyFault] = getattr(errors, FAULTS[head.fault])
             raise fault(body.decode("utf-8", "replace"))
         return Image.frombytes("RGB", (head.width, head.height), bytes(body))
+
+    async def _in_time(self, drawing: asyncio.Future[Any], server: _Server, worker: _Worker) -> bool:
+        """Whether a drawing ends within its limit, to which is added what its worker waited for a processor meanwhile.
+
+        Of a worker that draws again, all that it waited since it was asked last counts. Raises _Lost when it waits and
+        waits.
+        """
+        limit_s, begun = self._limits.time_s, time.monotonic()
+        longest_s, left_s = max(PATIENCE * limit_s, PATIENCE_S), limit_s
+        while left_s > 0:
+            await asyncio.wait({drawing}, timeout=left_s)
+            if drawing.done():
+                return True
+            before = worker.waited_s
+            worker.waited_s = await asyncio.to_thread(waited_s, server.process.pid, server.pids.get(worker.number))
+            passed_s = time.monotonic() - begun
+            if passed_s > longest_s:
+                raise _Lost(f"not drawn within {passed_s:.0f} s, for want of a processor")
+            limit_s += min(max(worker.waited_s - before, 0.0), passed_s)
+            left_s = min(limit_s, longest_s) - passed_s
+        return drawing.done()
 
     async def _converse(self, worker: _Worker, job: int, code: str, again: bool) -> tuple[Head, bytearray]:
         loop = asyncio.get_running_loop()
@@ -465,6 +498,26 @@ def _end(process: subprocess.Popen[bytes]) -> None:
                 member.kill()
         process.kill()
         process.wait()
+
+
+def waited_s(ancestor: int, pid: int | None) -> float:
+    """How long a process has waited for a processor in all its life, by Linux's own account of its first thread.
+
+    `pid` is its number in its own name space, below `ancestor`. 0 where it is gone, or nobody can tell.
+    """
+    with contextlib.suppress(OSError, LookupError, psutil.Error):
+        for process in psutil.Process(ancestor).children(recursive=True):
+            folder = Path(f"/proc/{process.pid}")
+            numbers = folder.joinpath("status").read_text().partition("NSpid:")[2].partition("\n")[0].split()
+            if numbers[-1] == str(pid):
+                return int(folder.joinpath("schedstat").read_text().split()[1]) / 1e9
+    return 0.0
+
+
+async def _end_of(task: asyncio.Future[Any]) -> None:
+    """Cancels what is still under way. Its socket must not be closed before."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _receive(line: socket.socket, length: int, seen: Callable[[memoryview], None] = lambda _: None) -> bytearray:

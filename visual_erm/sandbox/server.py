@@ -6,6 +6,7 @@ socket, in single messages of JSON:
     host    {"toolkit", "options", "walls", "folder", "forbidden"}      once
     server  {"ready": [guarantees that hold], "draws_again"}            once, or {"failed": why}
     host    {"fork": number} with the worker's socket, {"kill": number}
+    server  {"forked": number, "pid"}                                   for every worker
     server  {"ended": number, "status", "cpu_s", "over_disk"}           for every worker
 
 It ends when the host does: the socket closes, and every worker is killed.
@@ -143,6 +144,7 @@ class Server:
         if pid == 0:
             worker.live(line, folder, self.toolkit, self._options, self._walls)
         self._children[pid] = Child(number, folder)
+        self._tell({"forked": number, "pid": pid})
 
     def _reap(self) -> None:
         with contextlib.suppress(ChildProcessError):
@@ -160,8 +162,12 @@ class Server:
         child = self._children.pop(pid)
         self._remove(child.folder)
         said = {"ended": child.number, "status": status, "cpu_s": usage.ru_utime + usage.ru_stime}
+        self._tell({**said, "over_disk": child.over_disk})
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        """Sends a message; to a host that is gone, nothing."""
         with contextlib.suppress(OSError):
-            self._control.send(json.dumps({**said, "over_disk": child.over_disk}).encode())
+            self._control.send(json.dumps(message).encode())
 
     def _watch_disk(self) -> None:
         for pid, child in self._children.items():
