@@ -209,7 +209,7 @@ class Studio:
         self.guards = Panel(task, model_judge=model_judge)
         self._languages = task.languages
         self._at_work = entrance or asyncio.Semaphore(AT_WORK * pages)
-        self._renderer = SparingRenderer(make_renderer(task.render, pages=pages))
+        self._renderer = SparingRenderer(make_renderer(task.render, pages=pages, steps_back=model_judge))
         self._references = References()
 
     @property

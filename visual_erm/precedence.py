@@ -1,7 +1,8 @@
 """Who goes first where processors are scarce: a reward worker's event loop and its requests, then what draws for it.
 
-A judge's server that waits for its next request is dearer than a picture that comes a little later. Renderers have more
-processes than a small machine has cores, and would keep a loop from going on for 0.1 to 0.3 s at a time.
+A judge's server that waits for its next request is dearer than a picture that comes a little later; where no server judges,
+nothing steps back. Renderers have more processes than a small machine has cores, and would keep a loop from going on for
+0.1 to 0.3 s at a time.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import contextlib
 import os
 from pathlib import Path
 
-NICER = 10
-"""Than this process: a tenth of its share of a processor that both want, all of one that nobody else wants."""
+NICER = 5
+"""Than this process: a third of its share of a processor that both want, all of one that nobody else wants. Drawing has
+limits of time, and on a busy machine more than this would use them up."""
 TRIES, PAUSE_S = 5, 0.11
 """Linux takes one such wish of all its users in a tenth of a second."""
 

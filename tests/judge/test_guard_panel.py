@@ -88,7 +88,7 @@ class Borrowed:
 
 @pytest.fixture(autouse=True)
 def one_browser(browser: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("visual_erm.pipeline.make_renderer", lambda settings, pages: Borrowed(browser))
+    monkeypatch.setattr("visual_erm.pipeline.make_renderer", lambda *_, **__: Borrowed(browser))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -114,7 +114,7 @@ async def test_nothing_is_started_before_the_first_render(settings: TableSetting
 
 
 async def test_the_browser_steps_back_behind_who_asked(settings: TableSettings) -> None:
-    renderer = TableRenderer(settings)
+    renderer = TableRenderer(settings, steps_back=True)
     await renderer.render(small_table(1))
     nice, alone = the_browser().nice(), nicer_than_other_sessions(the_browser().pid)
     await renderer.close()

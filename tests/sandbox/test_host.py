@@ -35,9 +35,9 @@ def temporary(tmp_path, monkeypatch):
     return tmp_path
 
 
-def make(toolkit="svg", layers=EVERY, require=("processes",), workers=2) -> Sandbox:
+def make(toolkit="svg", layers=EVERY, require=("processes",), workers=2, steps_back=False) -> Sandbox:
     settings = SandboxSettings(layers=layers, require=require)
-    return Sandbox(toolkit, OPTIONS, settings, Limits(20, SIDE * SIDE), workers)
+    return Sandbox(toolkit, OPTIONS, settings, Limits(20, SIDE * SIDE), workers, steps_back)
 
 
 def square(number: int) -> str:
@@ -75,7 +75,7 @@ def servers() -> list[psutil.Process]:
 @pytest.mark.parametrize("layers", LAYERS)
 async def test_what_draws_steps_back_behind_who_asked(layers):
     """Also where Linux shares processors out by session: a worker has none of its own."""
-    sandbox = make(layers=layers)
+    sandbox = make(layers=layers, steps_back=True)
     try:
         await sandbox.draw(square(1))
         top = servers()[0]
@@ -125,7 +125,7 @@ SLEEPS = "import time; time.sleep(1000)"
 @pytest.mark.parametrize("layers", LAYERS)
 async def test_a_worker_that_is_kept_waiting_for_a_processor_has_the_time_for_its_drawing_and_no_other_has(layers):
     settings = SandboxSettings(layers=layers, require=("processes",))
-    sandbox = Sandbox("chart", {"dpi": 50, "max_pixels": 10**6}, settings, Limits(1.0, 10**6), workers=2)
+    sandbox = Sandbox("chart", {"dpi": 50, "max_pixels": 10**6}, settings, Limits(1.0, 10**6), steps_back=True)
     try:
         await sandbox.draw(WORKS)
         with one_busy_processor():

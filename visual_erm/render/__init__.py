@@ -30,16 +30,19 @@ class Renderer(Protocol):
         ...
 
 
-def make_renderer(settings: RenderSettings, pages: int = 2) -> Renderer:
-    """The renderer that a task asks for; nothing is started before the first render."""
+def make_renderer(settings: RenderSettings, pages: int = 2, steps_back: bool = False) -> Renderer:
+    """The renderer that a task asks for; nothing is started before the first render.
+
+    `steps_back`: where processors are scarce this process goes first (precedence.py).
+    """
     if settings.renderer == "table":
         from visual_erm.render.table import TableRenderer
 
-        return TableRenderer(settings, pages=pages)
+        return TableRenderer(settings, pages, steps_back)
     if settings.renderer == "chart":
         from visual_erm.render.chart import ChartRenderer
 
-        return ChartRenderer(settings, workers=pages)
+        return ChartRenderer(settings, pages, steps_back)
     from visual_erm.render.svg import SvgRenderer
 
-    return SvgRenderer(settings, workers=pages)
+    return SvgRenderer(settings, pages, steps_back)

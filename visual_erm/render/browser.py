@@ -181,8 +181,9 @@ class WarmBrowser:
     Use it from one event loop.
     """
 
-    def __init__(self, tabs: int = 2) -> None:
+    def __init__(self, tabs: int = 2, steps_back: bool = False) -> None:
         self._slots = Slots(tabs)
+        self._steps_back = steps_back
         self._running: _Running | None = None
         self._starting: asyncio.Task[_Running] | None = None
         self._closed = False
@@ -288,7 +289,7 @@ class WarmBrowser:
             if self._running is not None:
                 log.warning("the browser died; starting another")
                 await self._retire(self._running)
-            self._running = await _start(find_chromium())
+            self._running = await _start(find_chromium(), self._steps_back)
             return self._running
         finally:
             self._starting = None
@@ -305,7 +306,7 @@ def _loss(tab: Tab, running: _Running) -> _Lost | None:
     return _Lost("the page used up its memory or crashed") if tab.lost.done() else None
 
 
-async def _start(chromium: Path) -> _Running:
+async def _start(chromium: Path, steps_back: bool) -> _Running:
     """A browser with a driver of its own; tried again, because whatever kills browsers may kill one that starts."""
     reason = None
     for _ in range(START_ATTEMPTS):
@@ -320,7 +321,8 @@ async def _start(chromium: Path) -> _Running:
                 browser = await _launch(driver, chromium)
                 root = await _main_process(browser)
                 _cap_memory(root)
-                await step_back(root.pid)
+                if steps_back:
+                    await step_back(root.pid)
                 return _Running(driver, browser, root)
         except _Broken as error:
             reason = error

@@ -14,10 +14,10 @@ from visual_erm.task import ChartSettings
 class ChartRenderer:
     """Runs Python that draws with matplotlib, pandas or seaborn; a Renderer. At most `workers` scripts at once."""
 
-    def __init__(self, settings: ChartSettings, workers: int = 2) -> None:
+    def __init__(self, settings: ChartSettings, workers: int = 2, steps_back: bool = False) -> None:
         options = {"dpi": settings.dpi, "max_pixels": settings.max_pixels}
         limits = Limits(settings.timeout_s, settings.max_pixels)
-        self._sandbox = Sandbox("chart", options, settings.sandbox, limits, workers)
+        self._sandbox = Sandbox("chart", options, settings.sandbox, limits, workers, steps_back)
 
     @property
     def engine(self) -> str:

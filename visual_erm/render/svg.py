@@ -16,11 +16,11 @@ class SvgRenderer:
     A picture depends on the engine: reference and prediction must be drawn by the same one.
     """
 
-    def __init__(self, settings: SvgSettings, workers: int = 2) -> None:
+    def __init__(self, settings: SvgSettings, workers: int = 2, steps_back: bool = False) -> None:
         self._backend = settings.backend
         options = settings.model_dump(include={"backend", "width", "height", "background"})
         limits = Limits(settings.timeout_s, settings.width * settings.height)
-        self._sandbox = Sandbox("svg", options, settings.sandbox, limits, workers)
+        self._sandbox = Sandbox("svg", options, settings.sandbox, limits, workers, steps_back)
 
     @property
     def engine(self) -> str:

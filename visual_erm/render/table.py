@@ -110,10 +110,10 @@ class TableRenderer:
     (the answers of one GRPO group often agree) share one drawing.
     """
 
-    def __init__(self, settings: TableSettings, pages: int = 2) -> None:
+    def __init__(self, settings: TableSettings, pages: int = 2, steps_back: bool = False) -> None:
         self._settings = settings
         self._page = page_of(settings)
-        self._browser = WarmBrowser(tabs=pages)
+        self._browser = WarmBrowser(pages, steps_back)
         self._chromium: Path | None = None
         self._in_flight: dict[Code, asyncio.Task[Image.Image]] = {}
 

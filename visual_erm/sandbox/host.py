@@ -180,13 +180,20 @@ class Sandbox:
     """
 
     def __init__(
-        self, toolkit: str, options: Mapping[str, Any], settings: SandboxSettings, limits: Limits, workers: int = 2
+        self,
+        toolkit: str,
+        options: Mapping[str, Any],
+        settings: SandboxSettings,
+        limits: Limits,
+        workers: int = 2,
+        steps_back: bool = False,
     ) -> None:
         self._toolkit = toolkit
         self._options = dict(options)
         self._settings = settings
         self._limits = limits
         self._slots = Slots(workers)
+        self._steps_back = steps_back
         self._server: _Server | None = None
         self._starting: asyncio.Task[_Server] | None = None
         self._closed = False
@@ -429,8 +436,9 @@ class Sandbox:
             try:
                 server.tell({**setup, "forbidden": FORBIDDEN})
                 greeting = await self._greeting(server, said)
-                # Not before: a process that is being forked just then would be passed over.
-                await step_back(process.pid)
+                if self._steps_back:
+                    # Not before: a process that is being forked just then would be passed over.
+                    await step_back(process.pid)
                 server.draws_again = greeting["draws_again"]
                 # The host's own clock kills what is late, whatever the layers.
                 server.proof = Proof((*greeting["ready"], "time"), layers)
