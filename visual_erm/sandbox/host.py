@@ -109,6 +109,8 @@ class _Worker:
     line: socket.socket
     ended: asyncio.Future[_End | None]
     """None when its server died."""
+    pid: int | None = None
+    """As the server sees it: bubblewrap's name space has numbers of its own."""
     drawn: int = 0
     cpu_s: float = 0.0
     """Used before the job under way."""
@@ -130,9 +132,8 @@ class _Server:
     draws_again: bool = False
     """Whether its workers may draw more than once."""
     idle: list[_Worker] = field(default_factory=list)
-    ended: dict[int, asyncio.Future[_End | None]] = field(default_factory=dict)
-    pids: dict[int, int] = field(default_factory=dict)
-    """Of workers, as the server sees them: bubblewrap's name space has numbers of its own."""
+    living: dict[int, _Worker] = field(default_factory=dict)
+    """By number."""
     preparing: set[asyncio.Task[None]] = field(default_factory=set)
     listening: asyncio.Task[None] | None = None
     number: int = 0
@@ -158,19 +159,18 @@ class _Server:
             while data := await loop.sock_recv(self.control, MESSAGE_BYTES):
                 said = json.loads(data)
                 if "forked" in said:
-                    self.pids[said["forked"]] = said["pid"]
+                    self.living[said["forked"]].pid = said["pid"]
                     continue
-                self.pids.pop(said["ended"], None)
-                ended = self.ended.pop(said.pop("ended"))
+                ended = self.living.pop(said.pop("ended")).ended
                 if not ended.done():
                     ended.set_result(_End(**said))
         except OSError:
             log.debug("the socket to the sandbox's server broke", exc_info=True)
         finally:
-            for ended in self.ended.values():
-                if not ended.done():
-                    ended.set_result(None)
-            self.ended.clear()
+            for worker in self.living.values():
+                if not worker.ended.done():
+                    worker.ended.set_result(None)
+            self.living.clear()
 
 
 class Sandbox:
@@ -264,7 +264,7 @@ class Sandbox:
             if drawing.done():
                 return True
             before = worker.waited_s
-            worker.waited_s = await asyncio.to_thread(waited_s, server.process.pid, server.pids.get(worker.number))
+            worker.waited_s = await asyncio.to_thread(waited_s, server.process.pid, worker.pid)
             passed_s = time.monotonic() - begun
             if passed_s > longest_s:
                 raise _Lost(f"not drawn within {passed_s:.0f} s, for want of a processor")
@@ -356,7 +356,7 @@ class Sandbox:
         ended: asyncio.Future[_End | None] = asyncio.get_running_loop().create_future()
         worker = _Worker(server.number, ours, ended)
         if server.is_alive():
-            server.ended[worker.number] = ended
+            server.living[worker.number] = worker
         else:
             ended.set_result(None)
         with theirs:
