@@ -15,6 +15,7 @@ from visual_erm.extract import Code
 from visual_erm.judge import FailurePolicy, JudgeSettings
 from visual_erm.pipeline import RewardPipeline, load_image, pipelines_of
 from visual_erm.render import make_renderer
+from visual_erm.report import Report
 from visual_erm.task import Task, load_task, load_tasks
 
 TRUE = (
@@ -185,3 +186,18 @@ def test_a_broken_reference_is_named() -> None:
     for broken in (b"", b"not a picture", buffer.getvalue()[:60]):
         with pytest.raises(ReferenceUnavailable, match="cannot be read"):
             load_image(broken)
+
+
+async def test_an_exception_that_nobody_expected_is_not_the_policys_and_ends_no_run(task, reference, caplog) -> None:
+    class Broken:
+        async def judge(self, *_: object) -> Report:
+            raise IndexError("index 1 is out of bounds for axis 0 with size 1")
+
+        async def close(self) -> None:
+            pass
+
+    async with RewardPipeline(task, JudgeSettings(kind="local"), pages=1, judge=Broken()) as pipeline:
+        result = await pipeline.score(WRONG, reference)
+    assert (result.reward, result.judge_ok) == (1.5, False)
+    assert result.reason == "StationFailed: judge: IndexError: index 1 is out of bounds for axis 0 with size 1"
+    assert "Traceback" in caplog.text

@@ -179,3 +179,7 @@ def test_the_table_recipe_on_32_gpus_is_the_published_one_key_by_key(capsys: pyt
 
 def same(config: DictConfig, key: str, value: Any) -> bool:
     return bool(OmegaConf.select(config, key) == value)
+
+
+def test_verl_asks_the_model_for_the_size_of_its_patches() -> None:
+    assert recipe(task="table").data.image_patch_size is None

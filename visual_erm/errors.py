@@ -4,6 +4,12 @@ Every station of the path raises one of these and nothing else; the pipeline ans
 what a sample gets: a `PolicyFault` earns the minimum reward, an `OurFault` never costs the policy anything.
 """
 
+import contextlib
+import logging
+from collections.abc import Iterator
+
+log = logging.getLogger(__name__)
+
 
 class VisualERMError(Exception):
     """Base of everything this project raises on purpose."""
@@ -41,6 +47,10 @@ class OurFault(VisualERMError):
     """Something on our side failed: retried, then recorded, and never held against the policy."""
 
 
+class StationFailed(OurFault):
+    """A station raised what it should not: an error of OpenCV, Pillow or NumPy on a strange picture, or of ours."""
+
+
 class RendererUnavailable(OurFault):
     """The browser or sandbox is missing, or died more often than it may."""
 
@@ -67,3 +77,18 @@ class JudgeFailureShare(OurFault):
 
 class Unfinished(VisualERMError):
     """The run ended before its last step, and not by failing: the same command goes on from the last checkpoint."""
+
+
+@contextlib.contextmanager
+def boundary(station: str) -> Iterator[None]:
+    """Turns an exception that nobody expected into StationFailed, with its traceback in the log.
+
+    Exceptions of this project pass through as they are.
+    """
+    try:
+        yield
+    except VisualERMError:
+        raise
+    except Exception as error:
+        log.exception("%s failed unexpectedly", station)
+        raise StationFailed(f"{station}: {type(error).__name__}: {error}") from error

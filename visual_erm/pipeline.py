@@ -20,7 +20,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from visual_erm.errors import JudgeFailureShare, OurFault, PolicyFault, ReferenceUnavailable
+from visual_erm.errors import JudgeFailureShare, OurFault, PolicyFault, ReferenceUnavailable, boundary
 from visual_erm.extract import Code, extract
 from visual_erm.guard import GUARDS
 from visual_erm.guard.panel import Panel
@@ -127,9 +127,9 @@ class RewardPipeline:
         draft = Draft()
         try:
             shown, picture = await self._studio.draw(reply, reference, clock, draft)
-            with clock("judge"):
+            with clock("judge"), boundary("judge"):
                 report = await self._judge.judge(shown, picture, self.task, account)
-            with clock("guard"):
+            with clock("guard"), boundary("guard"):
                 ruling = await self._studio.guards.review(shown, picture, report)
         except PolicyFault as fault:
             return Result(
@@ -220,13 +220,13 @@ class Studio:
     async def draw(self, reply: str, reference: Reference, clock: Clock, draft: Draft) -> tuple[Image.Image, Image.Image]:
         """The reference, and the picture of the reply's code; the guards admit both. Raises PolicyFault or OurFault."""
         async with self._at_work:
-            with clock("extract"):
+            with clock("extract"), boundary("extract"):
                 code = draft.code = await asyncio.to_thread(extract, reply, self._languages)
-            with clock("guard"):
+            with clock("guard"), boundary("guard"):
                 await self.guards.admit_code(code)
-            with clock("render"):
+            with clock("render"), boundary("render"):
                 picture = draft.picture = await self._renderer.render(code)
-            with clock("guard"):
+            with clock("guard"), boundary("guard"):
                 shown = await self._references.load(reference)
                 await self.guards.admit_picture(shown, picture)
         return shown, picture

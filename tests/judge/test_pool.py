@@ -372,3 +372,15 @@ def test_the_key_may_come_from_a_file(tmp_path):
     assert asked._key == "sk-from-a-file"
     with pytest.raises(ConfigError, match=r"judge\.api_key_file: .*gone cannot be read: No such file"):
         judge("http://127.0.0.1:9/v1", api_key_file=str(tmp_path / "gone"))
+
+
+@pytest.mark.parametrize("key", ["sk-sécret", "sk-secret\nsecond", "sk-\x00secret"])
+def test_a_key_that_no_header_takes_is_refused_without_being_shown(tmp_path, monkeypatch, key):
+    (tmp_path / "key").write_text(key)
+    with pytest.raises(ConfigError, match=r"judge\.api_key_file: .*HTTP header") as refused:
+        judge("http://127.0.0.1:9/v1", api_key_file=str(tmp_path / "key"))
+    assert "cret" not in str(refused.value)
+    if "\x00" not in key:
+        monkeypatch.setenv("VISUAL_ERM_API_KEY", key)
+        with pytest.raises(ConfigError, match="VISUAL_ERM_API_KEY holds characters"):
+            judge("http://127.0.0.1:9/v1")

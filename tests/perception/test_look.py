@@ -164,3 +164,25 @@ def test_fields_of_a_map_are_marks_and_those_beyond_the_bound_are_counted():
     seen = see(Image.fromarray(noise(400, 400, 50)), unread)
     assert len(seen.marks) >= 56
     assert see(Image.fromarray(letters()), unread).unseen > 5000
+
+
+def test_a_sliver_of_a_plots_light_grey_is_no_plot_area():
+    image = Image.new("RGB", (336, 336), "white")
+    pen = ImageDraw.Draw(image)
+    pen.rectangle((24, 24, 167, 167), fill="#f1f1f1")
+    pen.polygon([(192, 192), (282, 192), (282, 195), (195, 195), (195, 252), (192, 252)], fill="#f1f1f1")
+    pen.ellipse((60, 240, 120, 300), fill="#c03030")
+    assert len(see(image, unread).panels) <= 1
+
+
+def test_the_panes_of_a_3d_chart_are_read(read):
+    def draw(axes):
+        x, y = np.meshgrid(np.linspace(-5, 5, 50), np.linspace(-5, 5, 50))
+        surface = axes.plot_surface(x, y, np.sin(np.sqrt(x**2 + y**2)), cmap="coolwarm")
+        axes.figure.colorbar(surface, shrink=0.5, aspect=10)
+
+    made = Figure((10, 7), dpi=100)
+    canvas = FigureCanvasAgg(made)
+    draw(made.add_subplot(111, projection="3d"))
+    canvas.draw()
+    assert see(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"), read).texts

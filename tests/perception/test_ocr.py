@@ -1,3 +1,5 @@
+import os
+import subprocess
 import sys
 
 import numpy as np
@@ -24,3 +26,10 @@ def test_a_missing_engine_is_our_fault(monkeypatch):
     monkeypatch.setitem(sys.modules, "rapidocr", None)
     with pytest.raises(JudgeUnavailable, match="pip install rapidocr"):
         Ocr()
+
+
+def test_reading_text_reports_nothing_to_the_recognisers_maker():
+    asked = "import os, visual_erm; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    clean = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    said = subprocess.run([sys.executable, "-c", asked], env=clean, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "1"

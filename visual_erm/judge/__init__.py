@@ -127,14 +127,23 @@ def load_judge_settings(judge: str | Path | Mapping[str, Any]) -> JudgeSettings:
 
 
 def api_key(settings: JudgeSettings) -> str:
-    """The servers' key; empty for none. Raises ConfigError for a key file that cannot be read."""
-    if not settings.api_key_file:
-        return os.environ.get(settings.api_key_env, "")
-    try:
-        return Path(settings.api_key_file).expanduser().read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise ConfigError(f"judge.api_key_file: {settings.api_key_file} cannot be read: {reason}") from None
+    """The servers' key; empty for none.
+
+    Raises ConfigError for a key file that cannot be read, and for a key that no HTTP header takes; the key is not shown.
+    """
+    if settings.api_key_file:
+        source = f"judge.api_key_file: {settings.api_key_file}"
+        try:
+            key = Path(settings.api_key_file).expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not text"
+            raise ConfigError(f"{source} cannot be read: {reason}") from None
+    else:
+        source = f"judge.api_key_env: the variable {settings.api_key_env}"
+        key = os.environ.get(settings.api_key_env, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(f"{source} holds characters that an HTTP header does not take; a key is one line of plain ASCII")
+    return key
 
 
 def make_judge(settings: JudgeSettings) -> Judge:

@@ -172,13 +172,15 @@ def _plates(pixels: np.ndarray, background: Colour) -> list[tuple[int, int, int,
         _, _, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=4)
         for left, top, width, height, _ in stats[1:].tolist():
             inner = left > 0 and top > 0 and left + width < pixels.shape[1] and top + height < pixels.shape[0]
-            if min(width, height) < 2 * SHORTEST or not inner:
+            if not inner:
                 continue
             part = closed[top : top + height, left : left + width]
             rows, columns = (np.flatnonzero(part.mean(axis=axis) >= PLATE / 4) for axis in (1, 0))
             if not (len(rows) and len(columns)):
                 continue
             top, bottom, left, right = top + rows[0], top + rows[-1] + 1, left + columns[0], left + columns[-1] + 1
+            if min(bottom - top, right - left) < 2 * SHORTEST:
+                continue
             part = closed[top:bottom, left:right]
             if sorted((part[1].mean(), part[-2].mean(), part[:, 1].mean(), part[:, -2].mean()))[1] >= PLATE:
                 boxes.append((int(left), int(top), int(right), int(bottom)))
