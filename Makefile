@@ -12,7 +12,7 @@ NEEDS := setup.py requirements/install.sh requirements/system.txt requirements/d
 .PHONY: demo test setup lint clean
 
 demo: setup
-	.venv/bin/python -m visual_erm.verl_cpu.demo --task $(TASK) --seed $(SEED) --steps $(STEPS) $(if $(OUT),--out $(OUT))
+	.venv/bin/python -m visual_erm.demo.run --task $(TASK) --seed $(SEED) --steps $(STEPS) $(if $(OUT),--out $(OUT))
 
 test: .venv/.ready-test lint
 	.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder

@@ -26,8 +26,8 @@ from step_samples import Sample
 from visual_erm.errors import PolicyFault, VisualERMError
 from visual_erm.extract import Code, extract
 from visual_erm.render.table import page_of
-from visual_erm.report import parse_report, report_schema
-from visual_erm.task import SvgSettings, Task
+from visual_erm.reward.report import parse_report, report_schema
+from visual_erm.spec.task import SvgSettings, Task
 
 HERE = Path(__file__).parent
 WORKERS = 16

@@ -27,7 +27,7 @@ from rich.table import Table
 from visual_erm.extract import Code
 from visual_erm.pipeline import on_white
 from visual_erm.render.chart import ChartRenderer
-from visual_erm.task import ChartSettings
+from visual_erm.spec.task import ChartSettings
 
 HERE = Path(__file__).parent
 MANY = 2 * len(KINDS)

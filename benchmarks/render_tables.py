@@ -30,7 +30,7 @@ from visual_erm.extract import Code
 from visual_erm.render.browser import VIEWPORT
 from visual_erm.render.chromium import engine_of, find_chromium
 from visual_erm.render.table import TableRenderer, page_of
-from visual_erm.task import TableSettings
+from visual_erm.spec.task import TableSettings
 
 COLD = Path(__file__).with_name("cold_table.py")
 SIZES = [(3, 3), (4, 5), (5, 4), (6, 6), (8, 5), (10, 4), (10, 8), (12, 10), (15, 6), (20, 5)]

@@ -47,9 +47,9 @@ from step_soak import soak
 from step_workers import Outcome, Step, Workers
 from vllm_simulator import MEDIAN_S, SLOTS, Endpoint, Fault, Served, endpoints, served
 
-from visual_erm.judge import JudgeSettings
-from visual_erm.judge.account import percentile
-from visual_erm.task import Task, load_tasks
+from visual_erm.judge.usage import percentile
+from visual_erm.spec.judge import JudgeSettings
+from visual_erm.spec.task import Task, load_tasks
 
 ENDPOINTS = 4
 AHEAD = 4

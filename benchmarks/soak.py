@@ -31,8 +31,8 @@ from soak_attacks import DOCUMENTS, ENDLESS_DOCUMENTS, ENDLESS_SCRIPTS, SCRIPTS
 
 from visual_erm.errors import PolicyFault, VisualERMError
 from visual_erm.extract import Code
-from visual_erm.render import Renderer, make_renderer
-from visual_erm.task import ChartSettings, SvgSettings
+from visual_erm.render.base import Renderer, make_renderer
+from visual_erm.spec.task import ChartSettings, SvgSettings
 
 BITS = 16
 """Of a job's number; its complement follows, so that every picture has bars."""
@@ -161,7 +161,7 @@ def sample(renders: int) -> Sample:
         with contextlib.suppress(psutil.Error, OSError):
             descriptors += process.num_fds()
             memory += _anonymous(process.pid)
-            if "visual_erm.sandbox.server" in " ".join(process.cmdline()):
+            if "visual_erm.sandbox.forkserver" in " ".join(process.cmdline()):
                 folders.add(os.path.realpath(f"/proc/{process.pid}/cwd"))
     inside = [Path(folder) for folder in folders if Path(folder).is_dir()]
     files = sum(1 for folder in inside for _ in folder.iterdir())

@@ -20,7 +20,7 @@ from vllm_simulator import Endpoint, Served, digest, without_pictures
 
 from visual_erm.judge.encode import data_url
 from visual_erm.judge.remote import request_for
-from visual_erm.task import Task
+from visual_erm.spec.task import Task
 
 Asked = tuple[Image.Image, Image.Image, Task]
 """Reference, prediction, and what they are compared for."""

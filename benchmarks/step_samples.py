@@ -23,14 +23,14 @@ from typing import Any
 
 from PIL import Image
 
+from visual_erm.demo.tiny_charts import Chart
+from visual_erm.demo.tiny_problem import Problem
+from visual_erm.demo.tiny_svgs import COLOURS, Drawing
+from visual_erm.demo.tiny_tables import Rows, random_number
+from visual_erm.demo.tiny_tasks import TASKS
 from visual_erm.extract import extract
-from visual_erm.render import make_renderer
-from visual_erm.task import Task
-from visual_erm.verl_cpu.tiny_charts import Chart
-from visual_erm.verl_cpu.tiny_problem import Problem
-from visual_erm.verl_cpu.tiny_svgs import COLOURS, Drawing
-from visual_erm.verl_cpu.tiny_tables import Rows, random_number
-from visual_erm.verl_cpu.tiny_tasks import TASKS
+from visual_erm.render.base import make_renderer
+from visual_erm.spec.task import Task
 
 ROLLOUTS = 8
 """Replies per prompt."""

@@ -14,9 +14,10 @@ from typing import Any
 import psutil
 from PIL import Image
 
-from visual_erm.judge import JudgeSettings, Savings, make_judge
-from visual_erm.judge.account import Account
-from visual_erm.task import Task
+from visual_erm.judge.base import make_judge
+from visual_erm.judge.usage import Account
+from visual_erm.spec.judge import JudgeSettings, Savings
+from visual_erm.spec.task import Task
 
 IN_FLIGHT, PARTS = 256, 50
 """Judgements under way at a time; how often it is looked at what is there."""

@@ -24,12 +24,13 @@ from step_bounds import Asked, requests
 from step_samples import Sample, unlike
 from vllm_simulator import Served
 
-from visual_erm import garbage
-from visual_erm.judge import Judge, JudgeSettings, make_judge
-from visual_erm.judge.account import Account
+from visual_erm.judge.base import Judge, make_judge
+from visual_erm.judge.usage import Account
 from visual_erm.pipeline import Result, RewardPipeline, pipelines_of
-from visual_erm.report import Report
-from visual_erm.task import Task
+from visual_erm.reward.report import Report
+from visual_erm.runtime import gc_tuning
+from visual_erm.spec.judge import JudgeSettings
+from visual_erm.spec.task import Task
 
 WARM = 8
 """Samples of each task before the clock starts: in the middle of a training renderers and connections are there."""
@@ -95,7 +96,7 @@ async def _warmed(
     pipelines = pipelines_of(tasks, settings, judge=judge)
     try:
         others = [one for sample in {sample.task: sample for sample in mix}.values() for one in unlike(sample, WARM)]
-        with garbage.sample():
+        with gc_tuning.sample():
             await asyncio.gather(*(pipelines[one.task].score(one.reply, one.reference) for one in others))
         yield pipelines
     finally:
@@ -106,7 +107,7 @@ async def _part(mix: Sequence[Sample], pipelines: dict[str, RewardPipeline], beg
     """All samples at once. They start one after the other, as they are handed over by the workers that generate."""
 
     async def one(sample: Sample) -> Outcome:
-        with garbage.sample():
+        with gc_tuning.sample():
             result = await pipelines[sample.task].score(sample.reply, sample.reference)
         return Outcome(replace(result, picture=None), time.monotonic())
 

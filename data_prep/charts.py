@@ -11,9 +11,10 @@ from typing import Annotated
 
 import typer
 
-from visual_erm.data import builtin_charts, sources
+from visual_erm.data import sources
 from visual_erm.data.command import Engine, Script
 from visual_erm.data.sources import Item, Report
+from visual_erm.demo import package_charts
 
 script = Script("chart", __doc__)
 
@@ -43,7 +44,7 @@ def packages(
     seed: Annotated[int, typer.Option(help="Decides the charts, the split, what --limit keeps, and the order.")] = 0,
 ) -> Iterable[Item]:
     """Charts of real data from inside statsmodels and scikit-learn, drawn here: for trials without a download."""
-    return builtin_charts.charts(seed)
+    return package_charts.charts(seed)
 
 
 if __name__ == "__main__":

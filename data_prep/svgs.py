@@ -11,9 +11,10 @@ from typing import Annotated
 
 import typer
 
-from visual_erm.data import builtin_drawings, builtin_icons, sources
+from visual_erm.data import sources
 from visual_erm.data.command import Engine, Script
 from visual_erm.data.sources import Item, Report
+from visual_erm.demo import made_up_drawings, package_icons
 
 script = Script("svg", __doc__)
 
@@ -43,7 +44,7 @@ def packages(
     seed: Annotated[int, typer.Option(help="Decides the colours, the split, what --limit keeps, and the order.")] = 0,
 ) -> Iterable[Item]:
     """Real icons from inside matplotlib: those of its toolbar, and the symbols of its font, in colours."""
-    return builtin_icons.icons(seed)
+    return package_icons.icons(seed)
 
 
 @script.command
@@ -53,7 +54,7 @@ def drawings(
     seed: Annotated[int, typer.Option(help="Decides the drawings, the split, what --limit keeps, and the order.")] = 0,
 ) -> Iterable[Item]:
     """Made-up drawings: suns, houses, clocks and the like, in all sorts of arrangements."""
-    return builtin_drawings.drawings(count, seed)
+    return made_up_drawings.drawings(count, seed)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ from typing import Annotated
 
 import typer
 
-from visual_erm.data import builtin_tables, sources
+from visual_erm.data import sources
 from visual_erm.data.command import Engine, Script
 from visual_erm.data.pubtabnet import published_tables
 from visual_erm.data.sources import Item, Report
+from visual_erm.demo import package_tables
 
 script = Script("table", __doc__)
 
@@ -57,7 +58,7 @@ def packages(
     seed: Annotated[int, typer.Option(help="Decides the cuts, the split, what --limit keeps, and the order.")] = 0,
 ) -> Iterable[Item]:
     """Real tables from inside statsmodels and scikit-learn, cut to size and drawn: for trials without a download."""
-    return builtin_tables.tables(max_rows, max_columns, seed)
+    return package_tables.tables(max_rows, max_columns, seed)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 The largest severity of a batch is known once all of it is judged. Where veRL scores a batch as a whole, this manager
 normalises it. In training veRL 0.9 scores each rollout as soon as it is written and calls no manager for the batch: there
-`visual_erm.strict_buffer` does the same, when it hands out a step. Both go by `visual_erm.score.batch_rewards`.
+`visual_erm.training.replay_buffer` does the same, when it hands out a step. Both go by `visual_erm.reward.scoring.batch_rewards`.
 
 Rows of the test split keep the reward of their task's constant s_max: tests are compared over a run, and with other runs.
 """
@@ -18,10 +18,10 @@ import torch
 from verl import DataProto
 from verl.experimental.reward_loop.reward_manager.naive import NaiveRewardManager
 
-from visual_erm.fit import task_of
-from visual_erm.score import Provisional, Sample, batch_rewards
-from visual_erm.settings import plain
-from visual_erm.task import load_tasks
+from visual_erm.data.row_contract import task_of
+from visual_erm.reward.scoring import Provisional, Sample, batch_rewards
+from visual_erm.spec.base import plain
+from visual_erm.spec.task import load_tasks
 
 
 class BatchRewardManager(NaiveRewardManager):

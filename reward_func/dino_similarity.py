@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from visual_erm.baselines.adapter import ByPicture, Row, score
 from visual_erm.errors import ComparisonFailed, ConfigError
-from visual_erm.judge.cache import Cache
 from visual_erm.judge.encode import digest_of
-from visual_erm.needs import check_packages
-from visual_erm.similarity.run import ByPicture, Row, score
+from visual_erm.runtime.cache import Cache
+from visual_erm.training.reward_requirements import check_packages
 
 KEPT = 1024
 """Features kept: those of the references of the groups that one reward worker has in flight, and of common answers."""

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from visual_erm.similarity.run import ByText, Row, score
-from visual_erm.similarity.workers import Workers
+from visual_erm.baselines.adapter import ByText, Row, score
+from visual_erm.baselines.worker_pool import Workers
 
 
 async def compute_score(

@@ -3,7 +3,7 @@
     r = SSIM(picture of the reply's code, reference), in [0, 1]; 0 for a reply that does not draw
 
 Wang et al., "Image quality assessment: from error visibility to structural similarity" (IEEE TIP 2004);
-`visual_erm.similarity.structure` has the details. Most of a table is white, so most of any table looks right to it.
+`visual_erm.baselines.ssim` has the details. Most of a table is white, so most of any table looks right to it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 
 from PIL import Image
 
-from visual_erm.needs import check_packages
-from visual_erm.similarity.run import ByPicture, Row, score
+from visual_erm.baselines.adapter import ByPicture, Row, score
+from visual_erm.training.reward_requirements import check_packages
 
 
 async def compute_score(
@@ -70,7 +70,7 @@ class _Ssim:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ssim")
 
     async def compare(self, prediction: Image.Image, reference: Image.Image) -> float:
-        from visual_erm.similarity.structure import ssim
+        from visual_erm.baselines.ssim import ssim
 
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, ssim, prediction, reference, self._longest_side)

@@ -3,7 +3,7 @@
     r = TEDS(reply's table, ground truth's table) = 1 - TED / max(|reply|, |truth|), in [0, 1]
 
 Tree-Edit-Distance-based Similarity, Zhong et al., "Image-based table recognition: data, model, and evaluation" (arXiv
-1911.10683), with the figures of their published code; `visual_erm.similarity.trees` has the definition. Markdown is turned
+1911.10683), with the figures of their published code; `visual_erm.baselines.teds` has the definition. Markdown is turned
 into HTML first. It needs each row's markup (`reward_model.ground_truth`), and draws nothing: 0 for a reply without a table.
 """
 
@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from visual_erm.needs import check_packages, check_tables
-from visual_erm.similarity.run import ByText, Row, score
-from visual_erm.similarity.workers import Workers
+from visual_erm.baselines.adapter import ByText, Row, score
+from visual_erm.baselines.worker_pool import Workers
+from visual_erm.training.reward_requirements import check_packages, check_tables
 
 
 async def compute_score(

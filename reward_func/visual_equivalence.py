@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from visual_erm import garbage
-from visual_erm import journal as journals
+from visual_erm.data.row_contract import check_engine, reference_of, task_of
 from visual_erm.errors import ConfigError, OurFault
-from visual_erm.fit import check_engine, reference_of, task_of
-from visual_erm.judge import JudgeSettings, load_judge_settings
-from visual_erm.judge.account import Totals, publish
+from visual_erm.judge.usage import Totals, publish
 from visual_erm.pipeline import RewardPipeline, pipelines_of
-from visual_erm.settings import plain
-from visual_erm.task import Task, load_tasks
+from visual_erm.reward import rollout_log as journals
+from visual_erm.runtime import gc_tuning
+from visual_erm.spec.base import plain
+from visual_erm.spec.judge import JudgeSettings, load_judge_settings
+from visual_erm.spec.task import Task, load_tasks
 
 NOTE_S = 30.0
 """Between two lines about the judge in a worker's log."""
@@ -60,10 +60,10 @@ async def compute_score(
         reward_model_tokenizer: ignored.
 
     Returns:
-        `score` (range: see `visual_erm.score.reward`), `render_ok`, `severity`, one `<category>_count` per category of any
+        `score` (range: see `visual_erm.reward.scoring.reward`), `render_ok`, `severity`, one `<category>_count` per category of any
         task of the run, `judge_ok`, `void` (worth the minimum, whatever the severity), `truncated` (0 or 1), one
         `guard_<name>` per guard, what the judgement cost as `judge_calls`, `judge_cached`, … (see
-        `visual_erm.judge.account.Account`), and `extract_ms`, `render_ms`, `judge_ms`, `guard_ms`.
+        `visual_erm.judge.usage.Account`), and `extract_ms`, `render_ms`, `judge_ms`, `guard_ms`.
 
     Raises:
         ConfigError: a setting is wrong, or the row has no reference, no task, or one that another engine drew.
@@ -74,7 +74,7 @@ async def compute_score(
         run = _run(_key(task), _key(judge), reward_router_address)
         where = f"row {extra_info.get('index', '?')}"
         pipeline = run.pipeline(data_source, extra_info, where)
-        with garbage.sample():
+        with gc_tuning.sample():
             result = await pipeline.score(solution_str, reference_of(extra_info, data_root, where))
     except (ConfigError, OurFault) as fault:
         if journal:

@@ -1,15 +1,18 @@
 """What all tests share: properties are about results, never about time; nobody's own configuration is read or changed."""
 
+import asyncio
 import copy
 import functools
 import os
 import signal
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from PIL import Image
 
 settings.register_profile("untimed", deadline=None, max_examples=50)
 settings.load_profile("untimed")
@@ -52,3 +55,25 @@ def tiny_dino(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sizes = {"size": {"shortest_edge": 64}, "crop_size": {"height": 56, "width": 56}}
     transformers.BitImageProcessor(**sizes).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def draw() -> Iterator[Callable[[str], Image.Image]]:
+    """Markup -> picture, by one warm browser for the tests of a module."""
+    from visual_erm.extract import Code
+    from visual_erm.render.base import make_renderer
+    from visual_erm.spec.task import load_task
+
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    renderer = make_renderer(load_task("table").render)
+
+    def draw_one(markup: str) -> Image.Image:
+        return asyncio.run_coroutine_threadsafe(renderer.render(Code("html", markup)), loop).result()
+
+    yield draw_one
+    asyncio.run_coroutine_threadsafe(renderer.close(), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from visual_erm import settings
+from visual_erm.spec import base
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "table"
 OTHERS = EXAMPLES.parent
@@ -52,7 +52,7 @@ def test_score_speaks_to_people_too_and_says_which_judge() -> None:
 
 
 def test_one_reply_of_a_task_that_is_scored_by_the_batch_is_scored_by_its_constant_and_told_so(tmp_path: Path) -> None:
-    text = (settings.shipped("configs") / "task" / "table.yaml").read_text(encoding="utf-8")
+    text = (base.shipped("configs") / "task" / "table.yaml").read_text(encoding="utf-8")
     (tmp_path / "mine.yaml").write_text(text.replace("mode: fixed", "mode: batch"), encoding="utf-8")
     words = ["--reference", EXAMPLES / "reference.png", "--response", EXAMPLES / "reply_wrong.txt", "--json"]
     said = visual_erm("score", tmp_path / "mine.yaml", *words)

@@ -12,11 +12,11 @@ from ports import free_port
 
 from visual_erm.errors import JudgeFailureShare, JudgeUnavailable, ReferenceUnavailable
 from visual_erm.extract import Code
-from visual_erm.judge import FailurePolicy, JudgeSettings
 from visual_erm.pipeline import RewardPipeline, load_image, pipelines_of
-from visual_erm.render import make_renderer
-from visual_erm.report import Report
-from visual_erm.task import Task, load_task, load_tasks
+from visual_erm.render.base import make_renderer
+from visual_erm.reward.report import Report
+from visual_erm.spec.judge import FailurePolicy, JudgeSettings
+from visual_erm.spec.task import Task, load_task, load_tasks
 
 TRUE = (
     "<table><tr><th>City</th><th>Rain</th></tr><tr><td>Lima</td><td>13</td></tr><tr><td>Oslo</td><td>763</td></tr></table>"

@@ -16,7 +16,7 @@ ELSEWHERE = {
     ".venv/bin/visual-erm preflight task=table policy=tiny cluster=cpu": ROOT / "tests" / "preflight" / "test_preflight.py",
     "make test": ROOT / ".ci" / "run",
     "make demo": ROOT / "tests" / "e2e" / "test_make_demo.py",
-    "bash rl_scripts/run_tiny_cpu.sh run_dir=outputs/tiny/again": ROOT / "visual_erm" / "verl_cpu" / "demo.py",
+    "bash rl_scripts/run_tiny_cpu.sh run_dir=outputs/tiny/again": ROOT / "visual_erm" / "demo" / "run.py",
 }
 """Command -> the file that runs it, for those that take minutes; the demo is run by its own test."""
 

@@ -11,9 +11,9 @@ pytest.importorskip("verl")
 from omegaconf import DictConfig, OmegaConf
 from verl.utils.config import omega_conf_to_dataclass, validate_config
 
-from visual_erm.judge import load_judge_settings
 from visual_erm.preflight.overrides import compose_recipe
-from visual_erm.task import load_tasks
+from visual_erm.spec.judge import load_judge_settings
+from visual_erm.spec.task import load_tasks
 
 pytestmark = pytest.mark.usefixtures("hydra_reads_files_once")
 

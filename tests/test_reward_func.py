@@ -7,21 +7,17 @@ import importlib.util
 import io
 import json
 import logging
-import sys
 import urllib.request
-from pathlib import Path
 
 import pytest
+from openai_server import OpenAIServer, completion, status
 from PIL import Image, ImageDraw
 from ports import free_port
 
 from visual_erm.errors import ConfigError, JudgeUnavailable
-from visual_erm.render import make_renderer
-from visual_erm.settings import read_yaml, shipped
-from visual_erm.task import load_task, load_tasks
-
-sys.path.append(str(Path(__file__).parent / "judge"))
-from openai_server import OpenAIServer, completion, status
+from visual_erm.render.base import make_renderer
+from visual_erm.spec.base import read_yaml, shipped
+from visual_erm.spec.task import load_task, load_tasks
 
 TABLE = "<table><tr><td>a</td><td>1</td></tr></table>"
 

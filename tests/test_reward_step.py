@@ -19,8 +19,8 @@ from step_bounds import busy, full, planned  # noqa: E402
 from step_samples import REPLIES, ROLLOUTS, samples  # noqa: E402
 from vllm_simulator import Endpoint, Fault, Served, endpoints, served  # noqa: E402
 
-from visual_erm.report import parse_report, report_schema  # noqa: E402
-from visual_erm.task import load_tasks  # noqa: E402
+from visual_erm.reward.report import parse_report, report_schema  # noqa: E402
+from visual_erm.spec.task import load_tasks  # noqa: E402
 
 TASKS = load_tasks("mixed")
 

@@ -18,16 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from omegaconf import DictConfig, OmegaConf
 
-from visual_erm.preflight.overrides import arguments, compose_recipe
-
-sys.path.append(str(Path(__file__).parent / "judge"))
-
 from visual_erm import train
 from visual_erm.errors import ConfigError
-from visual_erm.judge import load_judge_settings
-from visual_erm.prompts import Found, keep
-from visual_erm.settings import read_yaml, shipped
-from visual_erm.task import load_task, load_tasks
+from visual_erm.preflight.overrides import arguments, compose_recipe
+from visual_erm.spec.base import read_yaml, shipped
+from visual_erm.spec.judge import load_judge_settings
+from visual_erm.spec.prompts import Found, keep
+from visual_erm.spec.task import load_task, load_tasks
 
 KWARGS = "reward.custom_reward_function.reward_kwargs"
 

@@ -40,7 +40,7 @@ def run(installed: Path, cwd: Path, *words: object) -> str:
 
 
 def test_it_holds_its_own_configuration(installed: Path, tmp_path: Path) -> None:
-    where = "import visual_erm.settings as s; print(s.shipped('configs')); print(s.shipped('reward_func'))"
+    where = "import visual_erm.spec.base as s; print(s.shipped('configs')); print(s.shipped('reward_func'))"
     configs, rewards = run(installed, tmp_path, installed / "python", "-c", where).split()
     assert Path(configs).is_relative_to(installed.parent)
     for name in ("table", "chart", "svg"):

@@ -18,9 +18,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from visual_erm.errors import ConfigError, OurFault, VisualERMError
-from visual_erm.judge import load_judge_settings, make_judge
-from visual_erm.report import Report
-from visual_erm.task import load_task
+from visual_erm.judge.base import make_judge
+from visual_erm.reward.report import Report
+from visual_erm.spec.judge import load_judge_settings
+from visual_erm.spec.task import load_task
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 prompts = typer.Typer(
@@ -164,8 +165,8 @@ def serve(
 
     A key in the environment variable VISUAL_ERM_API_KEY is asked of every judge.
     """
-    from visual_erm.serve.fleet import KEYS, Fleet
     from visual_erm.serve.plan import Wish, check_ports, look_at_machine, look_at_model, plan
+    from visual_erm.serve.supervisor import KEYS, Fleet
 
     wish = Wish(gpus, tensor_parallel, replicas, host, port, advertise, name, max_seqs, max_model_len, tuple(flags or ()))
     servers = plan(wish, look_at_model(model), look_at_machine(os.environ), os.environ)
@@ -186,7 +187,7 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Check what this machine has: browser, fonts, sandbox abilities, OCR, endpoints, package versions."""
-    from visual_erm.doctor import examine
+    from visual_erm.preflight.doctor import examine
 
     findings = examine(load_judge_settings(judge))
     if as_json:
@@ -235,8 +236,8 @@ def import_prompts(
     checkout: Annotated[Path, typer.Argument(help="Your checkout of InternLM/Visual-ERM, or a folder in it.")],
 ) -> None:
     """From now on ask with the published texts. They are read from the checkout; nothing in it is run."""
-    from visual_erm.judge.prompts import find_published
-    from visual_erm.prompts import described, imported_prompts, keep
+    from visual_erm.spec.prompt_import import find_published
+    from visual_erm.spec.prompts import described, imported_prompts, keep
 
     texts = find_published(checkout)
     keep(texts)
@@ -252,7 +253,7 @@ def show(
     ] = None,
 ) -> None:
     """Print the text in use, to the letter; where it is from goes to standard error."""
-    from visual_erm.prompts import described, shipped_prompts
+    from visual_erm.spec.prompts import described, shipped_prompts
 
     for name in [task] if task else sorted(file.stem for file in shipped_prompts().glob("*.txt")):
         text = load_task(name).judge.prompt
@@ -267,7 +268,7 @@ def show(
 @prompts.command()
 def forget() -> None:
     """Remove the imported texts and ask with the project's own again."""
-    from visual_erm.prompts import forget as forget_imported
+    from visual_erm.spec.prompts import forget as forget_imported
 
     out.print("removed; the project's own texts are in use" if forget_imported() else "none was imported")
 

@@ -22,16 +22,16 @@ from PIL import Image, UnidentifiedImageError
 
 from visual_erm.errors import JudgeFailureShare, OurFault, PolicyFault, ReferenceUnavailable, boundary
 from visual_erm.extract import Code, extract
-from visual_erm.guard import GUARDS
-from visual_erm.guard.panel import Panel
-from visual_erm.judge import FailurePolicy, Judge, JudgeSettings, make_judge
-from visual_erm.judge.account import Account
-from visual_erm.perception.colours import on_white
-from visual_erm.render import make_renderer
-from visual_erm.render.sparing import SparingRenderer
-from visual_erm.report import Report
-from visual_erm.score import minimum, reward, worst
-from visual_erm.task import Task
+from visual_erm.guard.runner import GUARDS, Panel
+from visual_erm.judge.base import Judge, make_judge
+from visual_erm.judge.usage import Account
+from visual_erm.render.base import make_renderer
+from visual_erm.render.dedup import SparingRenderer
+from visual_erm.reward.report import Report
+from visual_erm.reward.scoring import minimum, reward, worst
+from visual_erm.spec.judge import FailurePolicy, JudgeSettings
+from visual_erm.spec.task import Task
+from visual_erm.vision.colors import on_white
 
 log = logging.getLogger(__name__)
 

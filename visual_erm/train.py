@@ -30,20 +30,20 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from visual_erm.books import Books
-from visual_erm.descendants import adopt_orphans, end_descendants
 from visual_erm.errors import ConfigError, Unfinished, VisualERMError
-from visual_erm.needs import REWARD, choose_manager
-from visual_erm.preflight.case import select
 from visual_erm.preflight.checks import checked, exit_code
+from visual_erm.preflight.context import select
 from visual_erm.preflight.findings import Outcome, Problem
 from visual_erm.preflight.overrides import arguments, composed, one_line, places_of
 from visual_erm.preflight.report import last_line, tell
 from visual_erm.preflight.settings import unresolved
-from visual_erm.prompts import described, import_of
-from visual_erm.settings import shipped
-from visual_erm.stopping import forget, stopped_after
-from visual_erm.task import Task, load_tasks
+from visual_erm.runtime.process_tree import adopt_orphans, end_descendants
+from visual_erm.spec.base import shipped
+from visual_erm.spec.prompts import described, import_of
+from visual_erm.spec.task import Task, load_tasks
+from visual_erm.training.reward_requirements import REWARD, choose_manager
+from visual_erm.training.run_ledger import Books
+from visual_erm.training.stop_callback import forget, stopped_after
 
 log = logging.getLogger(__name__)
 

@@ -40,7 +40,7 @@ def writes_head_and_picture_without_waiting_for_the_key(world):
     if not world.inside:
         os.write(3, struct.pack("<II", 200, 200) + body)
         return
-    from visual_erm.sandbox.channel import SEAL_BYTES, Head
+    from visual_erm.sandbox.protocol import SEAL_BYTES, Head
 
     rest = memoryview(Head(0, 200, 200, len(body), 0.0).packed() + body + bytes(SEAL_BYTES))
     while rest:
@@ -53,12 +53,12 @@ def seals_the_picture_for_another_drawing(world):
     if not world.inside:
         os.write(3, struct.pack("<II", 200, 200) + body)
         return
-    from visual_erm.sandbox import channel
+    from visual_erm.sandbox import protocol
 
-    head = channel.Head(0, 200, 200, len(body), 0.0)
+    head = protocol.Head(0, 200, 200, len(body), 0.0)
     os.write(3, head.packed())
-    key = os.read(3, channel.KEY_BYTES)
-    seal = channel.sealing(key, 999_999, head)
+    key = os.read(3, protocol.KEY_BYTES)
+    seal = protocol.sealing(key, 999_999, head)
     seal.update(body)
     rest = memoryview(body + seal.digest())
     while rest:
@@ -72,15 +72,15 @@ def sends_two_results(world):
         os.write(3, struct.pack("<II", 200, 200) + body)
         os.write(3, struct.pack("<II", 200, 200) + body)
         return
-    from visual_erm.sandbox import channel
+    from visual_erm.sandbox import protocol
 
     frame = sys._getframe()
     while "job" not in frame.f_locals or "length" not in frame.f_locals:
         frame = frame.f_back
-    head = channel.Head(0, 200, 200, len(body), 0.0)
+    head = protocol.Head(0, 200, 200, len(body), 0.0)
     os.write(3, head.packed())
-    key = os.read(3, channel.KEY_BYTES)
-    seal = channel.sealing(key, frame.f_locals["job"], head)
+    key = os.read(3, protocol.KEY_BYTES)
+    seal = protocol.sealing(key, frame.f_locals["job"], head)
     seal.update(body)
     rest = memoryview(body + seal.digest() + head.packed())
     while rest:
@@ -95,7 +95,7 @@ def announces_a_giant(world):
         for _ in range(6000):
             os.write(3, bytes(18_000))
         return
-    from visual_erm.sandbox.channel import Head
+    from visual_erm.sandbox.protocol import Head
 
     os.write(3, Head(0, 1 << 20, 1 << 20, 3 << 40, 0.0).packed())
     time.sleep(0.2)
@@ -122,16 +122,16 @@ BY_HAND = Attacks("no attack")
 
 @BY_HAND.add(whole=True)
 def speaks_the_whole_protocol(world):
-    from visual_erm.sandbox import channel
+    from visual_erm.sandbox import protocol
 
     frame = sys._getframe()
     while "job" not in frame.f_locals or "length" not in frame.f_locals:
         frame = frame.f_back
     body = (b"\0\0\0\6chosen" + bytes(120_000))[:120_000]
-    head = channel.Head(0, 200, 200, len(body), 0.0)
+    head = protocol.Head(0, 200, 200, len(body), 0.0)
     os.write(3, head.packed())
-    key = os.read(3, channel.KEY_BYTES)
-    seal = channel.sealing(key, frame.f_locals["job"], head)
+    key = os.read(3, protocol.KEY_BYTES)
+    seal = protocol.sealing(key, frame.f_locals["job"], head)
     seal.update(body)
     rest = memoryview(body + seal.digest())
     while rest:

@@ -20,7 +20,7 @@ from visual_erm.errors import RenderLimit
 from visual_erm.extract import Code
 from visual_erm.render.chromium import find_chromium
 from visual_erm.render.table import TableRenderer
-from visual_erm.task import TableSettings
+from visual_erm.spec.task import TableSettings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -29,9 +29,9 @@ from unprotected import Died, NeverEnds, Raised, Unprotected
 from world import World
 
 from visual_erm.errors import PolicyFault, VisualERMError
+from visual_erm.sandbox.bubblewrap import missing_layers
 from visual_erm.sandbox.host import Limits, Sandbox
-from visual_erm.sandbox.launch import missing_layers
-from visual_erm.task import SandboxSettings
+from visual_erm.spec.task import SandboxSettings
 
 WORKERS = 3
 TIME_S, SHORT_S = 10.0, 0.8
@@ -205,8 +205,10 @@ def servers() -> list[psutil.Process]:
     for process in children():
         with contextlib.suppress(psutil.NoSuchProcess):
             parent = process.parent()
-            if "visual_erm.sandbox.server" in " ".join(process.cmdline()) and (
-                parent is None or "visual_erm.sandbox.server" not in " ".join(parent.cmdline()) or "bwrap" in parent.name()
+            if "visual_erm.sandbox.forkserver" in " ".join(process.cmdline()) and (
+                parent is None
+                or "visual_erm.sandbox.forkserver" not in " ".join(parent.cmdline())
+                or "bwrap" in parent.name()
             ):
                 found.append(process)
     return found

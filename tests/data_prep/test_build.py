@@ -18,7 +18,7 @@ from visual_erm.data.prompts import PROMPTS, default_prompt
 from visual_erm.data.rows import RowFormat
 from visual_erm.data.sources import Item
 from visual_erm.extract import Code
-from visual_erm.task import Task, load_task
+from visual_erm.spec.task import Task, load_task
 
 
 def test_verl_takes_a_mixture_and_rows_say_whose_they_are(command_line: Any, tmp_path: Path) -> None:
@@ -26,7 +26,7 @@ def test_verl_takes_a_mixture_and_rows_say_whose_they_are(command_line: Any, tmp
     from verl.utils import hf_processor, hf_tokenizer
     from verl.utils.dataset.rl_dataset import RLHFDataset
 
-    from visual_erm.verl_cpu.tiny_model import build_tiny_qwen3vl
+    from visual_erm.testing.tiny_qwen3vl import build_tiny_qwen3vl
 
     files = []
     for script, count in ((tables, 3), (charts, 4), (svgs, 5)):

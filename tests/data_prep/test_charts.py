@@ -15,9 +15,9 @@ from sklearn.datasets import load_wine
 from statsmodels.datasets import nile
 from visual_erm.data_prep import charts
 
-from visual_erm.data.builtin_charts import KINDS, ROWS
-from visual_erm.data.builtin_charts import charts as packages
 from visual_erm.data.sources import Item
+from visual_erm.demo.package_charts import KINDS, ROWS
+from visual_erm.demo.package_charts import charts as packages
 
 DOCUMENTED = documented("charts")
 

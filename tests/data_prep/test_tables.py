@@ -21,11 +21,11 @@ from sklearn.datasets import load_iris
 from visual_erm.data_prep import tables
 
 from visual_erm.data.build import Plan, by_lot, held_out
-from visual_erm.data.builtin_tables import tables as packages
 from visual_erm.data.check import VerlCheck
-from visual_erm.data.pictures import read_picture
+from visual_erm.data.images import read_picture
 from visual_erm.data.rows import RowFormat
 from visual_erm.data.sources import Item
+from visual_erm.demo.package_tables import tables as packages
 from visual_erm.errors import ConfigError
 
 PUBTABNET = ROOT.parent / "shared" / "data" / "pubtabnet"
@@ -249,7 +249,7 @@ def test_a_run_that_fails_leaves_the_files_of_the_one_before(run: Run, tmp_path:
 
 
 def test_what_verl_would_drop_is_reported_and_left_out(run: Run, tmp_path: Path) -> None:
-    from visual_erm.verl_cpu.tiny_model import build_tiny_qwen3vl
+    from visual_erm.testing.tiny_qwen3vl import build_tiny_qwen3vl
 
     build_tiny_qwen3vl(tmp_path / "model", preset="judge")
     for name in "abc":

@@ -33,8 +33,8 @@ TOKEN = uuid.uuid4().hex * 2
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny Qwen3-VL with random weights, and a token for each stretch of a table."""
-    from visual_erm.verl_cpu.tiny_model import build_tiny_qwen3vl
-    from visual_erm.verl_cpu.tiny_tables import TABLE
+    from visual_erm.demo.tiny_tables import TABLE
+    from visual_erm.testing.tiny_qwen3vl import build_tiny_qwen3vl
 
     folder = tmp_path_factory.mktemp("tiny-model")
     build_tiny_qwen3vl(folder, runs=TABLE.runs)

@@ -18,9 +18,10 @@ from omegaconf import DictConfig, OmegaConf
 from ray.util.placement_group import PlacementGroup, placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from visual_erm import stopping, train
+from visual_erm import train
 from visual_erm.launch.recipe import composed
-from visual_erm.settings import plain
+from visual_erm.spec.base import plain
+from visual_erm.training import stop_callback
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "table"
 REPLIES = [(EXAMPLE / name).read_text() for name in ("reply.txt", "reply_wrong.txt")] * 8
@@ -90,8 +91,8 @@ def steps(run_dir: Path, done: int) -> int:
     for step in range(done + 1, int(os.environ.get("STANDIN_STEPS", "1")) + 1):
         time.sleep(0.5)
         (run_dir / "state.json").write_text(json.dumps({"step": step}))
-        if (run_dir / stopping.REQUEST).exists():
-            (run_dir / stopping.REQUEST).unlink()
+        if (run_dir / stop_callback.REQUEST).exists():
+            (run_dir / stop_callback.REQUEST).unlink()
             return 3
     return int(os.environ.get("STANDIN_EXIT", "0"))
 

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import sys
 from pathlib import Path
 
 import pytest
 from aiohttp import web
+from openai_server import OpenAIServer, completion, serving
 from ports import free_port
 from test_reward_loop import RIGHT, WRONG, batch, reference  # noqa: F401  a fixture
 
 from visual_erm.preflight.overrides import compose_recipe
-from visual_erm.settings import shipped
-
-sys.path.append(str(Path(__file__).parents[1] / "judge"))
-from openai_server import OpenAIServer, completion, serving
+from visual_erm.spec.base import shipped
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 

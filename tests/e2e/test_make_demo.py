@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from marked import marked
 
-from visual_erm.verl_cpu import demo
-from visual_erm.verl_cpu.tiny_report import read_journal
-from visual_erm.verl_cpu.tiny_tasks import TASKS
-from visual_erm.verl_cpu.warm_start import WarmStart, build
+from visual_erm.demo import run
+from visual_erm.demo.tiny_report import read_journal
+from visual_erm.demo.tiny_tasks import TASKS
+from visual_erm.demo.warm_start import WarmStart, build
 
 PROJECT = Path(__file__).parents[2]
 MAKES = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
@@ -30,7 +30,7 @@ def test_the_demo_counts_its_rewards_reports_and_leaves_nothing(tmp_path):
     out, mark = tmp_path / "out", f"VISUAL_ERM_TEST_{uuid.uuid4().hex}"
     # In place of the warm start, which takes minutes: a policy that was never taught.
     taught = {"task": "mixed", "warm_start": asdict(WarmStart(steps=TINY.lessons))}
-    demo.once("policy", out / "policy", taught, lambda: build(out / "policy", TINY.problems, seed=0))
+    run.once("policy", out / "policy", taught, lambda: build(out / "policy", TINY.problems, seed=0))
     with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as temporary:
         ours = {key: value for key, value in os.environ.items() if key not in MAKES}
         environment = {**ours, mark: "1", "TMPDIR": temporary}
@@ -42,7 +42,7 @@ def test_the_demo_counts_its_rewards_reports_and_leaves_nothing(tmp_path):
         assert list(Path(temporary).iterdir()) == []
 
         summary = json.loads((out / "seed3" / "summary.json").read_text())
-        expected = 3 * TINY.batch * demo.ROLLOUTS
+        expected = 3 * TINY.batch * run.ROLLOUTS
         assert summary["reward_calls"] == {"expected": expected, "counted": expected, "wrong_prompts": {}, "ok": True}
         assert summary["steps"] == 3
         sources = Counter(call["data_source"] for call in read_journal(out / "seed3" / "journal"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from visual_erm.preflight.case import Case
 from visual_erm.preflight.checks import CHECKS, look
+from visual_erm.preflight.context import Case
 from visual_erm.preflight.findings import Outcome
 from visual_erm.preflight.overrides import compose_recipe
 

@@ -16,10 +16,10 @@ pytest.importorskip("verl")
 import numpy as np
 import torch
 
-from visual_erm.needs import choose_manager
 from visual_erm.preflight.overrides import compose_recipe
-from visual_erm.settings import shipped
-from visual_erm.task import load_tasks
+from visual_erm.spec.base import shipped
+from visual_erm.spec.task import load_tasks
+from visual_erm.training.reward_requirements import choose_manager
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -32,8 +32,8 @@ WORSE = "<table><tr><td>9</td></tr></table>"
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with reference.png: the right table, drawn by the project's renderer."""
     from visual_erm.extract import Code
-    from visual_erm.render import make_renderer
-    from visual_erm.task import load_task
+    from visual_erm.render.base import make_renderer
+    from visual_erm.spec.task import load_task
 
     async def draw() -> None:
         renderer = make_renderer(load_task("table").render)

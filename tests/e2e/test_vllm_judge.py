@@ -25,13 +25,13 @@ from vllm_server import Served, served, vllm
 
 from visual_erm.errors import ConfigError, JudgeUnavailable, JudgeUnreadable
 from visual_erm.extract import Code
-from visual_erm.judge import JudgeSettings
-from visual_erm.judge.account import Account
 from visual_erm.judge.remote import RemoteJudge, connect
-from visual_erm.render import make_renderer
-from visual_erm.report import Report
-from visual_erm.task import Task, load_task
-from visual_erm.verl_cpu.tiny_model import build_tiny_qwen3vl
+from visual_erm.judge.usage import Account
+from visual_erm.render.base import make_renderer
+from visual_erm.reward.report import Report
+from visual_erm.spec.judge import JudgeSettings
+from visual_erm.spec.task import Task, load_task
+from visual_erm.testing.tiny_qwen3vl import build_tiny_qwen3vl
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200), pytest.mark.skipif(not vllm(), reason="vLLM is not installed")]
 
@@ -353,6 +353,8 @@ def server_at(url: str, mark: str) -> psutil.Process:
     (found,) = [
         process
         for process in marked(mark)
-        if port in process.cmdline() and process.parent() and "visual_erm.keeper" in process.parent().cmdline()
+        if port in process.cmdline()
+        and process.parent()
+        and "visual_erm.runtime.process_guard" in process.parent().cmdline()
     ]
     return found

@@ -7,7 +7,7 @@ from PIL import Image
 
 from visual_erm.judge import encode
 from visual_erm.judge.encode import Encoder, data_url, digest_of
-from visual_erm.task import ImageSettings
+from visual_erm.spec.task import ImageSettings
 
 PNG = ImageSettings(longest_side=100, format="png")
 

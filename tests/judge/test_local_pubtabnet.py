@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from visual_erm.judge import JudgeSettings, make_judge
-from visual_erm.score import reward
-from visual_erm.task import load_task
+from visual_erm.judge.base import make_judge
+from visual_erm.reward.scoring import reward
+from visual_erm.spec.judge import JudgeSettings
+from visual_erm.spec.task import load_task
 
 FOLDER = Path(__file__).parents[3] / "shared" / "data" / "pubtabnet"
 TASK = load_task("table")

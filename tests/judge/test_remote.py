@@ -15,10 +15,11 @@ from PIL import Image
 from ports import free_port
 
 from visual_erm.errors import ConfigError, JudgeUnavailable, JudgeUnreadable, OurFault
-from visual_erm.judge import JudgeSettings, encode, pool, remote
+from visual_erm.judge import encode, endpoint_pool, remote
 from visual_erm.judge.remote import RemoteJudge
-from visual_erm.report import Discrepancy, report_schema
-from visual_erm.task import load_task
+from visual_erm.reward.report import Discrepancy, report_schema
+from visual_erm.spec.judge import JudgeSettings
+from visual_erm.spec.task import load_task
 
 TABLE = load_task("table")
 ERROR = {"type": "numeric_error", "description": "12.5 became 12.6", "severity": 3}
@@ -29,8 +30,8 @@ WHITE, GREY = Image.new("RGB", (40, 30), "white"), Image.new("RGB", (50, 20), "g
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
-    monkeypatch.setattr(pool, "FIRST_REST_S", 0.01)
-    monkeypatch.setattr(pool, "LONGEST_REST_S", 0.1)
+    monkeypatch.setattr(endpoint_pool, "FIRST_REST_S", 0.01)
+    monkeypatch.setattr(endpoint_pool, "LONGEST_REST_S", 0.1)
 
 
 def settings(*endpoints: str, **changes) -> JudgeSettings:
@@ -332,8 +333,8 @@ def test_an_endpoint_that_is_no_url_is_a_setting_to_correct():
 
 @pytest.mark.parametrize("broken", [status(500, "broken"), slowly(GOOD, 30)], ids=["500", "too slow"])
 async def test_one_of_two_endpoints_fails_and_the_other_judges_all(broken, monkeypatch):
-    monkeypatch.setattr(pool, "FIRST_REST_S", 600)
-    monkeypatch.setattr(pool, "LONGEST_REST_S", 600)
+    monkeypatch.setattr(endpoint_pool, "FIRST_REST_S", 600)
+    monkeypatch.setattr(endpoint_pool, "LONGEST_REST_S", 600)
     async with OpenAIServer(broken) as bad, OpenAIServer(GOOD) as good:
         judge = RemoteJudge(settings(bad.url, good.url, timeout_s=3, retries=1))
         reports = await asyncio.gather(*(judge.judge(WHITE, GREY, TABLE) for _ in range(16)))

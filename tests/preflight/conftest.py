@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("verl")
 
-sys.path.append(str(Path(__file__).parents[1] / "judge"))
 
 from runs import Run, row, write
 
-from visual_erm.verl_cpu.tiny_model import build_tiny_qwen3vl
+from visual_erm.testing.tiny_qwen3vl import build_tiny_qwen3vl
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -16,8 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image, ImageDraw
 
 from visual_erm import train
-from visual_erm.preflight.case import Case
 from visual_erm.preflight.checks import CHECKS, look
+from visual_erm.preflight.context import Case
 from visual_erm.preflight.findings import Outcome
 from visual_erm.preflight.overrides import composed
 

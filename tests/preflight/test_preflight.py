@@ -22,15 +22,15 @@ from visual_erm import train
 from visual_erm.cli import app
 from visual_erm.errors import OurFault
 from visual_erm.preflight import machine, model
-from visual_erm.preflight.case import Case
 from visual_erm.preflight.checks import CHECKS, exit_code, look
+from visual_erm.preflight.context import Case
 from visual_erm.preflight.findings import Check, Note, Outcome, Problem
 from visual_erm.preflight.overrides import composed
 from visual_erm.preflight.report import as_json, last_line
-from visual_erm.render import make_renderer
+from visual_erm.render.base import make_renderer
 from visual_erm.serve.plan import Gpu
-from visual_erm.settings import shipped
-from visual_erm.task import load_task
+from visual_erm.spec.base import shipped
+from visual_erm.spec.task import load_task
 
 GPUS = ["cluster=8gpu", "policy="]
 """In place of the good run's CPU: what is only counted needs none."""

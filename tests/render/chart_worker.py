@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from visual_erm.sandbox.drawing import DrawingFailed
+from visual_erm.sandbox.outcome import DrawingFailed
 
 OPTIONS = {"dpi": 80, "max_pixels": 4_000_000}
 
@@ -32,7 +32,7 @@ def draw(pool: ProcessPoolExecutor, code: str, memory_mb: int | None = None) -> 
 
 def _begin() -> None:
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    from visual_erm.sandbox.toolkits import chart
+    from visual_erm.sandbox.backends import chart
 
     chart.warm(OPTIONS)
 
@@ -58,7 +58,7 @@ def _in_a_fork(code: str, memory_mb: int | None) -> Any:
 
 def _outcome(code: str, memory_mb: int | None) -> Any:
     """Width, height and pixels, or the fault and its reason."""
-    from visual_erm.sandbox.toolkits import chart
+    from visual_erm.sandbox.backends import chart
 
     chart.enter(OPTIONS)
     if memory_mb:

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from visual_erm.render.table import TableRenderer
-from visual_erm.task import TableSettings
+from visual_erm.spec.task import TableSettings
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -9,8 +9,8 @@ from typing import Any
 
 from PIL import Image
 
-from visual_erm.sandbox.drawing import DrawingFailed
-from visual_erm.sandbox.toolkits import svg
+from visual_erm.sandbox.backends import svg
+from visual_erm.sandbox.outcome import DrawingFailed
 
 SIZE = 336
 

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from visual_erm.errors import ConfigError
 from visual_erm.render.batch import render_many
-from visual_erm.task import Task, load_task
+from visual_erm.spec.task import Task, load_task
 
 ROOT = Path(__file__).parents[2]
 
@@ -188,7 +188,7 @@ BATCH = """
 import sys
 from pathlib import Path
 from visual_erm.render.batch import render_many
-from visual_erm.task import load_task
+from visual_erm.spec.task import load_task
 render_many(load_task("table"), [Path(sys.argv[1])], Path(sys.argv[2]))
 """
 

@@ -15,10 +15,10 @@ from chromium import browsers, html, is_browser, is_tab, small_table
 from marked import nicer_than_other_sessions
 
 from visual_erm.errors import RendererUnavailable
-from visual_erm.precedence import NICER
 from visual_erm.render.chromium import engine_of, find_chromium
 from visual_erm.render.table import TableRenderer
-from visual_erm.task import TableSettings
+from visual_erm.runtime.cpu_priority import NICER
+from visual_erm.spec.task import TableSettings
 
 ROOT = Path(__file__).parents[2]
 
@@ -210,7 +210,7 @@ OWNER = """
 import asyncio, sys
 from visual_erm.extract import Code
 from visual_erm.render.table import TableRenderer
-from visual_erm.task import TableSettings
+from visual_erm.spec.task import TableSettings
 
 async def main():
     renderer = TableRenderer(TableSettings(renderer="table", timeout_s=600))

@@ -16,10 +16,10 @@ from PIL import Image
 
 from visual_erm.errors import BlankPicture, RenderFailed, RenderLimit, Tampering
 from visual_erm.extract import Code
-from visual_erm.perception.colours import on_white
-from visual_erm.render import make_renderer
+from visual_erm.render.base import make_renderer
 from visual_erm.render.chart import ChartRenderer
-from visual_erm.task import ChartSettings
+from visual_erm.spec.task import ChartSettings
+from visual_erm.vision.colors import on_white
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

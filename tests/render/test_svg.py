@@ -13,9 +13,9 @@ from svg_documents import BLUE, SAMPLES, WHITE
 
 from visual_erm.errors import BlankPicture, RenderFailed, RenderLimit
 from visual_erm.extract import Code
-from visual_erm.render import make_renderer
+from visual_erm.render.base import make_renderer
 from visual_erm.render.svg import SvgRenderer
-from visual_erm.task import SvgSettings
+from visual_erm.spec.task import SvgSettings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

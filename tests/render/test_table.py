@@ -18,10 +18,10 @@ from playwright.async_api import async_playwright
 
 from visual_erm.errors import BlankPicture, RenderLimit
 from visual_erm.extract import Code
-from visual_erm.render import make_renderer
+from visual_erm.render.base import make_renderer
 from visual_erm.render.chromium import find_chromium
 from visual_erm.render.table import CROP, TableRenderer
-from visual_erm.task import TableSettings
+from visual_erm.spec.task import TableSettings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -16,10 +16,10 @@ import pytest
 from marked import nicer_than_other_sessions
 
 from visual_erm.errors import BlankPicture, RendererUnavailable, RenderLimit
-from visual_erm.precedence import NICER
+from visual_erm.runtime.cpu_priority import NICER
+from visual_erm.sandbox.bubblewrap import missing_layers
 from visual_erm.sandbox.host import Limits, Sandbox, examine
-from visual_erm.sandbox.launch import missing_layers
-from visual_erm.task import SandboxSettings
+from visual_erm.spec.task import SandboxSettings
 
 SIDE = 24
 OPTIONS = {"backend": "cairosvg", "width": SIDE, "height": SIDE, "background": "white"}
@@ -66,7 +66,7 @@ def family() -> list[psutil.Process]:
 
 def servers() -> list[psutil.Process]:
     """The processes at the top of a sandbox, bubblewrap's own left out."""
-    return [process for process in family() if "visual_erm.sandbox.server" in " ".join(process.cmdline())]
+    return [process for process in family() if "visual_erm.sandbox.forkserver" in " ".join(process.cmdline())]
 
 
 # What it draws
@@ -151,7 +151,7 @@ async def test_nothing_is_started_before_the_first_drawing():
 
 
 async def test_a_fault_of_the_code_has_its_type_and_reason():
-    sandbox = make("nothing")
+    sandbox = make("noop")
     try:
         with pytest.raises(BlankPicture, match="nothing is drawn here"):
             await sandbox.draw("")

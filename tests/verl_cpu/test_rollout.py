@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 from verl.workers.rollout.replica import TokenOutput
 
+from visual_erm.demo.tiny_policy import TinyPolicy
+from visual_erm.testing.tiny_qwen3vl import build_tiny_qwen3vl
 from visual_erm.verl_cpu.rollout import HFServer
-from visual_erm.verl_cpu.tiny_model import build_tiny_qwen3vl
-from visual_erm.verl_cpu.tiny_policy import TinyPolicy
 
 LENGTH = 12
 SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": -1, "repetition_penalty": 1.0, "logprobs": True}

@@ -23,13 +23,13 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from visual_erm.data.pictures import encode, write_whole
+from visual_erm.data.images import encode, write_whole
 from visual_erm.data.rows import RowFormat, Sample, make_row, schema
 from visual_erm.data.sources import Item, Report
 from visual_erm.errors import ConfigError, PolicyFault
 from visual_erm.extract import Code
-from visual_erm.render import make_renderer
-from visual_erm.task import RenderSettings, Task
+from visual_erm.render.base import make_renderer
+from visual_erm.spec.task import RenderSettings, Task
 
 SPLITS = ("test", "train")
 """In the order in which they are filled: a bad item of one is replaced by the next item."""

@@ -94,7 +94,7 @@ class VerlCheck:
 
 
 def _tiny_model(folder: Path) -> Path:
-    from visual_erm.verl_cpu.tiny_model import build_tiny_qwen3vl
+    from visual_erm.testing.tiny_qwen3vl import build_tiny_qwen3vl
 
     with _logged():
         build_tiny_qwen3vl(folder)

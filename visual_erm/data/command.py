@@ -22,7 +22,7 @@ from visual_erm.data.prompts import default_prompt
 from visual_erm.data.rows import RowFormat
 from visual_erm.data.sources import Item, Report
 from visual_erm.errors import ConfigError, VisualERMError
-from visual_erm.task import load_task
+from visual_erm.spec.task import load_task
 
 Source = Callable[..., Iterable[Item]]
 """Takes a Report, then what its command is given."""

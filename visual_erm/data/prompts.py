@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from visual_erm.task import Task
+from visual_erm.spec.task import Task
 
 PROMPTS = {
     "html": """\

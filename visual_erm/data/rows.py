@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from visual_erm.data.pictures import encode, keep, read_picture, scale_down
+from visual_erm.data.images import encode, keep, read_picture, scale_down
 from visual_erm.errors import ConfigError
 
 _EMBEDDED = pa.struct([("bytes", pa.binary()), ("path", pa.string())])

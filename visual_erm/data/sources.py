@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from visual_erm.data.pictures import SUFFIXES
+from visual_erm.data.images import SUFFIXES
 from visual_erm.errors import ConfigError, NoCode
 from visual_erm.extract import Code, extract
 

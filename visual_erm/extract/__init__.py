@@ -12,17 +12,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from visual_erm.errors import NoCode
-from visual_erm.extract import drawings, scripts, tables
+from visual_erm.extract import python, svg, tables
 from visual_erm.extract.code import Candidate, Code
-from visual_erm.extract.sections import LABELS, Section, sections, without_thinking
+from visual_erm.extract.fences import LABELS, Section, sections, without_thinking
 
 __all__ = ["Code", "extract"]
 
 _BLOCKS = {
     "html": tables.html_block,
     "markdown": tables.markdown_block,
-    "python": scripts.block,
-    "svg": drawings.block,
+    "python": python.block,
+    "svg": svg.block,
 }
 _MAY_HOLD = {
     "html": ["html", "svg"],
@@ -81,7 +81,7 @@ def _fenced(section: Section, languages: Sequence[str]) -> Iterator[Candidate]:
 def _bare(text: str, languages: Collection[str]) -> Iterator[Candidate]:
     """Code without a fence. Markup inside of a script is part of the script."""
     start = 0
-    for span in scripts.bare(text) if "python" in languages else ():
+    for span in python.bare(text) if "python" in languages else ():
         yield from _bare_markup(text[start : span.start], languages)
         yield Candidate(Code("python", text[span.start : span.end].rstrip()), span.closed)
         start = span.end
@@ -90,9 +90,9 @@ def _bare(text: str, languages: Collection[str]) -> Iterator[Candidate]:
 
 def _bare_markup(text: str, languages: Collection[str]) -> Iterator[Candidate]:
     start = 0
-    for span in drawings.find(text, in_prose=True) if "svg" in languages else ():
+    for span in svg.find(text, in_prose=True) if "svg" in languages else ():
         yield from _bare_tables(text[start : span.start], languages)
-        yield drawings.candidate(text, span)
+        yield svg.candidate(text, span)
         start = span.end
     yield from _bare_tables(text[start:], languages)
 

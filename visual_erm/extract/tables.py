@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from visual_erm.extract.code import Candidate, Code, Span
-from visual_erm.extract.sections import Section
+from visual_erm.extract.fences import Section
 
 # The tag of a real table is followed by another tag; one that text follows is a word of the reply: `a <table> element`.
 _HTML_TAG = re.compile(

@@ -9,6 +9,3 @@
 `Panel` runs them. The last three look for what only a model does as a judge: a local one cannot be talked round, and prices
 what is left out by a theorem of its own.
 """
-
-GUARDS = ("blank", "tampering", "injection", "silence", "omission")
-"""Their names, as in `guard_<name>` of every result."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from visual_erm.guard.ink import FAINT, ink
+from visual_erm.vision.foreground import FAINT, ink
 
 SPARSER = 10
 """A near-blank picture holds less than one in so many of the reference's inked pixels: a sparse reference is no blame."""

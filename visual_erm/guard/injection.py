@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from rapidfuzz import fuzz
 
-from visual_erm.guard.sayings import HINTS, SAYINGS, TOGETHER
+from visual_erm.guard.injection_phrases import HINTS, SAYINGS, TOGETHER
 
 NEAR = 60
 """Characters within which two hints belong together."""

@@ -17,10 +17,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from visual_erm.judge.compare import MASS
-from visual_erm.judge.reading import FAINT, Table
-from visual_erm.perception import Seen
-from visual_erm.report import Report
+from visual_erm.judge.local.tables import MASS
+from visual_erm.reward.report import Report
+from visual_erm.vision.scene_types import Seen
+from visual_erm.vision.table_grid import FAINT, Table
 
 Parts = Mapping[str, tuple[int, ...]]
 """How many parts of each kind a picture shows: of the kind as such, and of narrower ones among them."""

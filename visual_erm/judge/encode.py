@@ -15,7 +15,7 @@ from hashlib import blake2b
 
 from PIL import Image
 
-from visual_erm.task import ImageSettings
+from visual_erm.spec.task import ImageSettings
 
 THREADS = 2
 KEPT = 64

@@ -24,12 +24,12 @@ import openai
 from PIL import Image
 
 from visual_erm.errors import ConfigError, JudgeUnavailable, JudgeUnreadable
-from visual_erm.judge import JudgeSettings, api_key
-from visual_erm.judge.account import Account
 from visual_erm.judge.encode import Encoder
-from visual_erm.judge.pool import Endpoint, Pool, is_url
-from visual_erm.report import Report, parse_report, report_schema
-from visual_erm.task import Task
+from visual_erm.judge.endpoint_pool import Endpoint, Pool, is_url
+from visual_erm.judge.usage import Account
+from visual_erm.reward.report import Report, parse_report, report_schema
+from visual_erm.spec.judge import JudgeSettings, api_key
+from visual_erm.spec.task import Task
 
 log = logging.getLogger(__name__)
 

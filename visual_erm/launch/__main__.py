@@ -21,16 +21,16 @@ from typing import NoReturn
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from visual_erm.descendants import adopt_orphans, end_descendants
 from visual_erm.errors import ConfigError, Unfinished, VisualERMError
 from visual_erm.launch import token
 from visual_erm.launch.commands import RAY_ENVIRONMENT, Settings, ray_start, training
 from visual_erm.launch.head import lead
 from visual_erm.launch.node import host, node_name
-from visual_erm.launch.place import Place, find_place
 from visual_erm.launch.recipe import Recipe, read_recipe
+from visual_erm.launch.topology import Place, find_place
 from visual_erm.launch.worker import follow
 from visual_erm.preflight.overrides import one_line
+from visual_erm.runtime.process_tree import adopt_orphans, end_descendants
 
 
 def main() -> NoReturn:

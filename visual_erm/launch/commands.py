@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from visual_erm.errors import ConfigError
-from visual_erm.launch.place import Place
 from visual_erm.launch.recipe import Recipe
+from visual_erm.launch.topology import Place
 
 RAY_ENVIRONMENT = {
     "RAY_AUTH_MODE": "token",

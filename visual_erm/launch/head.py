@@ -17,7 +17,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import FrameType
 
 from visual_erm.errors import ConfigError, Unfinished, VisualERMError
-from visual_erm.launch.child import Child
 from visual_erm.launch.cluster import Cluster, Node, Unreachable
 from visual_erm.launch.commands import Settings, training
 from visual_erm.launch.node import (
@@ -32,9 +31,10 @@ from visual_erm.launch.node import (
     rank_of,
     resolved,
 )
-from visual_erm.launch.place import Place
 from visual_erm.launch.recipe import Recipe
-from visual_erm.stopping import ask_to_stop
+from visual_erm.launch.topology import Place
+from visual_erm.runtime.guarded_process import Child
+from visual_erm.training.stop_callback import ask_to_stop
 
 log = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ import tempfile
 from collections.abc import Mapping
 
 from visual_erm.errors import ConfigError
-from visual_erm.launch.child import Child
 from visual_erm.launch.commands import Settings, ray_start
-from visual_erm.launch.place import Place
 from visual_erm.launch.recipe import Recipe
+from visual_erm.launch.topology import Place
+from visual_erm.runtime.guarded_process import Child
 
 POLL_S = 1.0
 """Between two looks at processes and nodes."""

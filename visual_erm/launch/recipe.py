@@ -15,9 +15,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from visual_erm.errors import ConfigError
-from visual_erm.launch.place import Place
+from visual_erm.launch.topology import Place
 from visual_erm.preflight.overrides import arguments, compose_recipe
-from visual_erm.settings import plain
+from visual_erm.spec.base import plain
 
 FILES = {"TRAIN_FILES": "data.train_files", "VAL_FILES": "data.val_files"}
 JUDGES = {

@@ -25,8 +25,8 @@ from visual_erm.launch.node import (
     own_address,
     resolved,
 )
-from visual_erm.launch.place import Place
 from visual_erm.launch.recipe import Recipe
+from visual_erm.launch.topology import Place
 
 log = logging.getLogger(__name__)
 

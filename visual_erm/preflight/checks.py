@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from visual_erm.preflight import data, endpoints, machine, model, reward, settings, sizes, verl
-from visual_erm.preflight.case import Case
+from visual_erm.preflight.context import Case
 from visual_erm.preflight.findings import Check, Note, Outcome, Problem
 from visual_erm.preflight.report import line
 

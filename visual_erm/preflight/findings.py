@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from visual_erm.preflight.case import Case
+from visual_erm.preflight.context import Case
 
 
 @dataclass(frozen=True)

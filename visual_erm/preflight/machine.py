@@ -14,13 +14,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from visual_erm.errors import ConfigError, RendererUnavailable
-from visual_erm.preflight.case import Case
+from visual_erm.preflight.context import Case
 from visual_erm.preflight.findings import Finding, Note, Problem, told_by
 from visual_erm.preflight.model import TYPES, weights
 from visual_erm.render.browser import find_chromium
 from visual_erm.sandbox.host import examine
 from visual_erm.serve.plan import gpus_here
-from visual_erm.task import TableSettings
+from visual_erm.spec.task import TableSettings
 
 RAY_S = 120.0
 """For Ray to answer."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from visual_erm.preflight.case import Case
+from visual_erm.preflight.context import Case
 from visual_erm.preflight.findings import Finding, Note, Problem
 
 POLICY = "actor_rollout_ref.model.path"

@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from visual_erm.errors import ConfigError
 from visual_erm.preflight.findings import Problem
-from visual_erm.settings import shipped
+from visual_erm.spec.base import shipped
 
 SEARCH = "hydra.searchpath="
 ALIKE, WHOLE_ALIKE = 0.7, 0.9

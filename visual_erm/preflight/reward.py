@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from visual_erm.errors import ConfigError, OurFault
-from visual_erm.needs import MANAGER, REWARD, check_packages, check_tables, normalised
-from visual_erm.preflight.case import Case
+from visual_erm.preflight.context import Case
+from visual_erm.preflight.dry_run import Sample, Scored, Trial
 from visual_erm.preflight.findings import Finding, Note, Problem, told_by
 from visual_erm.preflight.model import check_there
 from visual_erm.preflight.sample import Row
-from visual_erm.preflight.trial import Sample, Scored, Trial
-from visual_erm.settings import plain
+from visual_erm.spec.base import plain
+from visual_erm.training.reward_requirements import MANAGER, REWARD, check_packages, check_tables, normalised
 
 ROWS = 3
 SCORING_S = 180.0

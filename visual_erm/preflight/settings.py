@@ -8,9 +8,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from visual_erm.errors import ConfigError
-from visual_erm.judge import api_key
-from visual_erm.preflight.case import Case
+from visual_erm.preflight.context import Case
 from visual_erm.preflight.findings import Finding, Note, Problem, told_by
+from visual_erm.spec.judge import api_key
 
 
 def check_values(case: Case) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from omegaconf import OmegaConf
 
-from visual_erm.preflight.case import Case
+from visual_erm.preflight.context import Case
 from visual_erm.preflight.findings import Finding, Note, Problem
 
 COUNTS = (

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from visual_erm.preflight.case import Case
+from visual_erm.preflight.context import Case
 from visual_erm.preflight.findings import Finding, Note, Problem
 from visual_erm.preflight.overrides import keys, nearest
 

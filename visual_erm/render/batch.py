@@ -30,8 +30,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from visual_erm.errors import ConfigError, OurFault, PolicyFault
 from visual_erm.extract import Code, extract
-from visual_erm.render import Renderer, make_renderer
-from visual_erm.task import Task
+from visual_erm.render.base import Renderer, make_renderer
+from visual_erm.spec.task import Task
 
 LANGUAGES = {
     ".html": "html",

@@ -18,9 +18,9 @@ import psutil
 from playwright.async_api import Browser, BrowserContext, CDPSession, Playwright, ViewportSize, async_playwright
 
 from visual_erm.errors import PolicyFault, RendererUnavailable, RenderFailed, RenderLimit
-from visual_erm.precedence import step_back
 from visual_erm.render.chromium import FIX, find_chromium
-from visual_erm.slots import Slots
+from visual_erm.runtime.cpu_priority import step_back
+from visual_erm.runtime.semaphore import Slots
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

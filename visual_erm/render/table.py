@@ -18,7 +18,7 @@ from visual_erm.errors import BlankPicture, RenderLimit
 from visual_erm.extract import Code
 from visual_erm.render.browser import Tab, WarmBrowser
 from visual_erm.render.chromium import engine_of, find_chromium
-from visual_erm.task import TableSettings
+from visual_erm.spec.task import TableSettings
 
 MARGIN = 20
 """Between the page's edge and its content, in pixels."""

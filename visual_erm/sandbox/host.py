@@ -1,6 +1,6 @@
 """Sandbox: the trainer's side of the walls. It starts the server, hands out jobs, takes back pixels, and keeps the clock.
 
-What comes back is checked before it is believed (channel.py), and is never decoded. While a worker is kept waiting for a
+What comes back is checked before it is believed (protocol.py), and is never decoded. While a worker is kept waiting for a
 processor its clock stands still. A job that lost its worker by no fault of its own, or ran out of time on a loaded machine
 without using the processor, is drawn once more with the sandbox to itself.
 """
@@ -30,13 +30,13 @@ from PIL import Image
 
 from visual_erm import errors
 from visual_erm.errors import PolicyFault, RendererUnavailable, RenderFailed, RenderLimit, Tampering, VisualERMError
-from visual_erm.precedence import step_back
-from visual_erm.sandbox import channel
-from visual_erm.sandbox.channel import FAULTS, HEAD, JOB, KEY_BYTES, READY, SEAL_BYTES, Head
-from visual_erm.sandbox.launch import INSIDE, command, environment, missing_layers, readable
-from visual_erm.sandbox.walls import Plan
-from visual_erm.slots import Slots
-from visual_erm.task import SandboxSettings
+from visual_erm.runtime.cpu_priority import step_back
+from visual_erm.runtime.semaphore import Slots
+from visual_erm.sandbox import protocol
+from visual_erm.sandbox.bubblewrap import INSIDE, command, environment, missing_layers, readable
+from visual_erm.sandbox.isolation import Plan
+from visual_erm.sandbox.protocol import FAULTS, HEAD, JOB, KEY_BYTES, READY, SEAL_BYTES, Head
+from visual_erm.spec.task import SandboxSettings
 
 log = logging.getLogger(__name__)
 
@@ -283,7 +283,7 @@ class Sandbox:
             raise RenderLimit(f"{head.width}x{head.height} pixels; at most {self._limits.max_pixels}")
         key = secrets.token_bytes(KEY_BYTES)
         await loop.sock_sendall(worker.line, key)
-        seal = channel.sealing(key, job, head)
+        seal = protocol.sealing(key, job, head)
         body = await _receive(worker.line, head.length, seal.update)
         if not hmac.compare_digest(seal.digest(), await _receive(worker.line, SEAL_BYTES)):
             raise Tampering("a result without the seal of its job was written to the channel for pictures")
@@ -488,7 +488,7 @@ async def examine(settings: SandboxSettings) -> Proof:
 
     Raises RendererUnavailable when its walls cannot be put up.
     """
-    sandbox = Sandbox("nothing", {}, settings.model_copy(update={"require": ()}), Limits(1, 1), workers=1)
+    sandbox = Sandbox("noop", {}, settings.model_copy(update={"require": ()}), Limits(1, 1), workers=1)
     try:
         return (await sandbox._current()).proof
     finally:

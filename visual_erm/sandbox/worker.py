@@ -12,10 +12,10 @@ import tempfile
 import time
 from typing import Any, NoReturn
 
-from visual_erm.sandbox import channel
-from visual_erm.sandbox.channel import FAULTS, JOB, KEY_BYTES, LONGEST_REASON, Head
-from visual_erm.sandbox.drawing import DrawingFailed
-from visual_erm.sandbox.walls import Walls
+from visual_erm.sandbox import protocol
+from visual_erm.sandbox.isolation import Walls
+from visual_erm.sandbox.outcome import DrawingFailed
+from visual_erm.sandbox.protocol import FAULTS, JOB, KEY_BYTES, LONGEST_REASON, Head
 
 LINE = 3
 """Descriptor of the socket to the host; the only one that a worker has beyond the three standard ones."""
@@ -34,7 +34,7 @@ def live(line: int, folder: str, toolkit: Any, options: dict[str, Any], walls: W
         walls.put_up(folder)
         os.closerange(LINE + 1, MOST_DESCRIPTORS)
         toolkit.enter(options)
-        write_all(LINE, channel.READY)
+        write_all(LINE, protocol.READY)
         draw(toolkit, options)
         code = 0
     finally:
@@ -58,7 +58,7 @@ def settle(line: int, folder: str) -> None:
 
 def draw(toolkit: Any, options: dict[str, Any]) -> None:
     """Job after job where the toolkit can draw again, else one."""
-    read, write, sealing, clock, close = read_all, write_all, channel.sealing, time.process_time, os.close
+    read, write, sealing, clock, close = read_all, write_all, protocol.sealing, time.process_time, os.close
     reuse = toolkit.REUSE
     while start := read(LINE, JOB.size):
         job, length = JOB.unpack(start)

@@ -1,0 +1,186 @@
+"""The paper's baselines as veRL calls them: what they pay for, and whose fault it is when there is nothing to pay for."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from visual_erm.baselines import adapter
+from visual_erm.errors import ComparisonFailed, ConfigError, JudgeFailureShare
+from visual_erm.extract import Code
+from visual_erm.render.base import make_renderer
+from visual_erm.spec.base import read_yaml, shipped
+from visual_erm.spec.task import load_task
+
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100"><rect width="{}" height="60" fill="navy"/></svg>'
+TABLE = "<table><tr><th>Year</th><th>Sales</th></tr><tr><td>2019</td><td>{}</td></tr></table>"
+MARKDOWN = "| Year | Sales |\n|---|---|\n| 2019 | {} |\n"
+ROW = {"index": 3, "split": "train", "reference": {"bytes": None, "path": "reference.png"}}
+Score = Callable[..., Awaitable[dict[str, float]]]
+
+# Tests share an event loop, and so the processes and renderers that their settings have in common.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture(scope="module")
+def rewards() -> dict[str, Score]:
+    """Each loaded by path, as veRL does."""
+    found = {}
+    for name in ("teds", "edit_distance", "dino_similarity", "ssim"):
+        spec = importlib.util.spec_from_file_location(f"custom_{name}", shipped("reward_func") / f"{name}.py")
+        assert spec and spec.loader
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        found[name] = module.compute_score
+    return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def closing() -> AsyncIterator[None]:
+    yield
+    await adapter.close()
+
+
+@pytest.fixture(scope="module")
+async def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with reference.png: the drawing with a width of 80."""
+    folder = tmp_path_factory.mktemp("data")
+    renderer = make_renderer(load_task("svg").render)
+    (await renderer.render(Code("svg", SVG.format(80)))).save(folder / "reference.png")
+    await renderer.close()
+    return folder
+
+
+def settings(reward: str) -> dict[str, object]:
+    """What the reward's YAML hands over, as Hydra does, less what it takes from elsewhere in the recipe."""
+    content = read_yaml(shipped("configs") / "reward" / f"{reward}.yaml")["custom_reward_function"]["reward_kwargs"]
+    return {key: value for key, value in content.items() if key not in ("task", "journal", "model", "data_root")}
+
+
+async def test_teds_pays_for_structure_and_text_whatever_the_table_is_written_in(rewards):
+    async def score(reply: str, truth: str = TABLE.format(41)) -> dict[str, float]:
+        return await rewards["teds"]("table", reply, truth, ROW, task="table", **settings("teds"))
+
+    right, slip, short = await score(TABLE.format(41)), await score(TABLE.format(86)), await score("<table><tr><td>41")
+    assert right["score"] == 1 > slip["score"] > short["score"] > 0
+    assert list(right) == list(slip) == list(await score("I see a table."))
+    head = (await score(MARKDOWN.format(41)))["score"]
+    assert (await score(MARKDOWN.format(41), MARKDOWN.format(41)))["score"] == 1
+    assert 0.5 < head < 1, "Markdown has a head and a body of its own"
+    assert (await score("I see a table.")) | {"extract_ms": 0} == {
+        **{"score": 0, "extract_ok": 0, "compare_ok": 1},
+        **{"extract_ms": 0, "compare_ms": 0},
+    }
+
+
+async def test_edit_distance_pays_for_the_text_of_any_code(rewards):
+    async def score(task: str, reply: str, truth: str) -> float:
+        given = settings("edit_distance")
+        return (await rewards["edit_distance"](task, reply, truth, ROW, task=task, **given))["score"]
+
+    script = "import matplotlib.pyplot as plt\nplt.plot([1, 2, 3])\n"
+    assert await score("chart", f"```python\n{script}```", script) == 1
+    assert 0.9 < await score("chart", f"```python\n{script.replace('3', '4')}```", script) < 1
+    assert await score("svg", "I see a square.", SVG.format(80)) == 0
+    assert await score("table", MARKDOWN.format(41), MARKDOWN.format(41)) == 1
+    assert 0.3 < await score("table", MARKDOWN.format(41), TABLE.format(41)) < 1
+
+
+@pytest.mark.parametrize("reward", ["ssim", "dino_similarity"])
+async def test_pictures_pay_for_likeness_and_what_does_not_draw_gets_nothing(rewards, data_root, tiny_dino, reward):
+    given = settings(reward) | ({"model": str(tiny_dino)} if reward == "dino_similarity" else {})
+
+    async def score(reply: str) -> dict[str, float]:
+        return await rewards[reward]("svg", reply, "", ROW, task="svg", data_root=str(data_root), **given)
+
+    right, slip, far = [await score(SVG.format(width)) for width in (80, 70, 10)]
+    assert right["score"] == pytest.approx(1, abs=1e-5)
+    assert right["score"] > slip["score"] > far["score"] > 0
+    silent, broken = await score("I see a square."), await score('<svg xmlns="http://www.w3.org/2000/svg"><rect')
+    blank, thief = await score(SVG.format(0)), await score(SVG.format('80" href="file:///data/reference.png'))
+    zeros = [silent, broken, blank, thief]
+    assert [numbers["score"] for numbers in zeros] == [0, 0, 0, 0]
+    assert [numbers["render_ok"] for numbers in [right, slip, far, *zeros]] == [1, 1, 1, 0, 0, 0, 0]
+    assert [numbers["extract_ok"] for numbers in zeros] == [0, 1, 1, 1]
+    assert (blank["guard_blank"], thief["guard_tampering"]) == (1, 1)
+    assert all(list(numbers) == list(right) for numbers in zeros)
+    assert all(isinstance(value, float) for numbers in [right, *zeros] for value in numbers.values())
+
+
+async def test_failures_of_ours_get_the_recent_mean_and_too_many_of_them_stop_the_run(rewards, data_root, tmp_path):
+    lost = ROW | {"reference": {"path": "nowhere.png"}}
+    given = {"task": "svg", "data_root": str(data_root), "journal": str(tmp_path)}
+    given["failure"] = {"window": 10, "max_failure_share": 0.2}
+
+    async def score(row: dict[str, object]) -> dict[str, float]:
+        return await rewards["ssim"]("svg", SVG.format(70), "", row, **given)
+
+    before = await score(ROW)
+    neutral = await score(lost)
+    assert (neutral["score"], neutral["compare_ok"], neutral["render_ok"]) == (before["score"], 0, 1)
+    await score(lost)
+    with pytest.raises(JudgeFailureShare):
+        await score(lost)
+    assert (tmp_path / "fatal.txt").read_text().startswith("JudgeFailureShare: 3 of the last 4")
+    (journal,) = tmp_path.glob("*.jsonl")
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert [line["score"] for line in lines] == [before["score"]] * 3
+    assert (
+        lines[0].keys() >= {"index", "split", "policy_updates", "reply", "reason"} and "nowhere.png" in lines[1]["reason"]
+    )
+
+
+async def test_a_table_that_takes_too_long_costs_the_policy_nothing_and_one_far_too_large_everything(rewards):
+    rows = [f"<tr>{f'<td>{number}</td>' * 10}</tr>" for number in range(40)]
+    large, huge = f"<table>{''.join(rows)}</table>", f"<table>{''.join(rows * 50)}</table>"
+    given = {"task": "table", "timeout_s": 0.2}
+    slow = await rewards["teds"]("table", large.replace("<td>1<", "<td>x<"), large, ROW, **given)
+    assert (slow["score"], slow["compare_ok"]) == (0.5, 0)
+    greedy = await rewards["teds"]("table", huge, TABLE.format(41), ROW, **given)
+    assert (greedy["score"], greedy["compare_ok"]) == (0, 1)
+    with pytest.raises(ComparisonFailed):
+        await rewards["teds"](
+            "table", large, large.replace("<td>1<", "<td>x<"), ROW, **given, failure={"on_failure": "abort"}
+        )
+
+
+@pytest.mark.parametrize(
+    ("truth", "message"),
+    [
+        ("", r"row 3: `reward_model\.ground_truth` holds no code.*data_prep/.*reward=visual_erm"),
+        (None, r"row 3: `reward_model\.ground_truth` holds no code"),
+        ("41", r"row 3: `reward_model\.ground_truth` is no table in html or markdown; mend its code"),
+    ],
+)
+async def test_a_row_without_ground_truth_stops_the_run_and_is_named(rewards, tmp_path, truth, message):
+    with pytest.raises(ConfigError, match=message):
+        await rewards["teds"]("table", TABLE.format(1), truth, ROW, task="table", journal=str(tmp_path))
+    assert "row 3" in (tmp_path / "fatal.txt").read_text()
+
+
+async def test_settings_that_do_not_fit_are_named(rewards, data_root, tmp_path):
+    with pytest.raises(ConfigError, match=r"task `chart` is written in python; take reward=edit_distance"):
+        await rewards["teds"]("chart", "x", "x", ROW, task="chart")
+    with pytest.raises(ConfigError, match=r"failure: unknown key `windw`; did you mean `window`\?"):
+        await rewards["ssim"]("svg", "x", "", ROW, task="svg", failure={"windw": 3})
+    with pytest.raises(ConfigError, match=r"row 3: its reference was drawn by `librsvg 1`"):
+        await rewards["ssim"]("svg", "x", "", ROW | {"engine": "librsvg 1"}, task="svg", data_root=str(data_root))
+    with pytest.raises(ConfigError, match=r"reward_kwargs\.model: .*nowhere cannot be loaded"):
+        given = {"task": "svg", "data_root": str(data_root), "model": str(tmp_path / "nowhere")}
+        await rewards["dino_similarity"]("svg", SVG.format(80), "", ROW, **given)
+
+
+async def test_rows_of_a_mixture_are_scored_by_their_task_with_the_same_keys(rewards):
+    async def score(source: str, reply: str, truth: str) -> dict[str, float]:
+        return await rewards["edit_distance"](source, reply, truth, ROW, task="mixed")
+
+    table = await score("table", MARKDOWN.format(1), MARKDOWN.format(1))
+    drawing = await score("svg", SVG.format(1), SVG.format(1))
+    assert (table["score"], drawing["score"]) == (1, 1)
+    assert list(table) == list(drawing)
+    with pytest.raises(ConfigError, match=r"row 3: `data_source` is 'tables', none of the run's tasks"):
+        await score("tables", "x", "x")

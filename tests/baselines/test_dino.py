@@ -1,0 +1,111 @@
+"""Features of a tiny random DINOv2: the same alone and in company, and made beside the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import threading
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+from visual_erm.errors import ComparisonFailed, ConfigError
+from visual_erm.spec.base import shipped
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+
+@pytest.fixture(scope="module")
+def dino():
+    """The reward function's module, loaded by path, as veRL does."""
+    spec = importlib.util.spec_from_file_location("dino_similarity", shipped("reward_func") / "dino_similarity.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def picture(damage: int = 0, size: tuple[int, int] = (240, 120)) -> Image.Image:
+    """A table of black words, some of them painted over."""
+    image = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(image)
+    for number in range(12):
+        place = (10 + 60 * (number % 4), 10 + 40 * (number // 4))
+        draw.rectangle((place, (place[0] + 50, place[1] + 30)), outline="black")
+        draw.text((place[0] + 8, place[1] + 8), f"{number * 37}", fill="black")
+        if number < damage:
+            draw.rectangle((place, (place[0] + 50, place[1] + 30)), fill=(200, 30, 30))
+    return image
+
+
+async def test_equal_pictures_are_one_and_likeness_falls_with_damage(dino, tiny_dino):
+    measure = dino.Dino(str(tiny_dino), "cpu", 8)
+    found = [await measure.compare(picture(damage), picture()) for damage in (0, 2, 6, 12)]
+    await measure.close()
+    assert found[0] == pytest.approx(1, abs=1e-6)
+    assert found == sorted(found, reverse=True)
+    assert found[-1] < found[0] - 0.01
+
+
+async def test_pictures_in_flight_share_passes_and_get_what_they_get_alone(dino, tiny_dino, monkeypatch):
+    passes = []
+    embed = dino.Embedder.__call__
+    monkeypatch.setattr(
+        dino.Embedder, "__call__", lambda self, pictures: (passes.append(len(pictures)), embed(self, pictures))[1]
+    )
+    pictures = [picture(damage, (200 + 20 * damage, 120)) for damage in range(12)]
+    alone = dino.Dino(str(tiny_dino), "cpu", 1)
+    one_by_one = [await alone.compare(shown, pictures[0]) for shown in pictures]
+    await alone.close()
+    assert passes == [1] * 12, "features of a picture are made once"
+    passes.clear()
+    together = dino.Dino(str(tiny_dino), "cpu", 8)
+    at_once = await asyncio.gather(*(together.compare(shown, pictures[0]) for shown in pictures for _ in range(8)))
+    await together.close()
+    assert at_once[::8] == pytest.approx(one_by_one, abs=1e-5)
+    assert sum(passes) == 12 and len(passes) <= 4 and max(passes) <= 8
+
+
+async def test_the_loop_goes_on_while_features_are_made(dino, tiny_dino, monkeypatch):
+    going_on = threading.Event()
+    embed = dino.Embedder.__call__
+
+    def held(self, pictures):
+        assert going_on.wait(30), "the pass waits for the loop, and the loop for the pass"
+        return embed(self, pictures)
+
+    monkeypatch.setattr(dino.Embedder, "__call__", held)
+    measure = dino.Dino(str(tiny_dino), "cpu", 16)
+    work = asyncio.gather(*(measure.compare(picture(n % 12, (600 + n, 400)), picture()) for n in range(20)))
+    await asyncio.sleep(0.2)
+    going_on.set()
+    assert len(await work) == 20
+    await measure.close()
+
+
+async def test_nothing_of_a_wide_picture_is_cropped_away(dino, tiny_dino):
+    measure = dino.Dino(str(tiny_dino), "cpu", 8)
+    wide = picture(0, (1600, 120))
+    changed = wide.copy()
+    ImageDraw.Draw(changed).rectangle((1400, 0, 1600, 120), fill="black")
+    assert await measure.compare(changed, wide) < 0.9999, "of the middle alone, they are the same"
+    await measure.close()
+
+
+async def test_a_checkpoint_that_is_not_there_or_a_device_stops_the_run_and_torchs_own_trouble_costs_nothing(
+    dino, tiny_dino, tmp_path: Path, monkeypatch
+):
+    with pytest.raises(ConfigError, match=r"reward_kwargs\.model: .*nowhere cannot be loaded"):
+        await dino.Dino(str(tmp_path / "nowhere"), "cpu", 8).compare(picture(), picture())
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError, match=r"reward_kwargs\.device: cuda cannot be used here"):
+            await dino.Dino(str(tiny_dino), "cuda", 8).compare(picture(), picture())
+
+    def out_of_memory(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(dino.Embedder, "__call__", out_of_memory)
+    with pytest.raises(ComparisonFailed, match="out of memory"):
+        await dino.Dino(str(tiny_dino), "cpu", 8).compare(picture(), picture())

@@ -1,0 +1,85 @@
+"""Comparisons in processes of their own: no text, however hostile, holds up the event loop or stays."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from visual_erm.baselines.worker_pool import Workers
+from visual_erm.errors import ComparisonFailed, ConfigError
+
+CELL = "<table><tr><td>{}</td></tr></table>"
+
+
+def large(rows: int, fill: str) -> str:
+    lines = (f"<td>{fill}{row}</td>" * 12 for row in range(rows))
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def comparers() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if "baselines.worker_pool" in " ".join(child.cmdline())]
+
+
+async def test_the_loop_goes_on_while_tables_are_compared_and_one_over_its_time_is_given_up():
+    workers = Workers(2, timeout_s=0.5)
+    late, waited = 0.0, asyncio.Event()
+
+    async def heartbeat() -> None:
+        nonlocal late
+        while not waited.is_set():
+            before = time.perf_counter()
+            await asyncio.sleep(0.01)
+            late = max(late, time.perf_counter() - before - 0.01)
+
+    beating = asyncio.create_task(heartbeat())
+    slow = asyncio.create_task(
+        workers.compare(measure="teds", prediction=large(60, "a"), truth=large(60, "b"), header_text=True)
+    )
+    quick = [workers.compare(measure="edit_distance", prediction=f"a{n}", truth="ab") for n in range(20)]
+    assert all(0 < value < 1 for value in await asyncio.gather(*quick))
+    with pytest.raises(ComparisonFailed, match=r"took more than 0\.5 s of CPU time"):
+        await slow
+    waited.set()
+    await beating
+    assert late < 0.1
+    assert await workers.compare(measure="teds", prediction=CELL.format(1), truth=CELL.format(1), header_text=True) == 1
+    assert 1 <= len(comparers()) <= 2
+    await workers.close()
+    await workers.close()
+    assert not comparers()
+
+
+async def test_a_process_that_dies_costs_its_comparison_and_no_other():
+    workers = Workers(1, timeout_s=20)
+    assert await workers.compare(measure="edit_distance", prediction="a", truth="a") == 1
+    comparers()[0].send_signal(signal.SIGKILL)
+    with pytest.raises(ComparisonFailed, match="lost its process"):
+        await workers.compare(measure="edit_distance", prediction="a", truth="a")
+    assert await workers.compare(measure="edit_distance", prediction="a", truth="a") == 1
+    with pytest.raises(ConfigError, match="the ground truth holds no table"):
+        await workers.compare(measure="teds", prediction="<p>1</p>", truth="41", header_text=True)
+    await workers.close()
+
+
+def test_processes_end_with_a_reward_worker_that_is_killed():
+    code = (
+        "import asyncio, psutil, sys\n"
+        "from visual_erm.baselines.worker_pool import Workers\n"
+        "async def main():\n"
+        "    await Workers(1, 20).compare(measure='edit_distance', prediction='a', truth='a')\n"
+        "    print(psutil.Process().children()[0].pid, flush=True)\n"
+        "    await asyncio.sleep(60)\n"
+        "asyncio.run(main())\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=os.environ) as parent:
+        assert parent.stdout
+        child = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+    child.wait(timeout=20)

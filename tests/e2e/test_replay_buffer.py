@@ -1,0 +1,143 @@
+"""The buffer between rollouts and updates, on veRL's real queue: what it counts, and what it stops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("verl")
+
+import torch
+import transfer_queue
+from omegaconf import OmegaConf
+from verl.utils.tensordict_utils import list_of_dict_to_tensordict
+
+from visual_erm.preflight.overrides import verl_configs
+from visual_erm.spec.task import load_task
+from visual_erm.training.replay_buffer import RolloutsLost, StrictReplayBuffer
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+ROLLOUTS = 2
+
+
+@pytest.fixture(scope="module")
+def queue(shared_ray: None) -> Iterator[None]:
+    settings = OmegaConf.load(verl_configs() / "config" / "transfer_queue" / "transfer_queue.yaml")
+    settings.backend.SimpleStorage.num_data_storage_units = 1
+    transfer_queue.init(settings)
+    yield
+    transfer_queue.close()
+
+
+def buffer(fatal: Path, **changes: Any) -> StrictReplayBuffer:
+    settings = {"max_lost": 0, "stall_s": 60, "poll_s": 0.05, "rollouts": ROLLOUTS, "fatal": str(fatal), **changes}
+    return StrictReplayBuffer(
+        trainer_mode="sync",
+        trainer_config={},
+        max_off_policy_threshold=8,
+        max_off_policy_strategy="drop",
+        sampler_kwargs=settings,
+    )
+
+
+@pytest.fixture(autouse=True)
+def emptied(queue: None) -> Iterator[None]:
+    yield
+    for partition, keys in (transfer_queue.kv_list() or {}).items():
+        if keys:
+            transfer_queue.kv_clear(keys=list(keys), partition_id=partition)
+
+
+def put(prompt: str, status: str, scores: list[float | None]) -> None:
+    """A prompt and its rollouts, one per score; None is a rollout that nobody scored."""
+    for number, score in enumerate(scores):
+        info = {} if score is None else {"score": score, "render_ok": float(score > 0)}
+        row = {"responses": torch.tensor([1, 2]), "extra_fields": {"reward_extra_info": info}}
+        transfer_queue.kv_batch_put(
+            keys=[f"{prompt}_{number}_0"],
+            partition_id="train",
+            fields=list_of_dict_to_tensordict([row]),
+            tags=[{"status": "success", "global_steps": 1}],
+        )
+    tag = {"is_prompt": True, "status": status, "global_steps": 1}
+    transfer_queue.kv_put(key=prompt, partition_id="train", tag=tag)
+
+
+def put_judged(prompt: str, data_source: str, severities: list[float | None]) -> None:
+    """A prompt and its rollouts, as they are judged one by one; None is one that did not draw. Their lengths differ."""
+    for number, severity in enumerate(severities):
+        void = severity is None
+        info = {"score": 0.0 if void else 1.9, "severity": 50.0 if void else severity, "judge_ok": 1.0, "void": float(void)}
+        scores = torch.zeros(2 + number)
+        scores[-1] = info["score"]
+        row = {"rm_scores": scores, "data_source": data_source, "extra_fields": {"reward_extra_info": info}}
+        transfer_queue.kv_batch_put(
+            keys=[f"{prompt}_{number}_0"],
+            partition_id="train",
+            fields=list_of_dict_to_tensordict([row]),
+            tags=[{"status": "success", "global_steps": 1}],
+        )
+    transfer_queue.kv_put(
+        key=prompt, partition_id="train", tag={"is_prompt": True, "status": "finished", "global_steps": 1}
+    )
+
+
+def test_a_step_gets_what_it_asked_for_or_the_run_stops(tmp_path):
+    fatal = tmp_path / "fatal.txt"
+
+    put("a", "finished", [2.0, 0.0])
+    put("b", "finished", [1.0, 1.0])
+    batch, metrics = buffer(fatal).sample(1, "train", 2)
+    assert len(batch.keys) == 4
+    assert metrics["reward/lost"] == 0
+    assert metrics["reward/score/mean"] == 1.0
+    assert metrics["reward/render_ok/mean"] == 0.75
+    transfer_queue.kv_clear(keys=batch.keys, partition_id="train")
+
+    put("c", "failure", [2.0])
+    put("d", "finished", [1.0, 1.0])
+    with pytest.raises(RolloutsLost, match="1 of the step's 4 rollouts"):
+        buffer(fatal).sample(2, "train", 2)
+    batch, metrics = buffer(fatal, max_lost=1).sample(2, "train", 2)
+    assert (len(batch.keys), metrics["reward/lost"]) == (3, 1)
+    transfer_queue.kv_clear(keys=batch.keys, partition_id="train")
+
+    put("e", "failure", [])
+    with pytest.raises(RolloutsLost, match="2 of the step's 2 rollouts"):
+        buffer(fatal).sample(3, "train", 1)
+    transfer_queue.kv_clear(keys=["e"], partition_id="train")
+
+    put("f", "finished", [1.0, None])
+    with pytest.raises(RolloutsLost, match="1 of the step's 2 rollouts"):
+        buffer(fatal).sample(4, "train", 1)
+
+    put("g", "running", [])
+    with pytest.raises(RolloutsLost, match=r"no prompt has finished for 0\.2 s, 1 are under way"):
+        buffer(fatal, stall_s=0.2).sample(5, "train", 2)
+
+    fatal.write_text("JudgeFailureShare: 60 of the last 256 samples could not be judged\n")
+    with pytest.raises(RolloutsLost, match="JudgeFailureShare: 60 of the last 256"):
+        buffer(fatal).sample(5, "train", 2)
+
+
+def test_rewards_of_a_step_are_normalised_together_where_the_task_says_so(tmp_path):
+    tables, charts = load_task("table").model_dump(), load_task("chart").model_dump()
+    tables["scoring"]["mode"] = "batch"
+    mixture = {"name": "both", "tasks": {"table": tables, "chart": charts}}
+    alone = {"a_0_0": 1.9, "a_1_0": 1.9, "b_0_0": 1.9, "b_1_0": 0, "c_0_0": 1.9, "c_1_0": 1.9}
+    for task, expected in ((None, alone), (mixture, alone | {"a_0_0": 2, "a_1_0": 1, "b_0_0": 1.5})):
+        put_judged("a", "table", [0, 8])
+        put_judged("b", "table", [4, None])
+        put_judged("c", "chart", [1, 2])
+        batch, metrics = buffer(tmp_path / "fatal.txt", batch_task=task).sample(1, "train", 3)
+        found = transfer_queue.kv_batch_get(keys=batch.keys, partition_id="train", select_fields=["rm_scores"])
+        rewards = dict(zip(batch.keys, found["rm_scores"].unbind(), strict=True))
+        assert {key: float(row[-1]) for key, row in rewards.items()} == pytest.approx(expected)
+        assert all(row[:-1].count_nonzero() == 0 for row in rewards.values()), "at the last token of a reply"
+        assert sorted(map(len, rewards.values())) == [2, 2, 2, 3, 3, 3]
+        assert metrics["reward/score/mean"] == pytest.approx(sum(expected.values()) / 6)
+        transfer_queue.kv_clear(keys=batch.keys, partition_id="train")

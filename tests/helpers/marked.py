@@ -1,0 +1,28 @@
+"""What tests look for in processes: whether they came of a test, by a variable that it put into their environment, and
+what place Linux gives them."""
+
+from pathlib import Path
+
+import psutil
+
+from visual_erm.runtime.cpu_priority import NICER
+
+
+def marked(name: str, **values: str) -> list[psutil.Process]:
+    """Processes that inherited the environment variable `name`, and others with these values."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            environ = process.environ()
+        except psutil.Error:
+            continue
+        if name in environ and values.items() <= environ.items():
+            found.append(process)
+    return found
+
+
+def nicer_than_other_sessions(pid: int) -> bool:
+    """Where Linux shares processors out by session: whether the session of `pid` steps back."""
+    shares = Path(f"/proc/{pid}/autogroup")
+    said = shares.read_text() if shares.exists() else ""
+    return not said or said.endswith(f" nice {NICER}\n")

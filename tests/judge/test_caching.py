@@ -1,0 +1,205 @@
+"""Calls that are not made: for equal pictures, for equal pairs at the same time, and for pairs judged before."""
+
+import asyncio
+import json
+import sqlite3
+
+import pytest
+from openai_server import OpenAIServer, completion, held, status
+from PIL import Image
+
+from visual_erm.errors import JudgeUnavailable
+from visual_erm.judge.base import make_judge
+from visual_erm.judge.usage import Account
+from visual_erm.spec.judge import JudgeSettings, Savings
+from visual_erm.spec.task import load_task
+
+TABLE = load_task("table")
+ERROR = {"type": "numeric_error", "description": "12.5 became 12.6", "severity": 3}
+GOOD = completion(
+    json.dumps({"layout_error_count": 0, "text_error_count": 0, "numeric_error_count": 1, "errors": [ERROR]}), "length"
+)
+REFERENCE = Image.new("RGB", (40, 30), "white")
+
+
+def drawn(number: int) -> Image.Image:
+    return Image.new("RGB", (40, 30), (number, 0, 0))
+
+
+def judge(server: OpenAIServer, model: str = "visual-erm", **savings):
+    return make_judge(
+        JudgeSettings(
+            kind="remote",
+            endpoints=(server.url,),
+            patience_s=0.3,
+            model=model,
+            savings=Savings(**savings),
+            structured=False,
+        )
+    )
+
+
+async def test_the_same_picture_has_no_discrepancy_and_costs_no_call():
+    async with OpenAIServer(GOOD) as server:
+        sparing, account = judge(server), Account()
+        assert (await sparing.judge(REFERENCE, REFERENCE.copy(), TABLE, account)).severity == 0
+        assert (account.identical, account.calls, server.bodies) == (1, 0, [])
+        await sparing.close()
+        asking = judge(server, identical=False)
+        assert (await asking.judge(REFERENCE, REFERENCE.copy(), TABLE)).severity == 3
+        await asking.close()
+
+
+async def test_one_pixel_is_a_difference():
+    almost = REFERENCE.copy()
+    almost.putpixel((39, 29), (255, 255, 254))
+    async with OpenAIServer(GOOD) as server:
+        sparing = judge(server)
+        assert (await sparing.judge(REFERENCE, almost, TABLE)).severity == 3
+        await sparing.close()
+
+
+async def test_equal_pairs_at_the_same_time_share_one_call_and_its_report():
+    async with OpenAIServer(held(GOOD)) as server:
+        sparing, accounts = judge(server, cache=False), [Account() for _ in range(8)]
+        waiting = [
+            asyncio.create_task(sparing.judge(REFERENCE.copy(), drawn(n % 2), TABLE, account))
+            for n, account in enumerate(accounts)
+        ]
+        while server.in_flight < 2:
+            await asyncio.sleep(0.01)
+        server.released.set()
+        reports = await asyncio.gather(*waiting)
+        await sparing.close()
+    assert [report.severity for report in reports] == [3] * 8 and all(report.truncated for report in reports)
+    assert len(server.bodies) == 2
+    assert (sum(a.shared for a in accounts), sum(a.calls for a in accounts)) == (6, 2)
+
+
+@pytest.mark.parametrize("switched_off", [{"shared": False, "cache": False}])
+async def test_switched_off_every_sample_is_asked(switched_off):
+    async with OpenAIServer(GOOD) as server:
+        asking = judge(server, **switched_off)
+        await asyncio.gather(*(asking.judge(REFERENCE, drawn(1), TABLE) for _ in range(5)))
+        await asking.close()
+    assert len(server.bodies) == 5
+
+
+async def test_who_is_cancelled_does_not_take_the_call_from_those_that_share_it():
+    async with OpenAIServer(held(GOOD)) as server:
+        sparing = judge(server)
+        first, second = (asyncio.create_task(sparing.judge(REFERENCE, drawn(1), TABLE)) for _ in range(2))
+        while not server.in_flight:
+            await asyncio.sleep(0.01)
+        first.cancel()
+        server.released.set()
+        assert (await second).severity == 3
+        await sparing.close()
+
+
+async def test_a_call_that_nobody_waits_for_is_ended():
+    async with OpenAIServer(held(GOOD)) as server:
+        sparing = judge(server)
+        waiting = [asyncio.create_task(sparing.judge(REFERENCE, drawn(1), TABLE)) for _ in range(2)]
+        while not server.in_flight:
+            await asyncio.sleep(0.01)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        while server.in_flight:
+            await asyncio.sleep(0.01)
+        await sparing.close()
+
+
+async def test_failures_are_shared_and_not_remembered():
+    async with OpenAIServer(status(422, "no")) as server:
+        sparing = judge(server)
+        outcomes = await asyncio.gather(
+            *(sparing.judge(REFERENCE, drawn(1), TABLE) for _ in range(4)), return_exceptions=True
+        )
+        assert all(isinstance(outcome, JudgeUnavailable) for outcome in outcomes)
+        server.script[:] = [GOOD]
+        assert (await sparing.judge(REFERENCE, drawn(1), TABLE)).severity == 3
+        await sparing.close()
+
+
+def changed(**judge_changes):
+    plain = TABLE.model_dump()
+    plain["judge"] |= judge_changes
+    return load_task(plain)
+
+
+async def test_a_pair_judged_before_is_not_judged_again_unless_something_that_matters_changed():
+    async with OpenAIServer(GOOD) as server:
+        sparing = judge(server)
+        for _ in range(3):
+            account = Account()
+            report = await sparing.judge(REFERENCE, drawn(1), TABLE, account)
+        assert (report.severity, report.truncated, account.cached, account.calls) == (3, True, 1, 0)
+        assert len(server.bodies) == 1
+        await sparing.judge(drawn(1), REFERENCE, TABLE)
+        await sparing.judge(REFERENCE, drawn(1), changed(prompt="Look closer."))
+        await sparing.judge(REFERENCE, drawn(1), changed(sampling={"temperature": 0.5, "max_tokens": 9}))
+        assert len(server.bodies) == 4
+        await sparing.close()
+
+
+async def test_the_cache_is_bounded_and_the_oldest_goes_first():
+    async with OpenAIServer(GOOD) as server:
+        sparing = judge(server, cache_size=2)
+        for number in (1, 2, 3, 3, 2, 1):
+            await sparing.judge(REFERENCE, drawn(number), TABLE)
+        await sparing.close()
+    assert len(server.bodies) == 4
+
+
+async def test_on_disk_reports_outlive_the_run_and_are_bounded(tmp_path):
+    folder = {"cache_dir": str(tmp_path / "cache"), "cache_size": 3}
+    async with OpenAIServer(GOOD) as server:
+        first = judge(server, **folder)
+        reports = [await first.judge(REFERENCE, drawn(number), TABLE) for number in range(5)]
+        await first.close()
+        second, account = judge(server, **folder), Account()
+        assert await second.judge(REFERENCE, drawn(4), TABLE, account) == reports[4]
+        assert (account.cached, len(server.bodies)) == (1, 5)
+        await second.judge(REFERENCE, drawn(0), TABLE)
+        assert len(server.bodies) == 6
+        await second.close()
+        other_model = judge(server, model="other", **folder)
+        await other_model.judge(REFERENCE, drawn(4), TABLE)
+        assert len(server.bodies) == 7
+        await other_model.close()
+
+
+async def test_two_workers_may_use_one_file(tmp_path):
+    async with OpenAIServer(GOOD) as server:
+        workers = [judge(server, cache_dir=str(tmp_path)) for _ in range(2)]
+        await asyncio.gather(*(w.judge(REFERENCE, drawn(n), TABLE) for w in workers for n in range(20)))
+        await asyncio.gather(*(w.close() for w in workers))
+        third = judge(server, cache_dir=str(tmp_path))
+        known = len(server.bodies)
+        await asyncio.gather(*(third.judge(REFERENCE, drawn(n), TABLE) for n in range(20)))
+        await third.close()
+    assert len(server.bodies) == known
+
+
+@pytest.mark.parametrize("broken", ["no database", "a report that is none", "a folder that cannot be made"])
+async def test_a_broken_file_only_costs_calls(tmp_path, broken, caplog):
+    folder = tmp_path / "cache"
+    async with OpenAIServer(GOOD) as server:
+        if broken == "no database":
+            folder.mkdir()
+            (folder / "judgements.sqlite").write_bytes(b"not a database at all" * 99)
+        elif broken == "a folder that cannot be made":
+            folder.write_text("in the way")
+        else:
+            before = judge(server, cache_dir=str(folder))
+            await before.judge(REFERENCE, drawn(1), TABLE)
+            await before.close()
+            with sqlite3.connect(folder / "judgements.sqlite") as file:
+                file.execute("update reports set report = '{]'")
+        sparing = judge(server, cache_dir=str(folder))
+        assert (await sparing.judge(REFERENCE, drawn(1), TABLE)).severity == 3
+        assert (await sparing.judge(REFERENCE, drawn(2), TABLE)).severity == 3
+        await sparing.close()
+    assert str(folder) in caplog.text

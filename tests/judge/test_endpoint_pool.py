@@ -1,0 +1,387 @@
+"""Many endpoints: which is asked, what becomes of one that fails, falls silent, leaves or joins, and of its requests."""
+
+import asyncio
+import itertools
+import json
+import logging
+import ssl
+import subprocess
+import time
+from urllib.parse import urlsplit
+
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+from openai_server import OpenAIServer, completion, held, page, serving, slowly, status, until
+from PIL import Image
+from ports import free_port
+
+from visual_erm.errors import ConfigError, JudgeUnavailable
+from visual_erm.judge import endpoint_pool
+from visual_erm.judge.endpoint_pool import read_endpoints
+from visual_erm.judge.remote import RemoteJudge
+from visual_erm.judge.usage import Account, Totals
+from visual_erm.spec.judge import JudgeSettings
+from visual_erm.spec.task import load_task
+
+TABLE = load_task("table")
+GOOD = completion(json.dumps({"layout_error_count": 0, "text_error_count": 0, "numeric_error_count": 0, "errors": []}))
+WHITE, GREY = Image.new("RGB", (40, 30), "white"), Image.new("RGB", (50, 20), "grey")
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch):
+    monkeypatch.setattr(endpoint_pool, "FIRST_REST_S", 0.05)
+    monkeypatch.setattr(endpoint_pool, "LONGEST_REST_S", 0.2)
+    monkeypatch.setattr(endpoint_pool, "SILENCE_S", 0.5)
+    monkeypatch.setattr(endpoint_pool, "FILE_TICKS", 1)
+
+
+def judge(*endpoints: str, **changes) -> RemoteJudge:
+    return RemoteJudge(JudgeSettings(kind="remote", endpoints=endpoints, **{"timeout_s": 60, "patience_s": 5, **changes}))
+
+
+async def judged(asked: RemoteJudge, count: int) -> Totals:
+    """The totals of so many judgements, all in flight at once."""
+    totals = Totals()
+
+    async def one() -> None:
+        account = Account()
+        await asked.judge(WHITE, GREY, TABLE, account)
+        totals.add(account)
+
+    await asyncio.gather(*(one() for _ in range(count)))
+    return totals
+
+
+# Failing
+
+
+async def test_an_endpoint_that_fails_is_asked_again_with_one_request_and_then_gets_its_share():
+    async with OpenAIServer(status(500, "starting"), GOOD) as shaky, OpenAIServer(slowly(GOOD, 0.05)) as steady:
+        asked = judge(shaky.url, steady.url, max_in_flight=4)
+        totals = await judged(asked, 60)
+        await asked.close()
+    assert totals.judgements == 60 and totals.counts["failed_status"] >= 1
+    assert totals.answers[shaky.url] > 1
+
+
+async def test_a_server_that_is_gone_is_told_from_one_that_is_late():
+    async with OpenAIServer(GOOD) as gone:
+        asked = judge(gone.url, patience_s=0.3)
+        await judged(asked, 1)
+    account = Account()
+    with pytest.raises(JudgeUnavailable, match="cannot be reached"):
+        await asked.judge(WHITE, GREY, TABLE, account)
+    await asked.close()
+    assert set(account.failures) == {"connection"}
+
+
+async def test_while_an_endpoint_is_tried_it_gets_one_request_at_a_time():
+    async with OpenAIServer(status(503, "loading")) as shaky, OpenAIServer(slowly(GOOD, 0.02)) as steady:
+        asked = judge(shaky.url, steady.url, max_in_flight=8)
+        await judged(asked, 20)
+        sent, shaky.most_in_flight = len(shaky.bodies), 0
+        await judged(asked, 200)
+        await asked.close()
+    assert len(shaky.bodies) > sent
+    assert shaky.most_in_flight == 1
+
+
+@pytest.mark.parametrize(
+    "rubbish", [page("<html>"), completion("nice tables"), status(404, "no such model")], ids=["page", "prose", "404"]
+)
+async def test_an_endpoint_that_answers_rubbish_at_once_does_not_draw_all_requests_to_itself(rubbish):
+    async with OpenAIServer(rubbish) as bad, OpenAIServer(slowly(GOOD, 0.05)) as good:
+        asked = judge(bad.url, good.url, max_in_flight=8)
+        totals = await judged(asked, 100)
+        await asked.close()
+    assert totals.judgements == 100 and totals.answers == {good.url: 100}
+    assert len(bad.bodies) < 40
+
+
+async def test_the_health_of_one_that_failed_is_asked_before_a_sample_is_risked():
+    healthy, asked_for = [], []
+
+    async def health(request: web.Request) -> web.Response:
+        asked_for.append(time.monotonic())
+        return web.Response(status=200 if healthy else 503)
+
+    shaky = OpenAIServer(status(500, "dying"), routes={"/health": health})
+    async with shaky, OpenAIServer(GOOD) as steady:
+        asked = judge(shaky.url, steady.url)
+        await judged(asked, 10)
+        await until(lambda: len(asked_for) > 2)
+        await judged(asked, 10)
+        sent = len(shaky.bodies)
+        assert sent <= 10
+        shaky.script[:] = [GOOD]
+        healthy.append(True)
+        known = len(asked_for)
+        await until(lambda: len(asked_for) > known)
+        await asyncio.sleep(0.1)
+        await judged(asked, 10)
+        assert len(shaky.bodies) > sent
+        await asked.close()
+
+
+async def test_whether_a_server_works_again_is_found_out_at_no_samples_cost(monkeypatch):
+    monkeypatch.setattr(endpoint_pool, "SILENCE_S", 60)
+    async with OpenAIServer(status(503, "loading")) as shaky, OpenAIServer(GOOD) as steady:
+        asked = judge(shaky.url, steady.url)
+        await judged(asked, 4)
+        shaky.script[:] = [held(GOOD)]
+        while not shaky.in_flight:
+            await asyncio.wait_for(judged(asked, 4), 5)
+        sent = len(shaky.bodies)
+        for _ in range(20):
+            await asyncio.wait_for(judged(asked, 4), 5)
+        assert len(shaky.bodies) == sent
+        shaky.released.set()
+        while len(shaky.bodies) == sent:
+            await judged(asked, 4)
+        await asked.close()
+
+
+async def test_requests_at_an_endpoint_that_falls_silent_go_elsewhere():
+    async with OpenAIServer(GOOD) as silent, OpenAIServer(slowly(GOOD, 0.02)) as steady:
+        asked = judge(silent.url, steady.url, max_in_flight=8)
+        await judged(asked, 60)
+        silent.script[:] = [held(GOOD)]
+        begun = time.monotonic()
+        totals = await judged(asked, 60)
+        took = time.monotonic() - begun
+        await asked.close()
+    assert totals.judgements == 60 and totals.counts["failed_stalled"] >= 1
+    assert took < 30
+
+
+async def test_a_single_endpoint_that_is_slow_is_waited_for():
+    async with OpenAIServer(GOOD) as server:
+        asked = judge(server.url)
+        await judged(asked, 40)
+        server.script[:] = [slowly(GOOD, 1.5)]
+        totals = await judged(asked, 4)
+        await asked.close()
+    assert not totals.counts["failed_stalled"] and totals.counts["calls"] == 4
+
+
+async def test_samples_wait_for_servers_that_restart():
+    port = free_port()
+    async with OpenAIServer(GOOD, port=port) as server:
+        asked = judge(server.url)
+        await judged(asked, 2)
+    waiting = asyncio.create_task(judged(asked, 8))
+    await asyncio.sleep(0.5)
+    assert not waiting.done()
+    async with OpenAIServer(GOOD, port=port):
+        assert (await waiting).judgements == 8
+    await asked.close()
+
+
+async def test_many_places_at_once_are_handed_out_over_several_turns_of_the_event_loop():
+    async with OpenAIServer(GOOD) as server:
+        asked = judge(server.url, max_in_flight=100)
+        await asked.open()
+        places = [asyncio.create_task(asked._pool.take(time.monotonic())) for _ in range(50)]
+        had = [0]
+        while had[-1] < len(places):
+            await asyncio.sleep(0)
+            had.append(sum(place.done() for place in places))
+        await asked.close()
+    assert max(more - fewer for fewer, more in itertools.pairwise(had)) == endpoint_pool.BURST
+
+
+async def test_a_judge_that_is_closed_lets_nobody_wait():
+    async with OpenAIServer(held(GOOD)) as server:
+        asked = judge(server.url, max_in_flight=1)
+        waiting = [asyncio.create_task(asked.judge(WHITE, GREY, TABLE)) for _ in range(3)]
+        await until(lambda: server.in_flight == 1)
+        await asked.close()
+        outcomes = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 10)
+    assert sum(isinstance(outcome, JudgeUnavailable) for outcome in outcomes) >= 2
+
+
+# A second request
+
+
+async def test_a_second_endpoint_is_asked_when_the_first_takes_long():
+    async with OpenAIServer(slowly(GOOD, 0.01)) as first, OpenAIServer(slowly(GOOD, 0.01)) as second:
+        asked = judge(first.url, second.url, hedge=True)
+        await judged(asked, 60)
+        first.script[:] = [held(GOOD)]
+        totals = await judged(asked, 2)
+        assert totals.answers == {second.url: 2}
+        assert totals.counts["hedges"] >= 1
+        await until(lambda: first.in_flight == 0)
+        await asked.close()
+
+
+async def test_a_second_request_that_fails_does_not_spoil_the_first():
+    async with OpenAIServer(slowly(GOOD, 0.01)) as first, OpenAIServer(slowly(GOOD, 0.01)) as second:
+        asked = judge(first.url, second.url, hedge=True)
+        await judged(asked, 60)
+        first.script[:] = second.script[:] = [slowly(status(500, "no"), 0.3), slowly(GOOD, 0.6)]
+        totals = await judged(asked, 2)
+        await asked.close()
+    assert totals.judgements == 2
+
+
+async def test_without_hedging_each_sample_is_sent_once(monkeypatch):
+    monkeypatch.setattr(endpoint_pool, "SILENCE_S", 60)
+    async with OpenAIServer(slowly(GOOD, 0.01)) as first, OpenAIServer(slowly(GOOD, 0.3)) as second:
+        asked = judge(first.url, second.url)
+        totals = await judged(asked, 60)
+        await asked.close()
+    assert totals.counts["calls"] == 60 == len(first.bodies) + len(second.bodies)
+
+
+# Who is there
+
+
+async def test_endpoints_join_and_leave_through_the_file(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    file = tmp_path / "endpoints.txt"
+    async with OpenAIServer(slowly(GOOD, 0.05)) as first, OpenAIServer(slowly(GOOD, 0.05)) as second:
+        file.write_text(f"# the judges\n{first.url}\n")
+        asked = judge(endpoints_file=str(file), max_in_flight=2)
+        under_way = asyncio.create_task(judged(asked, 100))
+        await until(lambda: len(first.bodies) > 4)
+        (tmp_path / "new").write_text(f"{first.url}  # as before\n\n{second.url}\n")
+        (tmp_path / "new").rename(file)
+        await until(lambda: len(second.bodies) > 4)
+        (tmp_path / "new").write_text(f"{second.url}\n")
+        (tmp_path / "new").rename(file)
+        await until(lambda: f"{first.url} leaves" in caplog.text and not first.in_flight)
+        left_with = len(first.bodies)
+        totals = await under_way
+        await asked.close()
+        assert len(first.bodies) == left_with
+    assert totals.judgements == 100 and not totals.counts["retries"]
+
+
+async def test_a_file_that_is_not_there_yet_is_waited_for(tmp_path):
+    async with OpenAIServer(GOOD) as server:
+        asked = judge(endpoints_file=str(tmp_path / "endpoints.txt"))
+        waiting = asyncio.create_task(judged(asked, 2))
+        await asyncio.sleep(0.3)
+        (tmp_path / "endpoints.txt").write_text(server.url)
+        assert (await waiting).judgements == 2
+        await asked.close()
+
+
+async def test_machines_that_serve_join_and_leave_by_files_of_their_own_in_one_folder(tmp_path, caplog):
+    caplog.set_level("INFO", "visual_erm.judge")
+    async with OpenAIServer(GOOD) as first, OpenAIServer(GOOD) as second:
+        (tmp_path / "n1.txt").write_text(f"{first.url}\n")
+        asked = judge(endpoints_file=str(tmp_path))
+        await judged(asked, 1)
+        (tmp_path / "n2.txt").write_text(f"{second.url}\n")
+        await until(lambda: f"{second.url} joins" in caplog.text)
+        (tmp_path / "n1.txt").write_text("")
+        await until(lambda: f"{first.url} leaves" in caplog.text)
+        assert (await judged(asked, 2)).judgements == 2
+        await asked.close()
+    assert (len(first.bodies), len(second.bodies)) == (1, 2)
+
+
+async def test_a_file_that_breaks_during_a_run_changes_nothing(tmp_path, caplog):
+    file = tmp_path / "endpoints.txt"
+    async with OpenAIServer(GOOD) as server:
+        file.write_text(server.url)
+        asked = judge(endpoints_file=str(file))
+        await judged(asked, 1)
+        file.write_text("10.0.0.1:8000")
+        await until(lambda: "is no URL" in caplog.text)
+        assert (await judged(asked, 2)).judgements == 2
+        await asked.close()
+
+
+def test_a_line_that_is_no_url_is_named(tmp_path):
+    (tmp_path / "endpoints.txt").write_text("http://a:1/v1\n\nb:2/v1\n")
+    with pytest.raises(ConfigError, match=r"endpoints\.txt, line 3: `b:2/v1` is no URL"):
+        read_endpoints(tmp_path / "endpoints.txt")
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_endpoints_or_an_error_of_the_file(tmp_path_factory, data):
+    file = tmp_path_factory.getbasetemp() / "any.txt"
+    file.write_bytes(data)
+    try:
+        urls = read_endpoints(file)
+    except ConfigError as error:
+        assert "any.txt" in str(error)
+    else:
+        assert all(urlsplit(url).hostname for url in urls) and len(set(urls)) == len(urls)
+
+
+async def test_another_model_is_a_setting_to_correct_before_anything_is_judged():
+    async with OpenAIServer(GOOD, routes=serving("qwen", "other")) as server:
+        asked = judge(server.url, model="visual-erm")
+        for _ in range(2):
+            with pytest.raises(ConfigError, match=r"serves qwen, other, not `visual-erm`; set judge\.model"):
+                await asked.judge(WHITE, GREY, TABLE)
+        await asked.close()
+    assert not server.bodies
+
+
+async def test_the_model_that_verl_serves_is_taken_from_its_router():
+    async with OpenAIServer(GOOD, routes=serving("/models/erm")) as server:
+        asked = RemoteJudge(JudgeSettings(kind="colocated", endpoints=(server.url,)))
+        await asked.judge(WHITE, GREY, TABLE)
+        await asked.close()
+    assert server.bodies[0]["model"] == "/models/erm"
+
+
+async def test_a_router_that_is_not_there_in_time_is_looked_for_again_by_the_next_sample():
+    port = free_port()
+    asked = RemoteJudge(JudgeSettings(kind="colocated", endpoints=(f"http://127.0.0.1:{port}/v1",), patience_s=0.3))
+    with pytest.raises(JudgeUnavailable, match="nothing is served"):
+        await asked.judge(WHITE, GREY, TABLE)
+    async with OpenAIServer(GOOD, routes=serving("/models/erm"), port=port):
+        assert (await judged(asked, 2)).judgements == 2
+        await asked.close()
+
+
+# What must not happen
+
+
+async def test_a_server_whose_certificate_nobody_vouches_for_is_not_believed(tmp_path):
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate),
+            *("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "1"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    trusted = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trusted.load_cert_chain(certificate, key)
+    async with OpenAIServer(GOOD, tls=trusted) as server:
+        asked = judge(server.url.replace("http:", "https:"), patience_s=0.3)
+        with pytest.raises(JudgeUnavailable, match="cannot be reached"):
+            await asked.judge(WHITE, GREY, TABLE)
+        await asked.close()
+    assert not server.bodies
+
+
+def test_the_key_may_come_from_a_file(tmp_path):
+    (tmp_path / "key").write_text(" sk-from-a-file\n")
+    asked = judge("http://127.0.0.1:9/v1", api_key_file=str(tmp_path / "key"))
+    assert asked._key == "sk-from-a-file"
+    with pytest.raises(ConfigError, match=r"judge\.api_key_file: .*gone cannot be read: No such file"):
+        judge("http://127.0.0.1:9/v1", api_key_file=str(tmp_path / "gone"))
+
+
+@pytest.mark.parametrize("key", ["sk-sécret", "sk-secret\nsecond", "sk-\x00secret"])
+def test_a_key_that_no_header_takes_is_refused_without_being_shown(tmp_path, monkeypatch, key):
+    (tmp_path / "key").write_text(key)
+    with pytest.raises(ConfigError, match=r"judge\.api_key_file: .*HTTP header") as refused:
+        judge("http://127.0.0.1:9/v1", api_key_file=str(tmp_path / "key"))
+    assert "cret" not in str(refused.value)
+    if "\x00" not in key:
+        monkeypatch.setenv("VISUAL_ERM_API_KEY", key)
+        with pytest.raises(ConfigError, match="VISUAL_ERM_API_KEY holds characters"):
+            judge("http://127.0.0.1:9/v1")

@@ -1,0 +1,263 @@
+"""The local judge on charts and drawings: as matplotlib and cairosvg drew them, and as parts that are written down."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from pictures import BARS, BARS_WRONG, Steps, chart, charts, drawing, drawings
+from PIL import Image
+
+from visual_erm.errors import ConfigError
+from visual_erm.judge.base import make_judge
+from visual_erm.judge.local import judge as local
+from visual_erm.judge.local.charts import CATEGORIES, compare
+from visual_erm.judge.local.tables import MASS
+from visual_erm.reward.report import Report
+from visual_erm.spec.judge import JudgeSettings
+from visual_erm.spec.task import load_task
+from visual_erm.vision.scene_types import GRID, Box, Mark, Panel, Seen, Text
+
+CHARTS, DRAWINGS = charts(), drawings()
+LADDERS = [("chart", steps) for steps in CHARTS] + [("svg", steps) for steps in DRAWINGS]
+SHAPES = ['<circle cx="25" cy="25" r="18" fill="#e33"/>', '<rect x="55" y="10" width="35" height="30" fill="#36c"/>']
+SHAPES += ['<path d="M10 90 L30 55 L50 90 Z" fill="#3a3"/>', '<text x="55" y="80" font-size="12">Hello</text>']
+
+
+@pytest.fixture(scope="module")
+def judge():
+    """(reference, prediction, task) -> Report, by one judge for the tests of a module."""
+    made = make_judge(JudgeSettings(kind="local"))
+    with asyncio.Runner() as runner:
+        yield lambda reference, prediction, kind: runner.run(made.judge(reference, prediction, load_task(kind)))
+        runner.run(made.close())
+
+
+def bars(values: list[tuple[float, str]]) -> Image.Image:
+    def draw(figure):
+        axes = figure.subplots()
+        axes.set(xlim=(0, 5), ylim=(0, 10), title="Sales")
+        for place, (value, colour) in enumerate(values, 1):
+            axes.bar(place, value, color=colour)
+
+    return chart(draw)
+
+
+# --- pictures --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "steps"), LADDERS, ids=[steps.name for _, steps in LADDERS])
+def test_the_more_is_wrong_the_more_it_costs(judge, kind, steps: Steps):
+    same, shade, wrong, missing, half, nothing = (judge(steps["reference"], step, kind) for step in steps.ladder)
+    assert same == Report()
+    assert 0 < shade.severity < wrong.severity < missing.severity < half.severity <= nothing.severity
+    assert {d.category for d in shade.discrepancies} == {"style_error"}
+    assert {d.category for d in nothing.discrepancies} <= {"structure_error", "style_error"}
+    assert all(d.location and 1 <= d.severity <= 3 for report in (wrong, half) for d in report.discrepancies)
+
+
+@pytest.mark.parametrize(("kind", "steps"), LADDERS, ids=[steps.name for _, steps in LADDERS])
+def test_another_picture_costs_more_than_the_own_one_with_a_mistake(judge, kind, steps: Steps):
+    others = [other for name, other in LADDERS if name == kind and other is not steps]
+    own = judge(steps["reference"], steps["wrong"], kind).severity
+    assert all(judge(steps["reference"], other["reference"], kind).severity > own for other in others[:4])
+
+
+def test_a_wrong_bar_is_a_matter_of_data_and_has_a_place(judge):
+    [found] = judge(bars(BARS), bars(BARS_WRONG), "chart").discrepancies
+    assert (found.category, found.severity, found.location) == ("data_error", 2, "plot area")
+    assert found.description.startswith("plot area: the green (#2ca02c) mark has another size")
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "category"),
+    [("chart", "Costs", "text_error"), ("chart", "2031", "data_error"), ("svg", "Costs", "text_symbol_error")],
+)
+def test_a_wrong_text_is_told_from_a_wrong_number(judge, kind, text, category):
+    def titled(words: str) -> Image.Image:
+        if kind == "svg":
+            return drawing(*SHAPES[:3], f'<text x="55" y="80" font-size="12">{words}</text>')
+        return chart(lambda figure: figure.subplots().set_title(words))
+
+    true = "2026" if text.isdigit() else "Coasts"
+    report = judge(titled(true), titled(text), kind)
+    assert [d.category for d in report.discrepancies] == [category]
+    assert report.discrepancies[0].description.endswith(f'reference "{true}", prediction "{text}"')
+
+
+def test_a_missing_panel_costs_what_it_held(judge):
+    panels = next(steps for steps in CHARTS if steps.name == "panels")
+    found = judge(panels["reference"], panels["missing"], "chart").discrepancies
+    assert {d.category for d in found} == {"structure_error"}
+    held = "the panel", '"Part 3"', "the red (#d62728) mark"
+    assert all(any(what in d.description for d in found) for what in held)
+    assert sum(d.location == "lower right panel" for d in found) >= 4
+
+
+def test_a_change_of_shape_is_a_shape_error(judge):
+    square = '<rect x="7" y="7" width="36" height="36" fill="#e33"/>'
+    report = judge(drawing(*SHAPES), drawing(square, *SHAPES[1:]), "svg")
+    assert [(d.category, d.severity, d.location) for d in report.discrepancies] == [("shape_error", 2, "upper left")]
+
+
+def test_leaving_out_never_pays_in_pictures(judge):
+    """As drawn: what is left out changes what else is seen."""
+    answer = [(3, "#1f77b4"), (6, "#ff7f0e"), (7, "#2ca02c"), (2, "#e377c2")]
+    drawn = [(judge(bars(BARS), bars(answer), "chart"), bars(BARS), bars, answer, "chart")]
+    wrong = [
+        SHAPES[0].replace("18", "12"),
+        SHAPES[1].replace("#36c", "#c63"),
+        SHAPES[2],
+        SHAPES[3].replace("Hello", "Help"),
+    ]
+    truth = drawing(*SHAPES)
+    drawn.append((judge(truth, drawing(*wrong), "svg"), truth, lambda shapes: drawing(*shapes), wrong, "svg"))
+    for whole, reference, draw, parts, kind in drawn:
+        assert whole.severity > 0
+        for gone in range(len(parts)):
+            less = judge(reference, draw(parts[:gone] + parts[gone + 1 :]), kind)
+            assert less.severity >= whole.severity
+
+
+def test_a_size_of_its_own_costs_nothing(judge):
+    """Pictures are laid over each other: the same drawing in more pixels is the same drawing."""
+    assert judge(drawing(*SHAPES), drawing(*SHAPES, size=500), "svg") == Report()
+
+
+def test_equal_pictures_are_equal_without_a_look(judge, monkeypatch):
+    monkeypatch.setattr(local, "see", None)
+    assert judge(bars(BARS), bars(BARS), "chart") == Report()
+
+
+def test_a_group_shares_the_look_at_its_reference(monkeypatch):
+    looked = []
+    see = local.see
+    monkeypatch.setattr(local, "see", lambda *what: looked.append(what) or see(*what))
+    made = make_judge(JudgeSettings(kind="local"))
+
+    async def group() -> None:
+        answers = [drawing(*SHAPES[:count]) for count in (1, 2, 3)]
+        await asyncio.gather(*(made.judge(drawing(*SHAPES), answer, load_task("svg")) for answer in answers))
+        await made.close()
+
+    asyncio.run(group())
+    assert len(looked) == 4
+
+
+def test_only_known_categories_are_judged(judge):
+    assert all(set(names) <= set(load_task(kind).report.categories) for kind, names in CATEGORIES.items())
+    task = load_task("svg")
+    other = task.model_copy(update={"report": task.report.model_copy(update={"categories": ["taste"]})})
+    with pytest.raises(ConfigError, match=r"knows the categories of table.*chart.*svg"):
+        asyncio.run(make_judge(JudgeSettings(kind="local")).judge(bars(BARS), bars(BARS), other))
+
+
+# --- parts -----------------------------------------------------------------------------------------------------------
+
+COLOURS = st.sampled_from([(214, 39, 40), (220, 50, 50), (31, 119, 180), (44, 160, 44)])
+PLACE = st.integers(0, 8).map(lambda tenth: tenth / 10)
+SIZE = st.sampled_from([0.08, 0.1, 0.2])
+FULL = bytes([255]) * GRID**2
+ROUND = bytes(255 * (np.hypot(*(np.indices((GRID, GRID)) - GRID / 2 + 0.5)) <= GRID / 2).astype(np.uint8))
+
+
+def mark(colour, left, top, width=0.1, height=0.1, mask=FULL, panel=None) -> Mark:
+    box = Box(left, top, left + width, top + height)
+    return Mark(colour, box, box.centre, width * height, 1 if mask == FULL else 0.785, mask, panel)
+
+
+def picture(*found: Mark | Text, panels: tuple[Panel, ...] = ()) -> Seen:
+    texts = tuple(part for part in found if isinstance(part, Text))
+    return Seen(400, 400, (255, 255, 255), texts, panels, tuple(part for part in found if isinstance(part, Mark)))
+
+
+def severity(reference: Seen, prediction: Seen) -> int:
+    return Report(compare(reference, prediction, "svg")).severity
+
+
+MARKS = st.builds(mark, COLOURS, PLACE, PLACE, SIZE, SIZE, st.sampled_from([FULL, ROUND]))
+TEXTS = st.builds(
+    lambda text, left, top: Text(text, Box(left, top, left + 0.1, top + 0.04), (0, 0, 0)),
+    st.sampled_from(["total", "totals", "12", "12.5", "99", "north"]),
+    PLACE,
+    PLACE,
+)
+PARTS = st.lists(MARKS | TEXTS, max_size=6)
+
+
+@st.composite
+def answers(draw):
+    """A reference and an answer to it: itself with a few parts exchanged, or anything else."""
+    reference = draw(st.lists(MARKS | TEXTS, min_size=1, max_size=6))
+    answer = list(reference) if draw(st.booleans()) else draw(PARTS)
+    for _ in range(draw(st.integers(0, 3)) if answer else 0):
+        answer[draw(st.integers(0, len(answer) - 1))] = draw(MARKS | TEXTS)
+    return reference, answer
+
+
+@settings(max_examples=40)
+@given(answers())
+def test_leaving_out_a_part_never_pays(pair):
+    reference, answer = pair
+    assume(len(answer) <= len(reference))
+    whole = severity(picture(*reference), picture(*answer))
+    for gone in range(len(answer)):
+        assert severity(picture(*reference), picture(*answer[:gone], *answer[gone + 1 :])) >= whole
+
+
+@given(PARTS)
+def test_a_picture_equals_itself(parts):
+    assert not compare(picture(*parts), picture(*parts), "chart")
+
+
+@settings(max_examples=20)
+@given(st.lists(MARKS | TEXTS, min_size=1, max_size=3), st.lists(MARKS | TEXTS, max_size=3))
+def test_the_severities_sum_to_the_least_that_any_pairing_costs(reference, answer):
+    def gain(ours, theirs) -> int:
+        return MASS - min(severity(picture(ours), picture(theirs)), MASS)
+
+    size = max(len(reference), len(answer))
+    padded = [*answer, *[None] * (size - len(answer))]
+    best = max(
+        sum(gain(ours, theirs) for ours, theirs in zip(reference, order, strict=False) if theirs is not None)
+        for order in permutations(padded)
+    )
+    assert severity(picture(*reference), picture(*answer)) == MASS * size - best
+
+
+@settings(max_examples=10)
+@given(st.integers(20, 40), st.randoms(use_true_random=False))
+def test_leaving_out_points_of_a_cloud_never_pays(count, chance):
+    def point(x: float, y: float) -> Mark:
+        return mark((31, 119, 180), x, y, 0.01, 0.01, panel=0)
+
+    plot = (Panel(Box(0.1, 0.1, 0.9, 0.9), (255, 255, 255)),)
+    places = [(chance.uniform(0.1, 0.88), chance.uniform(0.1, 0.88)) for _ in range(count)]
+    off = [(x, y) if chance.random() < 0.6 else (chance.uniform(0.1, 0.88), chance.uniform(0.1, 0.88)) for x, y in places]
+    truth = picture(*(point(*place) for place in places), panels=plot)
+    assert severity(truth, truth) == 0
+    costs = [
+        severity(truth, picture(*(point(*place) for place in off[:kept]), panels=plot)) for kept in range(count, -1, -9)
+    ]
+    assert costs == sorted(costs)
+
+
+def test_a_mark_in_another_colour_costs_by_how_far_the_colour_is_off():
+    red = mark((214, 39, 40), 0.1, 0.1)
+    costs = [
+        severity(picture(red), picture(replace(red, colour=colour)))
+        for colour in ((214, 39, 42), (225, 60, 60), (0, 0, 255))
+    ]
+    assert costs == [0, 1, 2]
+
+
+def test_what_is_too_much_costs_what_it_weighs():
+    one, more = mark((214, 39, 40), 0.1, 0.1), mark((31, 119, 180), 0.5, 0.5)
+    [found] = compare(picture(one), picture(one, more), "svg")
+    assert (found.category, found.severity) == ("structure_error", 3)
+    assert found.description.endswith("is not in the reference")

@@ -1,0 +1,46 @@
+"""The tiny Qwen3-VL: built from a script, usable like the published one."""
+
+import pytest
+import torch
+from PIL import Image
+from transformers import AutoProcessor, AutoTokenizer, Qwen3VLForConditionalGeneration
+
+from visual_erm.demo.tiny_tables import HEADERS, TABLE, to_html
+from visual_erm.errors import ConfigError
+from visual_erm.testing.tiny_qwen3vl import build_tiny_qwen3vl
+
+
+@pytest.mark.parametrize("preset", ["policy", "judge"])
+def test_a_model_loads_and_answers_a_prompt_with_two_pictures(tmp_path, preset):
+    build_tiny_qwen3vl(tmp_path, preset=preset)
+    processor = AutoProcessor.from_pretrained(tmp_path)
+    model = Qwen3VLForConditionalGeneration.from_pretrained(tmp_path)
+    picture = Image.new("RGB", (96, 128), "white")
+    message = {"role": "user", "content": [{"type": "image"}, {"type": "image"}, {"type": "text", "text": "What differs?"}]}
+    text = processor.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
+    inputs = processor(text=[text], images=[picture, picture], return_tensors="pt")
+    assert (inputs["input_ids"] == model.config.image_token_id).sum() == 2 * 3 * 4
+    ids = model.generate(**inputs, max_new_tokens=4, min_new_tokens=4)
+    assert ids.shape[1] == inputs["input_ids"].shape[1] + 4
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path):
+    weights = [build_tiny_qwen3vl(tmp_path / str(i), seed=seed).state_dict() for i, seed in enumerate((3, 3, 4))]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert not all(torch.equal(weights[0][name], weights[2][name]) for name in weights[0])
+
+
+def test_the_policy_writes_runs_and_words_as_single_tokens(tmp_path):
+    build_tiny_qwen3vl(tmp_path, words=HEADERS, runs=TABLE.runs)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    html = to_html([["alc", "puls"], ["13.2", "2"]])
+    ids = tokenizer(html)["input_ids"]
+    pieces = ["<table><tr><th>", "alc", "</th><th>", "puls", "</th></tr><tr><td>"]
+    pieces += ["1", "3", ".", "2", "</td><td>", "2", "</td></tr></table>"]
+    assert tokenizer.convert_ids_to_tokens(ids) == pieces
+    assert tokenizer.decode(ids, skip_special_tokens=True) == html
+
+
+def test_an_unknown_preset_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="teacher"):
+        build_tiny_qwen3vl(tmp_path, preset="teacher")

@@ -1,0 +1,188 @@
+"""What is seen in pictures whose content is known, and in pictures that are made to exhaust whoever looks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw
+
+from visual_erm.vision.chart_scene import MAX_MARKS, see, unread
+from visual_erm.vision.ocr import Ocr
+from visual_erm.vision.scene_types import Seen
+from visual_erm.vision.text_lines import MAX_LINES
+
+
+@pytest.fixture(scope="module")
+def read():
+    return Ocr().lines
+
+
+def figure(draw, **how) -> Image.Image:
+    made = Figure((4, 3), dpi=100)
+    canvas = FigureCanvasAgg(made)
+    draw(made.subplots(**how))
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+
+
+def shapes(*parts: tuple) -> Image.Image:
+    """Shapes without half-tones: (kind, box, colour)."""
+    image = Image.new("RGB", (300, 300), "white")
+    pen = ImageDraw.Draw(image)
+    for kind, box, colour in parts:
+        getattr(pen, kind)(box, fill=colour)
+    return image
+
+
+def test_bars_texts_and_the_plot_area_of_a_chart(read):
+    def draw(axes):
+        axes.bar(["A", "B"], [3, 7], color=["red", "blue"])
+        axes.set(title="Sales by region", ylabel="Units", yticks=[0, 5])
+        axes.grid(axis="y")
+
+    seen = see(figure(draw), read)
+    assert {text.text for text in seen.texts} == {"Sales by region", "Units", "0", "5", "A", "B"}
+    assert [mark.colour for mark in seen.marks] == [(0, 0, 255), (255, 0, 0)]
+    assert all(mark.fill == 1 and mark.panel == 0 for mark in seen.marks)
+    [panel] = seen.panels
+    assert panel.frame == (True, True, True, True)
+    assert (panel.rows, panel.columns) == (1, 0)
+    blue, red = seen.marks
+    assert red.box.height / blue.box.height == pytest.approx(3 / 7, abs=0.02)
+
+
+@pytest.mark.parametrize("style", ["frame", "grid", "two spines", "plate"])
+def test_frames_ticks_and_grids_are_no_marks(style):
+    def draw(axes):
+        axes.plot([0, 1, 2, 3], [0, 4, 1, 9], color="green", linewidth=3)
+        if style == "grid":
+            axes.grid()
+        if style == "two spines":
+            axes.spines[["top", "right"]].set_visible(False)
+        if style == "plate":
+            axes.set_facecolor("#eaeaf2")
+            axes.grid(color="white")
+            axes.spines[:].set_visible(False)
+
+    seen = see(figure(draw), unread)
+    assert len(seen.panels) == 1
+    assert [mark.colour for mark in seen.marks] == [(0, 128, 0)]
+
+
+def test_panels_come_in_reading_order_and_hold_their_marks():
+    def draw(grid):
+        for place, axes in enumerate(grid.flat):
+            axes.set(xticks=[], yticks=[])
+            axes.bar([1], [1 + place], color=["red", "blue", "green", "orange"][place])
+
+    seen = see(figure(draw, nrows=2, ncols=2), unread)
+    assert [panel.box.centre[0] < 0.5 for panel in seen.panels] == [True, False, True, False]
+    assert [panel.box.centre[1] < 0.5 for panel in seen.panels] == [True, True, False, False]
+    colours = {mark.panel: mark.colour for mark in seen.marks}
+    assert colours == {0: (255, 0, 0), 1: (0, 0, 255), 2: (0, 128, 0), 3: (255, 165, 0)}
+
+
+def test_a_shape_has_its_colour_place_and_form():
+    seen = see(shapes(("rectangle", (30, 60, 89, 89), "#336699"), ("ellipse", (150, 150, 249, 249), "#cc0000")), unread)
+    disc, plate = seen.marks
+    assert (plate.colour, disc.colour) == ((0x33, 0x66, 0x99), (0xCC, 0, 0))
+    box = plate.box
+    assert (box.left, box.top, box.right, box.bottom) == pytest.approx((0.1, 0.2, 0.3, 0.3))
+    assert (plate.fill, disc.fill) == pytest.approx((1, 0.785), abs=0.01)
+    assert disc.centre == pytest.approx((2 / 3, 2 / 3), abs=0.01)
+    assert disc.mask[0] == 0
+    assert set(plate.mask) == {255}
+
+
+def test_half_tones_along_an_edge_are_no_marks():
+    big = shapes(("ellipse", (20, 20, 280, 200), "#cc0000"), ("ellipse", (100, 60, 260, 290), "#0000cc")).resize((203, 207))
+    assert {tuple(mark.colour) for mark in see(big, unread).marks} == {(0xCC, 0, 0), (0, 0, 0xCC)}
+
+
+def test_what_shows_through_a_hole_is_no_mark_and_what_lies_on_top_leaves_none():
+    ring = shapes(("ellipse", (50, 50, 250, 250), "#cc0000"), ("ellipse", (65, 65, 235, 235), "white"))
+    covered = shapes(("ellipse", (50, 50, 250, 250), "#cc0000"), ("ellipse", (120, 120, 180, 180), "#0000cc"))
+    assert [mark.fill for mark in see(ring, unread).marks] == pytest.approx([0.22], abs=0.02)
+    assert [mark.fill for mark in see(covered, unread).marks] == pytest.approx([0.785, 0.785], abs=0.02)
+
+
+def test_text_turned_to_read_upwards_is_read(read):
+    seen = see(figure(lambda axes: axes.set_ylabel("Revenue")), read)
+    assert "Revenue" in [text.text for text in seen.texts]
+
+
+def test_unread_text_is_no_mark_either():
+    seen = see(figure(lambda axes: axes.set_title("A long title of a chart")), unread)
+    assert {text.text for text in seen.texts} == {""}
+    assert any(text.box.width > 0.3 for text in seen.texts)
+    assert not seen.marks
+
+
+def test_a_blank_picture_shows_nothing():
+    assert see(Image.new("RGB", (300, 200), "navy"), unread) == Seen(300, 200, (0, 0, 128))
+
+
+def test_seeing_is_repeatable():
+    image = figure(lambda axes: axes.scatter(range(30), range(30)))
+    assert see(image, unread) == see(image, unread)
+
+
+def noise(height: int, width: int, field: int = 1) -> np.ndarray:
+    chance = np.random.default_rng(0)
+    small = chance.integers(0, 256, (-(-height // field), -(-width // field), 3), dtype=np.uint8)
+    return small.repeat(field, 0).repeat(field, 1)[:height, :width]
+
+
+def letters() -> np.ndarray:
+    page = np.full((1200, 1200, 3), 255, np.uint8)
+    for row in range(3, 1190, 12):
+        page[row : row + 9, row % 7 :: 12] = 0
+    return page
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        pytest.param(noise(1200, 1200), id="noise"),
+        pytest.param(noise(900, 900, 20), id="fields"),
+        pytest.param(letters(), id="letters"),
+        pytest.param(noise(3, 4000), id="strip"),
+        pytest.param(noise(1, 1), id="pixel"),
+        pytest.param(noise(13, 13), id="stamp"),
+        pytest.param(noise(700, 9000, 7), id="wide"),
+    ],
+)
+def test_hostile_pictures_are_seen_within_bounds(pixels):
+    seen = see(Image.fromarray(pixels), unread)
+    assert len(seen.marks) <= MAX_MARKS
+    assert len(seen.texts) <= MAX_LINES
+
+
+def test_fields_of_a_map_are_marks_and_those_beyond_the_bound_are_counted():
+    seen = see(Image.fromarray(noise(400, 400, 50)), unread)
+    assert len(seen.marks) >= 56
+    assert see(Image.fromarray(letters()), unread).unseen > 5000
+
+
+def test_a_sliver_of_a_plots_light_grey_is_no_plot_area():
+    image = Image.new("RGB", (336, 336), "white")
+    pen = ImageDraw.Draw(image)
+    pen.rectangle((24, 24, 167, 167), fill="#f1f1f1")
+    pen.polygon([(192, 192), (282, 192), (282, 195), (195, 195), (195, 252), (192, 252)], fill="#f1f1f1")
+    pen.ellipse((60, 240, 120, 300), fill="#c03030")
+    assert len(see(image, unread).panels) <= 1
+
+
+def test_the_panes_of_a_3d_chart_are_read(read):
+    def draw(axes):
+        x, y = np.meshgrid(np.linspace(-5, 5, 50), np.linspace(-5, 5, 50))
+        surface = axes.plot_surface(x, y, np.sin(np.sqrt(x**2 + y**2)), cmap="coolwarm")
+        axes.figure.colorbar(surface, shrink=0.5, aspect=10)
+
+    made = Figure((10, 7), dpi=100)
+    canvas = FigureCanvasAgg(made)
+    draw(made.add_subplot(111, projection="3d"))
+    canvas.draw()
+    assert see(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"), read).texts

@@ -1,0 +1,1 @@
+"""The CPU demo: its problems, its tiny policy and its report."""

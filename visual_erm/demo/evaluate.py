@@ -1,0 +1,73 @@
+"""Does the policy read, and does it get the structures right? Measured on samples it was never trained on.
+
+Two ways of asking: the share of right structures and right parts, by comparing texts; and the reward itself, through the
+project's pipeline, once with each reply against its own reference and once against that of another sample of the same
+shape. A policy that wrote well-formed code without looking would earn the same both times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from visual_erm.demo.accuracy import Accuracy, accuracy, swap
+from visual_erm.demo.tiny_data import Row
+from visual_erm.demo.tiny_policy import TinyPolicy
+from visual_erm.pipeline import RewardPipeline
+from visual_erm.spec.judge import JudgeSettings
+from visual_erm.spec.task import Task
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one policy does on the held-out samples of one problem."""
+
+    greedy: Accuracy
+    sampled: Accuracy
+    """At temperature 1, as in training."""
+    swapped: Accuracy
+    """The sampled replies against other samples of the same shape."""
+    reward: float
+    """Mean reward of the sampled replies to those samples that have a reference."""
+    reward_swapped: float
+    """The same replies, each against the reference of another sample of the same shape."""
+    samples: int
+    judged: int
+
+
+async def evaluate(
+    folder: Path, rows: Sequence[Row], tasks: Mapping[str, Task], judge: JudgeSettings
+) -> dict[str, Evaluation]:
+    """Questions the policy in `folder` about `rows`, for each of `tasks` by name."""
+    policy = TinyPolicy.load(folder)
+    own = {name: [row for row in rows if row.problem.task == name] for name in tasks}
+    return {name: await _evaluate(policy, own[name], task, judge) for name, task in tasks.items()}
+
+
+async def _evaluate(policy: TinyPolicy, rows: Sequence[Row], task: Task, judge: JudgeSettings) -> Evaluation:
+    problem = rows[0].problem
+    pictures, truths = [row.picture for row in rows], [row.sample for row in rows]
+    greedy = policy.reply(problem.prompt, pictures, temperature=0)
+    sampled = policy.reply(problem.prompt, pictures, temperature=1)
+    judged = [(i, row.reference) for i, row in enumerate(rows) if row.reference]
+    order = swap(problem, [truths[i] for i, _ in judged])
+    async with RewardPipeline(task, judge) as pipeline:
+
+        async def reward(replies: Sequence[int]) -> float:
+            pairs = zip(replies, judged, strict=True)
+            results = await asyncio.gather(*(pipeline.score(sampled[i], reference) for i, (_, reference) in pairs))
+            return sum(result.reward for result in results) / len(judged)
+
+        own = await reward([i for i, _ in judged])
+        other = await reward([judged[j][0] for j in order])
+    return Evaluation(
+        greedy=accuracy(problem, greedy, truths),
+        sampled=accuracy(problem, sampled, truths),
+        swapped=accuracy(problem, [sampled[i] for i in swap(problem, truths)], truths),
+        reward=own,
+        reward_swapped=other,
+        samples=len(rows),
+        judged=len(judged),
+    )

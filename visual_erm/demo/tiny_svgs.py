@@ -1,0 +1,145 @@
+"""SVG pictures small enough for a tiny policy to read: circles, squares and triangles, each in a cell of its own.
+
+All of them are made up, and one picture in five is held out: which one depends on the picture alone. The policy sees them
+drawn small by Pillow, one cell per visual token; the judge sees what the renderer makes of the code.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from bs4 import BeautifulSoup
+from PIL import Image, ImageDraw
+
+from visual_erm.demo.tiny_problem import CANVAS, CELL, MAX_COLUMNS, MAX_ROWS, Place, Problem
+
+COLOURS = ("red", "green", "blue", "orange", "purple")
+ELEMENTS = {
+    "circle": '<circle r=".4" fill="',
+    "square": '<rect x="-.4" y="-.4" width=".8" height=".8" fill="',
+    "triangle": '<path d="M-.4 .4h.8L0-.4z" fill="',
+}
+"""How the element of each kind of shape begins."""
+COUNTS = (2, 3, 4)
+"""How many shapes a picture has."""
+CELLS = [(column, row) for column in range(MAX_COLUMNS) for row in range(MAX_ROWS)]
+
+START = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-.5 -.5 {MAX_COLUMNS} {MAX_ROWS}"><g transform="translate('
+TO_SHAPE, NEXT, END = ')">', '"/></g><g transform="translate(', '"/></g></svg>'
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One coloured shape in one cell."""
+
+    column: int
+    row: int
+    kind: str
+    colour: str
+
+
+Drawing = tuple[Shape, ...]
+"""At least one shape, column by column."""
+
+
+def random_drawing(rng: random.Random, split: str, count: int) -> Drawing:
+    """`count` shapes in random cells, of those drawings that belong to `split`."""
+    while True:
+        cells = sorted(rng.sample(CELLS, count))
+        drawing = tuple(Shape(*cell, rng.choice([*ELEMENTS]), rng.choice(COLOURS)) for cell in cells)
+        if (zlib.crc32(to_svg(drawing).encode()) % 5 == 0) == (split == "test"):
+            return drawing
+
+
+def synthetic_drawing(rng: random.Random) -> Drawing:
+    return random_drawing(rng, "train", rng.choice(COUNTS))
+
+
+def batch(rng: random.Random, count: int) -> list[Drawing]:
+    return [random_drawing(rng, "train", COUNTS[i % len(COUNTS)]) for i in range(count)]
+
+
+def held_out(rng: random.Random, count: int) -> list[Drawing]:
+    return [random_drawing(rng, "test", COUNTS[i % len(COUNTS)]) for i in range(count)]
+
+
+def damaged(rng: random.Random, drawing: Drawing) -> Drawing:
+    """The drawing with its last shape dropped, or one shape drawn a second time elsewhere, or moved."""
+    kind = rng.choice(["drop", "double", "move"])
+    if kind == "drop":
+        return drawing[:-1]
+    column, row = rng.choice(sorted(set(CELLS) - {(shape.column, shape.row) for shape in drawing}))
+    chosen = rng.choice(drawing)
+    rest = [shape for shape in drawing if kind == "double" or shape is not chosen]
+    return tuple(sorted([*rest, replace(chosen, column=column, row=row)], key=lambda shape: (shape.column, shape.row)))
+
+
+def to_svg(drawing: Drawing) -> str:
+    """The drawing as the policy is taught to write it.
+
+    >>> to_svg((Shape(2, 0, "circle", "red"),)).partition(">")[2]
+    '<g transform="translate(2 0)"><circle r=".4" fill="red"/></g></svg>'
+    """
+    return START + NEXT.join(f"{s.column} {s.row}{TO_SHAPE}{ELEMENTS[s.kind]}{s.colour}" for s in drawing) + END
+
+
+def from_svg(reply: str) -> Drawing:
+    """The shapes of the last SVG in a reply that stand in a group which moves them to a cell."""
+    pictures = BeautifulSoup(reply, "html5lib").find_all("svg")
+    kinds = {"circle": "circle", "rect": "square", "path": "triangle"}
+    shapes = []
+    for group in pictures[-1].find_all("g") if pictures else []:
+        place = re.fullmatch(r"translate\((\d) (\d)\)", str(group.get("transform")))
+        if place is None:
+            continue
+        for element in group.find_all([*kinds], recursive=False):
+            shapes.append(Shape(int(place[1]), int(place[2]), kinds[element.name], str(element.get("fill"))))
+    return tuple(shapes)
+
+
+def parts(drawing: Drawing) -> dict[Place, tuple[str, str]]:
+    return {(shape.row, shape.column): (shape.kind, shape.colour) for shape in drawing}
+
+
+async def draw(drawings: Sequence[Drawing]) -> list[Image.Image]:
+    """The policy's pictures."""
+    return [_draw(drawing) for drawing in drawings]
+
+
+def _draw(drawing: Drawing) -> Image.Image:
+    image = Image.new("RGB", CANVAS, "white")
+    pen = ImageDraw.Draw(image)
+    for shape in drawing:
+        left, top = shape.column * CELL + 3, shape.row * CELL + 3
+        right, bottom = left + CELL - 7, top + CELL - 7
+        if shape.kind == "circle":
+            pen.ellipse([left, top, right, bottom], shape.colour)
+        elif shape.kind == "square":
+            pen.rectangle([left, top, right, bottom], shape.colour)
+        else:
+            pen.polygon([(left, bottom), (right, bottom), ((left + right) / 2, top)], shape.colour)
+    return image
+
+
+SVG = Problem(
+    task="svg",
+    prompt="svg",
+    language="svg",
+    s_max=12,
+    words=COLOURS,
+    runs=(START, *(TO_SHAPE + element for element in ELEMENTS.values()), NEXT, END),
+    synthetic=synthetic_drawing,
+    batch=batch,
+    held_out=held_out,
+    damaged=damaged,
+    write=to_svg,
+    read=from_svg,
+    shape=len,
+    parts=parts,
+    sight=parts,
+    draw=draw,
+)

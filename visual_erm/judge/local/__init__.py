@@ -1,0 +1,1 @@
+"""The judge that needs no model: it reads both images and compares what it read."""

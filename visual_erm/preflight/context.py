@@ -1,0 +1,106 @@
+"""The run that is looked at: its configuration, and what several checks read from it, each read once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from visual_erm.errors import ConfigError
+from visual_erm.preflight.sample import Row, count, sample
+from visual_erm.spec.judge import JudgeSettings, load_judge_settings
+from visual_erm.spec.task import Task, load_tasks
+from visual_erm.training.reward_requirements import needs_of
+
+KEYS = ("train_files", "val_files")
+SAMPLE = 64
+"""Rows of each split that are looked at closely."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A configuration with absolute paths, and what hangs on it."""
+
+    config: DictConfig
+
+    def get(self, key: str) -> Any:
+        """The value of a key; None where it is not set, or not there."""
+        return select(self.config, key)
+
+    def files(self, key: str) -> Sequence[str]:
+        """The files under a key of `data`; none where it is not set."""
+        files = self.get(f"data.{key}")
+        return [files] if isinstance(files, str) else list(files or ())
+
+    @cached_property
+    def tasks(self) -> dict[str, Task]:
+        """Raises ConfigError."""
+        return load_tasks(self.config.task)
+
+    @cached_property
+    def judge(self) -> JudgeSettings:
+        """Raises ConfigError."""
+        return load_judge_settings(self.config.judge)
+
+    @cached_property
+    def needs(self) -> frozenset[str]:
+        """What the reward function needs, see needs.py. Raises ConfigError."""
+        return needs_of(self.config)
+
+    def readable(self, key: str) -> list[str]:
+        """Those of the files that are there and are parquet."""
+        return [file for file in self.files(key) if _rows(file)]
+
+    @cached_property
+    def rows(self) -> dict[str, list[Row]]:
+        """Some of the rows under each key of `data`, of the files that can be read."""
+        return {key: sample(self.readable(key), SAMPLE) for key in KEYS}
+
+    @property
+    def tests(self) -> bool:
+        """Whether the policy is tested on `data.val_files` while, or before, it is trained."""
+        trainer = self.config.trainer
+        return trainer.test_freq > 0 or bool(trainer.val_before_train or trainer.val_only)
+
+    @property
+    def gpus(self) -> int:
+        """Of the training, on all nodes."""
+        return int(self.config.trainer.nnodes) * int(self.config.trainer.n_gpus_per_node)
+
+    @property
+    def megatron(self) -> bool:
+        return bool(self.config.actor_rollout_ref.actor.strategy == "megatron")
+
+    @property
+    def refers(self) -> bool:
+        """Whether veRL computes log-probabilities of a reference policy (verl/trainer/ppo/utils.py)."""
+        return bool(self.config.algorithm.use_kl_in_reward or self.config.actor_rollout_ref.actor.use_kl_loss)
+
+    @property
+    def lora_rank(self) -> int:
+        """Rank of the adapter that the engine trains: each reads another key. 0 for none."""
+        return int(self.get("actor_rollout_ref.model." + ("lora.rank" if self.megatron else "lora_rank")) or 0)
+
+    def steps(self) -> int:
+        """Training steps that the data and the settings make together."""
+        rows = sum(count(file) for file in self.files("train_files"))
+        limit = self.get("data.train_max_samples") or -1
+        rows = min(rows, limit) if limit > 0 else rows
+        lasts = rows // self.config.data.train_batch_size * self.config.trainer.total_epochs
+        asked = self.get("trainer.total_training_steps")
+        return int(lasts if asked is None else min(lasts, asked))
+
+
+def _rows(file: str) -> int:
+    try:
+        return count(file)
+    except ConfigError:
+        return 0
+
+
+def select(config: DictConfig, key: str) -> Any:
+    """The value of a key; None where it is not set, or not there."""
+    return OmegaConf.select(config, key, throw_on_missing=False)

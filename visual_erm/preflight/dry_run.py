@@ -1,0 +1,148 @@
+"""Runs a reward function over a few samples, in a process of its own: what it starts is gone with that process.
+
+    python -m visual_erm.preflight.dry_run FOLDER
+
+FOLDER holds the request (`Trial.write`); a line for each sample is added to its results as it is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import inspect
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from visual_erm.errors import ConfigError, OurFault
+from visual_erm.preflight.sample import Row
+
+REQUEST, RESULTS, JOURNAL = "request.pickle", "results.jsonl", "journal"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One call of the reward function."""
+
+    row: Row
+    reply: str
+    true: bool
+    """Whether the reply is the row's ground truth."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What came of it: a result or an error, and what the journal says of it."""
+
+    result: Any = None
+    error: str = ""
+    ours: bool = False
+    """The error is one of the machine, as of a browser that does not start."""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The function by file and name, its keyword arguments, and the samples."""
+
+    path: str
+    name: str
+    kwargs: Mapping[str, Any]
+    samples: tuple[Sample, ...]
+
+    def run(self, limit_s: float) -> list[Scored]:
+        """What the function made of the samples, as many as were done within the limit. Nothing is left behind."""
+        with tempfile.TemporaryDirectory(prefix="visual-erm-", ignore_cleanup_errors=True) as folder:
+            Path(folder, REQUEST).write_bytes(pickle.dumps(self))
+            # Libraries leave things in the folder for temporary files.
+            environment = {**os.environ, "TMPDIR": folder}
+            process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", __name__, folder],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            try:
+                process.wait(limit_s)
+            except subprocess.TimeoutExpired:
+                pass
+            finally:
+                os.killpg(process.pid, signal.SIGKILL) if process.poll() is None else None
+                process.wait()
+            results = Path(folder, RESULTS)
+            return [Scored(**json.loads(line)) for line in results.read_text().splitlines()] if results.exists() else []
+
+
+def main(folder: Path) -> None:
+    """The process."""
+    trial = pickle.loads((folder / REQUEST).read_bytes())  # noqa: S301  written by `Trial.run`
+    try:
+        asyncio.run(_every(trial, folder))
+    except OurFault as fault:
+        of_judge = type(fault).__name__.startswith(("Judge", "Reference"))
+        _add(folder, Scored(error=f"{type(fault).__name__}: {fault}", ours=not of_judge))
+    except Exception as error:  # noqa: BLE001  whatever the function raises would end the run
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        place = "" if isinstance(error, ConfigError) else f" ({Path(where.filename).name}, line {where.lineno})"
+        _add(folder, Scored(error=f"{type(error).__name__}: {error}{place}"))
+
+
+async def _every(trial: Trial, folder: Path) -> None:
+    """One sample after the other, so that the journal's last line is the last sample's."""
+    spec = importlib.util.spec_from_file_location("visual_erm_reward_on_trial", trial.path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{trial.path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    function, kwargs = getattr(module, trial.name), dict(trial.kwargs)
+    if "journal" in kwargs:
+        kwargs["journal"] = str(folder / JOURNAL)
+    for sample in trial.samples:
+        row = sample.row.content
+        given = {
+            "data_source": row.get("data_source"),
+            "solution_str": sample.reply,
+            "ground_truth": (row.get("reward_model") or {}).get("ground_truth"),
+            "extra_info": dict(sample.row.extra_info),
+        }
+        if inspect.iscoroutinefunction(function):
+            result = await function(**given, **kwargs)
+        else:
+            result = await asyncio.to_thread(function, **given, **kwargs)
+        _add(folder, Scored(result, reason=_last_reason(folder)))
+
+
+def _add(folder: Path, scored: Scored) -> None:
+    with (folder / RESULTS).open("a") as lines:
+        lines.write(json.dumps(asdict(scored), default=_plainly) + "\n")
+
+
+def _plainly(value: Any) -> Any:
+    """Numbers of other libraries as numbers, the rest as it reads."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return repr(value)
+
+
+def _last_reason(folder: Path) -> str:
+    lines = [line for file in (folder / JOURNAL).glob("*.jsonl") for line in file.read_text().splitlines()]
+    return str(json.loads(lines[-1]).get("reason") or "") if lines else ""
+
+
+if __name__ == "__main__":
+    # Under its own name the request's classes are the ones that were written.
+    from visual_erm.preflight import dry_run as here
+
+    here.main(Path(sys.argv[1]))

@@ -1,0 +1,38 @@
+"""The renderer that draws equal code once: replies of a group that repeat each other share a picture while one has it.
+
+A picture that nobody has any more is drawn again, so that nothing is kept here; pictures that are one object are also
+known to be equal without a look at them.
+"""
+
+from __future__ import annotations
+
+from weakref import WeakValueDictionary
+
+from PIL import Image
+
+from visual_erm.extract import Code
+from visual_erm.render.base import Renderer
+from visual_erm.runtime.singleflight import Shared
+
+
+class SparingRenderer:
+    """Asks `renderer` no more than it must. Bound to one event loop; closes `renderer` with itself."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self._renderer = renderer
+        self._under_way: Shared[Image.Image] = Shared()
+        self._in_use: WeakValueDictionary[Code, Image.Image] = WeakValueDictionary()
+
+    @property
+    def engine(self) -> str:
+        return self._renderer.engine
+
+    async def render(self, code: Code) -> Image.Image:
+        """The picture of `code`, not to be drawn on. Raises what the renderer raises, to all who share a drawing."""
+        picture = self._in_use.get(code)
+        if picture is None:
+            picture = self._in_use[code] = await self._under_way.get(code, lambda: self._renderer.render(code))
+        return picture
+
+    async def close(self) -> None:
+        await self._renderer.close()

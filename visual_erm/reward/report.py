@@ -1,0 +1,208 @@
+"""Discrepancy and Report: what the judge sees, as plain data, its wire format, its JSON schema, and tolerant parsing.
+
+A report is the only thing that passes from judge to score. Judges are models: what they write is read with patience for
+form (fences, thinking, severities as strings, cut-off JSON) and none for content (no list of errors is no report).
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import json_repair
+
+from visual_erm.errors import JudgeUnreadable
+from visual_erm.spec.task import ReportFormat
+
+MAX_REPLY = 262_144
+"""Characters of a judge's reply that are read; the longest honest report is a tenth of it."""
+
+_SEVERITY_WORDS = {"minor": 1, "low": 1, "mild": 1, "medium": 2, "moderate": 2}
+_SEVERITY_WORDS |= {"major": 3, "high": 3, "severe": 3, "critical": 3}
+
+MAX_REPAIR = 4096
+"""Characters after the first malformed one that are repaired: repairing takes time quadratic in them."""
+MAX_LISTS = 8
+"""Lists of errors in one reply; with more of them it is no report."""
+
+_KEYS = {"category", "type", "severity", "location", "description"}
+_DECODER = json.JSONDecoder(strict=False)
+_LANDMARK = re.compile(r"""</think>|["']errors["']\s*:\s*\[""")
+_BETWEEN = re.compile(r"[\s,]*")
+
+
+@dataclass(frozen=True)
+class Discrepancy:
+    """One visible difference between reference and prediction."""
+
+    category: str
+    severity: int
+    """1 (cosmetic) to 3 (content lost or wrong)."""
+    description: str
+    location: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """All differences a judge found; empty means visually equivalent."""
+
+    discrepancies: tuple[Discrepancy, ...] = ()
+    truncated: bool = False
+    """The judge's reply was cut off: there may have been more."""
+
+    @property
+    def severity(self) -> int:
+        """S, the sum of severities (paper, Eq. 3)."""
+        return sum(d.severity for d in self.discrepancies)
+
+    def counts(self, categories: list[str]) -> dict[str, int]:
+        """Discrepancies per category, every category present."""
+        found = Counter(d.category for d in self.discrepancies)
+        return {category: found[category] for category in categories}
+
+    def wire(self, form: ReportFormat) -> dict[str, Any]:
+        """The report as the published wire format: counts first, then `errors`, keys in the task's order."""
+        counts = {f"{category}_count": n for category, n in self.counts(form.categories).items()}
+        return {**counts, "errors": [{key: _field(d, key) for key in form.keys} for d in self.discrepancies]}
+
+
+def _field(discrepancy: Discrepancy, key: str) -> Any:
+    return discrepancy.category if key == "type" else getattr(discrepancy, key)
+
+
+def report_schema(form: ReportFormat) -> dict[str, Any]:
+    """JSON schema of the wire format, for a server's structured outputs: bounded, closed, in key order.
+
+    Texts are bounded by a pattern rather than `maxLength`: xgrammar lets raw control characters through the latter. The
+    bound is counted in blocks, to the next full one: xgrammar 0.2 fails on a repetition over 128 and is slow near it.
+    """
+    character, block = r'[^"\\\x00-\x1f]', min(form.max_text, 40)
+    more = (form.max_text - 1) // block
+    full = f"({character}{{{block}}}){{0,{more}}}" if more else ""
+    text = {"type": "string", "pattern": f"^{full}{character}{{0,{block}}}$"}
+    kinds: dict[str, Any] = {
+        form.category_key: {"type": "string", "enum": form.categories},
+        "severity": {"type": "integer", "enum": [1, 2, 3]},
+        "location": text,
+        "description": text,
+    }
+    item = {
+        "type": "object",
+        "properties": {key: kinds[key] for key in form.keys},
+        "required": list(form.keys),
+        "additionalProperties": False,
+    }
+    count = {"type": "integer", "minimum": 0, "maximum": form.max_discrepancies}
+    counts = {f"{category}_count": count for category in form.categories}
+    return {
+        "type": "object",
+        "properties": {**counts, "errors": {"type": "array", "items": item, "maxItems": form.max_discrepancies}},
+        "required": [*counts, "errors"],
+        "additionalProperties": False,
+    }
+
+
+def parse_report(reply: str, form: ReportFormat) -> Report:
+    """A judge's reply as a Report.
+
+    Reads fences, text around the JSON, `<think>` blocks, `type` for `category` and the reverse, severities as strings or
+    words; repairs cut-off or malformed JSON and marks it `truncated`. Counts are ignored: the list is what counts. A
+    category the task does not know goes to the nearest that it knows, or to the first, so that no reported error is lost.
+
+    Of several lists in one reply the harshest counts: a picture can make a judge quote a kinder one, and must not gain by
+    it. Time is linear in the length of the reply.
+
+    Raises JudgeUnreadable when no list of errors can be found; nothing else, whatever the reply.
+    """
+    reports = [_report(items, truncated, form) for items, truncated in _lists(reply[:MAX_REPLY])]
+    if not reports:
+        raise JudgeUnreadable(f"no list of errors in the judge's reply: {reply[:120]!r}")
+    return max(reports, key=lambda report: report.severity)
+
+
+def _lists(text: str) -> list[tuple[list[dict[str, Any]], bool]]:
+    """Every list of errors outside of thinking, and whether it was cut off; one that is cut off before its first error is
+    none. Thinking ends at the first `</think>` and may lack its opening tag, which some chat templates put in the prompt.
+    """
+    found: list[tuple[list[Any], str]] = []
+    position = 0
+    thinking = not text.lstrip().startswith(("{", "```"))
+    while match := _LANDMARK.search(text, position):
+        position = match.end()
+        if match[0] != "</think>":
+            if len(found) == MAX_LISTS:
+                return []
+            items, position, closed = _items(text, position)
+            found.append((items, "" if closed else f"[{text[position : position + MAX_REPAIR]}"))
+        elif thinking:
+            found.clear()
+            thinking = False
+    if thinking and text.lstrip().startswith("<think>"):
+        return []
+    lists = [(items + _repaired(rest), bool(rest)) for items, rest in found]
+    return [(items, broken) for items, broken in lists if (items or not broken) and all(isinstance(i, dict) for i in items)]
+
+
+def _items(text: str, position: int) -> tuple[list[Any], int, bool]:
+    """The values of a JSON list that opens just before `position`, where reading stopped, and whether it was closed."""
+    items: list[Any] = []
+    while True:
+        position = _BETWEEN.match(text, position).end()  # type: ignore[union-attr]
+        if text.startswith("]", position):
+            return items, position + 1, True
+        try:
+            item, position = _DECODER.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            return items, position, False
+        items.append(item)
+
+
+def _repaired(text: str) -> list[dict[str, Any]]:
+    """What can be made of the rest of a list that is cut off or malformed; fragments without a known key are dropped."""
+    try:
+        content = json_repair.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    if isinstance(content, list) and content and isinstance(content[0], list):
+        content = content[0]
+    return [item for item in content if isinstance(item, dict) and _KEYS & item.keys()] if isinstance(content, list) else []
+
+
+def _report(items: list[dict[str, Any]], truncated: bool, form: ReportFormat) -> Report:
+    kept = items[: form.max_discrepancies]
+    return Report(tuple(_discrepancy(item, form) for item in kept), truncated or len(items) > len(kept))
+
+
+def _discrepancy(item: dict[str, Any], form: ReportFormat) -> Discrepancy:
+    return Discrepancy(
+        category=_category(_text(item.get("category")) or _text(item.get("type")), form.categories),
+        severity=_severity(_text(item.get("severity"))),
+        description=_text(item.get("description"))[: form.max_text],
+        location=_text(item.get("location"))[: form.max_text],
+    )
+
+
+def _text(value: object) -> str:
+    """A scalar as text that can be written as UTF-8; nothing for what is no scalar."""
+    text = str(value) if isinstance(value, str | int | float) else ""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _category(found: str, known: list[str]) -> str:
+    if found in known:
+        return found
+    name = re.sub(r"\W+", "_", found[:64].strip().lower())
+    near = difflib.get_close_matches(name, known, 1, cutoff=0.4)
+    return near[0] if near else known[0]
+
+
+def _severity(found: str) -> int:
+    word = found[:32].strip().lower()
+    if word in _SEVERITY_WORDS:
+        return _SEVERITY_WORDS[word]
+    number = re.search(r"-?\d+", word)
+    return min(max(int(number[0]), 1), 3) if number else 2

@@ -1,0 +1,237 @@
+"""Python scripts -> pictures, with matplotlib: a toolkit.
+
+A script runs as `__main__` in its own folder, with nobody at the keyboard, its output unread and its random numbers fixed.
+A script that only defines functions has `main` called, or else the last of them that takes no argument. What of it is the
+picture, `figures` says. Ending early is no fault (`sys.exit()`, or waiting for input once something is drawn); raising is.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import errno
+import gc
+import io
+import os
+import random
+import sys
+import traceback
+import types
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import matplotlib
+import numpy as np
+from PIL import Image
+
+from visual_erm.sandbox.backends.figures import Figures, NothingDrawn, TooLarge
+from visual_erm.sandbox.backends.files import Files, Pixels
+from visual_erm.sandbox.backends.prefault import Span, changed_by, copy_ahead
+from visual_erm.sandbox.backends.warmup import draw_first
+from visual_erm.sandbox.outcome import Drawing, DrawingFailed
+
+REUSE = False
+THREADS = False
+
+SCRIPT = "<script>"
+"""Name of the script in tracebacks."""
+LONGEST_REASON = 400
+"""In characters."""
+ANYTHING = """
+import numpy as np, pandas as pd
+from matplotlib import pyplot as plt
+figure, axes = plt.subplots(2, 2, figsize=(7, 5))
+axes[0, 0].plot([1, 2, 3], "o-", label="line")
+axes[0, 0].bar([1, 2, 3], [3, 1, 2])
+axes[0, 0].set_title("anything")
+axes[0, 0].legend()
+axes[0, 0].grid()
+figure.colorbar(axes[0, 1].imshow(np.ones((5, 5)), cmap="magma"))
+axes[1, 0].scatter([1, 2], [1, 2], c=[1, 2])
+axes[1, 0].twinx().fill_between([1, 2], [1, 2])
+axes[1, 0].text(1, 1, "$x^2$")
+pd.DataFrame({"a": [1, 2]}).plot(ax=axes[1, 1])
+figure.tight_layout()
+"""
+"""A script whose drawing changes what most do."""
+
+
+_figures = Figures()
+_changed: list[Span] = []
+_modules: dict[str, types.ModuleType] = {}
+"""Set by `warm`: what a drawing changes of the memory, and what was imported."""
+
+
+def warm(options: Mapping[str, Any]) -> None:
+    """Sets matplotlib's own style, whatever a file on this machine says, and draws what costs more the first time."""
+    matplotlib.use("agg")
+    matplotlib.rcParamsDefault["figure.dpi"] = options["dpi"]
+    _figures.begin(Files(), options["max_pixels"])
+    _figures.intercept()
+    matplotlib.rcdefaults()
+    draw_first()
+    matplotlib.rcdefaults()
+    _figures.begin(Files(), options["max_pixels"])
+    gc.collect()
+    _modules.update(sys.modules)
+    _changed[:] = changed_by(lambda: _draw_anything(options))
+
+
+def enter(options: Mapping[str, Any]) -> None:
+    """Has the memory ready that a drawing changes."""
+    copy_ahead(_changed)
+
+
+def draw(code: str, options: Mapping[str, Any]) -> Drawing:
+    """The picture of a script, on white. Raises DrawingFailed with the exception and its line, bounded in length."""
+    files = Files()
+    _figures.begin(files, options["max_pixels"])
+    _fix_random_numbers()
+    files.watch()
+    outcome = _attempt(code, _figures)
+    if files.reached:
+        raise DrawingFailed("Tampering", _bounded(f"tried to open {files.reached}"))
+    if isinstance(outcome, DrawingFailed):
+        raise outcome
+    return outcome
+
+
+def _draw_anything(options: Mapping[str, Any]) -> None:
+    draw(ANYTHING, options)
+
+
+def _attempt(code: str, figures: Figures) -> Drawing | DrawingFailed:
+    try:
+        _run(code, figures)
+        return _on_white(figures.picture())
+    except NothingDrawn as nothing:
+        return DrawingFailed("BlankPicture", str(nothing))
+    except BaseException as error:  # noqa: BLE001  whatever a script may raise
+        return _blame(error)
+
+
+def _run(code: str, figures: Figures) -> None:
+    sys.stdin = io.TextIOWrapper(io.BytesIO())
+    sys.stdout, sys.stderr = (io.TextIOWrapper(io.BufferedWriter(_Unread()), write_through=True) for _ in range(2))
+    main = types.ModuleType("__main__")
+    main.__file__ = os.path.abspath("script.py")  # noqa: PTH100
+    sys.modules["__main__"] = main
+    sys.argv[:] = ["script.py"]
+    script = compile(code, SCRIPT, "exec", dont_inherit=True)
+    _to_its_end(lambda: exec(script, main.__dict__), figures)  # noqa: S102  what a sandbox is for
+    if not figures.any:
+        _to_its_end(_uncalled(main.__dict__), figures)
+
+
+def _to_its_end(call: Callable[[], Any], figures: Figures) -> None:
+    stop_tracing, stop_profiling, restore = sys.settrace, sys.setprofile, _restorer()
+    try:
+        try:
+            call()
+        finally:
+            # Before any other name is looked up, or function called.
+            stop_tracing(None)
+            stop_profiling(None)
+            restore()
+    except SystemExit as end:
+        if end.code not in (None, 0):
+            raise
+    except EOFError:
+        if not figures.any:
+            raise
+
+
+def _uncalled(names: Mapping[str, Any]) -> Callable[[], Any]:
+    """The function that a script has defined and forgotten to call; one that does nothing if there is none."""
+    ready = [
+        value for value in names.values() if isinstance(value, types.FunctionType) and _takes_nothing(value.__code__, value)
+    ]
+    main = [function for function in ready if function.__name__ == "main"]
+    return (main or ready)[-1] if ready else lambda: None
+
+
+def _takes_nothing(code: types.CodeType, function: types.FunctionType) -> bool:
+    """Whether a function was written in the script, by name, and needs no argument."""
+    optional = (len(function.__defaults__ or ()), len(function.__kwdefaults__ or {}))
+    return (
+        code.co_filename == SCRIPT and code.co_name != "<lambda>" and (code.co_argcount, code.co_kwonlyargcount) == optional
+    )
+
+
+def _on_white(picture: Pixels) -> Drawing:
+    """Looked at in place, four bytes at once: every copy of a picture costs as much as a good part of drawing it."""
+    height, width, _ = picture.shape
+    if picture[..., 3].min() < 255:
+        page = Image.new("RGBA", (width, height), "white")
+        page.alpha_composite(Image.fromarray(picture))
+        picture = np.asarray(page)
+    whole = picture.view(np.uint32)
+    if whole.min() == whole.max():
+        raise NothingDrawn("the picture has a single colour")
+    return Drawing(width, height, picture[..., :3].tobytes())
+
+
+def _blame(error: BaseException) -> DrawingFailed:
+    kind, line = type(error).__name__, _line(error)
+    said = "its message cannot be read"
+    with contextlib.suppress(BaseException):
+        said = str(error)
+    where = f"{kind}, line {line}: " if line else f"{kind}: "
+    out_of_memory = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+    return DrawingFailed(
+        "RenderLimit" if out_of_memory or isinstance(error, TooLarge) else "RenderFailed", _bounded("".join((where, said)))
+    )
+
+
+def _line(error: BaseException) -> int | None:
+    """The line of the script that raised: the innermost of its own."""
+    if isinstance(error, SyntaxError) and error.filename == SCRIPT:
+        return error.lineno
+    lines = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == SCRIPT]
+    return lines[-1] if lines else None
+
+
+def _bounded(reason: str) -> str:
+    words = " ".join(reason.split()).encode("utf-8", "replace").decode()
+    return words if len(words) <= LONGEST_REASON else f"{words[: LONGEST_REASON - 1]}…"
+
+
+def _restorer() -> Callable[[], None]:
+    """What puts back, after a script, that without which not even its failure could be told."""
+    names, modules = vars(builtins), sys.modules
+    known, count = dict(names), len(modules)
+    set_names, set_modules, count_of = names.update, modules.update, len
+    limit_depth, depth = sys.setrecursionlimit, sys.getrecursionlimit()
+
+    def restore() -> None:
+        set_names(known)
+        limit_depth(depth)
+        if count_of(modules) < count:
+            set_modules(_modules)
+
+    return restore
+
+
+def _fix_random_numbers() -> None:
+    """Seeds every generator that is not seeded, each with another number of one fixed sequence."""
+    entropy = random.Random(0).getrandbits
+    seed_given = random.Random.seed
+
+    def seed(generator: random.Random, a: Any = None, version: int = 2) -> None:
+        seed_given(generator, entropy(64) if a is None else a, version)
+
+    random.seed = types.MethodType(seed, random.seed.__self__)  # type: ignore[attr-defined]
+    random.Random.seed = seed  # type: ignore[method-assign, assignment]
+    np.random.bit_generator.randbits = entropy  # type: ignore[attr-defined]
+    random.seed(0)
+    np.random.seed(0)
+
+
+class _Unread(io.RawIOBase):
+    """Takes all that a script prints, and keeps nothing."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        return len(data)

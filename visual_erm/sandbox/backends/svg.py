@@ -1,0 +1,55 @@
+"""SVG, drawn by librsvg (through libvips) or by CairoSVG, in workers that draw many documents each.
+
+Both fill a picture of the task's size as CairoSVG does with an output size: the picture is the viewport, and the document's
+viewBox (or, without one, its own width and height) is fitted into it as its preserveAspectRatio says. Nothing that a
+document names is ever loaded.
+"""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageColor
+
+from visual_erm.sandbox.backends.svg_document import read
+from visual_erm.sandbox.backends.svg_fonts import list_fonts
+from visual_erm.sandbox.outcome import Drawing, DrawingFailed
+
+REUSE = True
+THREADS = True
+"""Pango, with which librsvg sets text, looks for fonts in one of its own; CairoSVG starts none."""
+
+WARM_UP = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100"><rect width="50" height="50"/>
+<text y="80" font-family="sans-serif">Text 表</text></svg>"""
+
+
+def warm(options: Mapping[str, Any]) -> None:
+    """Imports the engine and lists the fonts, in the server's temporary folder."""
+    _engine(options)
+    Image.init()
+    list_fonts(Path(tempfile.mkdtemp(prefix="fonts-")), lambda: draw(WARM_UP, options))
+
+
+def enter(options: Mapping[str, Any]) -> None:
+    """Draws a first text, so that the first document waits for no font."""
+    draw(WARM_UP, options)
+
+
+def draw(code: str, options: Mapping[str, Any]) -> Drawing:
+    """The picture of an SVG document on the task's background. Raises DrawingFailed."""
+    size = options["width"], options["height"]
+    layer = _engine(options).layer(read(code), *size)
+    picture = Image.new("RGBA", size, ImageColor.getrgb(options["background"])[:3])
+    picture.alpha_composite(layer)
+    picture = picture.convert("RGB")
+    if picture.getcolors(1):
+        raise DrawingFailed("BlankPicture", "the picture holds nothing but one colour")
+    return Drawing(*size, picture.tobytes())
+
+
+def _engine(options: Mapping[str, Any]) -> Any:
+    return importlib.import_module(f"visual_erm.sandbox.backends.svg_{options['backend']}")

@@ -1,0 +1,157 @@
+"""The text of an SVG document before an engine sees it: read within bounds, closed where it was cut off.
+
+What a document may hold is settled here, for both engines: no entities, no depth that a recursive reader does not survive,
+no embedded picture whose header promises more pixels than fit. What an innocent text can still make an engine do (a `use`
+of a `use` of a `use`, chains of filters) is left to the engines' own counts and to the limits of time and memory.
+"""
+
+from __future__ import annotations
+
+import binascii
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+from xml.parsers import expat
+
+from PIL import Image
+
+from visual_erm.sandbox.outcome import DrawingFailed
+
+LONGEST = 1_000_000
+"""In characters, over any real picture."""
+MOST_ELEMENTS = 50_000
+DEEPEST = 200
+"""Elements inside each other; librsvg reads 255, CairoSVG some 900."""
+MOST_PIXELS = 16_000_000
+"""Of one embedded picture."""
+
+_CUT_OFF = {
+    expat.errors.codes[message]: closing
+    for message, closing in (
+        (expat.errors.XML_ERROR_NO_ELEMENTS, b""),
+        (expat.errors.XML_ERROR_UNCLOSED_TOKEN, b""),
+        (expat.errors.XML_ERROR_UNCLOSED_CDATA_SECTION, b"]]>"),
+    )
+}
+"""Errors of a text that ends too early, and what ends the part that is open."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """A well-formed document whose root is `svg`."""
+
+    data: bytes
+    start: int
+    """Where the root's tag begins."""
+    root: str
+    """Its name as written, prefix included."""
+    attributes: Mapping[str, str]
+    """The root's."""
+
+
+def read(code: str) -> Document:
+    """The document that `code` is, or was going to be: one that is cut off loses its unfinished last tag, and what is open
+    is closed. Raises DrawingFailed with the line of what is wrong.
+
+    >>> read('<svg><g><path d="M0 0"/><path d="M1').data
+    b'<svg><g><path d="M0 0"/></g></svg>'
+    """
+    if len(code) > LONGEST:
+        raise DrawingFailed("RenderLimit", f"{len(code)} characters of SVG; at most {LONGEST} are drawn")
+    try:
+        data = code.strip().encode()
+    except UnicodeEncodeError as error:
+        raise DrawingFailed("RenderFailed", f"no text: {error.reason}") from error
+    scan = _Scan(data)
+    if scan.error is None:
+        return scan.document
+    closing = _CUT_OFF.get(scan.error.code)
+    if closing is not None and scan.open:
+        end_tags = b"".join(b"</%b>" % name.encode() for name in reversed(scan.open))
+        closed = _Scan(data[: scan.end] + closing + end_tags)
+        if closed.error is None:
+            return closed.document
+    raise DrawingFailed("RenderFailed", f"line {scan.error.lineno}: {expat.ErrorString(scan.error.code)}")
+
+
+def check_embedded(data: bytes) -> None:
+    """Raises DrawingFailed for an embedded picture that is too large, or that holds what a document may not hold.
+
+    What is no picture at all is left to the engine.
+    """
+    if data.startswith(b"\x1f\x8b"):
+        raise DrawingFailed("RenderFailed", "an embedded picture is packed with gzip")
+    if b"<svg" in data:
+        error = _Scan(data).error
+        if error is not None:
+            raise DrawingFailed("RenderFailed", f"an embedded SVG, line {error.lineno}: {expat.ErrorString(error.code)}")
+        return
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            width, height = picture.size
+    except Image.DecompressionBombError as error:
+        raise DrawingFailed("RenderLimit", f"an embedded picture: {error}") from error
+    except (OSError, ValueError, SyntaxError):
+        return
+    if width * height > MOST_PIXELS:
+        raise DrawingFailed("RenderLimit", f"an embedded picture of {width}x{height} pixels; at most {MOST_PIXELS}")
+
+
+def embedded(uri: str) -> bytes:
+    """What a `data:` URI holds; nothing where it is damaged.
+
+    >>> embedded("data:text/plain;base64,aGk=")
+    b'hi'
+    """
+    header, _, body = uri.partition(",")
+    content = unquote_to_bytes(body)
+    if not header.rstrip().lower().endswith(";base64"):
+        return content
+    try:
+        return binascii.a2b_base64(content + b"==")
+    except binascii.Error:
+        return b""
+
+
+class _Scan:
+    """One pass over a document: how it ends, and its root. Raises DrawingFailed for what is not drawn at all."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._elements = 0
+        self._root: Document | None = None
+        self.open: list[str] = []
+        self.error: expat.ExpatError | None = None
+        self._parser = expat.ParserCreate()
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = lambda name: self.open.pop()
+        self._parser.EntityDeclHandler = self._entity
+        try:
+            self._parser.Parse(data, True)
+        except expat.ExpatError as error:
+            self.error = error
+        self.end = self._parser.ErrorByteIndex
+
+    @property
+    def document(self) -> Document:
+        assert self._root is not None
+        return self._root
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        if self._root is None:
+            if name.rpartition(":")[2] != "svg":
+                raise DrawingFailed("RenderFailed", f"the document is <{name}>, not <svg>")
+            self._root = Document(self._data, self._parser.CurrentByteIndex, name, attributes)
+        self.open.append(name)
+        self._elements += 1
+        if self._elements > MOST_ELEMENTS:
+            raise DrawingFailed("RenderLimit", f"more than {MOST_ELEMENTS} elements")
+        if len(self.open) > DEEPEST:
+            raise DrawingFailed("RenderLimit", f"line {self._parser.CurrentLineNumber}: more than {DEEPEST} levels deep")
+        for key, value in attributes.items():
+            if key.rpartition(":")[2] == "href" and value.lstrip()[:5].lower() == "data:":
+                check_embedded(embedded(value))
+
+    def _entity(self, name: str, *_: object) -> None:
+        raise DrawingFailed("RenderFailed", f"line {self._parser.CurrentLineNumber}: entities are not expanded: &{name};")

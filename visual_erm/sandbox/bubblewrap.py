@@ -1,0 +1,114 @@
+"""The start of a server: which walls this machine has, what may be read behind them, and the command that puts them up.
+
+The environment is empty but for what is written here: no key of the trainer is ever in the sandbox's memory. Bubblewrap is
+started with it too, because the first process of its name space can be looked into from inside.
+"""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+
+from visual_erm.sandbox import landlock, seccomp
+
+PACKAGE = Path(__file__).resolve().parents[1]
+SYSTEM = (
+    "/usr",
+    "/lib",
+    "/lib64",
+    "/lib32",
+    "/bin",
+    "/etc/fonts",
+    "/etc/ld.so.cache",
+    "/etc/alternatives",
+    "/var/cache/fontconfig",
+)
+"""What the server itself needs of the system, in bubblewrap."""
+LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib", "/etc/ld.so.cache")
+FONTS = ("/usr/share/fonts", "/usr/local/share/fonts", "/usr/share/fontconfig", "/etc/fonts", "/var/cache/fontconfig")
+DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
+OTHER = ("/usr/share/zoneinfo", "/usr/share/locale", "/usr/share/mime")
+INSIDE = "/sandbox"
+"""The server's folder in bubblewrap: a file system in memory that ends with it."""
+LIMIT_S = 30.0
+
+
+def missing_layers() -> dict[str, str]:
+    """Layer -> why it cannot be used on this machine; empty where it can."""
+    return {"bubblewrap": _no_bubblewrap(), "landlock": landlock.missing(), "seccomp": seccomp.missing(), "rlimits": ""}
+
+
+@functools.cache
+def _no_bubblewrap() -> str:
+    if shutil.which("bwrap") is None:
+        return "not installed"
+    trial = [*_bubblewrap(1), sys.executable, "-S", "-c", "pass"]
+    try:
+        done = subprocess.run(trial, env=environment(INSIDE), capture_output=True, text=True, timeout=LIMIT_S, check=False)  # noqa: S603
+    except (OSError, subprocess.SubprocessError) as error:
+        return str(error)
+    return (done.stderr.strip().splitlines() or ["it fails"])[-1] if done.returncode else ""
+
+
+def readable(shared: str) -> tuple[str, ...]:
+    """What a worker may read: Python and its packages, libraries, fonts, time zones, and the server's `shared` folder."""
+    standard = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), str(Path(sys.base_prefix, "lib")))
+    return (*standard, *packages(), str(PACKAGE), *LIBRARIES, *FONTS, *OTHER, *DEVICES, shared)
+
+
+def packages() -> tuple[str, ...]:
+    """The folders of installed packages among Python's paths; not a folder of the user that happens to be there too."""
+    return tuple(
+        path for path in sys.path if {"site-packages", "dist-packages"} & set(Path(path).parts) and Path(path).is_dir()
+    )
+
+
+def command(bubblewrap: bool, disk_mb: int, control: int) -> list[str]:
+    """What starts a server that speaks on descriptor `control`."""
+    paths = [str(PACKAGE.parent), *packages()]
+    boot = f"import sys; sys.path[:1] = {paths!r}; from visual_erm.sandbox.forkserver import main; main()"
+    return [*(_bubblewrap(disk_mb) if bubblewrap else []), sys.executable, "-s", "-c", boot, str(control)]
+
+
+def environment(folder: str) -> dict[str, str]:
+    """The whole environment of a server whose folder this is."""
+    return {
+        "PATH": "/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        "HOME": f"{folder}/shared",
+        "TMPDIR": f"{folder}/shared",
+        "MPLCONFIGDIR": f"{folder}/shared/matplotlib",
+        "MPLBACKEND": "Agg",
+        "PYTHONHASHSEED": "0",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        # A thread of these would be lost in a fork.
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        # One heap: the address space of a worker that has threads stays within its limit.
+        "MALLOC_ARENA_MAX": "1",
+    }
+
+
+def _bubblewrap(disk_mb: int) -> list[str]:
+    binds = [
+        str(Path(path)) for path in (*SYSTEM, sys.prefix, sys.base_prefix, *packages(), str(PACKAGE)) if Path(path).exists()
+    ]
+    return [
+        str(shutil.which("bwrap")),
+        *("--unshare-all", "--cap-drop", "ALL"),
+        *_each("--ro-bind", binds),
+        *_each("--dev-bind", DEVICES),
+        *("--size", str(disk_mb << 20), "--tmpfs", INSIDE),
+        *("--dir", f"{INSIDE}/shared", "--chdir", INSIDE, "--remount-ro", "/", "--"),
+    ]
+
+
+def _each(option: str, paths: Sequence[str]) -> list[str]:
+    return [word for path in paths for word in (option, path, path)]

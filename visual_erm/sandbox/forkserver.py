@@ -1,0 +1,246 @@
+"""The fork server: imports what drawing needs once, then forks a worker for every job. Runs no code of a model itself.
+
+Started by the host with an empty environment, inside bubblewrap where there is one. It speaks with the host over one
+socket, in single messages of JSON:
+
+    host    {"toolkit", "options", "walls", "folder", "forbidden"}      once
+    server  {"ready": [guarantees that hold], "draws_again"}            once, or {"failed": why}
+    host    {"fork": number} with the worker's socket, {"kill": number}
+    server  {"forked": number, "pid"}                                   for every worker
+    server  {"ended": number, "status", "cpu_s", "over_disk"}           for every worker
+
+It ends when the host does: the socket closes, and every worker is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import gc
+import importlib
+import json
+import os
+import selectors
+import signal
+import socket
+import stat
+import sys
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from visual_erm.sandbox import isolation, worker
+from visual_erm.sandbox.isolation import Plan, Walls
+
+MESSAGE_BYTES = 1 << 16
+WATCH_S = 0.2
+"""Between two looks at what workers have written."""
+
+
+@dataclass
+class Child:
+    """A worker under way."""
+
+    number: int
+    folder: str
+    over_disk: bool = False
+
+
+class Server:
+    """Owns the workers."""
+
+    def __init__(self, control: socket.socket, setup: dict[str, Any]) -> None:
+        self._control = control
+        self._options = setup["options"]
+        self._folder = setup["folder"]
+        self.toolkit = importlib.import_module(f"visual_erm.sandbox.backends.{setup['toolkit']}")
+        self.toolkit.warm(self._options)
+        plan = Plan(**setup["walls"])
+        self._memory_mb = plan.memory_mb
+        self._disk_bytes = plan.disk_mb * isolation.MB
+        self._walls = Walls(plan, threads=self.toolkit.THREADS, reuse=self.toolkit.REUSE)
+        self._children: dict[int, Child] = {}
+        self._removers: set[int] = set()
+        """Processes that remove what workers left."""
+        # What is there now is there for good: workers need not copy it when they collect garbage.
+        gc.collect()
+        gc.freeze()
+
+    def prove(self, forbidden: list[str]) -> list[str]:
+        """The guarantees that hold behind the walls, as found by a worker that tries."""
+        ours, theirs = socket.socketpair()
+        folder = self._make_folder("probe")
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                worker.settle(theirs.fileno(), folder)
+                self._walls.put_up(folder)
+                worker.write_all(worker.LINE, " ".join(isolation.probe(forbidden, self._memory_mb)).encode() + b" .")
+                code = 0
+            except OSError as error:
+                worker.write_all(worker.LINE, f"! {error}".encode())
+            finally:
+                os._exit(code)
+        theirs.close()
+        with ours:
+            said = b"".join(iter(lambda: ours.recv(MESSAGE_BYTES), b"")).decode()
+        os.waitpid(pid, 0)
+        self._remove(folder)
+        if not said.endswith(" ."):
+            raise RuntimeError(f"the walls cannot be put up: {said.removeprefix('! ') or 'the worker died'}")
+        return said[:-2].split()
+
+    def run(self) -> None:
+        """Serves until the host is gone."""
+        wake, wakes = socket.socketpair()
+        wakes.setblocking(False)
+        wake.setblocking(False)
+        signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        with selectors.DefaultSelector() as waiting:
+            waiting.register(self._control, selectors.EVENT_READ, self._command)
+            waiting.register(wake, selectors.EVENT_READ, lambda: bool(wake.recv(MESSAGE_BYTES)))
+            going, watched = True, time.monotonic()
+            while going:
+                ready = waiting.select(WATCH_S if self._children else None)
+                self._reap()
+                if time.monotonic() - watched > WATCH_S:
+                    self._watch_disk()
+                    watched = time.monotonic()
+                for key, _ in ready:
+                    going = key.data() and going
+        for pid in self._children:
+            os.kill(pid, signal.SIGKILL)
+        self._wait_for_all()
+        # The host, who made it, may have been killed.
+        self._remove(self._folder)
+        self._wait_for_all()
+
+    def _command(self) -> bool:
+        """Does what the host says; False when it is gone."""
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._control, MESSAGE_BYTES, 1)
+        except ConnectionResetError:
+            # It was killed before it had read all that it was told.
+            return False
+        if not data:
+            return False
+        message = json.loads(data)
+        if "fork" in message:
+            self._fork(message["fork"], descriptors[0])
+            os.close(descriptors[0])
+        else:
+            for pid, child in self._children.items():
+                if child.number == message["kill"]:
+                    os.kill(pid, signal.SIGKILL)
+        return True
+
+    def _fork(self, number: int, line: int) -> None:
+        folder = self._make_folder(str(number))
+        pid = os.fork()
+        if pid == 0:
+            worker.live(line, folder, self.toolkit, self._options, self._walls)
+        self._children[pid] = Child(number, folder)
+        self._tell({"forked": number, "pid": pid})
+
+    def _reap(self) -> None:
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.wait4(-1, os.WNOHANG))[0]:
+                self._collect(*ended)
+
+    def _wait_for_all(self) -> None:
+        while self._children or self._removers:
+            self._collect(*os.wait4(-1, 0))
+
+    def _collect(self, pid: int, status: int, usage: Any) -> None:
+        if pid in self._removers:
+            self._removers.remove(pid)
+            return
+        child = self._children.pop(pid)
+        self._remove(child.folder)
+        said = {"ended": child.number, "status": status, "cpu_s": usage.ru_utime + usage.ru_stime}
+        self._tell({**said, "over_disk": child.over_disk})
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        """Sends a message; to a host that is gone, nothing."""
+        with contextlib.suppress(OSError):
+            self._control.send(json.dumps(message).encode())
+
+    def _watch_disk(self) -> None:
+        for pid, child in self._children.items():
+            if written(child.folder, self._disk_bytes) + nameless(pid) > self._disk_bytes:
+                child.over_disk = True
+                os.kill(pid, signal.SIGKILL)
+
+    def _make_folder(self, name: str) -> str:
+        folder = Path(self._folder, name)
+        folder.mkdir(mode=0o700)
+        return str(folder)
+
+    def _remove(self, folder: str) -> None:
+        """Removes a folder: at once when it is empty, else beside what goes on, since what is written must be watched."""
+        try:
+            Path(folder).rmdir()
+        except OSError:
+            silent = [(os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)]
+            self._removers.add(os.posix_spawn("/bin/sh", ["sh", "-c", REMOVE, "sh", folder], {}, file_actions=silent))
+
+
+REMOVE = 'rm -rf "$1" || { chmod -R u+rwx "$1"; rm -rf "$1"; }'
+"""Twice, for folders without rights."""
+BLOCK = 4096
+"""What the smallest file takes of a disk."""
+
+
+def written(folder: str, enough: int) -> int:
+    """Bytes of all files below `folder`; stops counting beyond `enough`. What cannot be looked into is more than enough."""
+    total = 0
+    folders = [folder]
+    while folders and total <= enough:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    with contextlib.suppress(FileNotFoundError):
+                        total += BLOCK + entry.stat(follow_symlinks=False).st_blocks * 512
+                        if entry.is_dir(follow_symlinks=False):
+                            folders.append(entry.path)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return enough + 1
+    return total
+
+
+def nameless(pid: int) -> int:
+    """Bytes of files that a process has open and removed; none in bubblewrap, where the file system itself has an end."""
+    total = 0
+    with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                status = entry.stat()
+                if stat.S_ISREG(status.st_mode) and not status.st_nlink:
+                    total += status.st_blocks * 512
+    return total
+
+
+def main() -> None:
+    # The place of a worker's line is kept free: nothing that workers need may sit there.
+    control = socket.socket(fileno=fcntl.fcntl(int(sys.argv[1]), fcntl.F_DUPFD_CLOEXEC, worker.LINE + 1))
+    os.dup2(0, worker.LINE)
+    try:
+        setup = json.loads(control.recv(1 << 20))
+        server = Server(control, setup)
+        said = {"ready": server.prove(setup["forbidden"]), "draws_again": server.toolkit.REUSE}
+    except Exception as error:  # noqa: BLE001  the host must hear of whatever keeps the server from starting
+        traceback.print_exc()
+        control.send(json.dumps({"failed": f"{type(error).__name__}: {error}"}).encode())
+        return
+    control.send(json.dumps(said).encode())
+    server.run()
+
+
+if __name__ == "__main__":
+    main()

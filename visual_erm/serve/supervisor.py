@@ -1,0 +1,276 @@
+"""The servers of a plan as processes: started, asked for their health, started again when they die, ended in the end.
+
+    start --healthy--> listed in the endpoints file --dead, or silent for long--> ended, pause --> start
+
+One coroutine per server, nothing shared but the endpoints file. Every server runs behind a `keeper`, so that nothing
+of it is left whatever happens to it or to this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from visual_erm.errors import ConfigError, JudgeUnavailable
+from visual_erm.serve.plan import Server
+
+log = logging.getLogger(__name__)
+
+KEYS = ("VISUAL_ERM_API_KEY", "VLLM_API_KEY")
+"""Environment variables that hold the key, the first one set; vLLM reads the last."""
+TAIL_LINES = 20
+"""Of a server's log, in the message about one that was given up."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a fleet waits, in seconds, and how often it tries."""
+
+    start: float = 1800.0
+    """Until a server is healthy: 8 billion parameters from a slow disk take minutes."""
+    hung: float = 120.0
+    """With a server that was healthy and does not answer any more."""
+    unlisted: float = 20.0
+    """Until such a server leaves the endpoints file."""
+    probe: float = 10.0
+    """For one answer to a question about its health."""
+    between: float = 1.0
+    """From one question to the next."""
+    proven: float = 60.0
+    """Of health, after which a death counts as the first again."""
+    deaths: int = 5
+    """In a row, after which a server is given up."""
+    pause: float = 1.0
+    """Before the first restart; twice as long before each further one."""
+    longest_pause: float = 60.0
+    grace: float = 15.0
+    """For a server to end by itself, and as long for what it started."""
+    killing: float = 10.0
+    """For what must be killed to be gone."""
+    notice: float = 30.0
+    """From one line about what is still starting to the next."""
+
+
+@dataclass(eq=False)
+class _Watched:
+    """A server and how it is doing."""
+
+    server: Server
+    began: float = 0.0
+    """When its process was started last."""
+    healthy: bool = False
+    known: bool = False
+    """It has been healthy or has died: the first list of endpoints need not wait for it."""
+    deaths: int = 0
+    """In a row."""
+    given_up: bool = False
+
+
+class Fleet:
+    """Runs `servers` until it is stopped by a signal, or until none is left.
+
+    The endpoints file holds the URLs of those that are healthy, from when each has been healthy or has died once, and
+    is empty before and after. Raises ConfigError when files cannot be written.
+    """
+
+    def __init__(
+        self,
+        servers: Sequence[Server],
+        name: str,
+        logs: Path,
+        endpoints: Path | None,
+        environ: Mapping[str, str],
+        patience: Patience = Patience(),
+    ) -> None:
+        self._fleet = [_Watched(server) for server in servers]
+        self._name, self._logs, self._endpoints, self._patience = name, logs, endpoints, patience
+        self._key = next((environ[key] for key in KEYS if environ.get(key)), "")
+        self._environ = {**environ, **({KEYS[-1]: self._key} if self._key else {})}
+        self._stopped = asyncio.Event()
+        self._listed: list[str] | None = None
+        """What the endpoints file holds, as far as is known."""
+        try:
+            logs.mkdir(parents=True, exist_ok=True)
+            self._list([])
+        except OSError as error:
+            raise ConfigError(f"{error.filename}: cannot be written: {error.strerror}") from error
+
+    async def run(self) -> None:
+        """Returns after SIGTERM, SIGINT or SIGHUP. Raises JudgeUnavailable when every server has been given up."""
+        loop = asyncio.get_running_loop()
+        for sign in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if signal.getsignal(sign) != signal.SIG_IGN:
+                loop.add_signal_handler(sign, self._stop)
+        pending = keeping = {asyncio.create_task(self._keep(watched)) for watched in self._fleet}
+        try:
+            while pending:
+                done, pending = await asyncio.wait(
+                    pending, timeout=self._patience.notice, return_when=asyncio.FIRST_EXCEPTION
+                )
+                for task in done:
+                    task.result()
+                if not self._stopped.is_set():
+                    self._say_what_starts()
+        finally:
+            self._stop()
+            await asyncio.gather(*keeping, return_exceptions=True)
+        if all(watched.given_up for watched in self._fleet):
+            raise JudgeUnavailable(f"no server is left; see {self._logs}")
+
+    def _stop(self) -> None:
+        self._stopped.set()
+        self._relist()
+
+    async def _keep(self, watched: _Watched) -> None:
+        """One server's life: one process after the other."""
+        server, patience = watched.server, self._patience
+        file = self._logs / f"{server.port}.log"
+        while not self._stopped.is_set():
+            process, began = self._start(server, file)
+            try:
+                healthy_for = await self._watch(watched, process)
+            finally:
+                watched.healthy = False
+                self._relist()
+                await self._end(process)
+            if self._stopped.is_set():
+                return
+            watched.deaths = 1 if healthy_for >= patience.proven else watched.deaths + 1
+            if watched.deaths >= patience.deaths:
+                watched.given_up = True
+                log.error(
+                    "server %d died %d times in a row and is given up; %s ends with\n%s",
+                    *(server.port, watched.deaths, file, _tail(file, began)),
+                )
+                return
+            pause = min(patience.longest_pause, patience.pause * 2 ** (watched.deaths - 1))
+            log.warning(
+                "server %d died (exit code %s) after %.0f s of health; it starts again in %g s; its log is %s",
+                *(server.port, process.returncode, healthy_for, pause, file),
+            )
+            await self._rest(pause)
+
+    async def _rest(self, seconds: float) -> None:
+        """A pause that ends early when the fleet is stopped."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._stopped.wait(), seconds)
+
+    def _start(self, server: Server, file: Path) -> tuple[subprocess.Popen[bytes], int]:
+        """The keeper's process, in a group of its own, and where its part of the log begins."""
+        command = [sys.executable, "-m", "visual_erm.runtime.process_guard", str(os.getpid()), str(self._patience.grace)]
+        with file.open("ab") as out:
+            began = out.tell()
+            process = subprocess.Popen(  # noqa: S603
+                [*command, *server.command],
+                env=self._environ | dict(server.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return process, began
+
+    async def _watch(self, watched: _Watched, process: subprocess.Popen[bytes]) -> float:
+        """Until the server has died, or has been silent for too long; for how many seconds it was healthy."""
+        server, patience = watched.server, self._patience
+        watched.began = answered = time.monotonic()
+        first = None
+        while process.poll() is None and not self._stopped.is_set():
+            well = await asyncio.to_thread(self._is_well, server, first is None)
+            now = time.monotonic()
+            if well:
+                answered = now
+                if first is None:
+                    first = now
+                    watched.known = True
+                    log.info("server %d is healthy after %.0f s", server.port, now - watched.began)
+            elif now - answered > (patience.start if first is None else patience.hung):
+                log.warning("server %d has not answered for %.0f s", server.port, now - answered)
+                break
+            watched.healthy = first is not None and now - answered <= patience.unlisted
+            self._relist()
+            await self._rest(patience.between)
+        watched.known = True
+        return answered - first if first is not None else 0.0
+
+    def _is_well(self, server: Server, starting: bool) -> bool:
+        """Whether it says so; of a starting server, also whether it serves the model by its name."""
+        try:
+            self._get(f"{server.local}/health")
+            if not starting:
+                return True
+            models = json.loads(self._get(f"{server.local}/v1/models"))["data"]
+            return any(model["id"] == self._name for model in models)
+        except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
+            return False
+
+    def _get(self, url: str) -> bytes:
+        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        request = urllib.request.Request(url, headers=headers)  # noqa: S310
+        # Not through a proxy of the environment.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=self._patience.probe) as answer:
+            return answer.read()
+
+    async def _end(self, process: subprocess.Popen[bytes]) -> None:
+        """Ends the keeper, and it the server with all that it started; whatever is left of their group is killed."""
+        if process.poll() is None:
+            process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            await asyncio.to_thread(process.wait, 2 * self._patience.grace + self._patience.killing)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def _relist(self) -> None:
+        """Lists the healthy servers, once each has been healthy or has died; none any more when the fleet is stopped."""
+        urls = []
+        if all(watched.known for watched in self._fleet) and not self._stopped.is_set():
+            urls = [watched.server.url for watched in self._fleet if watched.healthy]
+        if urls == self._listed:
+            return
+        try:
+            self._list(urls)
+        except OSError as error:
+            if self._listed is not None:
+                log.warning("%s is out of date: %s", self._endpoints, error)
+            self._listed = None
+        else:
+            log.info("%d of %d servers: %s", len(urls), len(self._fleet), ", ".join(urls) or "none")
+
+    def _list(self, urls: list[str]) -> None:
+        """Writes the endpoints file in one step: who reads it sees the old list or the new one."""
+        if self._endpoints:
+            self._endpoints.parent.mkdir(parents=True, exist_ok=True)
+            written = self._endpoints.with_name(f".{self._endpoints.name}.{socket.gethostname()}.{os.getpid()}")
+            written.write_text("".join(f"{url}\n" for url in urls), encoding="utf-8")
+            written.replace(self._endpoints)
+        self._listed = urls
+
+    def _say_what_starts(self) -> None:
+        now = time.monotonic()
+        waiting = [watched for watched in self._fleet if not (watched.healthy or watched.given_up)]
+        if waiting:
+            each = ", ".join(f"{watched.server.port} ({now - watched.began:.0f} s)" for watched in waiting)
+            log.info("%d of %d servers are healthy; not yet: %s", len(self._fleet) - len(waiting), len(self._fleet), each)
+
+
+def _tail(file: Path, began: int) -> str:
+    """The last lines of a log, of those written since `began`."""
+    with file.open("rb") as lines:
+        lines.seek(max(began, file.stat().st_size - 20_000))
+        return "\n".join(lines.read().decode(errors="replace").splitlines()[-TAIL_LINES:])

@@ -1,0 +1,1 @@
+"""What a user writes in YAML: tasks, judges and prompts, read strictly."""

@@ -1,0 +1,126 @@
+"""Settings of a judge: which one reads the images, where its servers are, and what happens when it fails."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from visual_erm.errors import ConfigError
+from visual_erm.spec.base import Settings, read_yaml, settings_file, validate
+from visual_erm.spec.task import Count, Fraction, Positive
+
+BY_HAND_S = 20.0
+"""Patience of who gives the URL of a server by hand."""
+
+
+class FailurePolicy(Settings):
+    """What a sample gets when its judge failed."""
+
+    on_failure: Literal["neutral", "abort"] = "neutral"
+    """`neutral`: the running mean severity of the task, flagged `judge_ok=0`; `abort`: the first failure stops the run."""
+    window: Count = 256
+    """How many recent samples the running mean and the failure share look at."""
+    max_failure_share: Fraction = 0.2
+    """Share of failed judgements in the window above which the run stops, whatever `on_failure` says."""
+
+
+class Savings(Settings):
+    """Calls that need not be made; switch one off to measure what it changes."""
+
+    identical: bool = True
+    """A picture equal to its reference in every pixel has no discrepancy."""
+    shared: bool = True
+    """Equal pairs that are judged at the same time share one call; a group often repeats itself."""
+    cache: bool = True
+    """Pairs that were judged before are not judged again, for the same task, prompt, sampling and model."""
+    cache_size: Count = 20000
+    """Reports kept, 1 kB each, in memory and on disk; the oldest go first."""
+    cache_dir: str | None = None
+    """Folder on a local disk where reports outlive the run; null: memory only."""
+
+
+class JudgeSettings(Settings):
+    """configs/judge/*.yaml."""
+
+    kind: Literal["local", "remote", "colocated"]
+    """`colocated`: veRL runs the reward model itself, and tells the reward function its address."""
+    failure: FailurePolicy = FailurePolicy()
+
+    # kind: remote, colocated
+    endpoints: tuple[str, ...] = ()
+    """Base URLs of OpenAI-compatible servers, for example http://10.0.0.1:8000/v1; the least busy is asked first."""
+    endpoints_file: str | None = None
+    """In place of `endpoints`: a file with one of them a line, as `visual-erm serve` writes it, or a folder of such, one of
+    each machine that serves. Read again when it changes: servers can join and leave during a run."""
+    model: str = "visual-erm"
+    """The name under which the servers serve the judge."""
+    api_key_env: str = "VISUAL_ERM_API_KEY"
+    """Environment variable that holds the key; unset means none is sent."""
+    api_key_file: str | None = None
+    """File that holds the key, in place of the environment variable."""
+    timeout_s: Positive = 300.0
+    """For one request; a request over it is tried again at another endpoint."""
+    retries: Annotated[int, Field(ge=0)] = 3
+    """Further tries of a sample whose request failed at an endpoint that worked until then."""
+    patience_s: Positive = 300.0
+    """How long samples wait while no endpoint works, for example for servers that restart."""
+    max_in_flight: Count = 64
+    """Requests under way per endpoint and reward worker; raise it with the servers' --max-num-seqs."""
+    hedge: bool = False
+    """Ask a second endpoint too once a request takes longer than 95% of the recent ones, where one has room: for servers
+    with time to spare."""
+    savings: Savings = Savings()
+    metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Serve counts and times to Prometheus there; workers on one node take the next free ports."""
+    structured: bool = True
+    """Ask the server to hold the reply to the report's JSON schema; switch off for servers that cannot."""
+
+    # kind: local
+    readers: Count = 1
+    """OCR workers, one core each."""
+    cache_size: Count = 4096
+    """Readings kept, one per picture and per cell."""
+
+    @model_validator(mode="after")
+    def _remote_has_endpoints(self) -> JudgeSettings:
+        if self.kind == "remote" and not self.endpoints and not self.endpoints_file:
+            raise ValueError("needs `endpoints`, like [http://127.0.0.1:8000/v1], or `endpoints_file`")
+        if self.endpoints and self.endpoints_file:
+            raise ValueError("give `endpoints` or `endpoints_file`, not both")
+        return self
+
+
+def load_judge_settings(judge: str | Path | Mapping[str, Any]) -> JudgeSettings:
+    """Judge settings by name (`local`), by URL of one endpoint, by file, or from a mapping. Raises ConfigError."""
+    if judge == "colocated":
+        raise ConfigError("judge=colocated is for training, where veRL runs the reward model; give the URL of a server")
+    if isinstance(judge, Mapping):
+        return validate(JudgeSettings, judge, "judge")
+    if str(judge).startswith(("http://", "https://")):
+        return validate(JudgeSettings, {"kind": "remote", "endpoints": [str(judge)], "patience_s": BY_HAND_S}, "judge")
+    path = settings_file("judge", judge, "a URL, or the path of a YAML file")
+    return validate(JudgeSettings, read_yaml(path), str(path))
+
+
+def api_key(settings: JudgeSettings) -> str:
+    """The servers' key; empty for none.
+
+    Raises ConfigError for a key file that cannot be read, and for a key that no HTTP header takes; the key is not shown.
+    """
+    if settings.api_key_file:
+        source = f"judge.api_key_file: {settings.api_key_file}"
+        try:
+            key = Path(settings.api_key_file).expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not text"
+            raise ConfigError(f"{source} cannot be read: {reason}") from None
+    else:
+        source = f"judge.api_key_env: the variable {settings.api_key_env}"
+        key = os.environ.get(settings.api_key_env, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(f"{source} holds characters that an HTTP header does not take; a key is one line of plain ASCII")
+    return key

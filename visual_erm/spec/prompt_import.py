@@ -1,0 +1,266 @@
+"""The published prompts, read out of the user's own checkout of InternLM/Visual-ERM: parsed, never imported or run.
+
+    checkout --ast--> an expression --folded by hand--> the text
+
+Only what is a text without running anything is taken: constants, their sums, `textwrap.dedent` and `strip` of them, and
+names that are bound to such a text once. Whatever else stands there is an error with its line, never a guess.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import textwrap
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from visual_erm.errors import ConfigError
+from visual_erm.spec.prompts import Found
+from visual_erm.spec.task import load_task
+
+FOLDER = Path("rl_scripts", "reward_func")
+CONSTANTS = "reward_utils.py"
+"""Holds a constant for each of `BY_CATEGORIES`."""
+BY_CATEGORIES = ("chart", "svg")
+FUNCTION_FILE = "table_parse_rm_v2.py"
+FUNCTION = "build_error_prompt_for_images"
+"""Returns the text for tables."""
+
+MOST_PARTS = 10_000
+MOST_CHARACTERS = 1_000_000
+"""Bounds of one text: a few lines of Python can stand for one that fills the memory."""
+
+_BOUND_AS = {
+    ast.FunctionDef: "name",
+    ast.AsyncFunctionDef: "name",
+    ast.ClassDef: "name",
+    ast.ExceptHandler: "name",
+    ast.MatchAs: "name",
+    ast.MatchStar: "name",
+    ast.MatchMapping: "rest",
+    ast.arg: "arg",
+}
+"""What binds a name by itself -> its field with that name."""
+
+
+def find_published(path: Path) -> dict[str, Found]:
+    """The published prompt of each task, from a checkout or a folder in it.
+
+    Raises ConfigError that says what was looked for, and where, when one is not there, not the only one, or no plain text.
+    """
+    folder = _folder(path)
+    constants = Source(folder / CONSTANTS)
+    found = {task: constants.constant_with([*load_task(task).report.categories, "errors"]) for task in BY_CATEGORIES}
+    return {"table": Source(folder / FUNCTION_FILE).returned_by(FUNCTION), **found}
+
+
+def _folder(path: Path) -> Path:
+    here = path.expanduser().absolute()
+    for base in (here, *here.parents):
+        if os.access(base / FOLDER, os.F_OK):
+            return base / FOLDER
+    raise ConfigError(f"{path}: holds no {FOLDER}, and is in no folder that does; give a checkout of InternLM/Visual-ERM")
+
+
+class Source:
+    """One Python file, parsed."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises ConfigError when the file cannot be read, or is not Python."""
+        self.path = path
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self.module = Scope(ast.parse(path.read_bytes()))
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+        except SyntaxError as error:
+            raise ConfigError(f"{path}, line {error.lineno or '?'}: not valid Python: {error.msg}") from None
+        except (ValueError, RecursionError, MemoryError) as error:
+            raise ConfigError(f"{path}: cannot be parsed: {error}") from None
+
+    def constant_with(self, words: list[str]) -> Found:
+        """The one constant of the module that holds all `words`."""
+        found: dict[str, Found] = {}
+        for statement in self.module.body:
+            if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value:
+                constant = self._constant(statement, statement.value, words)
+                if constant:
+                    found.setdefault(constant.text, constant)
+        if len(found) == 1:
+            return found.popitem()[1]
+        wanted = f"one text assigned at the top of the module that holds the words {', '.join(words)}"
+        raise ConfigError(f"{self.path}: looked for {wanted}; found {_lines([each.line for each in found.values()])}")
+
+    def returned_by(self, name: str) -> Found:
+        """The text that the one function of that name returns."""
+        functions = [
+            node
+            for node in ast.walk(self.module.node)
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name
+        ]
+        if len(functions) != 1:
+            found = _lines([function.lineno for function in functions])
+            raise ConfigError(f"{self.path}: looked for one function `{name}`; found {found}")
+        (function,) = functions
+        if function.decorator_list:
+            raise self.refused(function.decorator_list[0], f"`{name}` is decorated, so it may return anything")
+        scope = Scope(function)
+        returns = [node for node in scope.nodes if isinstance(node, ast.Return)]
+        if len(returns) != 1 or returns[0] not in scope.body or returns[0].value is None:
+            found = _lines([node.lineno for node in returns])
+            raise self.refused(function, f"looked for one `return` of a text, on every way through `{name}`; found {found}")
+        return self._found(returns[0].value, [scope, self.module])
+
+    def refused(self, node: ast.expr | ast.stmt, why: str) -> ConfigError:
+        return ConfigError(f"{self.path}, line {node.lineno}: {why}; fix: give the text as a file, in `judge.prompt_file`")
+
+    def _constant(self, statement: ast.Assign | ast.AnnAssign, value: ast.expr, words: list[str]) -> Found | None:
+        """What a statement assigns, if it holds all `words`."""
+        target = statement.target if isinstance(statement, ast.AnnAssign) else statement.targets[0]
+        try:
+            # By its name where it has one: it must be bound once.
+            found = self._found(target if isinstance(target, ast.Name) else value, [self.module])
+        except ConfigError:
+            pieces = " ".join(str(node.value) for node in ast.walk(value) if isinstance(node, ast.Constant))
+            if all(word in pieces for word in words):
+                raise
+            return None
+        return Found(found.text, self.path, value.lineno) if all(word in found.text for word in words) else None
+
+    def _found(self, value: ast.expr, scopes: list[Scope]) -> Found:
+        try:
+            text = Folding(self, scopes).text(value)
+            text.encode("utf-8")
+        except RecursionError:
+            raise self.refused(value, "is nested too deeply") from None
+        except UnicodeEncodeError:
+            raise self.refused(value, "holds half a character, which no file can keep") from None
+        if not text.strip():
+            raise self.refused(value, "is an empty text")
+        return Found(text, self.path, value.lineno)
+
+
+class Scope:
+    """A module or a function, and what binds names in it. Functions and classes in it are scopes of their own."""
+
+    def __init__(self, node: ast.Module | ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        self.node = node
+        self.body: list[ast.stmt] = node.body
+        self.nodes = list(_within(node))
+        self._bindings: dict[str, list[ast.AST]] = {}
+        for inner in self.nodes:
+            for name in _names_bound_by(inner):
+                self._bindings.setdefault(name, []).append(inner)
+        # A function in it may say that a name of its own is this scope's.
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.Global | ast.Nonlocal):
+                for name in inner.names:
+                    self._bindings.setdefault(name, []).append(inner)
+
+    def bindings(self, name: str) -> list[ast.AST]:
+        return self._bindings.get(name, [])
+
+    def assigned(self, name: ast.AST) -> ast.expr | None:
+        """What a statement of the scope's own assigns to that name alone."""
+        for statement in self.body:
+            if isinstance(statement, ast.Assign) and statement.targets == [name]:
+                return statement.value
+            if isinstance(statement, ast.AnnAssign) and statement.target is name:
+                return statement.value
+        return None
+
+
+class Folding:
+    """Works out one text of a file from its expression."""
+
+    def __init__(self, source: Source, scopes: list[Scope]) -> None:
+        self._source = source
+        self._scopes = scopes
+        self._parts = 0
+
+    def text(self, node: ast.expr) -> str:
+        """The text that an expression stands for. Raises ConfigError where that takes more than constants."""
+        self._parts += 1
+        text = self._fold(node)
+        if self._parts > MOST_PARTS or len(text) > MOST_CHARACTERS:
+            raise self._source.refused(node, "is too long, or holds itself")
+        return text
+
+    def _fold(self, node: ast.expr) -> str:
+        match node:
+            case ast.Constant(value=str(text)):
+                return text
+            case ast.Name(id=name):
+                return self._named(node, name)
+            case ast.BinOp(left=left, op=ast.Add(), right=right):
+                return self.text(left) + self.text(right)
+            case ast.JoinedStr(values=values) if all(isinstance(value, ast.Constant) for value in values):
+                return "".join(map(self.text, values))
+            case ast.Call(func=called, args=[text], keywords=[]) if self._is_dedent(called):
+                return textwrap.dedent(self.text(text))
+            case ast.Call(
+                func=ast.Attribute(value=text, attr="strip" | "lstrip" | "rstrip" as way), args=args, keywords=[]
+            ):
+                if len(args) <= 1:
+                    return getattr(self.text(text), way)(*map(self.text, args))
+        raise self._source.refused(node, f"`{_shown(node)}` is no text that can be read without running it")
+
+    def _named(self, node: ast.expr, name: str) -> str:
+        scope = self._scope_of(name)
+        bindings = scope.bindings(name) if scope else []
+        value = scope.assigned(bindings[0]) if scope and len(bindings) == 1 else None
+        if scope is None or value is None:
+            found = _lines([binding.lineno for binding in bindings])  # type: ignore[attr-defined]
+            raise self._source.refused(node, f"`{name}` is not assigned once and for all; it is bound: {found}")
+        outer, self._scopes = self._scopes, self._scopes[self._scopes.index(scope) :]
+        text = self.text(value)
+        self._scopes = outer
+        return text
+
+    def _scope_of(self, name: str) -> Scope | None:
+        return next((scope for scope in self._scopes if scope.bindings(name)), None)
+
+    def _is_dedent(self, called: ast.expr) -> bool:
+        """Whether that is `textwrap.dedent`, by the file's own imports."""
+        match called:
+            case ast.Attribute(value=ast.Name(id=name), attr="dedent"):
+                wanted: tuple[str | None, str] = (None, "textwrap")
+            case ast.Name(id=name):
+                wanted = ("textwrap", "dedent")
+            case _:
+                return False
+        scope = self._scope_of(name)
+        match scope.bindings(name) if scope else []:
+            case [ast.Import() | ast.ImportFrom() as statement]:
+                imported = {alias.asname or alias.name: alias.name for alias in statement.names}
+                return (getattr(statement, "module", None), imported[name]) == wanted
+        return False
+
+
+def _within(scope: ast.AST) -> Iterator[ast.AST]:
+    """Everything in a scope, without what is inside the functions and classes in it."""
+    waiting = list(ast.iter_child_nodes(scope))
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            waiting.extend(ast.iter_child_nodes(node))
+
+
+def _names_bound_by(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Name):
+        return [] if isinstance(node.ctx, ast.Load) else [node.id]
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return [alias.asname or alias.name.partition(".")[0] for alias in node.names]
+    return [name] if (name := getattr(node, _BOUND_AS.get(type(node), ""), None)) else []
+
+
+def _lines(lines: list[int]) -> str:
+    return f"{len(lines)}, in line {', '.join(map(str, sorted(lines)))}" if lines else "none"
+
+
+def _shown(node: ast.expr) -> str:
+    shown = " ".join(ast.unparse(node).split())
+    return shown if len(shown) <= 60 else f"{shown[:60]}…"

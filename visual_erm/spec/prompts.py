@@ -1,0 +1,152 @@
+"""What a judge is asked: texts in files, and published ones that the user imported in place of the project's own.
+
+    judge.prompt_file --a shipped one that was imported--> the user's configuration directory, visual-erm/prompts/<task>.txt
+                      --any other-----------------------> that file
+
+`visual_erm.spec.prompt_import` finds the published texts; here they are kept. A record beside them says where each came from,
+with its digest: a text that is not what was imported is refused, so that a run never asks with another one than it says.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import platformdirs
+import yaml
+
+from visual_erm.errors import ConfigError
+from visual_erm.spec.base import Settings, read_yaml, shipped, validate
+
+RECORD = "origin.yaml"
+FIX = "import it again, or remove all imported ones with `visual-erm prompts forget`"
+
+
+class Origin(Settings):
+    """Where an imported text came from."""
+
+    path: str
+    line: int
+    sha256: str
+    """Of the text."""
+
+
+class Record(Settings):
+    """All imported texts by task."""
+
+    prompts: dict[str, Origin]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A text, and where it stands."""
+
+    text: str
+    path: Path
+    line: int
+
+
+def digest(text: str) -> str:
+    return sha256(text.encode("utf-8")).hexdigest()
+
+
+def shipped_prompts() -> Path:
+    """The folder of the project's own texts, one a task."""
+    return shipped("configs") / "task" / "prompts"
+
+
+def imported_prompts() -> Path:
+    """The folder of the imported ones; there only after an import."""
+    return platformdirs.user_config_path("visual-erm", appauthor=False) / "prompts"
+
+
+def read_prompt(path: Path) -> str:
+    """The text that `path` stands for. Raises ConfigError for a file without one, or an imported text that was changed."""
+    ours = path.resolve().parent == shipped_prompts().resolve()
+    return (imported(path.stem) if ours else None) or _read(path, "utf-8-sig")
+
+
+def imported(task: str) -> str | None:
+    """The text imported for a task, if there is one. Raises ConfigError when it is not what was imported."""
+    try:
+        origin = _record().get(task)
+        if origin is None:
+            return None
+        file = imported_prompts() / f"{task}.txt"
+        text = _read(file, "utf-8")
+        if digest(text) != origin.sha256:
+            raise ConfigError(f"{file}: was changed after it was imported")
+    except ConfigError as error:
+        raise ConfigError(f"{error}; {FIX}") from None
+    return text
+
+
+def import_of(text: str) -> Origin | None:
+    """Where a text in use was imported from; None for the project's own and the user's own."""
+    try:
+        return next((origin for origin in _record().values() if origin.sha256 == digest(text)), None)
+    except ConfigError:
+        # Whatever is in use, it was not read through a record that cannot be read.
+        return None
+
+
+def described(text: str) -> str:
+    """Where a text in use is from, and the first digits of its digest."""
+    origin = import_of(text)
+    source = f"imported from {origin.path}, line {origin.line}" if origin else "own"
+    return f"{source}, sha256 {digest(text)[:12]}"
+
+
+def keep(texts: Mapping[str, Found]) -> None:
+    """Writes down imported texts by task, all or none. Raises ConfigError where that is not possible.
+
+    The record comes last: until then none is in use, or, after an earlier import, what does not fit its record is refused.
+    """
+    folder = imported_prompts()
+    origins = {task: Origin(path=str(f.path), line=f.line, sha256=digest(f.text)) for task, f in texts.items()}
+    record = yaml.safe_dump(Record(prompts=origins).model_dump(), allow_unicode=True, sort_keys=False)
+    files = {**{f"{task}.txt": found.text for task, found in texts.items()}, RECORD: record}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as beside:
+            for name, content in files.items():
+                (Path(beside) / name).write_bytes(content.encode("utf-8"))
+            for name in files:
+                (Path(beside) / name).replace(folder / name)
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be written: {error.strerror}") from error
+
+
+def forget() -> bool:
+    """Removes all imported texts; whether there were any. Raises ConfigError where that is not possible."""
+    folder = imported_prompts()
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be removed: {error.strerror or error}") from error
+    return True
+
+
+def _record() -> dict[str, Origin]:
+    """Where each imported text came from, by task."""
+    file = imported_prompts() / RECORD
+    return validate(Record, read_yaml(file), str(file)).prompts if os.access(file, os.F_OK) else {}
+
+
+def _read(path: Path, encoding: str) -> str:
+    try:
+        text = path.read_bytes().decode(encoding)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 (byte {error.start})") from error
+    if not text.strip():
+        raise ConfigError(f"{path}: is empty")
+    return text

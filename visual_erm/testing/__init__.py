@@ -1,0 +1,1 @@
+"""Models for tests and demos: small enough for a CPU, of the same classes as the real ones."""

@@ -1,0 +1,186 @@
+"""StrictReplayBuffer: what stands between rollouts and updates, and lets no loss pass in silence.
+
+veRL logs a rollout or a reward that raised, pads the batch with what is left and goes on. This buffer counts instead:
+a step gets as many scored rollouts as it asked for, or the run stops and says why. It is also the one place that sees
+all rewards of a step together, so it normalises those of tasks with `scoring.mode: batch`, and hands their means to veRL's
+loggers.
+
+    trainer.v1.sampler.custom_sampler={path: pkg://visual_erm.training.replay_buffer, name: StrictReplayBuffer}
+    trainer.v1.sampler.sampler_kwargs={max_lost: 0, stall_s: 1800, poll_s: 0.1, rollouts: 64, fatal: …/journal/fatal.txt}
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import transfer_queue
+from transfer_queue import KVBatchMeta
+from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
+from verl.utils.tensordict_utils import get_tensordict
+
+from visual_erm.data.row_contract import task_of
+from visual_erm.errors import OurFault
+from visual_erm.judge.usage import PERCENTILES, percentile
+from visual_erm.reward.scoring import Sample, batch_rewards
+from visual_erm.spec.base import plain
+from visual_erm.spec.task import Task, load_tasks
+
+COUNTED = ("guard_", "judge_")
+"""Numbers whose sum over a step says more than their mean."""
+TIMED = ("judge_queue_ms", "judge_call_ms")
+
+
+class RolloutsLost(OurFault):
+    """A step lost more rollouts than it may, or none has finished for too long."""
+
+
+class StrictReplayBuffer(ReplayBuffer):
+    """veRL's synchronous replay buffer, with the sampler's settings:
+
+    max_lost: rollouts that a step may lose; they are padded, and counted in `reward/lost`.
+    stall_s: seconds without a finished prompt after which the run stops.
+    poll_s: seconds between two looks; veRL's own 2 s are most of a step on a small machine.
+    rollouts: rollouts per prompt.
+    fatal: file that the reward function writes when the run must stop.
+    batch_task: the run's task or mixture, where its `scoring.mode` is `batch`; null otherwise.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        settings = self.sampler_kwargs
+        self.max_lost = int(settings["max_lost"])
+        self.stall_s = float(settings["stall_s"])
+        self.poll_interval = float(settings["poll_s"])
+        self.rollouts = int(settings["rollouts"])
+        self.fatal = Path(settings["fatal"])
+        self.tasks = load_tasks(plain(settings["batch_task"])) if settings.get("batch_task") else {}
+        self._finished: tuple[int, float] = (0, time.monotonic())
+
+    def sample(self, global_steps: int, partition_id: str, batch_size: int) -> tuple[KVBatchMeta, dict[str, Any]]:
+        """The rollouts of `batch_size` prompts, the means of their rewards' numbers, and what each guard counted.
+
+        Raises RolloutsLost when rollouts are missing or stalled, or the reward function asked for a stop.
+        """
+        self._finished = (0, time.monotonic())
+        batch, metrics = super().sample(global_steps, partition_id, batch_size)
+        if partition_id == "val":
+            return batch, metrics
+        numbers = reward_numbers(batch)
+        lost = batch_size * self.rollouts - len(numbers)
+        self._check_lost(lost, batch_size)
+        if self.tasks:
+            for sample, reward in zip(numbers, normalise(batch, self.tasks), strict=True):
+                sample["score"] = reward
+        return batch, {**metrics, "reward/lost": lost, **means(numbers), **counts(numbers), **percentiles(numbers)}
+
+    def _select_prompt_uids(self, partition_id: str, sampleable_keys: set[str], batch_size: int) -> Any:
+        """Counts the rollouts of the prompts that veRL takes for the step, before veRL makes do with what is there."""
+        self._check_fatal()
+        selected, rollouts, steps = super()._select_prompt_uids(partition_id, sampleable_keys, batch_size)
+        if partition_id != "val":
+            chosen = set(selected)
+            found = sum(key.split("_")[0] in chosen for key in rollouts)
+            self._check_lost(batch_size * self.rollouts - found, batch_size)
+        return selected, rollouts, steps
+
+    def _check_lost(self, lost: int, batch_size: int) -> None:
+        if lost > self.max_lost:
+            raise RolloutsLost(
+                f"{lost} of the step's {batch_size * self.rollouts} rollouts failed or were not scored, more than "
+                f"max_lost={self.max_lost}; the traceback of each is further up in the log"
+            )
+
+    def _wait_for_next_poll(self, partition_id: str, last_debug_time: float) -> float:
+        self._check_fatal()
+        count = len(self.finished_keys[partition_id]) + len(self.failure_keys[partition_id])
+        now = time.monotonic()
+        if count != self._finished[0]:
+            self._finished = (count, now)
+        if now - self._finished[1] > self.stall_s:
+            running = len(self.running_keys[partition_id]) + len(self.pending_keys[partition_id])
+            raise RolloutsLost(f"no prompt has finished for {self.stall_s:g} s, {running} are under way; see the log")
+        return super()._wait_for_next_poll(partition_id, last_debug_time)
+
+    def _check_fatal(self) -> None:
+        if self.fatal.is_file():
+            raise RolloutsLost(self.fatal.read_text(encoding="utf-8").strip())
+
+
+def reward_numbers(batch: KVBatchMeta) -> list[dict[str, float]]:
+    """What the reward function returned for each rollout of a batch; rollouts without a reward are left out."""
+    return list(_rewarded(batch).values())
+
+
+def _rewarded(batch: KVBatchMeta) -> dict[str, dict[str, float]]:
+    """Keys of the rollouts of a batch that have a reward, with what the reward function returned."""
+    found = transfer_queue.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=["extra_fields"])
+    fields = [getattr(value, "data", value) for value in found["extra_fields"]]
+    numbers = {key: field.get("reward_extra_info") for key, field in zip(batch.keys, fields, strict=True)}
+    return {key: dict(found) for key, found in numbers.items() if found}
+
+
+def normalise(batch: KVBatchMeta, tasks: Mapping[str, Task]) -> list[float]:
+    """Puts the rewards of the whole batch (see `visual_erm.reward.scoring.batch_rewards`) in place of those that each rollout got by
+    itself; returns them. Rollouts without a reward are left out.
+    """
+    numbers = _rewarded(batch)
+    place = {"keys": list(numbers), "partition_id": batch.partition_id}
+    found = transfer_queue.kv_batch_get(**place, select_fields=["rm_scores", "data_source"])
+    sources = [getattr(value, "data", value) for value in found["data_source"]]
+    names = [task_of(tasks, source, f"rollout {key}") for key, source in zip(numbers, sources, strict=True)]
+    rewards = batch_rewards(
+        [Sample.of(mine, name, tasks[name].scoring) for mine, name in zip(numbers.values(), names, strict=True)]
+    )
+    scores = [torch.zeros_like(row) for row in found["rm_scores"].unbind()]
+    for row, reward in zip(scores, rewards, strict=True):
+        # veRL's own place for it: the last token of the response.
+        row[-1] = reward
+    nested = torch.nested.as_nested_tensor(scores, layout=torch.jagged)
+    transfer_queue.kv_batch_put(**place, fields=get_tensordict({"rm_scores": nested}))
+    return rewards
+
+
+def means(numbers: list[dict[str, float]]) -> dict[str, float]:
+    """The mean of each number over the rollouts, as `reward/<name>/mean`.
+
+    >>> means([{"score": 1.0, "render_ok": 1.0}, {"score": 0.0, "render_ok": 0.0}])
+    {'reward/score/mean': 0.5, 'reward/render_ok/mean': 0.5}
+    """
+    values = defaultdict(list)
+    for sample in numbers:
+        for name, value in sample.items():
+            values[name].append(float(value))
+    return {f"reward/{name}/mean": sum(found) / len(found) for name, found in values.items()}
+
+
+def counts(numbers: list[dict[str, float]]) -> dict[str, float]:
+    """How many rollouts each guard flagged, and how many calls the judge made, saved and lost, as `reward/<name>/count`.
+
+    >>> counts([{"score": 0.0, "guard_blank": 1.0}, {"score": 1.0, "guard_blank": 0.0}])
+    {'reward/guard_blank/count': 1.0}
+    """
+    found: dict[str, float] = defaultdict(float)
+    for sample in numbers:
+        for name, value in sample.items():
+            if name.startswith(COUNTED) and not name.endswith(("_ms", "_ok")):
+                found[f"reward/{name}/count"] += float(value)
+    return dict(found)
+
+
+def percentiles(numbers: list[dict[str, float]]) -> dict[str, float]:
+    """The milliseconds that half of the rollouts and 95% of them waited or were judged, as `reward/<name>/p95`.
+
+    >>> percentiles([{"judge_call_ms": 3.0, "score": 1.0}, {"judge_call_ms": 1.0, "score": 0.0}])
+    {'reward/judge_call_ms/p50': 3.0, 'reward/judge_call_ms/p95': 3.0}
+    """
+    found = {name: [float(sample[name]) for sample in numbers] for name in numbers[0] if name in TIMED} if numbers else {}
+    return {
+        f"reward/{name}/{label}": percentile(values, share)
+        for name, values in found.items()
+        for label, share in PERCENTILES.items()
+    }

@@ -1,0 +1,285 @@
+"""Picture -> Seen: the one way in.
+
+Plot areas first, because their ruling cuts up everything else; then what is ground and what is ink; of the ink what is
+text; what remains is marks. The same picture always gives the same result, and its time is bounded whatever it shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from visual_erm.vision.colors import along_edge, is_grey, near
+from visual_erm.vision.gridlines import Area, find_areas
+from visual_erm.vision.scene_types import GRID, Box, Colour, Mark, Panel, Seen, Text
+from visual_erm.vision.segmentation import Layers, layers, pieces
+from visual_erm.vision.text_lines import Line, find_lines, printed
+
+LONGEST_SIDE = 1200
+"""Pixels: a larger picture is looked at in this size."""
+SMALLEST = 12
+"""Pixels of the shorter side of the smallest picture in which anything is looked for."""
+MOST = 0.5
+"""Share of the picture's edge that has the background's colour, at least."""
+PAPER = (255, 255, 255)
+"""The background where the edge shows none."""
+RIM = 0.07
+"""Of the picture's side: the widest line round something that is seen through and not a mark."""
+PATCH = 0.05
+"""Of the picture: the largest patch of colour that may be the inside of a letter rather than a mark."""
+SAMPLE = 1000
+"""Pixels that the colour of a large region is taken from."""
+MAX_MARKS = 600
+"""Marks looked at; the largest ones."""
+SAME = 14
+"""Largest difference of a channel between a region and what surrounds it, if it is no mark."""
+TICK = 9
+"""Pixels of the longest tick at a panel's side."""
+REACH = 5
+"""Pixels between a tick and the side that it belongs to."""
+WORD = 4
+"""Letters of the shortest text in colour that is looked for in a plot."""
+SLIVER = 72
+"""Contrast below which a stroke two pixels thick between two grounds is where their half-tones meet."""
+
+ReadLines = Callable[[list[np.ndarray]], list[str]]
+"""Texts of crops, each one line of dark text on white, shape (height, width), uint8."""
+
+
+def unread(crops: list[np.ndarray]) -> list[str]:
+    """No texts, only their places: a `ReadLines` that costs nothing."""
+    return [""] * len(crops)
+
+
+def see(picture: Image.Image, read: ReadLines) -> Seen:
+    """What an RGB picture shows."""
+    pixels = np.ascontiguousarray(np.asarray(picture.convert("RGB")))
+    scale = LONGEST_SIDE / max(pixels.shape)
+    if scale < 1:
+        size = max(round(picture.width * scale), 1), max(round(picture.height * scale), 1)
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    colour, share = along_edge(pixels)
+    background = colour if share >= MOST else PAPER
+    if min(pixels.shape[:2]) < SMALLEST:
+        return Seen(picture.width, picture.height, background)
+    areas, cleaned = find_areas(pixels, background)
+    found = layers(cleaned)
+    _erase_ticks(found.contrast, areas)
+    lines, labels = find_lines(found.contrast)
+    kept = _texts(lines, labels, found, areas, cleaned, read)
+
+    ink = found.contrast > 0
+    for line, _ in kept:
+        part = slice(line.top, line.bottom), slice(line.left, line.right)
+        ink[part] &= ~np.isin(labels[part], line.pieces)
+    drawer = _Marks(cleaned, areas, background)
+    strokes, count = pieces(cleaned, found, ink)
+    marks = drawer.grounds(found) + drawer.strokes(strokes, count, found)
+    marks.sort(key=lambda mark: (-mark.area, mark.box.top, mark.box.left))
+    height, width = pixels.shape[:2]
+    texts = [
+        Text(
+            text,
+            _box(line.left, line.top, line.right, line.bottom, width, height),
+            _ink_colour(cleaned, found, labels, line),
+            _panel_at(areas, (line.left + line.right) / 2, (line.top + line.bottom) / 2),
+        )
+        for line, text in kept
+    ]
+    texts.sort(key=lambda text: (text.box.top, text.box.left))
+    return Seen(
+        picture.width,
+        picture.height,
+        background,
+        tuple(texts),
+        tuple(_panel(area, cleaned) for area in areas),
+        tuple(marks[:MAX_MARKS]),
+        max(len(marks) - MAX_MARKS, 0) + max(count - MAX_MARKS, 0),
+    )
+
+
+def _erase_ticks(contrast: np.ndarray, areas: list[Area]) -> None:
+    """Takes short thin strokes at the sides of plot areas, and remnants of their frames, out of the ink, in place."""
+    if not areas:
+        return
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((contrast > 0).astype(np.uint8), connectivity=8)
+    left, top, width, height, _ = stats.T
+    right, bottom = left + width, top + height
+    thin = (np.minimum(width, height) <= 3) & (np.maximum(width, height) <= TICK)
+    tick = np.zeros(len(stats), dtype=bool)
+    for area in areas:
+        beside = (bottom >= area.top - REACH) & (top <= area.bottom + REACH)
+        beside &= (
+            (np.abs(right - area.left) <= REACH)
+            | (np.abs(left - area.right) <= REACH)
+            | (np.abs(left - area.left) <= REACH)
+        )
+        under = (right >= area.left - REACH) & (left <= area.right + REACH)
+        under &= (
+            (np.abs(top - area.bottom) <= REACH)
+            | (np.abs(bottom - area.top) <= REACH)
+            | (np.abs(bottom - area.bottom) <= REACH)
+        )
+        tick |= thin & (beside | under)
+    tick[0] = False
+    contrast[tick[labels]] = 0
+
+
+def _texts(
+    lines: list[Line], labels: np.ndarray, found: Layers, areas: list[Area], pixels: np.ndarray, read: ReadLines
+) -> list[tuple[Line, str]]:
+    """The lines that are text; what reads as nothing is something drawn."""
+    likely = [line for line in lines if line.letters >= WORD or _may_be_text(line, labels, found, areas, pixels)]
+    crops = [printed(line, found.contrast, labels) for line in likely]
+    texts = read(crops)
+    if read is unread:
+        return list(zip(likely, texts, strict=True))
+    return [(line, text) for line, text in zip(likely, texts, strict=True) if any(map(str.isalnum, text))]
+
+
+def _may_be_text(line: Line, labels: np.ndarray, found: Layers, areas: list[Area], pixels: np.ndarray) -> bool:
+    """In a plot a few coloured letters are markers, or dashes of a line."""
+    inside = _panel_at(areas, (line.left + line.right) / 2, (line.top + line.bottom) / 2) is not None
+    return not inside or is_grey(_ink_colour(pixels, found, labels, line))
+
+
+def _ink_colour(pixels: np.ndarray, found: Layers, labels: np.ndarray, line: Line) -> Colour:
+    part = slice(line.top, line.bottom), slice(line.left, line.right)
+    return _strongest(pixels[part], np.where(np.isin(labels[part], line.pieces), found.contrast[part], 0))
+
+
+def _strongest(pixels: np.ndarray, contrast: np.ndarray) -> Colour:
+    """The colour of ink where it stands out most: half-tones along its edges do not count."""
+    levels = np.sort(contrast[contrast > 0])
+    strongest = np.sort(pixels[contrast >= levels[3 * len(levels) // 4]], axis=0)
+    red, green, blue = strongest[len(strongest) // 2].tolist()
+    return red, green, blue
+
+
+def _box(left: float, top: float, right: float, bottom: float, width: int, height: int) -> Box:
+    return Box(left / width, top / height, right / width, bottom / height)
+
+
+def _panel_at(areas: list[Area], x: float, y: float) -> int | None:
+    for number, area in enumerate(areas):
+        if area.left <= x <= area.right and area.top <= y <= area.bottom:
+            return number
+    return None
+
+
+def _panel(area: Area, pixels: np.ndarray) -> Panel:
+    height, width = pixels.shape[:2]
+    box = _box(area.left, area.top, area.right, area.bottom, width, height)
+    return Panel(box, _ground_colour(area, pixels), area.rows, area.columns, area.frame)
+
+
+def _ground_colour(area: Area, pixels: np.ndarray) -> Colour:
+    return along_edge(pixels[area.top + 3 : area.bottom - 3, area.left + 3 : area.right - 3])[0]
+
+
+def _middle(extent: tuple[slice, slice]) -> tuple[float, float]:
+    rows, columns = extent
+    return (columns.start + columns.stop) / 2, (rows.start + rows.stop) / 2
+
+
+class _Marks:
+    """Makes marks of the numbered pieces of one picture."""
+
+    def __init__(self, pixels: np.ndarray, areas: list[Area], background: Colour) -> None:
+        self._pixels = pixels
+        self._areas = areas
+        self._background = background
+        self._panels = {area: _ground_colour(area, pixels) for area in areas}
+
+    def grounds(self, found: Layers) -> list[Mark]:
+        """Large regions that differ from what surrounds them."""
+        marks = []
+        for number, extent in enumerate(ndimage.find_objects(found.grounds, found.count), 1):
+            own = found.grounds[extent] == number
+            shown = self._pixels[extent][own]
+            red, green, blue = np.median(shown[:: len(shown) // SAMPLE + 1], axis=0).astype(int).tolist()
+            if not self._is_ground(number, extent, (red, green, blue), found):
+                own |= self._covered(extent, own, found)
+                marks.append(self._mark(extent, own.astype(np.uint8), (red, green, blue)))
+        return marks
+
+    def _is_ground(self, number: int, extent: tuple[slice, slice], colour: Colour, found: Layers) -> bool:
+        """Whether a region is the background, a panel's ground, or a part of either that something encloses."""
+        rows, columns = extent
+        height, width = found.grounds.shape
+        border = rows.start == 0, columns.start == 0, rows.stop == height, columns.stop == width
+        if near(colour, self._background, SAME) and any(border):
+            return True
+        for area in self._areas:
+            if near(colour, self._panels[area], SAME) and _panel_at([area], *_middle(extent)) is not None:
+                return True
+            inside = min(columns.stop, area.right) - max(columns.start, area.left)
+            tall = min(rows.stop, area.bottom) - max(rows.start, area.top)
+            whole = 0.9 * (area.right - area.left), 0.9 * (area.bottom - area.top)
+            if is_grey(colour) and inside >= whole[0] and tall >= whole[1]:
+                return True
+        grounds = (self._background, *self._panels.values())
+        enclosed = 0.5 if any(near(colour, ground, SAME) for ground in grounds) else 0.9
+        if enclosed > 0.5 and (rows.stop - rows.start) * (columns.stop - columns.start) > PATCH * height * width:
+            return False
+        reaches = 4, round(RIM * max(height, width))
+        return any(self._around(number, extent, reach, colour, found) > enclosed for reach in reaches)
+
+    def _around(self, number: int, extent: tuple[slice, slice], reach: int, colour: Colour, found: Layers) -> float:
+        """Share of what lies `reach` pixels from a region that has its colour."""
+        rows, columns = extent
+        top, left = max(rows.start - reach - 2, 0), max(columns.start - reach - 2, 0)
+        around = slice(top, rows.stop + reach + 2), slice(left, columns.stop + reach + 2)
+        away = cv2.distanceTransform((found.grounds[around] != number).astype(np.uint8), cv2.DIST_C, 3)
+        ring = found.beneath[around][np.abs(away - reach) <= 1]
+        if not len(ring):
+            return 0.0
+        return float((np.abs(ring.astype(int) - np.array(colour)).max(axis=1) <= SAME).mean())
+
+    def _covered(self, extent: tuple[slice, slice], own: np.ndarray, found: Layers) -> np.ndarray:
+        """What of a region's inside is hidden by something that lies on it, rather than cut out."""
+        outside = np.pad((~own).astype(np.uint8), 1, constant_values=1)
+        cv2.floodFill(outside, None, (0, 0), 2)
+        inside = outside[1:-1, 1:-1] == 1
+        seen_through = np.abs(found.beneath[extent].astype(int) - np.array(self._background)).max(axis=2) <= SAME
+        return inside & ~seen_through
+
+    def strokes(self, labels: np.ndarray, count: int, found: Layers) -> list[Mark]:
+        """Pieces of ink."""
+        marks = []
+        for number, extent in enumerate(ndimage.find_objects(labels, min(count, MAX_MARKS)), 1):
+            own = (labels[extent] == number).astype(np.uint8)
+            if not self._is_sliver(extent, own, found):
+                colour = _strongest(self._pixels[extent], np.where(own > 0, found.contrast[extent], 0))
+                marks.append(self._mark(extent, own, colour))
+        return marks
+
+    def _is_sliver(self, extent: tuple[slice, slice], own: np.ndarray, found: Layers) -> bool:
+        if min(own.shape) > 2 or found.contrast[extent][own > 0].max() >= SLIVER:
+            return False
+        rows, columns = extent
+        around = slice(max(rows.start - 2, 0), rows.stop + 2), slice(max(columns.start - 2, 0), columns.stop + 2)
+        return len(np.unique(found.grounds[around])) > 2
+
+    def _mark(self, extent: tuple[slice, slice], own: np.ndarray, colour: Colour) -> Mark:
+        rows, columns = extent
+        height, width = self._pixels.shape[:2]
+        area = int(own.sum())
+        x, y = (float(sums @ (np.arange(len(sums)) + 0.5)) / area for sums in (own.sum(axis=0), own.sum(axis=1)))
+        mask = cv2.resize(own * np.uint8(255), (GRID, GRID), interpolation=_SHRINK if own.size > GRID * GRID else _GROW)
+        return Mark(
+            colour,
+            _box(columns.start, rows.start, columns.stop, rows.stop, width, height),
+            ((columns.start + x) / width, (rows.start + y) / height),
+            area / (width * height),
+            area / own.size,
+            mask.tobytes(),
+            _panel_at(self._areas, columns.start + x, rows.start + y),
+        )
+
+
+_SHRINK, _GROW = cv2.INTER_AREA, cv2.INTER_LINEAR

@@ -1,0 +1,134 @@
+"""The picture as grounds and ink: what is large enough that something may lie on it, and what lies on it.
+
+Pixels belong together where a colour runs on without a jump, so that a gradient is one region. The half-tones along an
+edge lie between the colours to both sides of it and are neither ground nor ink.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from visual_erm.vision.colors import apart, largest
+
+STEP = 10
+"""Largest difference of a channel between neighbours in one region."""
+SHARE = 0.004
+"""Of the picture: the smallest ground."""
+THICK = 4
+"""Pixels from the middle of a ground to its edge, at least: letters and lines are no ground."""
+MOSAIC = 0.5
+"""Of the picture: with less of it on grounds of that size, small fields are grounds too, as in a map of values."""
+MAX_GROUNDS = 400
+COLOURS = 12
+"""Of the largest grounds: a smaller region of the same colour is ground as well, between two bars for example."""
+BLUR = 2
+"""Pixels from the middle of an edge up to which its half-tones reach."""
+FAINT = 36
+"""Difference of a channel below which ink on a ground is not seen."""
+ALIKE = 0.94
+"""Cosine between the directions in which two pixels differ from their ground, at least, if they are of one ink."""
+SPECK = 4
+"""Pixels of the smallest piece of ink."""
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Arrays of shape (height, width)."""
+
+    grounds: np.ndarray
+    """Which ground a pixel is of, from 1; 0 for none."""
+    count: int
+    beneath: np.ndarray
+    """The colour of the nearest ground: (height, width, 3), uint8."""
+    contrast: np.ndarray
+    """By how much a pixel stands out from the grounds around it; 0 where it is no ink: uint8."""
+
+
+def layers(pixels: np.ndarray) -> Layers:
+    """Grounds and ink of a picture, shape (height, width, 3), uint8."""
+    grounds, count = _grounds(pixels)
+    if not count:
+        height, width = pixels.shape[:2]
+        flat = np.zeros((height, width), np.uint8)
+        return Layers(flat.astype(np.int32), 0, pixels, flat)
+    _, nearest = cv2.distanceTransformWithLabels(
+        (grounds == 0).astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    at, off = np.flatnonzero(grounds), np.flatnonzero(grounds == 0)
+    home = np.zeros(int(nearest.max()) + 1, np.int64)
+    home[nearest.ravel()[at]] = at
+    beneath = pixels.copy()
+    beneath.reshape(-1, 3)[off] = pixels.reshape(-1, 3)[home[nearest.ravel()[off]]]
+    window = np.ones((2 * BLUR + 1, 2 * BLUR + 1), np.uint8)
+    low, high = cv2.erode(beneath, window), cv2.dilate(beneath, window)
+    contrast = largest(cv2.max(cv2.subtract(low, pixels), cv2.subtract(pixels, high)))
+    contrast[(contrast < FAINT) | (grounds > 0)] = 0
+    return Layers(grounds, count, beneath, contrast)
+
+
+def _grounds(pixels: np.ndarray) -> tuple[np.ndarray, int]:
+    """Large thick regions, the largest first, numbered from 1."""
+    height, width = pixels.shape[:2]
+    links = np.zeros((2 * height - 1, 2 * width - 1), np.uint8)
+    links[::2, ::2] = 1
+    links[::2, 1::2] = apart(np.ascontiguousarray(pixels[:, 1:]), np.ascontiguousarray(pixels[:, :-1])) <= STEP
+    links[1::2, ::2] = apart(pixels[1:], pixels[:-1]) <= STEP
+    _, labels = cv2.connectedComponents(links, connectivity=4)
+    labels = np.ascontiguousarray(labels[::2, ::2])
+    sizes = np.bincount(labels.ravel())
+    inner = np.ones(labels.shape, np.uint8)
+    inner[:, 1:] &= links[::2, 1::2]
+    inner[1:] &= links[1::2, ::2]
+    depth = cv2.distanceTransform(np.pad(inner, 1), cv2.DIST_C, 3)[1:-1, 1:-1]
+    numbers = np.zeros(len(sizes), np.int32)
+    deep = np.flatnonzero(depth >= THICK)
+    thick, first = np.unique(labels.ravel()[deep], return_index=True)
+    colours = pixels.reshape(-1, 3)[deep[first]].astype(np.int16)
+    order = np.argsort(-sizes[thick], kind="stable")
+    thick, colours = thick[order], colours[order]
+    count = min(int((sizes[thick] >= SHARE * labels.size).sum()), MAX_GROUNDS)
+    if sizes[thick[:count]].sum() < MOSAIC * labels.size:
+        count = min(len(thick), MAX_GROUNDS)
+    rest = slice(count, count + MAX_GROUNDS)
+    same = np.abs(colours[rest, None] - colours[None, : min(count, COLOURS)]).max(axis=2) <= STEP
+    large, alike = thick[:count], thick[rest][same.any(axis=1)]
+    numbers[large] = np.arange(1, len(large) + 1)
+    numbers[alike] = np.arange(len(large) + 1, len(large) + len(alike) + 1)
+    return numbers[labels], len(large) + len(alike)
+
+
+def pieces(pixels: np.ndarray, seen: Layers, ink: np.ndarray) -> tuple[np.ndarray, int]:
+    """The connected pieces of `ink` that are of one colour, numbered from 1 in an array like it; specks are left out."""
+    places = np.flatnonzero(ink)
+    labels = np.zeros(ink.shape, np.int32)
+    if not len(places):
+        return labels, 0
+    away = pixels.reshape(-1, 3)[places].astype(np.float32) - seen.beneath.reshape(-1, 3)[places]
+    away /= np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1)
+    index = np.full(ink.size, -1, np.int64)
+    index[places] = np.arange(len(places))
+    height, width = ink.shape
+    rows, columns = np.divmod(places, width)
+    ends: list[tuple[np.ndarray, np.ndarray]] = []
+    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        valid = (rows + down < height) & (columns + right < width) & (columns + right >= 0)
+        start = np.flatnonzero(valid)
+        stop = index[places[start] + down * width + right]
+        start, stop = start[stop >= 0], stop[stop >= 0]
+        alike = np.einsum("ij,ij->i", away[start], away[stop]) >= ALIKE
+        ends.append((start[alike], stop[alike]))
+    start, stop = (np.concatenate([pair[side] for pair in ends]) for side in (0, 1))
+    graph = coo_matrix((np.ones(len(start), np.int8), (start, stop)), shape=(len(places), len(places)))
+    _, found = connected_components(graph, directed=False)
+    sizes = np.bincount(found)
+    order = np.argsort(-sizes, kind="stable")
+    order = order[sizes[order] >= SPECK]
+    numbers = np.zeros(len(sizes), np.int32)
+    numbers[order] = np.arange(1, len(order) + 1)
+    labels.ravel()[places] = numbers[found]
+    return labels, len(order)

@@ -1,0 +1,285 @@
+"""Picture -> cells: finds the ruling of a table, cuts its cells out and reads them.
+
+Lines that touch each other form a grid, and every hole in it is a cell: spans need no further thought, and a place where a
+short row has no cell is open to the outside and so is none. A picture without ruling (a scan, a table with three rules) is
+read as lines of text. Only what can be seen is read: ink that hardly differs from its background counts as background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from visual_erm.vision.ocr import Line
+from visual_erm.vision.table_cells import UNREADABLE, Cell, Reading
+
+MAX_CELLS = 3000
+"""Cells looked at per picture, in reading order; the rest of a larger table is ignored."""
+MAX_PRINT = 100_000
+"""Pixels of text, laid end to end, that are read per picture (half a minute); the rest counts as unreadable."""
+FAINT = 32
+"""Grey levels (of 255) below which a difference from the background is not seen."""
+RULES = (51, 160, 240)
+"""Grey levels at which lines are looked for: exactly the renderer's own #333, then anything dark, then anything drawn."""
+SMALLEST = 8
+"""Pixels of the shorter side of the smallest cell; smaller holes are those in letters."""
+SNAP = 3
+"""Pixels by which the edges of cells of one row or column may differ."""
+LINE_HEIGHT = 15
+"""Pixels: ink in two bands that together are no taller is one line (i, =, :), at the renderer's 14 px."""
+WINDOW = 20
+"""Pixels in height of the strip that is read of a one-line cell, so that a dash keeps its height above the baseline."""
+BAR = 2
+"""Pixels in height of the tallest mark that is a dash when it is wider than tall; OCR makes all sorts of things of one."""
+
+ReadLines = Callable[[list[np.ndarray]], list[str]]
+ReadPage = Callable[[np.ndarray], list[Line]]
+
+
+@dataclass(frozen=True)
+class Box:
+    """Interior of a cell in pixels, ends exclusive, with its place (from 0) and spans in the grid."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+    row: int = 0
+    column: int = 0
+    rows: int = 1
+    columns: int = 1
+
+
+@dataclass(frozen=True)
+class Table:
+    """A ruled table: its extent with its lines, in pixels, and its cells in reading order."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+    cells: list[Box]
+
+
+def grey(picture: Image.Image) -> np.ndarray:
+    """The picture as grey levels, shape (height, width), uint8; what is transparent is white."""
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return np.asarray(picture.convert("L"))
+
+
+def read(picture: np.ndarray, lines: ReadLines, page: ReadPage) -> Reading:
+    """What a picture shows.
+
+    `picture`: shape (height, width), uint8. `lines` reads crops of one line each, `page` finds and reads all text of a
+    picture; see `Ocr`.
+    """
+    tables = find_tables(picture)
+    if tables:
+        return _read_tables(picture, tables, lines)
+    found = page(picture) if _ink(picture).any() else []
+    return Reading(_text_rows(found))
+
+
+def find_tables(picture: np.ndarray) -> list[Table]:
+    """The ruled tables of a picture, top to bottom."""
+    best: list[Table] = []
+    for level in RULES:
+        exact = level == RULES[0]
+        tables = _tables(picture == level if exact else picture < level)
+        if not exact:
+            tables = [table for table in tables if _is_grid(table)]
+        if sum(len(table.cells) for table in tables) > sum(len(table.cells) for table in best):
+            best = tables
+        if exact and best and not _outside(picture, best).any():
+            break
+    return best
+
+
+def _is_grid(table: Table) -> bool:
+    """At least two rows and two columns: fewer in unknown ink is a frame or a stripe, not a ruled table."""
+    return len({box.row for box in table.cells}) > 1 and len({box.column for box in table.cells}) > 1
+
+
+def _tables(ink: np.ndarray) -> list[Table]:
+    labels, _ = ndimage.label(ink)
+    tables = []
+    taken = np.zeros(ink.shape, dtype=bool)
+    for number, extent in enumerate(ndimage.find_objects(labels), 1):
+        rows, columns = extent
+        if min(rows.stop - rows.start, columns.stop - columns.start) < SMALLEST + 2 or taken[rows.start, columns.start]:
+            continue
+        boxes = _holes(labels[extent] == number, rows.start, columns.start)
+        if boxes:
+            taken[extent] = True
+            tables.append(Table(rows.start, columns.start, rows.stop, columns.stop, _placed(boxes)))
+    return tables
+
+
+def _holes(grid: np.ndarray, top: int, left: int) -> list[Box]:
+    """The rectangular holes of a connected figure."""
+    ys, xs = _changes(grid), _changes(grid.T)
+    small = np.pad(grid[np.ix_(ys[:-1], xs[:-1])], 1)
+    labels, _ = ndimage.label(~small)
+    outside = labels[0, 0]
+    heights, widths = np.pad(np.diff(ys), 1), np.pad(np.diff(xs), 1)
+    areas = np.bincount(labels.ravel(), weights=np.outer(heights, widths).ravel())
+    boxes = []
+    for number, extent in enumerate(ndimage.find_objects(labels), 1):
+        if number == outside:
+            continue
+        rows, columns = extent
+        y0, y1 = ys[rows.start - 1], ys[rows.stop - 1]
+        x0, x1 = xs[columns.start - 1], xs[columns.stop - 1]
+        if min(y1 - y0, x1 - x0) >= SMALLEST and areas[number] >= 0.9 * (y1 - y0) * (x1 - x0):
+            boxes.append(Box(int(top + y0), int(left + x0), int(top + y1), int(left + x1)))
+    return boxes
+
+
+def _changes(grid: np.ndarray) -> np.ndarray:
+    """Where a row differs from the one before it, with both ends."""
+    differs = np.flatnonzero((grid[1:] != grid[:-1]).any(axis=1)) + 1
+    return np.concatenate(([0], differs, [len(grid)]))
+
+
+def _placed(boxes: list[Box]) -> list[Box]:
+    tops, lefts = _edges([box.top for box in boxes]), _edges([box.left for box in boxes])
+
+    def place(box: Box) -> Box:
+        row, column = np.searchsorted(tops, box.top, "right") - 1, np.searchsorted(lefts, box.left, "right") - 1
+        rows = np.searchsorted(tops, box.bottom) - row
+        columns = np.searchsorted(lefts, box.right) - column
+        return Box(box.top, box.left, box.bottom, box.right, int(row), int(column), int(rows), int(columns))
+
+    return sorted(map(place, boxes), key=lambda box: (box.row, box.column))
+
+
+def _edges(positions: list[int]) -> list[int]:
+    """The distinct positions; those within SNAP of one before them are the same."""
+    edges: list[int] = []
+    for position in sorted(set(positions)):
+        if not edges or position - edges[-1] > SNAP:
+            edges.append(position)
+    return edges
+
+
+def _outside(picture: np.ndarray, tables: list[Table]) -> np.ndarray:
+    """The ink of a picture without its tables, as `_ink`."""
+    page = np.ones(picture.shape, dtype=bool)
+    for table in tables:
+        page[table.top : table.bottom, table.left : table.right] = False
+    return np.where(page, _ink(picture, picture[page]), 0)
+
+
+def _ink(picture: np.ndarray, sample: np.ndarray | None = None) -> np.ndarray:
+    """Grey levels by which each pixel differs from the background, 0 where that cannot be seen: int16.
+
+    The background is the most frequent level of `sample`, by default of the whole picture.
+    """
+    background = int(np.bincount((picture if sample is None else sample).ravel(), minlength=256).argmax())
+    difference = np.abs(picture.astype(np.int16) - background)
+    difference[difference < FAINT] = 0
+    return difference
+
+
+def _read_tables(picture: np.ndarray, tables: list[Table], lines: ReadLines) -> Reading:
+    stray = _outside(picture, tables)
+    parts = [(table.top, table.left, table.cells) for table in tables]
+    parts += [(top, 0, []) for top, _ in _bands(stray)]
+    bottoms = dict(_bands(stray))
+
+    found: list[tuple[Cell, list[np.ndarray]]] = []
+    row = 0
+    for top, _, boxes in sorted(parts, key=lambda part: part[:2]):
+        for box in boxes:
+            cell = Cell("", row + box.row + 1, box.column + 1, box.rows, box.columns)
+            found.append((cell, _strips(_ink(picture[box.top : box.bottom, box.left : box.right]))))
+        if not boxes:
+            found.append((Cell("", row + 1, 1, ruled=False), _strips(stray[top : bottoms[top]])))
+        row += max((box.row for box in boxes), default=0) + 1
+    found = found[:MAX_CELLS]
+
+    texts = iter(_read_strips([strip for _, strips in found for strip in strips], lines))
+    rows: dict[int, list[Cell]] = {}
+    for cell, strips in found:
+        text = " ".join(filter(None, [next(texts) for _ in strips])) or (UNREADABLE if strips else "")
+        rows.setdefault(cell.row, []).append(replace(cell, text=text))
+    return Reading(tuple(tuple(rows[number]) for number in sorted(rows)), ruled=True)
+
+
+def _read_strips(strips: list[np.ndarray], lines: ReadLines) -> list[str]:
+    texts = ["-" if _is_bar(strip) else "" for strip in strips]
+    ends = np.cumsum([strip.shape[1] for strip in strips])
+    unread = [index for index, text in enumerate(texts) if not text and ends[index] <= MAX_PRINT]
+    for index, text in zip(unread, lines([_printed(strips[index]) for index in unread]), strict=True):
+        texts[index] = text
+    return texts
+
+
+def _is_bar(strip: np.ndarray) -> bool:
+    inked = np.flatnonzero(strip.any(axis=1))
+    height = inked[-1] + 1 - inked[0]
+    return bool(height <= BAR and strip.shape[1] > height and strip.any(axis=0).all())
+
+
+def _strips(ink: np.ndarray) -> list[np.ndarray]:
+    """The ink of a cell, line by line, blank sides cut off."""
+    bands = _bands(ink)
+    strips = []
+    for top, bottom in bands:
+        margin = max(WINDOW - (bottom - top), 4)
+        middle = len(ink) // 2 if len(bands) == 1 else (top + bottom) // 2
+        start = middle - WINDOW // 2
+        if not start <= top <= bottom <= start + WINDOW:
+            start = top - margin // 2
+        stop = max(start + WINDOW, bottom + margin // 2)
+        inked = np.flatnonzero(ink[top:bottom].any(axis=0))
+        strip = np.zeros((stop - start, inked[-1] + 1 - inked[0]), dtype=ink.dtype)
+        strip[top - start : bottom - start] = ink[top:bottom, inked[0] : inked[-1] + 1]
+        strips.append(strip)
+    return strips
+
+
+def _bands(ink: np.ndarray) -> list[tuple[int, int]]:
+    """Top and bottom (exclusive) of each line of text."""
+    inked = np.flatnonzero(ink.any(axis=1))
+    if not len(inked):
+        return []
+    breaks = np.flatnonzero(np.diff(inked) > 1)
+    starts = inked[np.concatenate(([0], breaks + 1))]
+    ends = inked[np.concatenate((breaks, [len(inked) - 1]))] + 1
+    limit = max(LINE_HEIGHT, 1.1 * (ends - starts).max())
+    bands: list[tuple[int, int]] = []
+    for top, bottom in zip(starts.tolist(), ends.tolist(), strict=True):
+        if bands and bottom - bands[-1][0] <= limit:
+            bands[-1] = (bands[-1][0], bottom)
+        else:
+            bands.append((top, bottom))
+    return bands
+
+
+def _printed(strip: np.ndarray) -> np.ndarray:
+    """A strip of ink as black on white with a margin left and right."""
+    return np.pad(255 - strip, ((0, 0), (3, 3)), constant_values=255).astype(np.uint8)
+
+
+def _text_rows(found: list[Line]) -> tuple[tuple[Cell, ...], ...]:
+    """Lines of text as rows: lines side by side are one row."""
+    rows: list[list[Line]] = []
+    for line in sorted(found, key=lambda line: line.top + line.bottom):
+        if rows and (line.top + line.bottom) / 2 < (rows[-1][0].top + 3 * rows[-1][0].bottom) / 4:
+            rows[-1].append(line)
+        else:
+            rows.append([line])
+    return tuple(
+        tuple(
+            Cell(line.text, number, place, ruled=False)
+            for place, line in enumerate(sorted(row, key=lambda line: line.left), 1)
+        )
+        for number, row in enumerate(rows, 1)
+    )
