@@ -1,6 +1,6 @@
 """The cold way to draw one chart: a Python and a matplotlib started afresh for it, as published.
 
-`python cold_chart.py < SCRIPT.py > PICTURE.png`
+`python cold_chart.py < SCRIPT.py > IMAGE.png`
 """
 
 from __future__ import annotations

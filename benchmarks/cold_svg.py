@@ -1,6 +1,6 @@
 """The cold way to draw one SVG document: a Python and a CairoSVG started afresh for it, as published.
 
-`python cold_svg.py WIDTH HEIGHT < DOCUMENT.svg > PICTURE.png`
+`python cold_svg.py WIDTH HEIGHT < DOCUMENT.svg > IMAGE.png`
 """
 
 from __future__ import annotations
@@ -11,5 +11,5 @@ import cairosvg
 
 if __name__ == "__main__":
     width, height = map(int, sys.argv[1:])
-    picture = cairosvg.svg2png(bytestring=sys.stdin.buffer.read(), output_width=width, output_height=height)
-    sys.stdout.buffer.write(picture)
+    image = cairosvg.svg2png(bytestring=sys.stdin.buffer.read(), output_width=width, output_height=height)
+    sys.stdout.buffer.write(image)

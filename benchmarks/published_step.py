@@ -35,7 +35,7 @@ SETTLE_S = 1.0
 """What each worker waits before the clock starts, so that all of them are there."""
 
 
-def picture(code: Code, task: Task) -> bytes:
+def image(code: Code, task: Task) -> bytes:
     """A PNG, drawn by a process that is started for it."""
     python, text = sys.executable, code.text
     if task.name == "table":
@@ -53,7 +53,7 @@ def picture(code: Code, task: Task) -> bytes:
 def score(sample: Sample, number: int, task: Task, endpoints: Sequence[str], folder: str) -> float | None:
     """The severity of one sample; None where one `except` gives all that went wrong the same reward."""
     try:
-        drawn = picture(extract(sample.reply, task.languages), task)
+        drawn = image(extract(sample.reply, task.languages), task)
         files = [Path(folder) / f"{uuid.uuid4()}.png" for _ in range(2)]
         for file, content in zip(files, (sample.reference, drawn), strict=True):
             file.write_bytes(content)

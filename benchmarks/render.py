@@ -1,4 +1,4 @@
-"""Drawing tables, charts and SVG as this project does, against the cold way, one process per picture, as published.
+"""Drawing tables, charts and SVG as this project does, against the cold way, one process per image, as published.
 
 Each kind is measured by a module of its own, both ways in turn in the same run, so that what else the machine does falls on
 both.
@@ -36,7 +36,7 @@ def main(
     svgs: Annotated[int, typer.Option(help="How many SVG documents.", min=1)] = render_svg.MANY,
     pages: Annotated[int, typer.Option(help="Tabs of the warm browser, workers of a warm sandbox.", min=1)] = 2,
 ) -> None:
-    """Compare drawing one picture per process with drawing in processes that stay warm."""
+    """Compare drawing one image per process with drawing in processes that stay warm."""
     console = Console()
     figures: dict[str, Any] = {
         "python": platform.python_version(),

@@ -90,9 +90,9 @@ async def compare(code: str, kind: str, renderer: ChartRenderer, plain: InProces
         await asyncio.sleep(SETTLED_S)
         in_process_ms, pixels = await asyncio.to_thread(plain.draw, code)
         begun = time.perf_counter()
-        picture = await renderer.render(Code("python", code))
+        image = await renderer.render(Code("python", code))
         pairs.append((in_process_ms, 1000 * (time.perf_counter() - begun)))
-        hashes |= {pixels, hashlib.sha256(picture.tobytes()).hexdigest()}
+        hashes |= {pixels, hashlib.sha256(image.tobytes()).hexdigest()}
     return Sample(
         kind,
         cold_ms,

@@ -57,17 +57,17 @@ async def warm(text: str, renderer: SvgRenderer) -> tuple[Image.Image, float]:
     took = []
     for _ in range(WARM_TIMES):
         begun = time.perf_counter()
-        picture = await renderer.render(Code("svg", text))
+        image = await renderer.render(Code("svg", text))
         took.append(1000 * (time.perf_counter() - begun))
-    return picture, statistics.median(took)
+    return image, statistics.median(took)
 
 
 async def compare(text: str, kind: str, librsvg: SvgRenderer, cairosvg: SvgRenderer) -> Sample:
     """All three ways in turn."""
     expected, cold_ms = await asyncio.to_thread(cold, text)
     _, librsvg_ms = await warm(text, librsvg)
-    picture, cairosvg_ms = await warm(text, cairosvg)
-    return Sample(kind, cold_ms, librsvg_ms, cairosvg_ms, picture.tobytes() == expected.tobytes())
+    image, cairosvg_ms = await warm(text, cairosvg)
+    return Sample(kind, cold_ms, librsvg_ms, cairosvg_ms, image.tobytes() == expected.tobytes())
 
 
 async def throughput(renderer: SvgRenderer, documents: list[tuple[str, str]]) -> float:

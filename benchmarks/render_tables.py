@@ -1,4 +1,4 @@
-"""Tables: one Chromium per picture, as published, against one warm Chromium, in the same run and on the same pixels.
+"""Tables: one Chromium per image, as published, against one warm Chromium, in the same run and on the same pixels.
 
 The two ways take turns table by table, so that what else the machine does falls on both. Memory is read in a pass of its
 own, because reading it slows what is measured.
@@ -106,7 +106,7 @@ def cold_browser() -> Path:
 
 
 def cold(markup: str) -> tuple[Image.Image, float]:
-    """One fresh Python, driver and Chromium for one picture: the whole page is drawn, then cropped. With its milliseconds.
+    """One fresh Python, driver and Chromium for one image: the whole page is drawn, then cropped. With its milliseconds.
 
     Chromium refuses a screenshot now and then; such a try is done again, and its time does not count.
     """
@@ -131,11 +131,11 @@ async def compare(tables: list[tuple[int, int, str, str]], renderer: TableRender
             took = []
             for _ in range(WARM_TIMES):
                 begun = time.perf_counter()
-                picture = await renderer.render(Code("html", markup))
+                image = await renderer.render(Code("html", markup))
                 took.append(1000 * (time.perf_counter() - begun))
             warm_ms = statistics.median(took)
-            same = picture.size == expected.size and picture.tobytes() == expected.tobytes()
-            samples.append(Sample(rows, columns, kind, cold_ms, warm_ms, same, picture.size))
+            same = image.size == expected.size and image.tobytes() == expected.tobytes()
+            samples.append(Sample(rows, columns, kind, cold_ms, warm_ms, same, image.size))
     return samples
 
 

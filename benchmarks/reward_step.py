@@ -16,7 +16,7 @@ On a machine that others use too, or that has few cores for its endpoints, the s
 processors alone: what it took of them, and what others took, is among the figures. `--median 6` makes the endpoints
 three times as slow, so that the processors matter less.
 
-Guards that read pictures in order to check a judge (injection, silence, omission) take more of two cores than all the
+Guards that read images in order to check a judge (injection, silence, omission) take more of two cores than all the
 rest together, and are off unless `--guards` is given; what they cost is then in the step and in the bound of local
 work alike.
 """
@@ -85,7 +85,7 @@ class Options:
 
 
 def tasks_of(guards: bool) -> dict[str, Task]:
-    """The three tasks, with or without the guards that read pictures to check on a judge."""
+    """The three tasks, with or without the guards that read images to check on a judge."""
     off = {name: {"enabled": guards} for name in ("injection", "silence", "omission")}
     return {
         name: task.model_copy(update={"guard": task.guard.model_validate({**task.guard.model_dump(), **off})})
@@ -119,7 +119,7 @@ def counted(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "samples": len(outcomes),
         "judged": sum(one.result.report is not None for one in outcomes),
         "without_picture": sum(not one.result.render_ok for one in outcomes),
-        "not_judged": sum(not one.result.judge_ok for one in outcomes),
+        "not_judged": sum(not one.result.scored_ok for one in outcomes),
         **{
             name: sum(getattr(account, name) for account in accounts)
             for name in ("identical", "shared", "cached", "calls", "retries", "hedges", "prompt_tokens", "reply_tokens")
@@ -338,7 +338,7 @@ async def measure(options: Options) -> dict[str, Any]:
 def show(console: Console, figures: dict[str, Any]) -> None:
     one = figures["step"]
     console.print(f"samples             {one['samples']} ({figures['mix']}), {one['judged']} judged, ", end="")
-    console.print(f"{one['without_picture']} without a picture, {one['not_judged']} lost")
+    console.print(f"{one['without_image']} without a picture, {one['not_judged']} lost")
     console.print(f"local work alone    {one['local_bound_s']:.1f} s")
     for what, cpu, seconds in (
         ("local work", one["cpu_local_s"], one["local_bound_s"]),

@@ -1,6 +1,6 @@
 """Thousands of charts and drawings with attacks among them: no result may be lost or crossed, and nothing may grow.
 
-Every honest picture carries the number of its job as a bar code, which is read back. Between two batches, with nothing in
+Every honest image carries the number of its job as a bar code, which is read back. Between two batches, with nothing in
 flight, it is counted what is there: processes, descriptors, files, memory. The first fifth of the samples is then compared
 with the last.
 """
@@ -35,7 +35,7 @@ from visual_erm.render.base import Renderer, make_renderer
 from visual_erm.spec.task import ChartSettings, SvgSettings
 
 BITS = 16
-"""Of a job's number; its complement follows, so that every picture has bars."""
+"""Of a job's number; its complement follows, so that every image has bars."""
 CHART = """
 import matplotlib.pyplot as plt
 bars = {bars}
@@ -74,7 +74,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Job:
-    """A picture to be drawn; `attack` names what else it is."""
+    """A image to be drawn; `attack` names what else it is."""
 
     number: int
     renderer: str
@@ -101,10 +101,10 @@ def svg_of(number: int) -> str:
     return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * BITS} 9"><path d="{bars}"/></svg>'
 
 
-def number_in(picture: Image.Image) -> int | None:
+def number_in(image: Image.Image) -> int | None:
     """What a bar code says; None for what is none."""
-    step = picture.width / (2 * BITS)
-    line = np.asarray(picture.convert("L"))[picture.height // 2]
+    step = image.width / (2 * BITS)
+    line = np.asarray(image.convert("L"))[image.height // 2]
     read = [int(line[int(step * (place + 0.5))] < 128) for place in range(2 * BITS)]
     number = sum(bit << place for place, bit in enumerate(read[:BITS]))
     return number if read == bars_of(number) else None
@@ -143,14 +143,14 @@ def jobs_of(renders: int, attacks: float, seed: int) -> list[Job]:
 async def fate(job: Job, renderer: Renderer) -> str:
     """`right`, or what went wrong; for an attack `stopped` or `drawn`."""
     try:
-        picture = await renderer.render(job.code)
+        image = await renderer.render(job.code)
     except PolicyFault as error:
         return "stopped" if job.attack else f"lost: {error}"
     except VisualERMError as error:
         return f"our fault: {error}"
     if job.attack:
         return "drawn"
-    return "right" if number_in(picture) == job.number else "crossed"
+    return "right" if number_in(image) == job.number else "crossed"
 
 
 def sample(renders: int) -> Sample:

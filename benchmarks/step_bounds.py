@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 
 import aiohttp
 from PIL import Image
-from vllm_simulator import Endpoint, Served, digest, without_pictures
+from vllm_simulator import Endpoint, Served, digest, without_images
 
 from visual_erm.judge.encode import data_url
 from visual_erm.judge.remote import request_for
@@ -27,16 +27,16 @@ Asked = tuple[Image.Image, Image.Image, Task]
 
 
 def request(asked: Asked) -> bytes:
-    """The body with which these pictures are judged."""
+    """The body with which these images are judged."""
     reference, prediction, task = asked
-    urls = [data_url(picture, task.judge.image) for picture in (reference, prediction)]
+    urls = [data_url(image, task.judge.image) for image in (reference, prediction)]
     return json.dumps(request_for(urls, task, "visual-erm", structured=True)).encode()
 
 
 def requests(asked: Iterable[Asked]) -> dict[str, bytes]:
-    """The bodies by their pair of pictures, each once."""
+    """The bodies by their pair of images, each once."""
     bodies = map(request, asked)
-    return {digest(without_pictures(body)[0]): body for body in bodies}
+    return {digest(without_images(body)[0]): body for body in bodies}
 
 
 async def replayed(order: Sequence[str], bodies: dict[str, bytes], endpoints: Sequence[Endpoint]) -> float:
@@ -69,7 +69,7 @@ def planned(times: Iterable[float], slots: int) -> float:
 
 
 def busy(served: Iterable[Served], begin: float, end: float) -> float:
-    """Slots in use between two moments, on average, by requests that got a report; 0 of no time."""
+    """ExclusiveSemaphore in use between two moments, on average, by requests that got a report; 0 of no time."""
     overlap = (min(one.ended, end) - max(one.started, begin) for one in served)
     return sum(seconds for seconds in overlap if seconds > 0) / (end - begin) if end > begin else 0.0
 

@@ -4,10 +4,10 @@ writes.
 References are drawn beforehand by the project's own renderers, as data_prep/ does. Replies are the true code with what
 a policy gets wrong: one part or two, parts left out or added, code that draws nothing or does not run; and some are
 right. In a group some replies are equal, letter by letter, as they are at the end of training; more are equal as
-pictures.
+images.
 
 Of 64 prompts 55 are drawings, 8 are tables and one is a chart. That is for two cores, on which a drawing takes 13 ms of
-a processor, a table 31 and a chart 130, from reply to picture: with these shares, some 1,300 calls and 4 endpoints of 32
+a processor, a table 31 and a chart 130, from reply to image: with these shares, some 1,300 calls and 4 endpoints of 32
 slots, which answer in 2.27 s on average, a step of 2,048 samples keeps the endpoints busier than the renderers. With
 more tables and charts the renderers alone would take longer than all of the judging.
 """
@@ -25,7 +25,7 @@ from PIL import Image
 
 from visual_erm.demo.tiny_charts import Chart
 from visual_erm.demo.tiny_problem import Problem
-from visual_erm.demo.tiny_svgs import COLOURS, Drawing
+from visual_erm.demo.tiny_svgs import COLORS, Drawing
 from visual_erm.demo.tiny_tables import Rows, random_number
 from visual_erm.demo.tiny_tasks import TASKS
 from visual_erm.extract import extract
@@ -76,10 +76,10 @@ def _wrong_chart(draw: random.Random, chart: Chart) -> Chart:
 
 
 def _wrong_drawing(draw: random.Random, drawing: Drawing) -> Drawing:
-    """One shape has another colour."""
+    """One shape has another color."""
     number = draw.randrange(len(drawing))
-    others = [colour for colour in COLOURS if colour != drawing[number].colour]
-    shape = replace(drawing[number], colour=draw.choice(others))
+    others = [color for color in COLORS if color != drawing[number].color]
+    shape = replace(drawing[number], color=draw.choice(others))
     return (*drawing[:number], shape, *drawing[number + 1 :])
 
 
@@ -122,12 +122,12 @@ def group(task: str, truth: Any, draw: random.Random) -> list[tuple[str, str]]:
 
 
 async def references(truths: Sequence[tuple[str, Any]], tasks: dict[str, Task]) -> list[bytes]:
-    """The pictures of right replies, as PNG."""
+    """The images of right replies, as PNG."""
     renderers = {name: make_renderer(tasks[name].render) for name in {name for name, _ in truths}}
 
     async def one(name: str, truth: Any) -> bytes:
-        picture = await renderers[name].render(extract(PROBLEMS[name].write(truth), tasks[name].languages))
-        return await asyncio.to_thread(png, picture)
+        image = await renderers[name].render(extract(PROBLEMS[name].write(truth), tasks[name].languages))
+        return await asyncio.to_thread(png, image)
 
     try:
         return list(await asyncio.gather(*(one(*truth) for truth in truths)))
@@ -135,9 +135,9 @@ async def references(truths: Sequence[tuple[str, Any]], tasks: dict[str, Task]) 
         await asyncio.gather(*(renderer.close() for renderer in renderers.values()))
 
 
-def png(picture: Image.Image) -> bytes:
+def png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=1)
+    image.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""Thousands of calls to fast endpoints, all about different pictures: memory and descriptors of a reward worker's judge
+"""Thousands of calls to fast endpoints, all about different images: memory and descriptors of a reward worker's judge
 must not grow from the first fifth of them to the last. The loop is driven as fast as it goes; how long anything keeps a
 loop from going on is measured in the step.
 """
@@ -15,12 +15,12 @@ import psutil
 from PIL import Image
 
 from visual_erm.judge.base import make_judge
-from visual_erm.judge.usage import Account
-from visual_erm.spec.judge import JudgeSettings, Savings
+from visual_erm.judge.usage import JudgeUsage
+from visual_erm.spec.judge import JudgeSettings, ReuseSettings
 from visual_erm.spec.task import Task
 
 IN_FLIGHT, PARTS = 256, 50
-"""Judgements under way at a time; how often it is looked at what is there."""
+"""NeutralFallback under way at a time; how often it is looked at what is there."""
 CONNECTIONS = 18
 """With each endpoint at most: few enough that all are open before the first fifth is over."""
 KEPT = 0.1
@@ -32,8 +32,8 @@ MOST_GROWTH = {"memory_mb": 10, "descriptors": 2}
 
 async def soak(calls: int, settings: JudgeSettings, task: Task) -> dict[str, Any]:
     """So many judgements with these settings; `growth` holds the means of the first and of the last fifth."""
-    savings = Savings(cache_size=max(1, int(KEPT * calls)))
-    settings = settings.model_copy(update={"savings": savings, "max_in_flight": CONNECTIONS})
+    reuse = ReuseSettings(cache_size=max(1, int(KEPT * calls)))
+    settings = settings.model_copy(update={"reuse": reuse, "max_in_flight": CONNECTIONS})
     judge = make_judge(settings)
     reference = Image.new("RGB", (SIDE, SIDE), "white")
     points: list[dict[str, float]] = []
@@ -42,8 +42,8 @@ async def soak(calls: int, settings: JudgeSettings, task: Task) -> dict[str, Any
     async def some(numbers: Iterator[int]) -> None:
         nonlocal made
         for number in numbers:
-            account = Account()
-            await judge.judge(reference, _picture(number), task, account)
+            account = JudgeUsage()
+            await judge.judge(reference, _image(number), task, account)
             made += account.calls
 
     try:
@@ -67,7 +67,7 @@ async def soak(calls: int, settings: JudgeSettings, task: Task) -> dict[str, Any
     }
 
 
-def _picture(number: int) -> Image.Image:
+def _image(number: int) -> Image.Image:
     return Image.new("RGB", (SIDE, SIDE), (number % 256, number // 256 % 256, number // 65536 + 1))
 
 

@@ -25,7 +25,7 @@ from step_samples import Sample, unlike
 from vllm_simulator import Served
 
 from visual_erm.judge.base import Judge, make_judge
-from visual_erm.judge.usage import Account
+from visual_erm.judge.usage import JudgeUsage
 from visual_erm.pipeline import Result, RewardPipeline, pipelines_of
 from visual_erm.reward.report import Report
 from visual_erm.runtime import gc_tuning
@@ -77,7 +77,7 @@ class Instant:
         self.asked: list[Asked] = []
 
     async def judge(
-        self, reference: Image.Image, prediction: Image.Image, task: Task, account: Account | None = None
+        self, reference: Image.Image, prediction: Image.Image, task: Task, account: JudgeUsage | None = None
     ) -> Report:
         self.asked.append((reference, prediction, task))
         return Report()
@@ -109,7 +109,7 @@ async def _part(mix: Sequence[Sample], pipelines: dict[str, RewardPipeline], beg
     async def one(sample: Sample) -> Outcome:
         with gc_tuning.sample():
             result = await pipelines[sample.task].score(sample.reply, sample.reference)
-        return Outcome(replace(result, picture=None), time.monotonic())
+        return Outcome(replace(result, image=None), time.monotonic())
 
     before = _used()
     async with Heartbeat() as heartbeat:

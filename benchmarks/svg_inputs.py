@@ -10,7 +10,7 @@ COLORS = ("#e63946", "#457b9d", "#2a9d8f", "#f4a261", "#264653", "gold", "teal",
 
 
 def document(kind: str, seed: int) -> str:
-    """A document of one of `KINDS`, with shapes and colours of its own."""
+    """A document of one of `KINDS`, with shapes and colors of its own."""
     draw = random.Random(seed)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="128" height="128" viewBox="0 0 128 128">{KINDS[kind](draw)}</svg>'

@@ -11,9 +11,9 @@ Faithful: at most `slots` requests are worked on at a time and the others wait i
 slot is free for the next request the moment one is done or its client is gone; latencies are lognormal; the reply
 keeps to the JSON schema of the request; a stalled engine keeps its connections open. Not faithful: the time of a
 request depends neither on how many others run beside it nor on the length of its reply, there is no prefill and no
-cache of prefixes, and pictures are not looked at.
+cache of prefixes, and images are not looked at.
 
-Report and latency are drawn from the two pictures and the seed alone: the same pair gets the same report after the
+Report and latency are drawn from the two images and the seed alone: the same pair gets the same report after the
 same time, whichever endpoint it is sent to and however often. So two steps over the same samples earn the same rewards
 and cost the endpoints the same, and what one takes longer than the other is nobody's luck.
 """
@@ -37,13 +37,13 @@ import aiohttp
 import typer
 from aiohttp import web
 
-PICTURE = b";base64,"
-"""What stands before a picture in a request, which ends at the next quotation mark."""
+IMAGE = b";base64,"
+"""What stands before a image in a request, which ends at the next quotation mark."""
 MEDIAN_S, SIGMA, SLOTS = 2.0, 0.5, 32
 """Of the latency: its mean is MEDIAN_S * exp(SIGMA ** 2 / 2) = 2.27 s, one in forty takes over 5.3 s."""
 MOST_ERRORS = 6
 PROMPT_TOKENS = 1400
-"""Two pictures and the question, about."""
+"""Two images and the question, about."""
 LARGEST_REQUEST = 64 * 1024**2
 
 
@@ -66,7 +66,7 @@ class Served:
     """One request that got a report. Times of `time.monotonic`, which all processes of a machine share."""
 
     pair: str
-    """What tells the two pictures from others."""
+    """What tells the two images from others."""
     arrived: float
     started: float
     ended: float
@@ -83,37 +83,37 @@ class Stats:
     given_up: int = 0
     """The client went away before the answer."""
     running: int = 0
-    """Slots in use."""
+    """ExclusiveSemaphore in use."""
     busy_s: float = 0.0
     """Seconds of all slots together, those spent on what then failed included."""
 
 
-def digest(pictures: list[bytes]) -> str:
-    """What tells a pair of encoded pictures from others."""
-    return blake2b(b"|".join(pictures), digest_size=12).hexdigest()
+def digest(images: list[bytes]) -> str:
+    """What tells a pair of encoded images from others."""
+    return blake2b(b"|".join(images), digest_size=12).hexdigest()
 
 
-def without_pictures(body: bytes) -> tuple[list[bytes], bytes]:
+def without_images(body: bytes) -> tuple[list[bytes], bytes]:
     """The encoded pictures of a request and the rest of it, which is short: base64 is not worth parsing as JSON.
 
     >>> without_pictures(b'{"a": "data:image/png;base64,AAA=", "b": "data:image/png;base64,BB=="}')
     ([b'AAA=', b'BB=='], b'{"a": "data:image/png;base64,", "b": "data:image/png;base64,"}')
     """
-    first, *parts = body.split(PICTURE)
+    first, *parts = body.split(IMAGE)
     cut = [part.partition(b'"') for part in parts]
-    return [picture for picture, _, _ in cut], PICTURE.join([first, *(b'"' + rest for _, _, rest in cut)])
+    return [image for image, _, _ in cut], IMAGE.join([first, *(b'"' + rest for _, _, rest in cut)])
 
 
 def latency(pair: str, seed: int, median_s: float, sigma: float) -> float:
-    """Seconds that a request for these pictures takes, once it has a slot."""
+    """Seconds that a request for these images takes, once it has a slot."""
     return median_s * random.Random(f"latency {seed} {pair}").lognormvariate(0, sigma)
 
 
-def report(pictures: list[bytes], schema: dict[str, Any], seed: int) -> dict[str, Any]:
-    """A report on these pictures that keeps to the schema: nothing on equal ones, one to MOST_ERRORS entries on others."""
-    draw = random.Random(f"report {seed} {digest(pictures)}")
+def report(images: list[bytes], schema: dict[str, Any], seed: int) -> dict[str, Any]:
+    """A report on these images that keeps to the schema: nothing on equal ones, one to MOST_ERRORS entries on others."""
+    draw = random.Random(f"report {seed} {digest(images)}")
     item = schema["properties"]["errors"]["items"]["properties"]
-    count = 0 if len(set(pictures)) == 1 else draw.randint(1, MOST_ERRORS)
+    count = 0 if len(set(images)) == 1 else draw.randint(1, MOST_ERRORS)
     errors = [{key: _value(key, kind, draw) for key, kind in item.items()} for _ in range(count)]
     category = next(key for key in item if key in ("type", "category"))
     counts = {f"{name}_count": 0 for name in item[category]["enum"]}
@@ -162,8 +162,8 @@ class Simulator:
 
     async def _completions(self, request: web.Request) -> web.Response:
         arrived = time.monotonic()
-        pictures, rest = without_pictures(await request.read())
-        pair = digest(pictures)
+        images, rest = without_images(await request.read())
+        pair = digest(images)
         if self._fault in (Fault.errors, Fault.rubbish):
             return self._wrong(pair)
         try:
@@ -188,7 +188,7 @@ class Simulator:
             schema = asked["response_format"]["json_schema"]["schema"]
         except (KeyError, TypeError):
             return web.json_response({"error": {"message": "this simulator needs the schema of a report"}}, status=400)
-        text = json.dumps(report(pictures, schema, self._seed))
+        text = json.dumps(report(images, schema, self._seed))
         self._stats.served.append(Served(pair, arrived, started, time.monotonic()))
         return web.json_response(self._completion(pair, text))
 

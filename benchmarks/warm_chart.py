@@ -24,12 +24,12 @@ def draw(script: str) -> tuple[float, str]:
     canvas = pyplot.gcf().canvas
     canvas.draw()
     pixels = canvas.buffer_rgba()  # type: ignore[attr-defined]
-    picture = Image.frombuffer("RGBA", pixels.shape[1::-1], pixels).convert("RGB")
+    image = Image.frombuffer("RGBA", pixels.shape[1::-1], pixels).convert("RGB")
     took = 1000 * (time.perf_counter() - begun)
     pyplot.close("all")
     matplotlib.rcdefaults()
     seaborn.set_color_codes("reset")
-    return took, hashlib.sha256(picture.tobytes()).hexdigest()
+    return took, hashlib.sha256(image.tobytes()).hexdigest()
 
 
 if __name__ == "__main__":

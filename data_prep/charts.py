@@ -1,4 +1,4 @@
-"""Charts -> veRL data: train.parquet and test.parquet, each row with a picture for the policy and the reward's reference.
+"""Charts -> veRL data: train.parquet and test.parquet, each row with a image for the policy and the reward's reference.
 
 Exit code 0: everything is in. 1: some items were left out, each reported by file and line. 2: nothing was written.
 """
@@ -25,7 +25,7 @@ def images(
     folder: Annotated[Path, typer.Argument(help="Pictures of charts, in this folder and below.")],
     engine: Engine = "",
 ) -> Iterable[Item]:
-    """Pictures alone: each is its own reference, no script is needed."""
+    """Images alone: each is its own reference, no script is needed."""
     return sources.images(folder, engine)
 
 

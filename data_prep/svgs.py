@@ -1,4 +1,4 @@
-"""SVG -> veRL data: train.parquet and test.parquet, each row with a picture for the policy and the reward's reference.
+"""SVG -> veRL data: train.parquet and test.parquet, each row with a image for the policy and the reward's reference.
 
 Exit code 0: everything is in. 1: some items were left out, each reported by file and line. 2: nothing was written.
 """
@@ -25,7 +25,7 @@ def images(
     folder: Annotated[Path, typer.Argument(help="Pictures, in this folder and below.")],
     engine: Engine = "",
 ) -> Iterable[Item]:
-    """Pictures alone: each is its own reference, no SVG is needed."""
+    """Images alone: each is its own reference, no SVG is needed."""
     return sources.images(folder, engine)
 
 
@@ -43,7 +43,7 @@ def packages(
     report: Report,
     seed: Annotated[int, typer.Option(help="Decides the colours, the split, what --limit keeps, and the order.")] = 0,
 ) -> Iterable[Item]:
-    """Real icons from inside matplotlib: those of its toolbar, and the symbols of its font, in colours."""
+    """Real icons from inside matplotlib: those of its toolbar, and the symbols of its font, in colors."""
     return package_icons.icons(seed)
 
 

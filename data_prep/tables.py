@@ -1,4 +1,4 @@
-"""Tables -> veRL data: train.parquet and test.parquet, each row with a picture for the policy and the reward's reference.
+"""Tables -> veRL data: train.parquet and test.parquet, each row with a image for the policy and the reward's reference.
 
 Exit code 0: everything is in. 1: some items were left out, each reported by file and line. 2: nothing was written.
 """
@@ -26,7 +26,7 @@ def images(
     folder: Annotated[Path, typer.Argument(help="Pictures of tables, in this folder and below.")],
     engine: Engine = "",
 ) -> Iterable[Item]:
-    """Pictures alone: each is its own reference, no markup is needed."""
+    """Images alone: each is its own reference, no markup is needed."""
     return sources.images(folder, engine)
 
 
@@ -37,7 +37,7 @@ def pubtabnet(
     images: Annotated[Path, typer.Option(help="The folder with its pictures, or with its folders train, val, test.")],
     split: Annotated[str | None, typer.Option(help="Only this split of PubTabNet: train, val or test.")] = None,
 ) -> Iterable[Item]:
-    """PubTabNet: its pictures are the references, its markup is kept as ground truth."""
+    """PubTabNet: its images are the references, its markup is kept as ground truth."""
     return published_tables(rows, images, split, report)
 
 

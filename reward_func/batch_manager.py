@@ -19,7 +19,7 @@ from verl import DataProto
 from verl.experimental.reward_loop.reward_manager.naive import NaiveRewardManager
 
 from visual_erm.data.row_contract import task_of
-from visual_erm.reward.scoring import Provisional, Sample, batch_rewards
+from visual_erm.reward.scoring import DeferredReward, Sample, batch_rewards
 from visual_erm.spec.base import plain
 from visual_erm.spec.task import load_tasks
 
@@ -32,20 +32,20 @@ class BatchRewardManager(NaiveRewardManager):
         self._tasks = load_tasks(plain(config.reward.custom_reward_function.reward_kwargs.task))
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
-        """veRL's result for a sample, with a Provisional reward where the batch will decide."""
+        """veRL's result for a sample, with a DeferredReward reward where the batch will decide."""
         result: dict[str, Any] = await super().run_single(data)
         row = data[-1].non_tensor_batch
         extra_info = row.get("extra_info") or {}
         name = task_of(self._tasks, row["data_source"], f"row {extra_info.get('index', '?')}")
         if extra_info.get("split") != "test":
             numbers = result["reward_extra_info"]
-            result["reward_score"] = Provisional(Sample.of(numbers, name, self._tasks[name].scoring))
+            result["reward_score"] = DeferredReward(Sample.of(numbers, name, self._tasks[name].scoring))
         return result
 
     @classmethod
     def assemble_rm_scores(cls, data: DataProto, scores: Sequence[float]) -> torch.Tensor:
         """The rewards of a batch, (samples, response length): each at the last token of its response, 0 elsewhere."""
-        together = iter(batch_rewards([score.sample for score in scores if isinstance(score, Provisional)]))
+        together = iter(batch_rewards([score.sample for score in scores if isinstance(score, DeferredReward)]))
         return super().assemble_rm_scores(
-            data, [next(together) if isinstance(score, Provisional) else score for score in scores]
+            data, [next(together) if isinstance(score, DeferredReward) else score for score in scores]
         )

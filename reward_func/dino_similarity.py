@@ -1,10 +1,10 @@
 """DINO similarity, the paper's embedding baseline, as veRL calls it: `reward=dino_similarity`.
 
-    r = clip(cos(f(picture of the reply's code), f(reference)), 0, 1); 0 for a reply that does not draw
+    r = clip(cos(f(image of the reply's code), f(reference)), 0, 1); 0 for a reply that does not draw
 
 f is what a DINOv2 (Oquab et al., arXiv 2304.07193) or DINOv3 (Siméoni et al., arXiv 2508.10104) checkpoint says of a whole
-picture: its pooled output, or its class token. Each picture stands on a white square of its own, as large as the checkpoint
-expects; nothing is cropped. Pictures of all samples in flight share forward passes, in one thread beside the event loop.
+image: its pooled output, or its class token. Each image stands on a white square of its own, as large as the checkpoint
+expects; nothing is cropped. Images of all samples in flight share forward passes, in one thread beside the event loop.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from visual_erm.baselines.adapter import ByPicture, Row, score
+from visual_erm.baselines.adapter import ImageBaseline, Row, score
 from visual_erm.errors import ComparisonFailed, ConfigError
 from visual_erm.judge.encode import digest_of
 from visual_erm.runtime.cache import Cache
@@ -50,12 +50,12 @@ async def compute_score(
     Args:
         data_source: the row's `data_source`; picks the task when there are several.
         solution_str: the policy's reply.
-        ground_truth: ignored: the reward sees pictures only.
+        ground_truth: ignored: the reward sees images only.
         extra_info: the row's `extra_info`, as for `visual_equivalence.compute_score`.
         task: a task or a mixture by name, file or mapping.
         model: folder of a DINOv2 or DINOv3 checkpoint, or its name on the Hugging Face hub.
         device: as torch names it; `auto`: `cuda` where the reward worker sees one, else `cpu`.
-        batch_size: pictures of one forward pass, at most.
+        batch_size: images of one forward pass, at most.
         failure: see `visual_erm.judge.FailurePolicy`.
         journal: folder for one JSON line per call, in one file per worker.
         data_root: folder of the data set.
@@ -69,7 +69,7 @@ async def compute_score(
     Raises:
         ConfigError: a setting is wrong, the checkpoint cannot be loaded, or the row has no reference, no task, or one that
             another engine drew.
-        OurFault: too many samples could not be drawn or compared by no fault of theirs, or one and `failure` says stop.
+        InfrastructureError: too many samples could not be drawn or compared by no fault of theirs, or one and `failure` says stop.
         The reason of either is also in the journal's `fatal.txt`.
     """
     row = Row(data_source, solution_str, ground_truth, extra_info)
@@ -85,7 +85,7 @@ async def compute_score(
 
 
 class Dino:
-    """Compares pictures by their features. The checkpoint is loaded with the first; use it from one event loop."""
+    """Compares images by their features. The checkpoint is loaded with the first; use it from one event loop."""
 
     def __init__(self, model: str, device: str, batch_size: int) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="dino")
@@ -107,15 +107,15 @@ class Dino:
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
         self._embedder.cache_clear()
 
-    async def _features(self, picture: Image.Image) -> np.ndarray:
-        """Of unit length. Pictures that are asked for while a pass is under way are in the next one."""
-        key = await asyncio.to_thread(digest_of, picture)
+    async def _features(self, image: Image.Image) -> np.ndarray:
+        """Of unit length. Images that are asked for while a pass is under way are in the next one."""
+        key = await asyncio.to_thread(digest_of, image)
         known = self._kept.find(key)
         if known is not None:
             return known
         if key not in self._asked:
             self._asked[key] = asyncio.get_running_loop().create_future()
-            self._waiting.append((key, picture))
+            self._waiting.append((key, image))
             if self._work is None or self._work.done():
                 self._work = asyncio.create_task(self._pass())
         return await asyncio.shield(self._asked[key])
@@ -125,7 +125,7 @@ class Dino:
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(self._batch_size, len(self._waiting)))]
             try:
-                found = await loop.run_in_executor(self._thread, self._embed, [picture for _, picture in batch])
+                found = await loop.run_in_executor(self._thread, self._embed, [image for _, image in batch])
             except Exception as error:  # noqa: BLE001  whoever waits for the pass gets it
                 # Torch's own are RuntimeErrors, for want of memory too.
                 torchs = isinstance(error, RuntimeError)
@@ -137,12 +137,12 @@ class Dino:
                 self._kept.keep(key, features)
                 self._asked.pop(key).set_result(features)
 
-    def _embed(self, pictures: Sequence[Image.Image]) -> np.ndarray:
-        return self._embedder()(pictures)
+    def _embed(self, images: Sequence[Image.Image]) -> np.ndarray:
+        return self._embedder()(images)
 
 
 class Embedder:
-    """A checkpoint on a device: pictures -> features of unit length, (pictures, width), float32."""
+    """A checkpoint on a device: images -> features of unit length, (images, width), float32."""
 
     def __init__(self, model: str, device: str) -> None:
         """Raises ConfigError when there is no such checkpoint, or no such device."""
@@ -162,10 +162,10 @@ class Embedder:
         self._device = name
         self._side = _side(self._prepare)
 
-    def __call__(self, pictures: Sequence[Image.Image]) -> np.ndarray:
+    def __call__(self, images: Sequence[Image.Image]) -> np.ndarray:
         import torch
 
-        squares = [_square(picture, self._side) for picture in pictures]
+        squares = [_square(image, self._side) for image in images]
         pixels = self._prepare(images=squares, do_resize=False, do_center_crop=False, return_tensors="pt")["pixel_values"]
         with torch.inference_mode():
             said = self._model(pixel_values=pixels.to(self._device))
@@ -180,15 +180,15 @@ def _side(processor: Any) -> int:
     return int(size.get("height") or size["shortest_edge"])
 
 
-def _square(picture: Image.Image, side: int) -> Image.Image:
-    """The picture, scaled to fit, in the middle of a white square."""
-    scale = side / max(picture.size)
-    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+def _square(image: Image.Image, side: int) -> Image.Image:
+    """The image, scaled to fit, in the middle of a white square."""
+    scale = side / max(image.size)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     square = Image.new("RGB", (side, side), "white")
-    square.paste(picture.resize(size, Image.Resampling.BICUBIC), ((side - size[0]) // 2, (side - size[1]) // 2))
+    square.paste(image.resize(size, Image.Resampling.BICUBIC), ((side - size[0]) // 2, (side - size[1]) // 2))
     return square
 
 
-def _baseline(task: Any, failure: Any, model: str, device: str, batch_size: int, data_root: str | None) -> ByPicture:
+def _baseline(task: Any, failure: Any, model: str, device: str, batch_size: int, data_root: str | None) -> ImageBaseline:
     check_packages("dino_similarity", ["torch", "transformers"])
-    return ByPicture(task, failure, Dino(model, device, batch_size), data_root)
+    return ImageBaseline(task, failure, Dino(model, device, batch_size), data_root)

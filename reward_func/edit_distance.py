@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from visual_erm.baselines.adapter import ByText, Row, score
+from visual_erm.baselines.adapter import Row, TextBaseline, score
 from visual_erm.baselines.worker_pool import Workers
 
 
@@ -48,7 +48,7 @@ async def compute_score(
 
     Raises:
         ConfigError: a setting is wrong, or the row has no task or no ground truth.
-        OurFault: too many comparisons failed, or one did and `failure` says stop.
+        InfrastructureError: too many comparisons failed, or one did and `failure` says stop.
         The reason of either is also in the journal's `fatal.txt`.
     """
     row = Row(data_source, solution_str, ground_truth, extra_info)
@@ -66,5 +66,5 @@ class _EditDistance:
         return await self._workers.compare(measure="edit_distance", prediction=prediction, truth=truth)
 
 
-def _baseline(task: Any, failure: Any, timeout_s: float) -> ByText:
-    return ByText(task, failure, _EditDistance(Workers(1, timeout_s)))
+def _baseline(task: Any, failure: Any, timeout_s: float) -> TextBaseline:
+    return TextBaseline(task, failure, _EditDistance(Workers(1, timeout_s)))

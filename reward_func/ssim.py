@@ -1,6 +1,6 @@
 """Structural similarity, a pixel baseline, as veRL calls it: `reward=ssim`.
 
-    r = SSIM(picture of the reply's code, reference), in [0, 1]; 0 for a reply that does not draw
+    r = SSIM(image of the reply's code, reference), in [0, 1]; 0 for a reply that does not draw
 
 Wang et al., "Image quality assessment: from error visibility to structural similarity" (IEEE TIP 2004);
 `visual_erm.baselines.ssim` has the details. Most of a table is white, so most of any table looks right to it.
@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from visual_erm.baselines.adapter import ByPicture, Row, score
+from visual_erm.baselines.adapter import ImageBaseline, Row, score
 from visual_erm.training.reward_requirements import check_packages
 
 
@@ -38,10 +38,10 @@ async def compute_score(
     Args:
         data_source: the row's `data_source`; picks the task when there are several.
         solution_str: the policy's reply.
-        ground_truth: ignored: the reward sees pictures only.
+        ground_truth: ignored: the reward sees images only.
         extra_info: the row's `extra_info`, as for `visual_equivalence.compute_score`.
         task: a task or a mixture by name, file or mapping.
-        longest_side: pixels; larger pictures are scaled down, both by the same factor.
+        longest_side: pixels; larger images are scaled down, both by the same factor.
         failure: see `visual_erm.judge.FailurePolicy`.
         journal: folder for one JSON line per call, in one file per worker.
         data_root: folder of the data set.
@@ -54,7 +54,7 @@ async def compute_score(
 
     Raises:
         ConfigError: a setting is wrong, or the row has no reference, no task, or one that another engine drew.
-        OurFault: too many samples could not be drawn or compared by no fault of theirs, or one and `failure` says stop.
+        InfrastructureError: too many samples could not be drawn or compared by no fault of theirs, or one and `failure` says stop.
         The reason of either is also in the journal's `fatal.txt`.
     """
     row = Row(data_source, solution_str, ground_truth, extra_info)
@@ -63,7 +63,7 @@ async def compute_score(
 
 
 class _Ssim:
-    """Compares pictures in a thread."""
+    """Compares images in a thread."""
 
     def __init__(self, longest_side: int) -> None:
         self._longest_side = longest_side
@@ -79,6 +79,6 @@ class _Ssim:
         self._thread.shutdown(cancel_futures=True)
 
 
-def _baseline(task: Any, failure: Any, longest_side: int, data_root: str | None) -> ByPicture:
+def _baseline(task: Any, failure: Any, longest_side: int, data_root: str | None) -> ImageBaseline:
     check_packages("ssim", ["skimage"])
-    return ByPicture(task, failure, _Ssim(longest_side), data_root)
+    return ImageBaseline(task, failure, _Ssim(longest_side), data_root)

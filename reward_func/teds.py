@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from visual_erm.baselines.adapter import ByText, Row, score
+from visual_erm.baselines.adapter import Row, TextBaseline, score
 from visual_erm.baselines.worker_pool import Workers
 from visual_erm.training.reward_requirements import check_packages, check_tables
 
@@ -54,7 +54,7 @@ async def compute_score(
 
     Raises:
         ConfigError: a setting is wrong, the task is not one of tables, or the row has no ground truth.
-        OurFault: too many comparisons failed, or one did and `failure` says stop.
+        InfrastructureError: too many comparisons failed, or one did and `failure` says stop.
         The reason of either is also in the journal's `fatal.txt`.
     """
     row = Row(data_source, solution_str, ground_truth, extra_info)
@@ -82,8 +82,8 @@ class _Teds:
         )
 
 
-def _baseline(task: Any, failure: Any, header_text: bool, timeout_s: float, processes: int) -> ByText:
+def _baseline(task: Any, failure: Any, header_text: bool, timeout_s: float, processes: int) -> TextBaseline:
     check_packages("teds", ["apted", "lxml"])
-    baseline = ByText(task, failure, _Teds(header_text, Workers(processes, timeout_s)))
+    baseline = TextBaseline(task, failure, _Teds(header_text, Workers(processes, timeout_s)))
     check_tables(baseline.tasks)
     return baseline

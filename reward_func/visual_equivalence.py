@@ -18,8 +18,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from visual_erm.data.row_contract import check_engine, reference_of, task_of
-from visual_erm.errors import ConfigError, OurFault
-from visual_erm.judge.usage import Totals, publish
+from visual_erm.errors import ConfigError, InfrastructureError
+from visual_erm.judge.usage import JudgeStats, publish
 from visual_erm.pipeline import RewardPipeline, pipelines_of
 from visual_erm.reward import rollout_log as journals
 from visual_erm.runtime import gc_tuning
@@ -49,7 +49,7 @@ async def compute_score(
     Args:
         data_source: the row's `data_source`; picks the task when there are several.
         solution_str: the policy's reply.
-        ground_truth: ignored: the reward sees pictures only.
+        ground_truth: ignored: the reward sees images only.
         extra_info: the row's `extra_info`; `reference` holds {"bytes": …} or {"path": … relative to `data_root`}, `engine`
             what drew it, if that is known.
         task: a task or a mixture by name, file or mapping.
@@ -61,13 +61,13 @@ async def compute_score(
 
     Returns:
         `score` (range: see `visual_erm.reward.scoring.reward`), `render_ok`, `severity`, one `<category>_count` per category of any
-        task of the run, `judge_ok`, `void` (worth the minimum, whatever the severity), `truncated` (0 or 1), one
+        task of the run, `scored_ok`, `void` (worth the minimum, whatever the severity), `truncated` (0 or 1), one
         `guard_<name>` per guard, what the judgement cost as `judge_calls`, `judge_cached`, … (see
-        `visual_erm.judge.usage.Account`), and `extract_ms`, `render_ms`, `judge_ms`, `guard_ms`.
+        `visual_erm.judge.usage.JudgeUsage`), and `extract_ms`, `render_ms`, `judge_ms`, `guard_ms`.
 
     Raises:
         ConfigError: a setting is wrong, or the row has no reference, no task, or one that another engine drew.
-        OurFault: the judge failed and the settings say stop.
+        InfrastructureError: the judge failed and the settings say stop.
         The reason of either is also in the journal's `fatal.txt`.
     """
     try:
@@ -76,7 +76,7 @@ async def compute_score(
         pipeline = run.pipeline(data_source, extra_info, where)
         with gc_tuning.sample():
             result = await pipeline.score(solution_str, reference_of(extra_info, data_root, where))
-    except (ConfigError, OurFault) as fault:
+    except (ConfigError, InfrastructureError) as fault:
         if journal:
             journals.stop(journal, fault)
         raise
@@ -94,7 +94,7 @@ class _Run:
 
     def __init__(self, tasks: dict[str, Task], settings: JudgeSettings) -> None:
         self.tasks = tasks
-        self.totals = Totals()
+        self.totals = JudgeStats()
         if settings.metrics_port:
             publish(self.totals, settings.metrics_port)
         self._noted = 0.0

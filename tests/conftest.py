@@ -59,7 +59,7 @@ def tiny_dino(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def draw() -> Iterator[Callable[[str], Image.Image]]:
-    """Markup -> picture, by one warm browser for the tests of a module."""
+    """Markup -> image, by one warm browser for the tests of a module."""
     from visual_erm.extract import Code
     from visual_erm.render.base import make_renderer
     from visual_erm.spec.task import load_task

@@ -47,7 +47,7 @@ def test_a_wrong_number_is_named() -> None:
 def test_score_speaks_to_people_too_and_says_which_judge() -> None:
     words = ["score", "table", "--reference", EXAMPLES / "reference.png", "--response", "-"]
     said = visual_erm(*words, stdin="no table in here")
-    assert "reward 0" in said.stdout and "NoCode" in said.stdout
+    assert "reward 0" in said.stdout and "NoCodeError" in said.stdout
     assert "judged locally" in said.stderr
 
 
@@ -105,7 +105,9 @@ def test_wrong_input_is_one_clear_message(words: list[str], complaint: str) -> N
 
 def test_a_judge_that_does_not_answer_is_an_exit_code(tmp_path) -> None:
     judge = tmp_path / "judge.yaml"
-    judge.write_text("{kind: remote, endpoints: [http://127.0.0.1:9/v1], patience_s: 0.5, savings: {identical: false}}")
+    judge.write_text(
+        "{kind: remote, endpoints: [http://127.0.0.1:9/v1], unavailable_timeout_s: 0.5, reuse: {identical: false}}"
+    )
     words = ["judge", "table", EXAMPLES / "reference.png", EXAMPLES / "reference.png", "--judge", judge]
     said = visual_erm(*words, check=False)
     assert said.returncode == 1 and "JudgeUnavailable" in said.stderr

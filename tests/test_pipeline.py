@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from ports import free_port
 
-from visual_erm.errors import JudgeFailureShare, JudgeUnavailable, ReferenceUnavailable
+from visual_erm.errors import JudgeUnavailable, ReferenceUnavailable, TooManyFailures
 from visual_erm.extract import Code
 from visual_erm.pipeline import RewardPipeline, load_image, pipelines_of
 from visual_erm.render.base import make_renderer
@@ -47,7 +47,7 @@ def dead_endpoint() -> str:
 
 
 def unreachable(endpoint: str, **failure: object) -> JudgeSettings:
-    return JudgeSettings(kind="remote", endpoints=(endpoint,), patience_s=0.2, failure=FailurePolicy(**failure))
+    return JudgeSettings(kind="remote", endpoints=(endpoint,), unavailable_timeout_s=0.2, failure=FailurePolicy(**failure))
 
 
 async def test_a_correct_reply_earns_the_maximum(task: Task, reference: Image.Image) -> None:
@@ -58,7 +58,7 @@ async def test_a_correct_reply_earns_the_maximum(task: Task, reference: Image.Im
             "| City | Rain |\n|---|---|\n| Lima | 13 |\n| Oslo | 763 |",
         ):
             result = await pipeline.score(reply, reference)
-            assert (result.reward, result.severity, result.render_ok, result.judge_ok) == (2.0, 0, True, True), reply
+            assert (result.reward, result.severity, result.render_ok, result.scored_ok) == (2.0, 0, True, True), reply
 
 
 async def test_a_wrong_number_is_named_and_costs(task: Task, reference: Image.Image) -> None:
@@ -74,19 +74,19 @@ async def test_a_wrong_number_is_named_and_costs(task: Task, reference: Image.Im
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
-        ("I cannot see a table.", "NoCode"),
-        ("", "NoCode"),
-        ("<table><tr><td style='border: none'></td></tr></table>", "BlankPicture"),
+        ("I cannot see a table.", "NoCodeError"),
+        ("", "NoCodeError"),
+        ("<table><tr><td style='border: none'></td></tr></table>", "BlankImage"),
     ],
 )
-async def test_a_reply_without_a_picture_earns_the_minimum(
+async def test_a_reply_without_a_image_earns_the_minimum(
     task: Task, reference: Image.Image, reply: str, reason: str
 ) -> None:
     async with RewardPipeline(task, JudgeSettings(kind="local"), pages=1) as pipeline:
         result = await pipeline.score(reply, reference)
-    assert (result.reward, result.render_ok, result.judge_ok) == (0.0, False, True)
+    assert (result.reward, result.render_ok, result.scored_ok) == (0.0, False, True)
     assert result.reason.startswith(reason)
-    assert result.flags == ({"blank"} if reason == "BlankPicture" else set())
+    assert result.flags == ({"blank"} if reason == "BlankImage" else set())
 
 
 async def test_a_judge_that_is_down_costs_the_policy_nothing(
@@ -96,7 +96,7 @@ async def test_a_judge_that_is_down_costs_the_policy_nothing(
         pipeline._judgements.succeeded(4)
         pipeline._judgements.succeeded(8)
         result = await pipeline.score(WRONG, reference)
-    assert (result.judge_ok, result.render_ok, result.severity) == (False, True, 6.0)
+    assert (result.scored_ok, result.render_ok, result.severity) == (False, True, 6.0)
     assert result.reward == pytest.approx(1 + 1 - 6 / 50)
     assert result.reason.startswith("JudgeUnavailable")
 
@@ -113,15 +113,15 @@ async def test_too_many_failures_stop_the_run_even_under_neutral(
     settings = unreachable(dead_endpoint, window=4, max_failure_share=0.5)
     async with RewardPipeline(task, settings, pages=1) as pipeline:
         for _ in range(2):
-            assert not (await pipeline.score(WRONG, reference)).judge_ok
-        with pytest.raises(JudgeFailureShare, match="3 of the last 3"):
+            assert not (await pipeline.score(WRONG, reference)).scored_ok
+        with pytest.raises(TooManyFailures, match="3 of the last 3"):
             await pipeline.score(WRONG, reference)
 
 
 async def test_a_missing_reference_is_our_fault(task: Task, tmp_path) -> None:
     async with RewardPipeline(task, JudgeSettings(kind="local"), pages=1) as pipeline:
         result = await pipeline.score(TRUE, tmp_path / "gone.png")
-    assert (result.judge_ok, result.render_ok) == (False, True)
+    assert (result.scored_ok, result.render_ok) == (False, True)
     assert "gone.png does not exist" in result.reason
 
 
@@ -131,7 +131,7 @@ async def test_every_sample_has_the_same_numbers(task: Task, reference: Image.Im
         numbers = [(await pipeline.score(reply, reference)).numbers(task.report.categories) for reply in replies]
     assert len({tuple(n) for n in numbers}) == 1
     assert all(type(value) is float for n in numbers for value in n.values())
-    always = "score render_ok severity judge_ok numeric_error_count render_ms guard_blank guard_injection guard_ms"
+    always = "score render_ok severity scored_ok numeric_error_count render_ms guard_blank guard_injection guard_ms"
     assert set(always.split()) <= set(numbers[0])
 
 
@@ -198,6 +198,6 @@ async def test_an_exception_that_nobody_expected_is_not_the_policys_and_ends_no_
 
     async with RewardPipeline(task, JudgeSettings(kind="local"), pages=1, judge=Broken()) as pipeline:
         result = await pipeline.score(WRONG, reference)
-    assert (result.reward, result.judge_ok) == (1.5, False)
+    assert (result.reward, result.scored_ok) == (1.5, False)
     assert result.reason == "StationFailed: judge: IndexError: index 1 is out of bounds for axis 0 with size 1"
     assert "Traceback" in caplog.text

@@ -82,7 +82,7 @@ async def test_the_journal_has_one_line_per_call(compute_score, settings, close_
     assert [line["score"] for line in lines] == [numbers["score"] for numbers in returned]
     assert [line["reply"] for line in lines] == [TABLE, ODD, TABLE]
     assert lines[0]["report"]["errors"] is not None and lines[1]["report"] is None
-    assert lines[1]["reason"].startswith("NoCode")
+    assert lines[1]["reason"].startswith("NoCodeError")
 
 
 async def test_a_row_without_reference_is_an_error_that_names_it(compute_score, settings, close_pipelines) -> None:
@@ -92,7 +92,12 @@ async def test_a_row_without_reference_is_an_error_that_names_it(compute_score, 
 
 async def test_a_failure_that_stops_the_run_leaves_its_reason(compute_score, settings, close_pipelines, tmp_path) -> None:
     dead = f"http://127.0.0.1:{free_port()}/v1"
-    settings["judge"] = {"kind": "remote", "endpoints": [dead], "patience_s": 0.2, "failure": {"on_failure": "abort"}}
+    settings["judge"] = {
+        "kind": "remote",
+        "endpoints": [dead],
+        "unavailable_timeout_s": 0.2,
+        "failure": {"on_failure": "abort"},
+    }
     extra = {"index": 1, "reference": {"bytes": picture(), "path": None}}
     with pytest.raises(JudgeUnavailable):
         await compute_score("table", TABLE, "", extra, **settings, journal=str(tmp_path))
@@ -209,12 +214,17 @@ async def test_the_servers_key_is_in_no_log_no_journal_no_result_and_no_page(
         OpenAIServer(status(401, f"unknown key {key}")) as refusing,
     ):
         for server, port in ((good, metrics), (broken, None), (refusing, None)):
-            settings["judge"] = {"kind": "remote", "endpoints": [server.url], "patience_s": 0.3, "metrics_port": port}
+            settings["judge"] = {
+                "kind": "remote",
+                "endpoints": [server.url],
+                "unavailable_timeout_s": 0.3,
+                "metrics_port": port,
+            }
             settings["judge"]["failure"] = {"window": 8, "max_failure_share": 1}
             said.append(await compute_score("table", TABLE, "", extra, **settings, journal=str(tmp_path)))
         with urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics") as page:
             metrics_page = page.read().decode()
-    assert [numbers["judge_ok"] for numbers in said] == [1, 0, 0]
+    assert [numbers["scored_ok"] for numbers in said] == [1, 0, 0]
     assert good.headers[0]["Authorization"] == f"Bearer {key}"
     written = [file.read_text() for file in tmp_path.rglob("*") if file.is_file()]
     assert len(written) == 2 and "visual_erm_judge_calls_total 1.0" in metrics_page

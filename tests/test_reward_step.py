@@ -26,7 +26,7 @@ TASKS = load_tasks("mixed")
 
 
 def body(number: int, task: str = "svg", model: str = "visual-erm") -> dict[str, Any]:
-    """A request about a pair of pictures, as far as the simulator looks at it."""
+    """A request about a pair of images, as far as the simulator looks at it."""
     urls = ["data:image/png;base64,AAAA", f"data:image/png;base64,{number:04}"]
     content = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
     schema = {"name": "report", "schema": report_schema(TASKS[task].report)}
@@ -51,7 +51,7 @@ def text(answer: str) -> str:
 
 
 @pytest.mark.parametrize("task", TASKS)
-async def test_reports_keep_to_the_tasks_format_and_depend_on_the_pictures_alone(
+async def test_reports_keep_to_the_tasks_format_and_depend_on_the_images_alone(
     session: aiohttp.ClientSession, task: str
 ) -> None:
     async with endpoints(2, median_s=0.001) as both:
@@ -65,7 +65,7 @@ async def test_reports_keep_to_the_tasks_format_and_depend_on_the_pictures_alone
         assert json.dumps(report.wire(TASKS[task].report)) == found
 
 
-async def test_equal_pictures_have_an_empty_report(session: aiohttp.ClientSession) -> None:
+async def test_equal_images_have_an_empty_report(session: aiohttp.ClientSession) -> None:
     equal = body(0)
     equal["messages"][0]["content"][1] = equal["messages"][0]["content"][0]
     async with Endpoint(median_s=0.001) as endpoint:

@@ -73,11 +73,11 @@ def test_the_reward_function_gets_task_and_judge_as_overridden(files):
 def test_the_files_of_the_judge_are_found_from_every_worker(files, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "key").write_text("sk-x")
-    names = {"endpoints_file": "endpoints.txt", "api_key_file": "key", "savings.cache_dir": "cache"}
+    names = {"endpoints_file": "endpoints.txt", "api_key_file": "key", "reuse.cache_dir": "cache"}
     config = recipe("judge=remote", *(f"judge.{name}={path}" for name, path in names.items()), *files)
     train.prepare(config)
     judge = load_judge_settings(config.reward.custom_reward_function.reward_kwargs.judge)
-    assert [judge.endpoints_file, judge.api_key_file, judge.savings.cache_dir] == [
+    assert [judge.endpoints_file, judge.api_key_file, judge.reuse.cache_dir] == [
         str(tmp_path / path) for path in names.values()
     ]
 

@@ -1,4 +1,4 @@
-"""`visual-erm …`: the path by hand, one station or all of them, for one picture or a folder."""
+"""`visual-erm …`: the path by hand, one station or all of them, for one image or a folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rich.logging import RichHandler
 from rich.markup import escape
 from rich.table import Table
 
-from visual_erm.errors import ConfigError, OurFault, VisualERMError
+from visual_erm.errors import ConfigError, InfrastructureError, VisualERMError
 from visual_erm.judge.base import make_judge
 from visual_erm.reward.report import Report
 from visual_erm.spec.judge import load_judge_settings
@@ -58,7 +58,7 @@ def score(
 
     loaded = load_task(task)
     settings = load_judge_settings(judge)
-    picture = load_image(reference)
+    image = load_image(reference)
     reply = sys.stdin.read() if str(response) == "-" else _read(response)
     if settings.kind == "local":
         _note_local_judge(as_json)
@@ -67,7 +67,7 @@ def score(
 
     async def run() -> Result:
         async with RewardPipeline(loaded, settings, pages=1) as pipeline:
-            return await pipeline.score(reply, picture)
+            return await pipeline.score(reply, image)
 
     result = asyncio.run(run())
     if as_json:
@@ -79,31 +79,31 @@ def score(
             out.print(result.reason, markup=False)
         if result.report:
             _print_report(result.report)
-    if not result.judge_ok:
+    if not result.scored_ok:
         raise typer.Exit(1)
 
 
 @app.command("judge")
-def judge_pictures(
+def judge_images(
     task: TaskName,
     reference: Annotated[Path, typer.Argument(help="The reference image.")],
     prediction: Annotated[Path, typer.Argument(help="The image to compare with it.")],
     judge: JudgeName = "local",
     as_json: AsJson = False,
 ) -> None:
-    """List what differs between two pictures."""
+    """List what differs between two images."""
     from visual_erm.pipeline import load_image
 
     loaded = load_task(task)
     settings = load_judge_settings(judge)
-    pictures = load_image(reference), load_image(prediction)
+    images = load_image(reference), load_image(prediction)
     if settings.kind == "local":
         _note_local_judge(as_json)
 
     async def run() -> Report:
         chosen = make_judge(settings)
         try:
-            return await chosen.judge(*pictures, loaded)
+            return await chosen.judge(*images, loaded)
         finally:
             await chosen.close()
 
@@ -151,7 +151,7 @@ def serve(
     name: Annotated[str, typer.Option(help="The name that judges ask for (`model` of configs/judge/remote.yaml).")] = (
         "visual-erm"
     ),
-    max_seqs: Annotated[int, typer.Option(min=1, help="Judgements at once per server.")] = 64,
+    max_seqs: Annotated[int, typer.Option(min=1, help="NeutralFallback at once per server.")] = 64,
     max_model_len: Annotated[
         int | None, typer.Option(min=1, help="Tokens of a request; by default 16384, or what the model can.")
     ] = None,
@@ -165,10 +165,12 @@ def serve(
 
     A key in the environment variable VISUAL_ERM_API_KEY is asked of every judge.
     """
-    from visual_erm.serve.plan import Wish, check_ports, look_at_machine, look_at_model, plan
-    from visual_erm.serve.supervisor import KEYS, Fleet
+    from visual_erm.serve.plan import ServeOptions, check_ports, look_at_machine, look_at_model, plan
+    from visual_erm.serve.supervisor import KEYS, Supervisor
 
-    wish = Wish(gpus, tensor_parallel, replicas, host, port, advertise, name, max_seqs, max_model_len, tuple(flags or ()))
+    wish = ServeOptions(
+        gpus, tensor_parallel, replicas, host, port, advertise, name, max_seqs, max_model_len, tuple(flags or ())
+    )
     servers = plan(wish, look_at_model(model), look_at_machine(os.environ), os.environ)
     if dry_run:
         for server in servers:
@@ -178,7 +180,7 @@ def serve(
     logging.getLogger("visual_erm.serve").setLevel(logging.INFO)
     if host not in ("127.0.0.1", "localhost", "::1") and not any(os.environ.get(key) for key in KEYS):
         err.print(f"{KEYS[0]} is not set: whoever reaches these ports may use the judge", style="yellow")
-    asyncio.run(Fleet(servers, name, log_dir, endpoints_file, os.environ).run())
+    asyncio.run(Supervisor(servers, name, log_dir, endpoints_file, os.environ).run())
 
 
 @app.command()
@@ -280,7 +282,7 @@ def main() -> NoReturn:
     except ConfigError as error:
         err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(USAGE)
-    except OurFault as error:
+    except InfrastructureError as error:
         err.print(f"{type(error).__name__}: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
     except VisualERMError as error:

@@ -1,7 +1,7 @@
 """Whose fault: the vocabulary of failures on the way from a policy's text to its reward.
 
 Every station of the path raises one of these and nothing else; the pipeline answers for them. The two bases decide
-what a sample gets: a `PolicyFault` earns the minimum reward, an `OurFault` never costs the policy anything.
+what a sample gets: a `PolicyFault` earns the minimum reward, an `InfrastructureError` never costs the policy anything.
 """
 
 import contextlib
@@ -20,10 +20,10 @@ class ConfigError(VisualERMError):
 
 
 class PolicyFault(VisualERMError):
-    """The policy's text does not become a picture: the sample earns the minimum reward, with this message as reason."""
+    """The policy's text does not become a image: the sample earns the minimum reward, with this message as reason."""
 
 
-class NoCode(PolicyFault):
+class NoCodeError(PolicyFault):
     """The reply holds no code in any of the task's languages."""
 
 
@@ -35,7 +35,7 @@ class RenderLimit(PolicyFault):
     """The code went over its own limit of time, memory or pixels."""
 
 
-class BlankPicture(PolicyFault):
+class BlankImage(PolicyFault):
     """The code ran and drew nothing."""
 
 
@@ -43,39 +43,39 @@ class Tampering(PolicyFault):
     """The code went for the reference, the judge or the sandbox instead of drawing; flagged as such."""
 
 
-class OurFault(VisualERMError):
+class InfrastructureError(VisualERMError):
     """Something on our side failed: retried, then recorded, and never held against the policy."""
 
 
-class StationFailed(OurFault):
-    """A station raised what it should not: an error of OpenCV, Pillow or NumPy on a strange picture, or of ours."""
+class StationFailed(InfrastructureError):
+    """A station raised what it should not: an error of OpenCV, Pillow or NumPy on a strange image, or of ours."""
 
 
-class RendererUnavailable(OurFault):
+class RendererUnavailable(InfrastructureError):
     """The browser or sandbox is missing, or died more often than it may."""
 
 
-class ReferenceUnavailable(OurFault):
+class ReferenceUnavailable(InfrastructureError):
     """The reference image is missing or cannot be read."""
 
 
-class JudgeUnavailable(OurFault):
+class JudgeUnavailable(InfrastructureError):
     """No endpoint answered within the retries and time allowed."""
 
 
-class JudgeUnreadable(OurFault):
+class JudgeUnreadable(InfrastructureError):
     """The judge answered, but its reply holds no report."""
 
 
-class ComparisonFailed(OurFault):
+class ComparisonFailed(InfrastructureError):
     """A reply could not be compared with its ground truth or reference: it took too long, or its process died."""
 
 
-class JudgeFailureShare(OurFault):
+class TooManyFailures(InfrastructureError):
     """Too many recent samples lost their judgement: the run must stop rather than learn from noise."""
 
 
-class Unfinished(VisualERMError):
+class RunInterrupted(VisualERMError):
     """The run ended before its last step, and not by failing: the same command goes on from the last checkpoint."""
 
 

@@ -1,6 +1,6 @@
 """RewardPipeline: the one place that knows every station, and decides whose fault a failure is.
 
-    reply --extract--> code --render--> picture --judge(reference, picture)--> report --score--> reward
+    reply --extract--> code --render--> image --judge(reference, image)--> report --score--> reward
 
 It owns what costs something (the browser, the judge's connections or OCR threads) and nothing else. One coroutine per
 sample; hundreds may be in flight, each station bounds itself. Everything starts with the first sample.
@@ -20,13 +20,13 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from visual_erm.errors import JudgeFailureShare, OurFault, PolicyFault, ReferenceUnavailable, boundary
+from visual_erm.errors import InfrastructureError, PolicyFault, ReferenceUnavailable, TooManyFailures, boundary
 from visual_erm.extract import Code, extract
-from visual_erm.guard.runner import GUARDS, Panel
+from visual_erm.guard.runner import GUARDS, GuardRunner
 from visual_erm.judge.base import Judge, make_judge
-from visual_erm.judge.usage import Account
+from visual_erm.judge.usage import JudgeUsage
 from visual_erm.render.base import make_renderer
-from visual_erm.render.dedup import SparingRenderer
+from visual_erm.render.dedup import DeduplicatingRenderer
 from visual_erm.reward.report import Report
 from visual_erm.reward.scoring import minimum, reward, worst
 from visual_erm.spec.judge import FailurePolicy, JudgeSettings
@@ -39,7 +39,7 @@ Reference = Image.Image | bytes | Path
 """A reference image: decoded, encoded, or a file."""
 
 AT_WORK = 8
-"""Samples on their way to a picture, for each page: the first come to the judge while the last have not begun."""
+"""Samples on their way to a image, for each page: the first come to the judge while the last have not begun."""
 STAGES = ("extract", "render", "judge", "guard")
 
 REFERENCES_KEPT = 64
@@ -53,20 +53,20 @@ class Result:
     reward: float
     severity: float
     """S as it was priced: the report's sum or what a guard raised it to, the running mean without a judgement, the worst
-    without a picture."""
+    without a image."""
     render_ok: bool
-    judge_ok: bool
+    scored_ok: bool
     """False when our side failed and the reward is a neutral one."""
     void: bool = False
-    """The reward is the minimum whatever S is: there is no picture, or a guard found it worth nothing."""
+    """The reward is the minimum whatever S is: there is no image, or a guard found it worth nothing."""
     reason: str = ""
-    """Empty, or why there is no picture or no judgement, or what the guards found."""
+    """Empty, or why there is no image or no judgement, or what the guards found."""
     flags: frozenset[str] = frozenset()
     """Names of the guards that found something; see GUARDS."""
     code: Code | None = None
-    picture: Image.Image | None = field(default=None, repr=False)
+    image: Image.Image | None = field(default=None, repr=False)
     report: Report | None = None
-    account: Account = field(default_factory=Account)
+    account: JudgeUsage = field(default_factory=JudgeUsage)
     """What the judgement cost."""
     milliseconds: dict[str, float] = field(default_factory=dict)
 
@@ -79,7 +79,7 @@ class Result:
             "render_ok": float(self.render_ok),
             "severity": float(self.severity),
             **counts,
-            "judge_ok": float(self.judge_ok),
+            "scored_ok": float(self.scored_ok),
             "void": float(self.void),
             "truncated": float(report.truncated),
             **{f"guard_{name}": float(name in self.flags) for name in GUARDS},
@@ -101,9 +101,9 @@ class RewardPipeline:
     ) -> None:
         """`judge`, `entrance`: those of several pipelines, see `pipelines_of`; by default it has its own."""
         self.task = task
-        self._studio = Studio(task, pages, model_judge=settings.kind != "local", entrance=entrance)
+        self._studio = RenderStage(task, pages, model_judge=settings.kind != "local", entrance=entrance)
         self._judge = judge or make_judge(settings)
-        self._judgements = Judgements(settings.failure, neutral=task.scoring.s_max / 2)
+        self._judgements = NeutralFallback(settings.failure, neutral=task.scoring.s_max / 2)
 
     async def __aenter__(self) -> RewardPipeline:
         return self
@@ -120,40 +120,40 @@ class RewardPipeline:
         """The reward of one reply.
 
         A failure of the reply earns the minimum; one of ours a neutral reward, until too many fail.
-        Raises JudgeFailureShare then, or the failure itself (an OurFault) under `on_failure: abort`.
+        Raises TooManyFailures then, or the failure itself (an InfrastructureError) under `on_failure: abort`.
         """
         clock = Clock()
-        account = Account()
-        draft = Draft()
+        account = JudgeUsage()
+        draft = PartialResult()
         try:
-            shown, picture = await self._studio.draw(reply, reference, clock, draft)
+            shown, image = await self._studio.draw(reply, reference, clock, draft)
             with clock("judge"), boundary("judge"):
-                report = await self._judge.judge(shown, picture, self.task, account)
+                report = await self._judge.judge(shown, image, self.task, account)
             with clock("guard"), boundary("guard"):
-                ruling = await self._studio.guards.review(shown, picture, report)
+                ruling = await self._studio.guards.review(shown, image, report)
         except PolicyFault as fault:
             return Result(
                 minimum(self.task.scoring),
                 worst(self.task.scoring),
                 render_ok=False,
-                judge_ok=True,
+                scored_ok=True,
                 void=True,
                 reason=f"{type(fault).__name__}: {fault}",
                 flags=self._studio.guards.flags(fault),
                 code=draft.code,
                 milliseconds=clock.milliseconds,
             )
-        except OurFault as fault:
+        except InfrastructureError as fault:
             log.warning("no judgement: %s: %s", type(fault).__name__, fault)
             severity = self._judgements.failed(fault)
             return Result(
                 reward(severity, self.task.scoring),
                 severity,
                 render_ok=True,
-                judge_ok=False,
+                scored_ok=False,
                 reason=f"{type(fault).__name__}: {fault}",
                 code=draft.code,
-                picture=draft.picture,
+                image=draft.image,
                 account=account,
                 milliseconds=clock.milliseconds,
             )
@@ -162,12 +162,12 @@ class RewardPipeline:
             minimum(self.task.scoring) if ruling.void else reward(ruling.severity, self.task.scoring),
             ruling.severity,
             render_ok=True,
-            judge_ok=True,
+            scored_ok=True,
             void=ruling.void,
             reason=ruling.reason,
             flags=ruling.flags,
             code=draft.code,
-            picture=picture,
+            image=image,
             report=report,
             account=account,
             milliseconds=clock.milliseconds,
@@ -192,24 +192,24 @@ def pipelines_of(
 
 
 @dataclass
-class Draft:
-    """What there is of a reply on its way to a picture, also when it gets no further."""
+class PartialResult:
+    """What there is of a reply on its way to a image, also when it gets no further."""
 
     code: Code | None = None
-    picture: Image.Image | None = None
+    image: Image.Image | None = None
 
 
-class Studio:
-    """The way of one task's replies to pictures beside their references, for every reward that looks at pictures.
+class RenderStage:
+    """The way of one task's replies to images beside their references, for every reward that looks at images.
 
     Owns the renderer and the guards; bound to the event loop of its first sample.
     """
 
     def __init__(self, task: Task, pages: int, model_judge: bool, entrance: asyncio.Semaphore | None = None) -> None:
-        self.guards = Panel(task, model_judge=model_judge)
+        self.guards = GuardRunner(task, model_judge=model_judge)
         self._languages = task.languages
         self._at_work = entrance or asyncio.Semaphore(AT_WORK * pages)
-        self._renderer = SparingRenderer(make_renderer(task.render, pages=pages, steps_back=model_judge))
+        self._renderer = DeduplicatingRenderer(make_renderer(task.render, pages=pages, low_priority=model_judge))
         self._references = References()
 
     @property
@@ -217,19 +217,21 @@ class Studio:
         """What draws, by name and version."""
         return self._renderer.engine
 
-    async def draw(self, reply: str, reference: Reference, clock: Clock, draft: Draft) -> tuple[Image.Image, Image.Image]:
-        """The reference, and the picture of the reply's code; the guards admit both. Raises PolicyFault or OurFault."""
+    async def draw(
+        self, reply: str, reference: Reference, clock: Clock, draft: PartialResult
+    ) -> tuple[Image.Image, Image.Image]:
+        """The reference, and the image of the reply's code; the guards admit both. Raises PolicyFault or InfrastructureError."""
         async with self._at_work:
             with clock("extract"), boundary("extract"):
                 code = draft.code = await asyncio.to_thread(extract, reply, self._languages)
             with clock("guard"), boundary("guard"):
-                await self.guards.admit_code(code)
+                await self.guards.check_code(code)
             with clock("render"), boundary("render"):
-                picture = draft.picture = await self._renderer.render(code)
+                image = draft.image = await self._renderer.render(code)
             with clock("guard"), boundary("guard"):
                 shown = await self._references.load(reference)
-                await self.guards.admit_picture(shown, picture)
-        return shown, picture
+                await self.guards.check_image(shown, image)
+        return shown, image
 
     async def close(self) -> None:
         """Ends what draws and what guards. May be called twice."""
@@ -243,20 +245,20 @@ class References:
         self._kept: OrderedDict[object, Image.Image] = OrderedDict()
 
     async def load(self, reference: Reference) -> Image.Image:
-        """The picture, as RGB on white. Raises ReferenceUnavailable."""
+        """The image, as RGB on white. Raises ReferenceUnavailable."""
         if isinstance(reference, Image.Image):
             return reference
         key = str(reference) if isinstance(reference, Path) else blake2b(reference, digest_size=16).digest()
         if key not in self._kept:
             self._kept[key] = await asyncio.to_thread(load_image, reference)
         self._kept.move_to_end(key)
-        picture = self._kept[key]
+        image = self._kept[key]
         while len(self._kept) > REFERENCES_KEPT:
             self._kept.popitem(last=False)
-        return picture
+        return image
 
 
-class Judgements:
+class NeutralFallback:
     """The recent judgements of a task: what a sample without one is worth, and when to stop."""
 
     def __init__(self, policy: FailurePolicy, neutral: float) -> None:
@@ -269,10 +271,10 @@ class Judgements:
         self._severities.append(severity)
         self._failures.append(False)
 
-    def failed(self, fault: OurFault) -> float:
+    def failed(self, fault: InfrastructureError) -> float:
         """The severity that stands in for the lost judgement: the running mean, or half of s_max before there is one.
 
-        Raises `fault` under `on_failure: abort`, and JudgeFailureShare once the failures are more than
+        Raises `fault` under `on_failure: abort`, and TooManyFailures once the failures are more than
         `max_failure_share` of `window`.
         """
         if self._policy.on_failure == "abort":
@@ -280,7 +282,7 @@ class Judgements:
         self._failures.append(True)
         failures = sum(self._failures)
         if failures > self._policy.max_failure_share * self._policy.window:
-            raise JudgeFailureShare(
+            raise TooManyFailures(
                 f"{failures} of the last {len(self._failures)} samples could not be judged, more than the share of "
                 f"{self._policy.max_failure_share:g} of {self._policy.window} that `failure` allows; the last: {fault}"
             ) from fault
@@ -308,7 +310,7 @@ class Clock:
 
 
 def load_image(source: bytes | Path) -> Image.Image:
-    """A picture from its file or its encoded bytes, as RGB on white. Raises ReferenceUnavailable."""
+    """A image from its file or its encoded bytes, as RGB on white. Raises ReferenceUnavailable."""
     name = str(source) if isinstance(source, Path) else f"{len(source)} bytes"
     try:
         with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as image:

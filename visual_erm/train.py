@@ -30,7 +30,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from visual_erm.errors import ConfigError, Unfinished, VisualERMError
+from visual_erm.errors import ConfigError, RunInterrupted, VisualERMError
 from visual_erm.preflight.checks import checked, exit_code
 from visual_erm.preflight.context import select
 from visual_erm.preflight.findings import Outcome, Problem
@@ -42,7 +42,7 @@ from visual_erm.spec.base import shipped
 from visual_erm.spec.prompts import described, import_of
 from visual_erm.spec.task import Task, load_tasks
 from visual_erm.training.reward_requirements import REWARD, choose_manager
-from visual_erm.training.run_ledger import Books
+from visual_erm.training.run_ledger import RunLedger
 from visual_erm.training.stop_callback import forget, stopped_after
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def _train(config: DictConfig) -> None:
     try:
         with nothing_left_behind(config):
             run(config)
-    except Unfinished as error:
+    except RunInterrupted as error:
         fail(3, str(error))
     except VisualERMError as error:
         fail(1, str(error))
@@ -142,11 +142,11 @@ def prepare(config: DictConfig, words: Sequence[str] = ()) -> None:
             settings.data_root = root and absolute(root)
         if settings.journal:
             settings.journal = absolute(settings.journal)
-        for key in ("endpoints_file", "api_key_file", "savings.cache_dir"):
+        for key in ("endpoints_file", "api_key_file", "reuse.cache_dir"):
             if path := select(config.judge, key):
                 OmegaConf.update(config.judge, key, absolute(path))
         carry_environment(config)
-        # `Books` counts the steps by this logger's file.
+        # `RunLedger` counts the steps by this logger's file.
         loggers = config.trainer.logger
         config.trainer.logger = list(dict.fromkeys([*([loggers] if isinstance(loggers, str) else loggers), "file"]))
 
@@ -208,14 +208,14 @@ def run(config: DictConfig) -> None:
     """The training itself, from the start of Ray to the last step.
 
     Raises VisualERMError with the reason when a rollout or the reward function stopped it, RunIncomplete when rewards
-    are missing in the end, Unfinished when it was asked to stop; any other exception is veRL's or Ray's own, with its
+    are missing in the end, RunInterrupted when it was asked to stop; any other exception is veRL's or Ray's own, with its
     traceback.
     """
     from ray.exceptions import RayTaskError
     from verl.trainer import main_ppo
 
     forget(Path(config.run_dir), before=psutil.Process().create_time())
-    books = Books.open(config)
+    books = RunLedger.open(config)
     try:
         main_ppo.main(config)
     except RayTaskError as error:
@@ -227,7 +227,9 @@ def run(config: DictConfig) -> None:
         books.close()
     books.check()
     if step := stopped_after(Path(config.run_dir)):
-        raise Unfinished(f"stopped after step {step}, which is saved, as was asked; the same command goes on from there")
+        raise RunInterrupted(
+            f"stopped after step {step}, which is saved, as was asked; the same command goes on from there"
+        )
 
 
 def root_cause(error: BaseException) -> BaseException:

@@ -1,6 +1,6 @@
 """What an attack is: a function that is cut out of its file, sent into a runner as a script, and judged from outside.
 
-A script that takes something draws it: its loot is in the pixels of its picture. What it does elsewhere shows there, see
+A script that takes something draws it: its loot is in the pixels of its image. What it does elsewhere shows there, see
 `world`. The functions know `world` and what `inside` defines, and nothing else.
 """
 
@@ -27,7 +27,7 @@ class Attack:
     function: str
     """Its source: a function of the world, which returns its loot, or True when it did what it should not."""
     ends: str = ""
-    """The fault that it must end with in the sandbox; empty where a picture without loot is as good."""
+    """The fault that it must end with in the sandbox; empty where a image without loot is as good."""
     endless: bool = False
     """It wins by not ending."""
     victim: bool = False
@@ -35,7 +35,7 @@ class Attack:
     stays: bool = False
     """It wins when what is drawn after it is not what it was."""
     whole: bool = False
-    """It sees to its picture itself."""
+    """It sees to its image itself."""
 
     def script(self, world: dict[str, Any]) -> str:
         """What a runner is given."""
@@ -60,8 +60,8 @@ class Attacks(list[Attack]):
         return taken
 
 
-def loot_of(picture: Image.Image) -> bytes:
-    """What `inside.draw` has drawn; nothing in any other picture."""
-    pixels = picture.convert("RGB").tobytes()
+def loot_of(image: Image.Image) -> bytes:
+    """What `inside.draw` has drawn; nothing in any other image."""
+    pixels = image.convert("RGB").tobytes()
     length = int.from_bytes(pixels[:4], "big")
     return pixels[4 : 4 + length] if length < len(pixels) - 4 else b""

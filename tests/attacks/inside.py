@@ -49,7 +49,7 @@ def secrets_in(data):
 
 
 def draw(loot):
-    """A picture whose pixels are the loot."""
+    """A image whose pixels are the loot."""
     import numpy
     from matplotlib import pyplot
 

@@ -1,4 +1,4 @@
-"""SVG -> picture as it is done without a thought: all that a document names is followed, entities and inclusions too."""
+"""SVG -> image as it is done without a thought: all that a document names is followed, entities and inclusions too."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from unprotected import CHANNEL, HEAD
 
 def answer(document: str, engine: str) -> NoReturn:
     """Draws, and writes head and pixels to the channel."""
-    picture = (_by_cairosvg if engine == "cairosvg" else _by_librsvg)(document)
-    data = memoryview(HEAD.pack(*picture.size) + picture.tobytes())
+    image = (_by_cairosvg if engine == "cairosvg" else _by_librsvg)(document)
+    data = memoryview(HEAD.pack(*image.size) + image.tobytes())
     while data:
         data = data[os.write(CHANNEL, data) :]
     os._exit(0)

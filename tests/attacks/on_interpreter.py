@@ -190,7 +190,7 @@ def ends_the_process_that_comes_later(world):
 
 
 @ON_INTERPRETER.add(stays=True)
-def changes_what_colours_mean(world):
+def changes_what_colors_mean(world):
     from matplotlib import colors
 
     colors._colors_full_map.cache.clear()

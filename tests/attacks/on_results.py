@@ -14,12 +14,12 @@ ON_RESULTS = Attacks("results")
 
 
 @ON_RESULTS.add(ends="Tampering", whole=True)
-def writes_a_picture_to_the_channel(world):
+def writes_a_image_to_the_channel(world):
     os.write(3, struct.pack("<II", 200, 200) + (b"\0\0\0\3won" + bytes(120_000))[:120_000])
 
 
 @ON_RESULTS.add(ends="Tampering", whole=True)
-def writes_a_picture_to_every_descriptor(world):
+def writes_a_image_to_every_descriptor(world):
     for descriptor in range(1024):
         try:
             os.write(descriptor, struct.pack("<II", 200, 200) + (b"\0\0\0\3won" + bytes(120_000))[:120_000])
@@ -35,7 +35,7 @@ def prints_into_the_channel(world):
 
 
 @ON_RESULTS.add(ends="Tampering", whole=True)
-def writes_head_and_picture_without_waiting_for_the_key(world):
+def writes_head_and_image_without_waiting_for_the_key(world):
     body = (b"\0\0\0\3won" + bytes(120_000))[:120_000]
     if not world.inside:
         os.write(3, struct.pack("<II", 200, 200) + body)
@@ -48,7 +48,7 @@ def writes_head_and_picture_without_waiting_for_the_key(world):
 
 
 @ON_RESULTS.add(ends="Tampering", whole=True)
-def seals_the_picture_for_another_drawing(world):
+def seals_the_image_for_another_drawing(world):
     body = (b"\0\0\0\3won" + bytes(120_000))[:120_000]
     if not world.inside:
         os.write(3, struct.pack("<II", 200, 200) + body)

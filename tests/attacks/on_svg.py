@@ -1,4 +1,4 @@
-"""Documents that load what they should not, or take more than their share. A loaded file shows by its colour, an address by
+"""Documents that load what they should not, or take more than their share. A loaded file shows by its color, an address by
 who listens there."""
 
 from __future__ import annotations
@@ -82,10 +82,10 @@ ON_SVG = [
     Document("shows_a_picture_by_its_address", lambda world: image(private(world, "colour.png"))),
     Document("shows_a_picture_by_its_path", lambda world: image(f"{world['private']}/colour.png")),
     Document("shows_a_drawing", lambda world: image(private(world, "colour.svg"))),
-    Document("uses_a_part_of_a_drawing", lambda world: svg(f'<use xlink:href="{private(world, "colour.svg")}#part"/>')),
+    Document("uses_a_part_of_a_drawing", lambda world: svg(f'<use xlink:href="{private(world, "color.svg")}#part"/>')),
     Document(
         "imports_a_style",
-        lambda world: svg(f'<style>@import "{private(world, "colour.css")}";</style>{RECT.format("")}'),
+        lambda world: svg(f'<style>@import "{private(world, "color.css")}";</style>{RECT.format("")}'),
     ),
     Document(
         "has_an_external_entity",

@@ -54,9 +54,13 @@ class SvgTrainer:
             results = await asyncio.gather(*(self._drawn(self.sandboxes[engine].draw(text)) for engine in ENGINES))
             return dict(zip(ENGINES, results, strict=True))
         script = f"import naive_svg\nnaive_svg.answer({text!r}, {document.engine!r})"
-        patience_s = PATIENCE_S if document.endless else PATIENT_S
+        unavailable_timeout_s = PATIENCE_S if document.endless else PATIENT_S
         try:
-            return {document.engine: await self._drawn(self._unprotected.draw(script, patience_s=patience_s))}
+            return {
+                document.engine: await self._drawn(
+                    self._unprotected.draw(script, unavailable_timeout_s=unavailable_timeout_s)
+                )
+            }
         except NeverEnds:
             return {document.engine: "it did not end" if document.endless else ""}
         except (Died, Raised):
@@ -64,26 +68,26 @@ class SvgTrainer:
 
     async def _drawn(self, drawing: Any) -> str:
         try:
-            picture = await drawing
+            image = await drawing
         except PolicyFault:
             return ""
         except VisualERMError as error:
             return f"not the code's fault: {error}"
-        return "a file is in the picture" if self._shows_the_secret(picture) else ""
+        return "a file is in the picture" if self._shows_the_secret(image) else ""
 
-    def _shows_the_secret(self, picture: Image.Image) -> bool:
-        return any(colour == self._world.colour for _, colour in picture.getcolors(picture.width * picture.height) or [])
+    def _shows_the_secret(self, image: Image.Image) -> bool:
+        return any(color == self._world.color for _, color in image.getcolors(image.width * image.height) or [])
 
     async def honest(self) -> list[str]:
-        pictures = []
+        images = []
         for text in HONEST:
             for engine in ENGINES:
                 await asyncio.sleep(0.02)
                 try:
-                    pictures.append(str(hash((await self.sandboxes[engine].draw(text)).tobytes())))
+                    images.append(str(hash((await self.sandboxes[engine].draw(text)).tobytes())))
                 except VisualERMError as error:
-                    pictures.append(repr(error))
-        return pictures
+                    images.append(repr(error))
+        return images
 
 
 async def main(walls: str) -> dict[str, Any]:

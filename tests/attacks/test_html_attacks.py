@@ -25,7 +25,7 @@ from visual_erm.spec.task import TableSettings
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TABLE = "<table><tr><td>2024</td><td>-1.5</td></tr></table>"
-COLOUR = (1, 200, 3)
+COLOR = (1, 200, 3)
 PATIENCE_S = 2.0
 
 
@@ -105,7 +105,7 @@ async def renderer() -> AsyncIterator[TableRenderer]:
 
 
 async def opened(browser: Browser, markup: str, folder: Path) -> Image.Image:
-    """The picture of a page without walls. Raises asyncio.TimeoutError."""
+    """The image of a page without walls. Raises asyncio.TimeoutError."""
     (folder / "page.html").write_text(f"<!DOCTYPE html>{markup}")
     page = await browser.new_page()
     try:
@@ -120,8 +120,8 @@ async def opened(browser: Browser, markup: str, folder: Path) -> Image.Image:
         await page.close()
 
 
-def shows(picture: Image.Image) -> bool:
-    return any(colour == COLOUR for _, colour in picture.getcolors(picture.width * picture.height) or [])
+def shows(image: Image.Image) -> bool:
+    return any(color == COLOR for _, color in image.getcolors(image.width * image.height) or [])
 
 
 @pytest.mark.parametrize("way", CALLS_HOME)
@@ -139,7 +139,7 @@ async def test_it_calls_home(way, home, unprotected, renderer, tmp_path):
 
 @pytest.mark.parametrize("way", SHOWS_A_FILE)
 async def test_it_shows_a_file(way, unprotected, renderer, tmp_path):
-    Image.new("RGB", (60, 60), COLOUR).save(tmp_path / "reference.png")
+    Image.new("RGB", (60, 60), COLOR).save(tmp_path / "reference.png")
     markup = SHOWS_A_FILE[way].format(file=(tmp_path / "reference.png").as_uri()) + TABLE
     assert shows(await opened(unprotected, markup, tmp_path)), "without walls it is there"
     assert not shows(await renderer.render(Code("html", markup)))

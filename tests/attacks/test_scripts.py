@@ -39,7 +39,7 @@ def test_behind_walls_it_is_stopped(configuration, attack, reports):
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
-def test_who_speaks_the_whole_protocol_wins_no_more_than_a_picture_of_its_choice(configuration, reports):
+def test_who_speaks_the_whole_protocol_wins_no_more_than_a_image_of_its_choice(configuration, reports):
     assert reports.of(configuration)["chosen"] == "chosen"
 
 
@@ -47,7 +47,7 @@ def test_who_speaks_the_whole_protocol_wins_no_more_than_a_picture_of_its_choice
 class TestWhatItCostsOthers:
     def test_honest_scripts_are_drawn_alike_before_among_and_after_all_attacks(self, configuration, reports):
         report = reports.of(configuration)
-        assert all(picture.startswith("(300, 200)") for picture in report["calm"])
+        assert all(image.startswith("(300, 200)") for image in report["calm"])
         assert report["calm"] == report["among"] == report["after"]
         assert len(set(report["calm"])) == len(report["calm"]) > 5
 

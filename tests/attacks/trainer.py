@@ -88,14 +88,14 @@ class Trainer:
         script = attack.script(self._world.facts(attack, number, self.inside))
         begun = time.monotonic()
         try:
-            picture = await self._drawn(attack, script)
-            loot = loot_of(picture)
+            image = await self._drawn(attack, script)
+            loot = loot_of(image)
             fate.loot = loot[:200].decode("latin-1")
             if attack.stays:
-                fate.won = "" if picture.tobytes() == self.expected else "what came later was drawn differently"
+                fate.won = "" if image.tobytes() == self.expected else "what came later was drawn differently"
             elif loot == b"won" or self._world.secret in loot:
                 fate.won = "loot"
-            elif picture.width * picture.height > MAX_PIXELS:
+            elif image.width * image.height > MAX_PIXELS:
                 fate.won = "more pixels than a picture may have"
         except NeverEnds:
             fate.won, fate.reason = ("it did not end", "") if attack.endless else ("", "it did not end in time")
@@ -112,22 +112,24 @@ class Trainer:
         return fate
 
     async def _drawn(self, attack: Attack, script: str) -> Image.Image:
-        """The picture of an attack, or of what is drawn after one that stays."""
+        """The image of an attack, or of what is drawn after one that stays."""
         if not self.inside:
-            patience_s = PATIENCE_S if attack.endless else PATIENT_S
-            return await self.runner.draw(script, *([LATER] if attack.stays else []), patience_s=patience_s)
+            unavailable_timeout_s = PATIENCE_S if attack.endless else PATIENT_S
+            return await self.runner.draw(
+                script, *([LATER] if attack.stays else []), unavailable_timeout_s=unavailable_timeout_s
+            )
         try:
-            picture = await (self.hurried if attack.endless else self.runner).draw(script)
+            image = await (self.hurried if attack.endless else self.runner).draw(script)
         except PolicyFault:
             if not attack.stays:
                 raise
-        return await self.runner.draw(LATER) if attack.stays else picture
+        return await self.runner.draw(LATER) if attack.stays else image
 
     async def honest(self, number: int) -> str:
-        """The picture of an honest script, in short. What keeps it from being drawn, in words."""
+        """The image of an honest script, in short. What keeps it from being drawn, in words."""
         try:
-            picture = await self.runner.draw(HONEST.format(number=number))
-            return f"{picture.size} {hash(picture.tobytes())}"
+            image = await self.runner.draw(HONEST.format(number=number))
+            return f"{image.size} {hash(image.tobytes())}"
         except (VisualERMError, Died) as error:
             return f"{type(error).__name__}: {error}"
 
@@ -141,10 +143,10 @@ async def main(walls: str) -> dict[str, Any]:
     world = World(Path(tempfile.mkdtemp(prefix="world-")), secret)
     await world.open()
     trainer = Trainer(walls, world)
-    picture, _ = await asyncio.gather(
+    image, _ = await asyncio.gather(
         *(runner.draw(LATER) for runner in (trainer.runner, trainer.hurried)), return_exceptions=True
     )
-    trainer.expected = picture.tobytes()
+    trainer.expected = image.tobytes()
     numbers = range(len(attacks) // HONEST_EVERY + 1) if trainer.inside else range(0)
     calm = [await trainer.honest(number) for number in numbers]
     begun_with = [process.pid for process in servers()]

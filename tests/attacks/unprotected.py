@@ -1,4 +1,4 @@
-"""A runner without walls, as naive ones are: the trainer forks, runs the script, and takes the first picture from a pipe.
+"""A runner without walls, as naive ones are: the trainer forks, runs the script, and takes the first image from a pipe.
 
 It has the sandbox's `draw`, so that attacks can be shown to be real.
 """
@@ -50,8 +50,8 @@ class Unprotected:
         gc.freeze()
         self._places = asyncio.Semaphore(workers)
 
-    async def draw(self, *scripts: str, patience_s: float = PATIENCE_S) -> Image.Image:
-        """The picture of the last script; all run in one process. Raises Raised, Died, NeverEnds."""
+    async def draw(self, *scripts: str, unavailable_timeout_s: float = PATIENCE_S) -> Image.Image:
+        """The image of the last script; all run in one process. Raises Raised, Died, NeverEnds."""
         async with self._places:
             folder = tempfile.mkdtemp(prefix="unprotected-")
             reading, writing = os.pipe()
@@ -60,7 +60,7 @@ class Unprotected:
                 self._live(writing, folder, scripts)
             os.close(writing)
             try:
-                data = await asyncio.wait_for(_read(reading), patience_s)
+                data = await asyncio.wait_for(_read(reading), unavailable_timeout_s)
                 while (ended := os.waitpid(pid, os.WNOHANG)) == (0, 0):
                     await asyncio.sleep(0.02)
                 pid = 0
@@ -98,7 +98,7 @@ class Unprotected:
                     _run(script)
             pyplot.close("all")
             _run(scripts[-1])
-            data = _picture()
+            data = _image()
             while data:
                 data = data[os.write(CHANNEL, data) :]
             threading._shutdown()  # type: ignore[attr-defined]
@@ -114,7 +114,7 @@ def _run(script: str) -> None:
     exec(compile(script, "<script>", "exec"), {"__name__": "__main__"})
 
 
-def _picture() -> memoryview:
+def _image() -> memoryview:
     held = io.BytesIO()
     figure = pyplot.gcf()
     figure.savefig(held, format="raw", dpi="figure")

@@ -47,9 +47,9 @@ class World:
         (folder / "private" / "secret.mplstyle").write_text(f"font.serif: {secret}\n")
         (folder / "packages" / "helper.py").write_text("")
         shutil.copy(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), folder / "private" / "secret.ttf")
-        self.colour = tuple(self.secret[-3:])
+        self.color = tuple(self.secret[-3:])
         paint = "#" + self.secret[-3:].hex()
-        Image.new("RGB", (60, 60), self.colour).save(folder / "private" / "colour.png")
+        Image.new("RGB", (60, 60), self.color).save(folder / "private" / "colour.png")
         (folder / "private" / "colour.css").write_text(f"rect {{ fill: {paint} }}")
         (folder / "private" / "colour.css.xml").write_text(f"<style>rect {{ fill: {paint} }}</style>")
         part = f'<path xmlns="http://www.w3.org/2000/svg" id="part" d="M20 20h60v60h-60z" fill="{paint}"/>'
@@ -57,10 +57,10 @@ class World:
         (folder / "private" / "colour.svg").write_text(
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100" width="100" height="100">{part}</svg>'
         )
-        picture = Image.frombytes("RGB", (len(secret) // 3 + 1, 1), self.secret.ljust(len(secret) + 3))
+        image = Image.frombytes("RGB", (len(secret) // 3 + 1, 1), self.secret.ljust(len(secret) + 3))
         note = PngImagePlugin.PngInfo()
         note.add_text("answer", secret)
-        picture.save(folder / "private" / "reference.png", pnginfo=note)
+        image.save(folder / "private" / "reference.png", pnginfo=note)
         os.dup2(os.open(folder / "private" / "secret.txt", os.O_RDONLY), KEPT, inheritable=True)
         os.dup2(os.open(folder / "log", os.O_RDWR | os.O_CREAT), LOG, inheritable=True)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from visual_erm.baselines import adapter
-from visual_erm.errors import ComparisonFailed, ConfigError, JudgeFailureShare
+from visual_erm.errors import ComparisonFailed, ConfigError, TooManyFailures
 from visual_erm.extract import Code
 from visual_erm.render.base import make_renderer
 from visual_erm.spec.base import read_yaml, shipped
@@ -91,7 +91,7 @@ async def test_edit_distance_pays_for_the_text_of_any_code(rewards):
 
 
 @pytest.mark.parametrize("reward", ["ssim", "dino_similarity"])
-async def test_pictures_pay_for_likeness_and_what_does_not_draw_gets_nothing(rewards, data_root, tiny_dino, reward):
+async def test_images_pay_for_likeness_and_what_does_not_draw_gets_nothing(rewards, data_root, tiny_dino, reward):
     given = settings(reward) | ({"model": str(tiny_dino)} if reward == "dino_similarity" else {})
 
     async def score(reply: str) -> dict[str, float]:
@@ -123,9 +123,9 @@ async def test_failures_of_ours_get_the_recent_mean_and_too_many_of_them_stop_th
     neutral = await score(lost)
     assert (neutral["score"], neutral["compare_ok"], neutral["render_ok"]) == (before["score"], 0, 1)
     await score(lost)
-    with pytest.raises(JudgeFailureShare):
+    with pytest.raises(TooManyFailures):
         await score(lost)
-    assert (tmp_path / "fatal.txt").read_text().startswith("JudgeFailureShare: 3 of the last 4")
+    assert (tmp_path / "fatal.txt").read_text().startswith("TooManyFailures: 3 of the last 4")
     (journal,) = tmp_path.glob("*.jsonl")
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     assert [line["score"] for line in lines] == [before["score"]] * 3

@@ -40,7 +40,7 @@ def picture(damage: int = 0, size: tuple[int, int] = (240, 120)) -> Image.Image:
     return image
 
 
-async def test_equal_pictures_are_one_and_likeness_falls_with_damage(dino, tiny_dino):
+async def test_equal_images_are_one_and_likeness_falls_with_damage(dino, tiny_dino):
     measure = dino.Dino(str(tiny_dino), "cpu", 8)
     found = [await measure.compare(picture(damage), picture()) for damage in (0, 2, 6, 12)]
     await measure.close()
@@ -49,20 +49,20 @@ async def test_equal_pictures_are_one_and_likeness_falls_with_damage(dino, tiny_
     assert found[-1] < found[0] - 0.01
 
 
-async def test_pictures_in_flight_share_passes_and_get_what_they_get_alone(dino, tiny_dino, monkeypatch):
+async def test_images_in_flight_share_passes_and_get_what_they_get_alone(dino, tiny_dino, monkeypatch):
     passes = []
     embed = dino.Embedder.__call__
     monkeypatch.setattr(
-        dino.Embedder, "__call__", lambda self, pictures: (passes.append(len(pictures)), embed(self, pictures))[1]
+        dino.Embedder, "__call__", lambda self, images: (passes.append(len(images)), embed(self, images))[1]
     )
-    pictures = [picture(damage, (200 + 20 * damage, 120)) for damage in range(12)]
+    images = [picture(damage, (200 + 20 * damage, 120)) for damage in range(12)]
     alone = dino.Dino(str(tiny_dino), "cpu", 1)
-    one_by_one = [await alone.compare(shown, pictures[0]) for shown in pictures]
+    one_by_one = [await alone.compare(shown, images[0]) for shown in images]
     await alone.close()
     assert passes == [1] * 12, "features of a picture are made once"
     passes.clear()
     together = dino.Dino(str(tiny_dino), "cpu", 8)
-    at_once = await asyncio.gather(*(together.compare(shown, pictures[0]) for shown in pictures for _ in range(8)))
+    at_once = await asyncio.gather(*(together.compare(shown, images[0]) for shown in images for _ in range(8)))
     await together.close()
     assert at_once[::8] == pytest.approx(one_by_one, abs=1e-5)
     assert sum(passes) == 12 and len(passes) <= 4 and max(passes) <= 8
@@ -72,9 +72,9 @@ async def test_the_loop_goes_on_while_features_are_made(dino, tiny_dino, monkeyp
     going_on = threading.Event()
     embed = dino.Embedder.__call__
 
-    def held(self, pictures):
+    def held(self, images):
         assert going_on.wait(30), "the pass waits for the loop, and the loop for the pass"
-        return embed(self, pictures)
+        return embed(self, images)
 
     monkeypatch.setattr(dino.Embedder, "__call__", held)
     measure = dino.Dino(str(tiny_dino), "cpu", 16)
@@ -85,7 +85,7 @@ async def test_the_loop_goes_on_while_features_are_made(dino, tiny_dino, monkeyp
     await measure.close()
 
 
-async def test_nothing_of_a_wide_picture_is_cropped_away(dino, tiny_dino):
+async def test_nothing_of_a_wide_image_is_cropped_away(dino, tiny_dino):
     measure = dino.Dino(str(tiny_dino), "cpu", 8)
     wide = picture(0, (1600, 120))
     changed = wide.copy()

@@ -1,4 +1,4 @@
-"""SSIM of pictures of any two sizes."""
+"""SSIM of images of any two sizes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def picture(bars: int, size: tuple[int, int] = (200, 100)) -> Image.Image:
     return image
 
 
-def test_it_is_the_librarys_figure_for_pictures_of_the_same_size():
+def test_it_is_the_librarys_figure_for_images_of_the_same_size():
     ours, theirs = picture(5), picture(9)
-    grey = [np.asarray(image.convert("L")) for image in (ours, theirs)]
-    assert ssim(ours, theirs, 1024) == pytest.approx(structural_similarity(*grey, win_size=11, data_range=255))
+    gray = [np.asarray(image.convert("L")) for image in (ours, theirs)]
+    assert ssim(ours, theirs, 1024) == pytest.approx(structural_similarity(*gray, win_size=11, data_range=255))
     assert ssim(ours, ours, 1024) == 1
 
 
@@ -30,11 +30,11 @@ def test_it_falls_with_what_is_missing():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 900), (400, 300), (9000, 20)])
-def test_pictures_of_any_two_sizes_share_a_canvas(size):
+def test_images_of_any_two_sizes_share_a_canvas(size):
     assert 0 <= ssim(picture(0, size), picture(9), 256) < 1
 
 
-def test_large_pictures_are_compared_at_the_size_that_is_asked_for():
+def test_large_images_are_compared_at_the_size_that_is_asked_for():
     large, larger = picture(9, (800, 400)), picture(9, (1000, 500))
     assert ssim(large, large, 128) == 1
     assert ssim(large, larger, 128) == pytest.approx(ssim(larger, large, 128))

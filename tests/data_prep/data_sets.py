@@ -23,11 +23,11 @@ def documented(script: str) -> list[str]:
 
 def draw(path: Path, text: str, size: tuple[int, int] = (300, 120)) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture = Image.new("RGB", size, "white")
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("RGB", size, "white")
+    pen = ImageDraw.Draw(image)
     pen.rectangle((5, 5, size[0] - 5, size[1] - 5), outline="black")
     pen.text((20, 20), text, fill="black")
-    picture.save(path)
+    image.save(path)
     return path
 
 

@@ -1,4 +1,4 @@
-"""Data sets of several kinds: what veRL makes of a mixture, and when a picture is drawn anew."""
+"""Data sets of several kinds: what veRL makes of a mixture, and when a image is drawn anew."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_what_another_version_draws_is_drawn_anew(tmp_path: Path, monkeypatch: p
         ("table", {"style": "published"}, True),
     ],
 )
-def test_a_picture_is_drawn_anew_where_the_settings_change_it(
+def test_a_image_is_drawn_anew_where_the_settings_change_it(
     name: str, changed: dict[str, Any], anew: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = load_task(name)

@@ -27,10 +27,8 @@ def run(command_line: Callable[..., Run]) -> Run:
     return command_line(svgs)
 
 
-def disc(colour: str) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10"><circle cx="5" cy="5" r="4" fill="{colour}"/></svg>'
-    )
+def disc(color: str) -> str:
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10"><circle cx="5" cy="5" r="4" fill="{color}"/></svg>'
 
 
 def test_the_documentation_shows_every_command() -> None:

@@ -1,4 +1,4 @@
-"""Tables in, rows out that veRL loads: the commands of docs/data.md, on real pictures, a real browser and real veRL."""
+"""Tables in, rows out that veRL loads: the commands of docs/data.md, on real images, a real browser and real veRL."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from PIL import Image
 from sklearn.datasets import load_iris
 from visual_erm.data_prep import tables
 
-from visual_erm.data.build import Plan, by_lot, held_out
+from visual_erm.data.build import Plan, held_out, sample_items
 from visual_erm.data.check import VerlCheck
-from visual_erm.data.images import read_picture
+from visual_erm.data.images import read_image
 from visual_erm.data.rows import RowFormat
 from visual_erm.data.sources import Item
 from visual_erm.demo.package_tables import tables as packages
@@ -105,7 +105,7 @@ def test_it_starts_from_a_checkout_and_from_the_package(start: list[object], tmp
 
 
 @pytest.mark.skipif(not PUBTABNET.is_dir(), reason=f"no sample of PubTabNet in {PUBTABNET}")
-def test_real_rows_of_pubtabnet_keep_their_pictures_and_cells(run: Run, tmp_path: Path) -> None:
+def test_real_rows_of_pubtabnet_keep_their_images_and_cells(run: Run, tmp_path: Path) -> None:
     code, said = run("pubtabnet", PUBTABNET / "examples.jsonl", "--images", PUBTABNET, "--out", "out")
     assert code == 0, said
     found = rows_of(tmp_path / "out")
@@ -242,8 +242,8 @@ def test_what_cannot_be_made_is_said_in_a_sentence_and_nothing_is_written(
 def test_a_run_that_fails_leaves_the_files_of_the_one_before(run: Run, tmp_path: Path) -> None:
     assert run("images", scans(tmp_path / "in"), "--out", "out", "--no-check")[0] == 0
     before = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.parquet")}
-    for picture in (tmp_path / "in").iterdir():
-        picture.write_text("not a picture any more")
+    for image in (tmp_path / "in").iterdir():
+        image.write_text("not a picture any more")
     assert run("images", "in", "--out", "out", "--no-check")[0] == 2
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
@@ -265,24 +265,24 @@ def test_what_verl_would_drop_is_reported_and_left_out(run: Run, tmp_path: Path)
 
 def test_the_check_says_what_verl_cannot_open(tmp_path: Path, run: Run) -> None:
     assert run("images", scans(tmp_path / "in", "ab"), "--out", "out", "--no-embed", "--no-check")[0] == 0
-    for picture in (tmp_path / "out" / "images").iterdir():
-        picture.unlink()
+    for image in (tmp_path / "out" / "images").iterdir():
+        image.unlink()
     (problem,) = VerlCheck(None, 8192)(tmp_path / "out" / "train.parquet").values()
     assert "veRL cannot load it (FileNotFoundError" in problem
 
 
-# Split, resume, pictures
+# Split, resume, images
 
 
 @given(st.integers(2, 60), st.integers(0, 5), st.randoms(use_true_random=False))
 def test_the_order_depends_on_names_and_seed_alone(count: int, seed: int, chance: Any) -> None:
     items = [Item(f"item {number}") for number in range(count)]
     plan = Plan(Path("out"), seed=seed)
-    order = by_lot(items, plan)
+    order = sample_items(items, plan)
     assert sorted(item.where for item in order) == sorted(item.where for item in items)
     chance.shuffle(items)
-    assert by_lot(items, plan) == order
-    assert by_lot(items, Plan(Path("out"), seed=seed, limit=2)) == order[:2]
+    assert sample_items(items, plan) == order
+    assert sample_items(items, Plan(Path("out"), seed=seed, limit=2)) == order[:2]
 
 
 @given(st.integers(2, 1000), st.floats(0.001, 0.999))
@@ -312,21 +312,21 @@ def test_a_limit_keeps_so_many_tables(run: Run, tmp_path: Path) -> None:
     assert len(rows_of(tmp_path / "out")) == 4
 
 
-def test_pictures_that_are_drawn_are_not_drawn_again(run: Run, tmp_path: Path) -> None:
+def test_images_that_are_drawn_are_not_drawn_again(run: Run, tmp_path: Path) -> None:
     write_lines(tmp_path / "rows.jsonl", [{"html": html(number)} for number in range(4)])
     assert run("markup", "rows.jsonl", "--out", "out", "--no-check")[0] == 0
     before = rows_of(tmp_path / "out")
-    pictures = sorted((tmp_path / "out" / "images").iterdir())
-    assert len(pictures) == 4
-    pictures[0].unlink()
-    pictures[1].write_bytes(pictures[1].read_bytes()[:20])
-    ages = {path: path.stat().st_mtime_ns for path in pictures[2:]}
+    images = sorted((tmp_path / "out" / "images").iterdir())
+    assert len(images) == 4
+    images[0].unlink()
+    images[1].write_bytes(images[1].read_bytes()[:20])
+    ages = {path: path.stat().st_mtime_ns for path in images[2:]}
     assert run("markup", "rows.jsonl", "--out", "out", "--no-check")[0] == 0
     assert rows_of(tmp_path / "out") == before
-    assert {path: path.stat().st_mtime_ns for path in pictures[2:]} == ages
+    assert {path: path.stat().st_mtime_ns for path in images[2:]} == ages
 
 
-def test_embedded_and_kept_pictures_are_the_same_and_load_from_anywhere(
+def test_embedded_and_kept_images_are_the_same_and_load_from_anywhere(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scans(tmp_path / "in", "ab")
@@ -349,28 +349,28 @@ def test_embedded_and_kept_pictures_are_the_same_and_load_from_anywhere(
     assert check(tmp_path / "kept" / "train.parquet") == check(tmp_path / "embedded" / "train.parquet") == {}
 
 
-def test_a_picture_is_stored_upright_and_on_white(tmp_path: Path) -> None:
+def test_a_image_is_stored_upright_and_on_white(tmp_path: Path) -> None:
     Image.new("RGBA", (40, 20), (0, 0, 0, 0)).save(tmp_path / "clear.png")
     turned = Image.new("RGB", (40, 20), "white")
     exif = turned.getexif()
     exif[0x0112] = 6
     turned.save(tmp_path / "turned.jpg", exif=exif)
-    content, picture = read_picture(tmp_path / "clear.png")
-    assert picture.getpixel((5, 5)) == (255, 255, 255)
-    assert opened(content).tobytes() == picture.tobytes()
-    assert read_picture(tmp_path / "turned.jpg")[1].size == (20, 40)
+    content, image = read_image(tmp_path / "clear.png")
+    assert image.getpixel((5, 5)) == (255, 255, 255)
+    assert opened(content).tobytes() == image.tobytes()
+    assert read_image(tmp_path / "turned.jpg")[1].size == (20, 40)
 
 
-def test_a_plain_picture_is_stored_byte_for_byte(tmp_path: Path) -> None:
+def test_a_plain_image_is_stored_byte_for_byte(tmp_path: Path) -> None:
     path = draw(tmp_path / "a.png", "a")
-    assert read_picture(path)[0] == path.read_bytes()
+    assert read_image(path)[0] == path.read_bytes()
 
 
 def test_a_strip_that_vision_models_refuse_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cut it into parts"):
-        read_picture(draw(tmp_path / "strip.png", "", size=(4100, 20)))
+        read_image(draw(tmp_path / "strip.png", "", size=(4100, 20)))
 
 
-def test_a_prompt_holds_the_picture_once() -> None:
+def test_a_prompt_holds_the_image_once() -> None:
     with pytest.raises(ConfigError, match="2 times"):
         RowFormat("table", prompt="<image> and <image>")

@@ -29,7 +29,7 @@ EVALUATION = Evaluation(Accuracy(0.9, 0.9), Accuracy(0.6, 0.8), Accuracy(0.6, 0.
 
 def journal_line(index, problem, sample, rollout, step):
     reply = "I cannot" if rollout == 0 else problem.write(sample)
-    number = {"score": 0.1 * step if rollout else 0.0, "render_ok": float(rollout > 0), "severity": 1.0, "judge_ok": 1.0}
+    number = {"score": 0.1 * step if rollout else 0.0, "render_ok": float(rollout > 0), "severity": 1.0, "scored_ok": 1.0}
     report = {"errors": []} if rollout else None
     return {
         "time": index,

@@ -17,9 +17,9 @@ def test_a_chart_shows_measurements_of_one_row_of_a_data_file():
         assert any(set(chart.numbers) <= set(row) for row in rows)
 
 
-def test_damage_is_a_bar_too_few_or_too_many_a_number_too_few_or_another_colour():
+def test_damage_is_a_bar_too_few_or_too_many_a_number_too_few_or_another_color():
     rng = random.Random(0)
-    found = {(shape(chart), chart.colour == "red") for chart in (damaged(rng, CHART) for _ in range(100))}
+    found = {(shape(chart), chart.color == "red") for chart in (damaged(rng, CHART) for _ in range(100))}
     assert found == {((2, 2), True), ((4, 4), True), ((3, 2), True), ((3, 3), False)}
 
 
@@ -27,7 +27,7 @@ def test_damage_is_a_bar_too_few_or_too_many_a_number_too_few_or_another_colour(
     ("old", "new", "same"),
     [
         ("5.1,3.5", "5.10, 3.5", CHART),
-        ("color='red'", "height=.5", replace(CHART, colour="")),
+        ("color='red'", "height=.5", replace(CHART, color="")),
         ("['sl','sw','pl']", "names", replace(CHART, names=())),
         ("plt.show()", "print('shown')", CHART),
         ("plt.barh", "plt.bar", Chart()),
@@ -39,11 +39,11 @@ def test_a_reply_is_read_as_python_and_not_as_text(old, new, same):
     assert from_python(code.replace(old, new)) == same
 
 
-def test_a_wrong_name_number_or_colour_is_one_wrong_part():
+def test_a_wrong_name_number_or_color_is_one_wrong_part():
     truth = parts(CHART)
     for wrong in (
         replace(CHART, names=("sl", "sw", "pw")),
         replace(CHART, numbers=("5.1", "3.5", "1.5")),
-        replace(CHART, colour="blue"),
+        replace(CHART, color="blue"),
     ):
         assert len(truth.items() - parts(wrong).items()) == 1

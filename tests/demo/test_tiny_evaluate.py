@@ -19,13 +19,13 @@ def test_a_perfect_reader_has_every_shape_and_every_cell():
     assert (perfect.shape, perfect.parts) == (1, 1)
 
 
-def test_a_perfect_reader_of_swapped_pictures_keeps_the_shapes_and_loses_the_cells():
+def test_a_perfect_reader_of_swapped_images_keeps_the_shapes_and_loses_the_cells():
     swapped = accuracy(TABLE, [to_html(TRUTHS[i]) for i in swap(TABLE, TRUTHS)], TRUTHS)
     assert swapped.shape == 1
     assert swapped.parts < 0.2
 
 
-def test_who_never_looks_is_as_right_on_swapped_pictures_as_on_the_true_ones():
+def test_who_never_looks_is_as_right_on_swapped_images_as_on_the_true_ones():
     blind = [to_html([["alc"] * shape(rows)[1], *[["0"] * shape(rows)[1]] * (shape(rows)[0] - 1)]) for rows in TRUTHS]
     own, other = accuracy(TABLE, blind, TRUTHS), accuracy(TABLE, [blind[i] for i in swap(TABLE, TRUTHS)], TRUTHS)
     assert own == other

@@ -1,4 +1,4 @@
-"""What tables, charts and drawings have in common: code that comes back, single tokens, pictures, balanced batches."""
+"""What tables, charts and drawings have in common: code that comes back, single tokens, images, balanced batches."""
 
 import random
 
@@ -85,9 +85,9 @@ def test_what_a_cell_shows_fits_the_canvas_and_the_heads(problem):
 @each_problem
 async def test_different_samples_never_look_the_same(problem):
     different = {problem.write(sample): sample for sample in samples(problem)}
-    pictures = await problem.draw([*different.values()])
-    assert {(picture.size, picture.mode) for picture in pictures} == {(CANVAS, "RGB")}
-    assert len({picture.tobytes() for picture in pictures}) == len(different)
+    images = await problem.draw([*different.values()])
+    assert {(image.size, image.mode) for image in images} == {(CANVAS, "RGB")}
+    assert len({image.tobytes() for image in images}) == len(different)
 
 
 @each_problem
@@ -106,11 +106,11 @@ def test_a_mixture_has_as_many_samples_of_each_problem_in_every_step():
     assert steps == [["table"] * 6 + ["chart"] * 6 + ["svg"] * 6] * 2
 
 
-async def test_pictures_of_a_mixture_are_those_of_each_problem_alone():
+async def test_images_of_a_mixture_are_those_of_each_problem_alone():
     asked = tiny_data.train_samples(TASKS["mixed"], seed=0, steps=1)
-    for (problem, sample), picture in zip(asked[::5], (await tiny_data.draw(asked))[::5], strict=True):
+    for (problem, sample), image in zip(asked[::5], (await tiny_data.draw(asked))[::5], strict=True):
         (alone,) = await problem.draw([sample])
-        assert ImageChops.difference(alone, picture).getbbox() is None
+        assert ImageChops.difference(alone, image).getbbox() is None
 
 
 @pytest.mark.parametrize("task", TASKS)

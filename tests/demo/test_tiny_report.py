@@ -14,7 +14,7 @@ ROWS = [Row(TABLE, [["a", "b"], [str(i), "2"]], Image.new("RGB", (1, 1)), None) 
 
 
 def call(index, score, reply=None, time=0.0):
-    numbers = {"score": score, "render_ok": 1.0, "severity": 2.0, "judge_ok": 1.0}
+    numbers = {"score": score, "render_ok": 1.0, "severity": 2.0, "scored_ok": 1.0}
     return {
         "time": time,
         "index": index,

@@ -1,4 +1,4 @@
-"""The demo's tables: real values, disjoint splits, HTML that comes back, pictures that show what they should."""
+"""The demo's tables: real values, disjoint splits, HTML that comes back, images that show what they should."""
 
 import random
 
@@ -55,25 +55,25 @@ def test_a_damaged_table_has_one_row_or_column_more_or_less():
     assert shapes == {(2, 3), (4, 3), (3, 2), (3, 4)}
 
 
-async def test_a_picture_shows_its_own_table_whatever_else_is_drawn_with_it():
+async def test_a_image_shows_its_own_table_whatever_else_is_drawn_with_it():
     rng = random.Random(0)
     tables = [tiny_tables.synthetic_table(rng) for _ in range(45)]
-    pictures = await tiny_tables.draw(tables)
-    assert {picture.size for picture in pictures} == {(MAX_COLUMNS * CELL, MAX_ROWS * CELL)}
+    images = await tiny_tables.draw(tables)
+    assert {image.size for image in images} == {(MAX_COLUMNS * CELL, MAX_ROWS * CELL)}
     for i in (0, 21, 44):
         alone = await tiny_tables.draw([tables[i]])
-        assert ImageChops.difference(alone[0], pictures[i]).getbbox() is None
+        assert ImageChops.difference(alone[0], images[i]).getbbox() is None
 
 
-async def test_a_picture_has_one_cell_per_square_and_nothing_around():
-    (picture,) = await tiny_tables.draw([[["alc", "ash"], ["1.5", "2"]]])
-    blank = Image.new("RGB", picture.size, "white")
-    assert ImageChops.difference(picture, blank).getbbox() == (0, 0, 2 * CELL, 2 * CELL)
-    cells = [picture.crop((c * CELL, r * CELL, (c + 1) * CELL, (r + 1) * CELL)) for r in (0, 1) for c in (0, 1)]
+async def test_a_image_has_one_cell_per_square_and_nothing_around():
+    (image,) = await tiny_tables.draw([[["alc", "ash"], ["1.5", "2"]]])
+    blank = Image.new("RGB", image.size, "white")
+    assert ImageChops.difference(image, blank).getbbox() == (0, 0, 2 * CELL, 2 * CELL)
+    cells = [image.crop((c * CELL, r * CELL, (c + 1) * CELL, (r + 1) * CELL)) for r in (0, 1) for c in (0, 1)]
     assert len({cell.tobytes() for cell in cells}) == 4
 
 
 async def test_two_different_texts_never_look_the_same():
     texts = [f"{n / 10:g}" for n in range(1, 200)]
-    pictures = await tiny_tables.draw([[["alc"], [text]] for text in texts])
-    assert len({picture.tobytes() for picture in pictures}) == len(texts)
+    images = await tiny_tables.draw([[["alc"], [text]] for text in texts])
+    assert len({image.tobytes() for image in images}) == len(texts)

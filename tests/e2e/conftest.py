@@ -43,7 +43,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def table_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with train.parquet and test.parquet: pictures of a small table, each row another number."""
+    """A folder with train.parquet and test.parquet: images of a small table, each row another number."""
     folder = tmp_path_factory.mktemp("table-data")
     for split, count in (("train", 8), ("test", 2)):
         rows = [_row(split, index) for index in range(count)]
@@ -52,19 +52,19 @@ def table_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _row(split: str, index: int) -> dict:
-    reference = {"bytes": _picture(index, 3), "path": None}
+    reference = {"bytes": _image(index, 3), "path": None}
     return {
         "data_source": "table",
         # Prompts of several lengths.
         "prompt": [{"role": "user", "content": "<image>html" + " please" * (index % 3)}],
-        "images": [{"bytes": _picture(index, 1), "path": None}],
+        "images": [{"bytes": _image(index, 1), "path": None}],
         "ability": "vision2code",
         "reward_model": {"style": "model", "ground_truth": ""},
         "extra_info": {"index": index, "split": split, "reference": reference, "engine": ""},
     }
 
 
-def _picture(number: int, scale: int) -> bytes:
+def _image(number: int, scale: int) -> bytes:
     image = Image.new("RGB", (96 * scale, 64 * scale), "white")
     draw = ImageDraw.Draw(image)
     draw.rectangle([scale, scale, 95 * scale, 63 * scale], outline="black")

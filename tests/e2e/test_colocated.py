@@ -78,6 +78,6 @@ async def test_the_judge_is_asked_through_verls_router_under_the_name_that_it_se
             router.join()
     numbers = [result["reward_extra_info"] for result in results]
     assert [n["severity"] for n in numbers] == [0, 2] * 4, "what is equal to its reference needs no judge"
-    assert {n["judge_ok"] for n in numbers} == {1}
+    assert {n["scored_ok"] for n in numbers} == {1}
     assert sum(n["judge_calls"] for n in numbers) == len(first.bodies) + len(second.bodies) == 1
     assert {body["model"] for server in (first, second) for body in server.bodies} == {str(tiny_model)}

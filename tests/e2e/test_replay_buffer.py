@@ -34,7 +34,14 @@ def queue(shared_ray: None) -> Iterator[None]:
 
 
 def buffer(fatal: Path, **changes: Any) -> StrictReplayBuffer:
-    settings = {"max_lost": 0, "stall_s": 60, "poll_s": 0.05, "rollouts": ROLLOUTS, "fatal": str(fatal), **changes}
+    settings = {
+        "max_lost_rollouts": 0,
+        "stall_timeout_s": 60,
+        "poll_s": 0.05,
+        "rollouts": ROLLOUTS,
+        "fatal": str(fatal),
+        **changes,
+    }
     return StrictReplayBuffer(
         trainer_mode="sync",
         trainer_config={},
@@ -71,7 +78,12 @@ def put_judged(prompt: str, data_source: str, severities: list[float | None]) ->
     """A prompt and its rollouts, as they are judged one by one; None is one that did not draw. Their lengths differ."""
     for number, severity in enumerate(severities):
         void = severity is None
-        info = {"score": 0.0 if void else 1.9, "severity": 50.0 if void else severity, "judge_ok": 1.0, "void": float(void)}
+        info = {
+            "score": 0.0 if void else 1.9,
+            "severity": 50.0 if void else severity,
+            "scored_ok": 1.0,
+            "void": float(void),
+        }
         scores = torch.zeros(2 + number)
         scores[-1] = info["score"]
         row = {"rm_scores": scores, "data_source": data_source, "extra_fields": {"reward_extra_info": info}}
@@ -102,7 +114,7 @@ def test_a_step_gets_what_it_asked_for_or_the_run_stops(tmp_path):
     put("d", "finished", [1.0, 1.0])
     with pytest.raises(RolloutsLost, match="1 of the step's 4 rollouts"):
         buffer(fatal).sample(2, "train", 2)
-    batch, metrics = buffer(fatal, max_lost=1).sample(2, "train", 2)
+    batch, metrics = buffer(fatal, max_lost_rollouts=1).sample(2, "train", 2)
     assert (len(batch.keys), metrics["reward/lost"]) == (3, 1)
     transfer_queue.kv_clear(keys=batch.keys, partition_id="train")
 
@@ -117,10 +129,10 @@ def test_a_step_gets_what_it_asked_for_or_the_run_stops(tmp_path):
 
     put("g", "running", [])
     with pytest.raises(RolloutsLost, match=r"no prompt has finished for 0\.2 s, 1 are under way"):
-        buffer(fatal, stall_s=0.2).sample(5, "train", 2)
+        buffer(fatal, stall_timeout_s=0.2).sample(5, "train", 2)
 
-    fatal.write_text("JudgeFailureShare: 60 of the last 256 samples could not be judged\n")
-    with pytest.raises(RolloutsLost, match="JudgeFailureShare: 60 of the last 256"):
+    fatal.write_text("TooManyFailures: 60 of the last 256 samples could not be judged\n")
+    with pytest.raises(RolloutsLost, match="TooManyFailures: 60 of the last 256"):
         buffer(fatal).sample(5, "train", 2)
 
 

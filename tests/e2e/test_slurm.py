@@ -150,7 +150,7 @@ def test_one_job_serves_on_one_node_trains_on_the_others_and_saves_when_time_is_
     (only,) = attempts(run_dir)
     assert len({part["node"] for part in only["parts"]}) == 2
     results = [result for part in only["parts"] for result in part["results"]]
-    assert all(result["judge_ok"] == 1 for result in results)
+    assert all(result["scored_ok"] == 1 for result in results)
     assert all(result["judge_identical"] == 1 for result in results[::2])
     assert all(result["judge_calls"] + result["judge_shared"] == 1 for result in results[1::2])
     (key,) = {part["key"] for part in only["parts"]}

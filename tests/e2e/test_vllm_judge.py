@@ -26,7 +26,7 @@ from vllm_server import Served, served, vllm
 from visual_erm.errors import ConfigError, JudgeUnavailable, JudgeUnreadable
 from visual_erm.extract import Code
 from visual_erm.judge.remote import RemoteJudge, connect
-from visual_erm.judge.usage import Account
+from visual_erm.judge.usage import JudgeUsage
 from visual_erm.render.base import make_renderer
 from visual_erm.reward.report import Report
 from visual_erm.spec.judge import JudgeSettings
@@ -87,7 +87,7 @@ def settings(url: str, **changes) -> JudgeSettings:
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def images():
     """One reference and eight predictions per group, drawn by the project's renderer."""
 
     async def draw():
@@ -108,9 +108,9 @@ def pictures():
     return [(group[0], prediction) for group in groups for prediction in group[1:]]
 
 
-async def test_64_judgements_at_concurrency_32_are_all_reports_in_the_tasks_form(vllm_server, pictures):
+async def test_64_judgements_at_concurrency_32_are_all_reports_in_the_tasks_form(vllm_server, images):
     judge, form = Recording(settings(vllm_server)), task()
-    reports = await asyncio.gather(*(judge.judge(*pair, form) for pair in pictures))
+    reports = await asyncio.gather(*(judge.judge(*pair, form) for pair in images))
     await judge.close()
 
     assert len(reports) == len(judge.replies) == 64, "each was readable at the first reading"
@@ -127,20 +127,20 @@ async def test_64_judgements_at_concurrency_32_are_all_reports_in_the_tasks_form
     )
 
 
-async def test_the_shipped_tasks_schema_is_one_that_the_server_can_hold_replies_to(vllm_server, pictures):
+async def test_the_shipped_tasks_schema_is_one_that_the_server_can_hold_replies_to(vllm_server, images):
     plain = load_task("table").model_dump()
     plain["judge"] |= {"image": task().judge.image.model_dump(), "sampling": {"temperature": 1.0, "max_tokens": 64}}
     judge = RemoteJudge(settings(vllm_server))
-    request = await judge._request(*pictures[0], load_task(plain), "visual-erm")
+    request = await judge._request(*images[0], load_task(plain), "visual-erm")
     async with connect(vllm_server, 300, KEY) as client:
         completion = await client.post("/chat/completions", body=request, cast_to=ChatCompletion)
     await judge.close()
     assert completion.choices[0].message.content.startswith('{"layout_error_count": ')
 
 
-async def test_a_reply_cut_off_by_the_token_limit_is_marked_and_keeps_what_it_says(vllm_server, pictures):
+async def test_a_reply_cut_off_by_the_token_limit_is_marked_and_keeps_what_it_says(vllm_server, images):
     judge, form = RemoteJudge(settings(vllm_server)), task(max_tokens=100, max_text=400)
-    outcomes = await asyncio.gather(*(judge.judge(*pair, form) for pair in pictures[:24]), return_exceptions=True)
+    outcomes = await asyncio.gather(*(judge.judge(*pair, form) for pair in images[:24]), return_exceptions=True)
     await judge.close()
     reports = [outcome for outcome in outcomes if not isinstance(outcome, JudgeUnreadable)]
     cut_off = [report for report in reports if report.truncated]
@@ -148,36 +148,36 @@ async def test_a_reply_cut_off_by_the_token_limit_is_marked_and_keeps_what_it_sa
     assert all(report.discrepancies for report in cut_off)
 
 
-async def test_without_the_schema_a_model_that_writes_rubbish_is_unreadable(vllm_server, pictures):
+async def test_without_the_schema_a_model_that_writes_rubbish_is_unreadable(vllm_server, images):
     judge = RemoteJudge(settings(vllm_server, structured=False))
     with pytest.raises(JudgeUnreadable):
-        await judge.judge(*pictures[0], task(max_tokens=32))
+        await judge.judge(*images[0], task(max_tokens=32))
     await judge.close()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3600, 3), (2, 6000)])
-async def test_a_picture_however_thin_or_tiny_is_judged(vllm_server, pictures, size):
+async def test_a_image_however_thin_or_tiny_is_judged(vllm_server, images, size):
     judge, odd = RemoteJudge(settings(vllm_server)), Image.new("RGB", size, "grey")
-    await judge.judge(pictures[0][0], odd, task())
+    await judge.judge(images[0][0], odd, task())
     await judge.judge(odd, odd, task())
     await judge.close()
 
 
-async def test_a_wrong_model_name_and_a_wrong_path_are_told_with_the_fix(vllm_server, pictures):
+async def test_a_wrong_model_name_and_a_wrong_path_are_told_with_the_fix(vllm_server, images):
     judge = RemoteJudge(settings(vllm_server, model="visual-emr"))
     with pytest.raises(ConfigError, match=r"serves visual-erm, not `visual-emr`"):
-        await judge.judge(*pictures[0], task())
+        await judge.judge(*images[0], task())
     await judge.close()
     judge = RemoteJudge(settings(vllm_server.removesuffix("/v1")))
     with pytest.raises(JudgeUnavailable, match=r"404.*ends in /v1.*/models"):
-        await judge.judge(*pictures[0], task())
+        await judge.judge(*images[0], task())
     await judge.close()
 
 
-async def test_a_prompt_beyond_the_servers_context_is_told_in_its_own_words(vllm_server, pictures):
+async def test_a_prompt_beyond_the_servers_context_is_told_in_its_own_words(vllm_server, images):
     judge = RemoteJudge(settings(vllm_server))
     with pytest.raises(JudgeUnavailable, match=r"400.*4096"):
-        await judge.judge(*pictures[0], task(max_tokens=8192))
+        await judge.judge(*images[0], task(max_tokens=8192))
     await judge.close()
 
 
@@ -201,7 +201,7 @@ def test_a_task_of_ones_own_is_trained_over_two_nodes_goes_on_when_one_is_lost_a
         *("task.report.max_discrepancies=3", "task.report.max_text=24", "task.scoring.s_max=50"),
         # A model judge that was never taught says little that is so: here its reports count as they are.
         *(f"+task.guard.{guard}.enabled=false" for guard in ("silence", "omission", "injection")),
-        *("judge.failure.on_failure=abort", "judge.patience_s=2"),
+        *("judge.failure.on_failure=abort", "judge.unavailable_timeout_s=2"),
         # The policy is untrained: of many replies some hold a table and reach the judge.
         "actor_rollout_ref.rollout.n=8",
         *(f"trainer.total_training_steps={STEPS + 3}", "trainer.save_freq=1", "trainer.resume_mode=auto"),
@@ -233,7 +233,7 @@ def test_a_task_of_ones_own_is_trained_over_two_nodes_goes_on_when_one_is_lost_a
     assert [line["step"] for line in steps] in ([*range(1, STEPS + 1)], [*range(1, STEPS + 2)])
     calls = [call for call in lines(journal, "*.jsonl") if call["policy_updates"] < len(steps)]
     assert len({frozenset(call) for call in calls}) == 1
-    assert all(call["judge_ok"] == 1 for call in calls)
+    assert all(call["scored_ok"] == 1 for call in calls)
     drawn = [call for call in calls if call["render_ok"] == 1]
     assert len({call["score"] for call in drawn}) > 1
     for call in drawn:
@@ -310,7 +310,7 @@ async def test_500_judgements_survive_the_death_of_one_of_two_servers_which_come
     running, form = servers, short_task()
     urls = running.urls
     judge = RemoteJudge(JudgeSettings(kind="remote", endpoints_file=str(running.endpoints), max_in_flight=16, timeout_s=60))
-    accounts, done = [Account() for _ in range(JUDGEMENTS)], 0
+    accounts, done = [JudgeUsage() for _ in range(JUDGEMENTS)], 0
 
     async def one(number: int) -> Report:
         nonlocal done
@@ -329,7 +329,7 @@ async def test_500_judgements_survive_the_death_of_one_of_two_servers_which_come
     await asyncio.to_thread(running.wait_for, 1, 30)
     await asyncio.to_thread(running.wait_for, 2)
     assert running.urls == urls, "it is back where it was"
-    again = [Account() for _ in range(64)]
+    again = [JudgeUsage() for _ in range(64)]
     deadline = asyncio.get_running_loop().time() + 60
     while not any(account.endpoint == urls[0] for account in again):
         assert asyncio.get_running_loop().time() < deadline

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from visual_erm.errors import NoCode
+from visual_erm.errors import NoCodeError
 from visual_erm.extract import Code, extract
 
 BOTH = ["html", "markdown"]
@@ -79,10 +79,10 @@ def test_thinking_is_no_part_of_the_answer(reply: str, code: Code) -> None:
 
 
 @pytest.mark.parametrize(
-    "reply", [f"<think>{ONE}", f"<think>Draft:\n```html\n{ONE}\n```", f"{ONE}</think>", "<think></think>"]
+    "reply", [f"<think>{ONE}", f"<think>PartialResult:\n```html\n{ONE}\n```", f"{ONE}</think>", "<think></think>"]
 )
 def test_a_reply_that_ends_while_thinking_has_no_code(reply: str) -> None:
-    with pytest.raises(NoCode, match="thinking"):
+    with pytest.raises(NoCodeError, match="thinking"):
         extract(reply, BOTH)
 
 
@@ -152,7 +152,7 @@ def test_tables_of_one_answer_stay_together(reply: str, code: Code) -> None:
     ],
 )
 def test_a_reply_without_a_table_has_no_code(reply: str) -> None:
-    with pytest.raises(NoCode, match="html or markdown"):
+    with pytest.raises(NoCodeError, match="html or markdown"):
         extract(reply, BOTH)
 
 
@@ -160,7 +160,7 @@ def test_only_the_tasks_languages_count() -> None:
     reply = f"```html\n{ONE}\n```\n{PIPES}"
     assert extract(reply, ["html"]) == html(ONE)
     assert extract(reply, ["markdown"]) == markdown(PIPES)
-    with pytest.raises(NoCode, match="no code in markdown"):
+    with pytest.raises(NoCodeError, match="no code in markdown"):
         extract(ONE, ["markdown"])
 
 
@@ -218,7 +218,7 @@ def test_a_fenced_script_is_taken_whole_and_as_written(reply: str, code: str) ->
         (f"{SCRIPT}\n\n- **line**: as in the picture", SCRIPT),
         (f"{SCRIPT}\n\n这是一张折线图。", SCRIPT),
         (f"import matters when you draw.\n\n{SCRIPT}", SCRIPT),
-        (f"Draft:\n{OTHER}\n\nBetter, with a line:\n\n{SCRIPT}", SCRIPT),
+        (f"PartialResult:\n{OTHER}\n\nBetter, with a line:\n\n{SCRIPT}", SCRIPT),
         (f"{SCRIPT}\n\nIt needs:\nimport matplotlib", SCRIPT),
         (HELD, HELD),
         ("import numpy as np\nx = 'it\\'s \\d'\nprint(x)", "import numpy as np\nx = 'it\\'s \\d'\nprint(x)"),
@@ -255,7 +255,7 @@ def test_the_last_complete_script_wins(reply: str, code: str) -> None:
      "```python\n \n```", "from the picture:\nimport numpy"],
 )  # fmt: skip
 def test_a_reply_without_a_script_has_no_code(reply: str) -> None:
-    with pytest.raises(NoCode, match="no code in python"):
+    with pytest.raises(NoCodeError, match="no code in python"):
         extract(reply, ["python"])
 
 
@@ -303,7 +303,7 @@ def test_a_drawing_comes_without_what_is_around_it(reply: str, code: str) -> Non
     "reply", ["", "The <svg> element.", "</svg>", "<svg wid", "<svgs a='1'></svgs>", "```svg\nno\n```"]
 )
 def test_a_reply_without_a_drawing_has_no_code(reply: str) -> None:
-    with pytest.raises(NoCode, match="no code in svg"):
+    with pytest.raises(NoCodeError, match="no code in svg"):
         extract(reply, ["svg"])
 
 
@@ -311,7 +311,7 @@ def test_a_reply_without_a_drawing_has_no_code(reply: str) -> None:
 def test_a_script_and_a_drawing_in_one_reply_are_told_apart_by_the_tasks_languages(reply: str) -> None:
     assert extract(reply, ["python"]) == python(SCRIPT)
     assert extract(reply, ["svg"]) == Code("svg", ICON)
-    with pytest.raises(NoCode, match="no code in html or markdown"):
+    with pytest.raises(NoCodeError, match="no code in html or markdown"):
         extract(reply, BOTH)
 
 
@@ -335,7 +335,7 @@ REPLIES = st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=5), max_size=60
 def test_any_reply_gives_code_or_no_code_and_code_found_once_is_found_again(reply: str) -> None:
     try:
         code = extract(reply, ALL)
-    except NoCode:
+    except NoCodeError:
         return
     assert code.text.strip()
     marks = "`" * 100
@@ -376,5 +376,5 @@ def test_half_a_hostile_megabyte_is_read_in_linear_time(unit: str) -> None:
     reply = unit * (500_000 // len(unit))
     try:
         assert len(extract(reply, ALL).text) <= len(reply)
-    except NoCode:
+    except NoCodeError:
         assert reply

@@ -1,4 +1,4 @@
-"""Each sign of reward hacking as a function of pictures, texts and code: what is one, and what is honest."""
+"""Each sign of reward hacking as a function of images, texts and code: what is one, and what is honest."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ from visual_erm.guard.tampering import reached_for
 from visual_erm.guard.under_reporting import likeness, severity_floor
 from visual_erm.reward.report import Discrepancy, Report
 from visual_erm.vision.foreground import ink
-from visual_erm.vision.table_grid import find_tables, grey
+from visual_erm.vision.table_grid import find_tables, gray
 
 PUBTABNET = Path(__file__).parents[3] / "shared" / "data" / "pubtabnet" / "examples.jsonl"
 
 
-def bars(*heights: int, colour: str = "steelblue", size: tuple[int, int] = (320, 240)) -> Image.Image:
+def bars(*heights: int, color: str = "steelblue", size: tuple[int, int] = (320, 240)) -> Image.Image:
     """A bar chart without text."""
-    picture = Image.new("RGB", size, "white")
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("RGB", size, "white")
+    pen = ImageDraw.Draw(image)
     width, height = size
     step = width // (len(heights) + 1)
     pen.line((step // 2, 5, step // 2, height - 9), fill="black")
     pen.line((step // 2, height - 9, width - 5, height - 9), fill="black")
     for place, value in enumerate(heights, 1):
         left = place * step - step // 4
-        pen.rectangle((left, height - 10 - value * height // 12, left + step // 2, height - 10), fill=colour)
-    return picture
+        pen.rectangle((left, height - 10 - value * height // 12, left + step // 2, height - 10), fill=color)
+    return image
 
 
 def grid(rows: list[list[str]]) -> Image.Image:
     """A ruled table."""
     width, height = 90, 28
-    picture = Image.new("RGB", (24 + width * max(map(len, rows)), 24 + height * len(rows)), "white")
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (24 + width * max(map(len, rows)), 24 + height * len(rows)), "white")
+    pen = ImageDraw.Draw(image)
     for y, row in enumerate(rows):
         for x, text in enumerate(row):
             left, top = 12 + x * width, 12 + y * height
             pen.rectangle((left, top, left + width, top + height), outline="#333333")
             pen.text((left + 9, top + 8), text, fill="black")
-    return picture
+    return image
 
 
 # --- blank -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_dot_a_hair_and_the_faintest_grey_are_near_blank():
+def test_a_dot_a_hair_and_the_faintest_gray_are_near_blank():
     reference = bars(3, 8, 5)
     dot, hair, faint = (Image.new("RGB", (320, 240), "white") for _ in range(3))
     ImageDraw.Draw(dot).ellipse((100, 100, 105, 105), fill="black")
     ImageDraw.Draw(hair).line((10, 10, 60, 10), fill="black")
     ImageDraw.Draw(faint).rectangle((10, 10, 200, 200), fill="#f0f0f0")
-    assert [is_near_blank(reference, picture, 0.001) for picture in (dot, hair, faint)] == [True] * 3
+    assert [is_near_blank(reference, image, 0.001) for image in (dot, hair, faint)] == [True] * 3
 
 
 def test_a_dot_cropped_to_itself_is_near_blank_too():
@@ -178,19 +178,19 @@ def test_text_that_the_reference_has_is_never_flagged(lines):
 # --- silence ---------------------------------------------------------------------------------------------------------
 
 
-def test_equal_pictures_look_alike_through_shifts_scaling_and_compression():
+def test_equal_images_look_alike_through_shifts_scaling_and_compression():
     table = grid([["city", "rain"], ["Lima", "13"], ["Oslo", "763"]])
-    for picture in (bars(3, 8, 5), table):
-        shifted = Image.new("RGB", (picture.width + 9, picture.height + 5), "white")
-        shifted.paste(picture, (1, 1))
+    for image in (bars(3, 8, 5), table):
+        shifted = Image.new("RGB", (image.width + 9, image.height + 5), "white")
+        shifted.paste(image, (1, 1))
         jpeg = io.BytesIO()
-        picture.save(jpeg, "JPEG", quality=60)
-        larger = picture.resize((picture.width * 3 // 2, picture.height * 3 // 2), Image.Resampling.LANCZOS)
-        for same in (picture, shifted, Image.open(jpeg).convert("RGB"), larger):
-            assert likeness(picture, same) > 0.6
+        image.save(jpeg, "JPEG", quality=60)
+        larger = image.resize((image.width * 3 // 2, image.height * 3 // 2), Image.Resampling.LANCZOS)
+        for same in (image, shifted, Image.open(jpeg).convert("RGB"), larger):
+            assert likeness(image, same) > 0.6
 
 
-def test_pictures_with_nothing_in_common_do_not_look_alike():
+def test_images_with_nothing_in_common_do_not_look_alike():
     table = grid([["city", "rain"], ["Lima", "13"], ["Oslo", "763"]])
     assert likeness(bars(3, 8, 5), table) < 0.25
     assert likeness(table, bars(3, 8, 5)) < 0.25
@@ -209,8 +209,8 @@ def test_the_less_alike_the_higher_the_floor(one, other):
 tables = st.lists(st.lists(st.sampled_from(["", "x", "13", "Lima"]), min_size=2, max_size=4), min_size=2, max_size=4)
 
 
-def parts(picture: Image.Image):
-    return cells(grey(picture), find_tables(grey(picture)))
+def parts(image: Image.Image):
+    return cells(gray(image), find_tables(gray(image)))
 
 
 def test_missing_rows_cells_and_texts_are_counted():
@@ -224,7 +224,7 @@ def test_missing_rows_cells_and_texts_are_counted():
 @settings(max_examples=30)
 @given(tables, st.data())
 def test_taking_parts_away_never_lowers_the_severity_that_a_kind_report_gets(rows, data):
-    """The report is empty, or has the same to say whatever is left of the picture."""
+    """The report is empty, or has the same to say whatever is left of the image."""
     reference = parts(grid(rows))
     before = after = [list(row) for row in data.draw(tables)]
     said = Report(tuple(Discrepancy("text_error", 2, "reads differently") for _ in range(data.draw(st.integers(0, 3)))))
@@ -260,7 +260,7 @@ def test_a_page_with_fewer_lines_never_lacks_fewer_words(lines, slack):
 # --- seen through OCR ------------------------------------------------------------------------------------------------
 
 
-def test_what_stands_out_is_seen_in_any_colour():
+def test_what_stands_out_is_seen_in_any_color():
     red = Image.new("RGB", (8, 8), (0, 130, 0))
     red.putpixel((3, 3), (220, 17, 0))  # as bright as its ground
     assert np.argwhere(ink(red) >= 32).tolist() == [[3, 3]]

@@ -15,12 +15,12 @@ from PIL import Image, ImageDraw
 
 from visual_erm.errors import JudgeUnavailable, Tampering
 from visual_erm.extract import Code
-from visual_erm.guard.runner import GUARDS, Panel
+from visual_erm.guard.runner import GUARDS, GuardRunner
 from visual_erm.pipeline import Result, RewardPipeline
 from visual_erm.render.base import Renderer, make_renderer
 from visual_erm.reward.report import Report
 from visual_erm.spec.base import validate
-from visual_erm.spec.judge import JudgeSettings, Savings
+from visual_erm.spec.judge import JudgeSettings, ReuseSettings
 from visual_erm.spec.task import Task, load_task
 from visual_erm.vision.ocr import Ocr
 
@@ -55,7 +55,7 @@ def says(*errors: tuple[str, int, str]) -> Any:
 
 async def scored(reply: str, reference: Image.Image, answer: Any, settings: Task) -> Result:
     async with OpenAIServer(answer) as server:
-        judge = JudgeSettings(kind="remote", endpoints=(server.url,), timeout_s=10, savings=Savings(identical=False))
+        judge = JudgeSettings(kind="remote", endpoints=(server.url,), timeout_s=10, reuse=ReuseSettings(identical=False))
         async with RewardPipeline(settings, judge, pages=1) as pipeline:
             return await pipeline.score(f"```html\n{reply}\n```", reference)
 
@@ -106,7 +106,7 @@ HALF = table(ROWS[:3])
 @pytest.mark.parametrize(("guard", "reply"), [("blank", NEAR_BLANK), ("tampering", REACHING), ("injection", INJECTED)])
 async def test_what_is_no_attempt_earns_the_minimum(reference, guard, reply, mode, least, worst):
     result = await scored(reply, reference, says(), task(mode))
-    assert (result.reward, result.severity, result.judge_ok) == (least, worst, True)
+    assert (result.reward, result.severity, result.scored_ok) == (least, worst, True)
     assert guard in flags(result) and result.reason
 
 
@@ -159,28 +159,28 @@ async def test_each_guard_can_be_switched_off(reference, guard, reply):
 
 async def test_parts_of_a_chart_left_out_are_charged_and_slack_forgives_a_few():
     """Drawn here: five bars, of which the prediction has two and the judge says nothing."""
-    pictures = []
+    images = []
     for count in (5, 2):
-        picture = Image.new("RGB", (400, 300), "white")
+        image = Image.new("RGB", (400, 300), "white")
         for bar in range(count):
-            ImageDraw.Draw(picture).rectangle(
+            ImageDraw.Draw(image).rectangle(
                 (30 + 70 * bar, 250 - 40 * bar, 70 + 70 * bar, 280), fill=(20, 90, 60 + 40 * bar)
             )
-        pictures.append(picture)
+        images.append(image)
     for slack, severity in ((0.1, 9), (0.4, 3)):
         chart = load_task("svg").model_dump()
         chart["guard"] |= {"omission": {"slack": slack}, "silence": {"enabled": False}, "injection": {"enabled": False}}
-        panel = Panel(validate(Task, chart, "test"), model_judge=True)
-        ruling = await panel.review(*pictures, Report())
+        panel = GuardRunner(validate(Task, chart, "test"), model_judge=True)
+        ruling = await panel.review(*images, Report())
         assert (ruling.severity, ruling.flags) == (severity, {"omission"})
-        assert (await panel.review(pictures[1], pictures[0], Report())).flags == set()
+        assert (await panel.review(images[1], images[0], Report())).flags == set()
         await panel.close()
 
 
 async def test_what_the_sandbox_stops_is_flagged():
-    panel = Panel(task(), model_judge=True)
+    panel = GuardRunner(task(), model_judge=True)
     assert panel.flags(Tampering("forged result")) == {"tampering"}
-    assert Panel(task(tampering={"enabled": False}), model_judge=True).flags(Tampering("forged result")) == set()
+    assert GuardRunner(task(tampering={"enabled": False}), model_judge=True).flags(Tampering("forged result")) == set()
     await panel.close()
 
 
@@ -197,7 +197,7 @@ async def test_a_guard_that_cannot_read_is_no_fault_of_the_policy(reference, mon
     monkeypatch.setattr(Ocr, "lines", broken)
     with caplog.at_level(logging.WARNING):
         result = await scored(INJECTED, reference, says(), task(silence={"enabled": False}))
-    assert (result.reward, flags(result), result.judge_ok) == (2.0, [], True)
+    assert (result.reward, flags(result), result.scored_ok) == (2.0, [], True)
     assert "a guard could not look" in caplog.text
 
 
@@ -206,7 +206,7 @@ async def test_a_group_reads_its_reference_once_and_harsh_reports_not_at_all(ref
     lines = Ocr.lines
     monkeypatch.setattr(Ocr, "lines", lambda self, crops: read.append(len(crops)) or lines(self, crops))
     async with OpenAIServer(says()) as server:
-        judge = JudgeSettings(kind="remote", endpoints=(server.url,), savings=Savings(identical=False), retries=0)
+        judge = JudgeSettings(kind="remote", endpoints=(server.url,), reuse=ReuseSettings(identical=False), retries=0)
         async with RewardPipeline(task(), judge, pages=1) as pipeline:
             replies = [table(ROWS).replace("763", f"76{digit}") for digit in range(2)]
             await asyncio.gather(*(pipeline.score(reply, reference) for reply in replies * 2))

@@ -136,8 +136,8 @@ def trickle(seconds: float) -> Answer:
     return answer
 
 
-def pictures(body: dict[str, Any]) -> list[Image.Image]:
-    """The pictures of a request, in order."""
+def images(body: dict[str, Any]) -> list[Image.Image]:
+    """The images of a request, in order."""
     parts = body["messages"][-1]["content"]
     urls = [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
     return [Image.open(io.BytesIO(base64.b64decode(url.partition("base64,")[2]))) for url in urls]

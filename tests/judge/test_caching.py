@@ -1,4 +1,4 @@
-"""Calls that are not made: for equal pictures, for equal pairs at the same time, and for pairs judged before."""
+"""Calls that are not made: for equal images, for equal pairs at the same time, and for pairs judged before."""
 
 import asyncio
 import json
@@ -10,8 +10,8 @@ from PIL import Image
 
 from visual_erm.errors import JudgeUnavailable
 from visual_erm.judge.base import make_judge
-from visual_erm.judge.usage import Account
-from visual_erm.spec.judge import JudgeSettings, Savings
+from visual_erm.judge.usage import JudgeUsage
+from visual_erm.spec.judge import JudgeSettings, ReuseSettings
 from visual_erm.spec.task import load_task
 
 TABLE = load_task("table")
@@ -26,22 +26,22 @@ def drawn(number: int) -> Image.Image:
     return Image.new("RGB", (40, 30), (number, 0, 0))
 
 
-def judge(server: OpenAIServer, model: str = "visual-erm", **savings):
+def judge(server: OpenAIServer, model: str = "visual-erm", **reuse):
     return make_judge(
         JudgeSettings(
             kind="remote",
             endpoints=(server.url,),
-            patience_s=0.3,
+            unavailable_timeout_s=0.3,
             model=model,
-            savings=Savings(**savings),
+            reuse=ReuseSettings(**reuse),
             structured=False,
         )
     )
 
 
-async def test_the_same_picture_has_no_discrepancy_and_costs_no_call():
+async def test_the_same_image_has_no_discrepancy_and_costs_no_call():
     async with OpenAIServer(GOOD) as server:
-        sparing, account = judge(server), Account()
+        sparing, account = judge(server), JudgeUsage()
         assert (await sparing.judge(REFERENCE, REFERENCE.copy(), TABLE, account)).severity == 0
         assert (account.identical, account.calls, server.bodies) == (1, 0, [])
         await sparing.close()
@@ -61,7 +61,7 @@ async def test_one_pixel_is_a_difference():
 
 async def test_equal_pairs_at_the_same_time_share_one_call_and_its_report():
     async with OpenAIServer(held(GOOD)) as server:
-        sparing, accounts = judge(server, cache=False), [Account() for _ in range(8)]
+        sparing, accounts = judge(server, cache=False), [JudgeUsage() for _ in range(8)]
         waiting = [
             asyncio.create_task(sparing.judge(REFERENCE.copy(), drawn(n % 2), TABLE, account))
             for n, account in enumerate(accounts)
@@ -133,7 +133,7 @@ async def test_a_pair_judged_before_is_not_judged_again_unless_something_that_ma
     async with OpenAIServer(GOOD) as server:
         sparing = judge(server)
         for _ in range(3):
-            account = Account()
+            account = JudgeUsage()
             report = await sparing.judge(REFERENCE, drawn(1), TABLE, account)
         assert (report.severity, report.truncated, account.cached, account.calls) == (3, True, 1, 0)
         assert len(server.bodies) == 1
@@ -159,7 +159,7 @@ async def test_on_disk_reports_outlive_the_run_and_are_bounded(tmp_path):
         first = judge(server, **folder)
         reports = [await first.judge(REFERENCE, drawn(number), TABLE) for number in range(5)]
         await first.close()
-        second, account = judge(server, **folder), Account()
+        second, account = judge(server, **folder), JudgeUsage()
         assert await second.judge(REFERENCE, drawn(4), TABLE, account) == reports[4]
         assert (account.cached, len(server.bodies)) == (1, 5)
         await second.judge(REFERENCE, drawn(0), TABLE)

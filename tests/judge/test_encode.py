@@ -34,9 +34,9 @@ async def test_a_cancelled_judgement_leaves_the_encoding_to_the_rest_of_its_grou
         encoder.close()
 
 
-def test_a_digest_tells_pictures_apart_and_goes_with_its_picture():
-    white, grey = Image.new("RGB", (40, 40), "white"), Image.new("RGB", (40, 40), "grey")
-    assert digest_of(white) == digest_of(white) == digest_of(white.copy()) != digest_of(grey)
+def test_a_digest_tells_images_apart_and_goes_with_its_image():
+    white, gray = Image.new("RGB", (40, 40), "white"), Image.new("RGB", (40, 40), "grey")
+    assert digest_of(white) == digest_of(white) == digest_of(white.copy()) != digest_of(gray)
     assert digest_of(white.resize((20, 80))) != digest_of(white) != digest_of(white.convert("L"))
     held = len(encode._digests)
     assert all(digest_of(Image.new("RGB", (4, 4), (shade, 0, 0))) for shade in range(100))

@@ -21,13 +21,13 @@ from visual_erm.errors import ConfigError, JudgeUnavailable
 from visual_erm.judge import endpoint_pool
 from visual_erm.judge.endpoint_pool import read_endpoints
 from visual_erm.judge.remote import RemoteJudge
-from visual_erm.judge.usage import Account, Totals
+from visual_erm.judge.usage import JudgeStats, JudgeUsage
 from visual_erm.spec.judge import JudgeSettings
 from visual_erm.spec.task import load_task
 
 TABLE = load_task("table")
 GOOD = completion(json.dumps({"layout_error_count": 0, "text_error_count": 0, "numeric_error_count": 0, "errors": []}))
-WHITE, GREY = Image.new("RGB", (40, 30), "white"), Image.new("RGB", (50, 20), "grey")
+WHITE, GRAY = Image.new("RGB", (40, 30), "white"), Image.new("RGB", (50, 20), "grey")
 
 
 @pytest.fixture(autouse=True)
@@ -39,16 +39,18 @@ def short_pauses(monkeypatch):
 
 
 def judge(*endpoints: str, **changes) -> RemoteJudge:
-    return RemoteJudge(JudgeSettings(kind="remote", endpoints=endpoints, **{"timeout_s": 60, "patience_s": 5, **changes}))
+    return RemoteJudge(
+        JudgeSettings(kind="remote", endpoints=endpoints, **{"timeout_s": 60, "unavailable_timeout_s": 5, **changes})
+    )
 
 
-async def judged(asked: RemoteJudge, count: int) -> Totals:
+async def judged(asked: RemoteJudge, count: int) -> JudgeStats:
     """The totals of so many judgements, all in flight at once."""
-    totals = Totals()
+    totals = JudgeStats()
 
     async def one() -> None:
-        account = Account()
-        await asked.judge(WHITE, GREY, TABLE, account)
+        account = JudgeUsage()
+        await asked.judge(WHITE, GRAY, TABLE, account)
         totals.add(account)
 
     await asyncio.gather(*(one() for _ in range(count)))
@@ -69,11 +71,11 @@ async def test_an_endpoint_that_fails_is_asked_again_with_one_request_and_then_g
 
 async def test_a_server_that_is_gone_is_told_from_one_that_is_late():
     async with OpenAIServer(GOOD) as gone:
-        asked = judge(gone.url, patience_s=0.3)
+        asked = judge(gone.url, unavailable_timeout_s=0.3)
         await judged(asked, 1)
-    account = Account()
+    account = JudgeUsage()
     with pytest.raises(JudgeUnavailable, match="cannot be reached"):
-        await asked.judge(WHITE, GREY, TABLE, account)
+        await asked.judge(WHITE, GRAY, TABLE, account)
     await asked.close()
     assert set(account.failures) == {"connection"}
 
@@ -196,7 +198,7 @@ async def test_many_places_at_once_are_handed_out_over_several_turns_of_the_even
 async def test_a_judge_that_is_closed_lets_nobody_wait():
     async with OpenAIServer(held(GOOD)) as server:
         asked = judge(server.url, max_in_flight=1)
-        waiting = [asyncio.create_task(asked.judge(WHITE, GREY, TABLE)) for _ in range(3)]
+        waiting = [asyncio.create_task(asked.judge(WHITE, GRAY, TABLE)) for _ in range(3)]
         await until(lambda: server.in_flight == 1)
         await asked.close()
         outcomes = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 10)
@@ -321,7 +323,7 @@ async def test_another_model_is_a_setting_to_correct_before_anything_is_judged()
         asked = judge(server.url, model="visual-erm")
         for _ in range(2):
             with pytest.raises(ConfigError, match=r"serves qwen, other, not `visual-erm`; set judge\.model"):
-                await asked.judge(WHITE, GREY, TABLE)
+                await asked.judge(WHITE, GRAY, TABLE)
         await asked.close()
     assert not server.bodies
 
@@ -329,16 +331,18 @@ async def test_another_model_is_a_setting_to_correct_before_anything_is_judged()
 async def test_the_model_that_verl_serves_is_taken_from_its_router():
     async with OpenAIServer(GOOD, routes=serving("/models/erm")) as server:
         asked = RemoteJudge(JudgeSettings(kind="colocated", endpoints=(server.url,)))
-        await asked.judge(WHITE, GREY, TABLE)
+        await asked.judge(WHITE, GRAY, TABLE)
         await asked.close()
     assert server.bodies[0]["model"] == "/models/erm"
 
 
 async def test_a_router_that_is_not_there_in_time_is_looked_for_again_by_the_next_sample():
     port = free_port()
-    asked = RemoteJudge(JudgeSettings(kind="colocated", endpoints=(f"http://127.0.0.1:{port}/v1",), patience_s=0.3))
+    asked = RemoteJudge(
+        JudgeSettings(kind="colocated", endpoints=(f"http://127.0.0.1:{port}/v1",), unavailable_timeout_s=0.3)
+    )
     with pytest.raises(JudgeUnavailable, match="nothing is served"):
-        await asked.judge(WHITE, GREY, TABLE)
+        await asked.judge(WHITE, GRAY, TABLE)
     async with OpenAIServer(GOOD, routes=serving("/models/erm"), port=port):
         assert (await judged(asked, 2)).judgements == 2
         await asked.close()
@@ -360,9 +364,9 @@ async def test_a_server_whose_certificate_nobody_vouches_for_is_not_believed(tmp
     trusted = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trusted.load_cert_chain(certificate, key)
     async with OpenAIServer(GOOD, tls=trusted) as server:
-        asked = judge(server.url.replace("http:", "https:"), patience_s=0.3)
+        asked = judge(server.url.replace("http:", "https:"), unavailable_timeout_s=0.3)
         with pytest.raises(JudgeUnavailable, match="cannot be reached"):
-            await asked.judge(WHITE, GREY, TABLE)
+            await asked.judge(WHITE, GRAY, TABLE)
         await asked.close()
     assert not server.bodies
 

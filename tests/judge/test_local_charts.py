@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from pictures import BARS, BARS_WRONG, Steps, chart, charts, drawing, drawings
+from images import BARS, BARS_WRONG, Steps, chart, charts, drawing, drawings
 from PIL import Image
 
 from visual_erm.errors import ConfigError
 from visual_erm.judge.base import make_judge
 from visual_erm.judge.local import judge as local
 from visual_erm.judge.local.charts import CATEGORIES, compare
-from visual_erm.judge.local.tables import MASS
+from visual_erm.judge.local.tables import MAX_SEVERITY
 from visual_erm.reward.report import Report
 from visual_erm.spec.judge import JudgeSettings
 from visual_erm.spec.task import load_task
-from visual_erm.vision.scene_types import GRID, Box, Mark, Panel, Seen, Text
+from visual_erm.vision.scene_types import GRID, Box, Mark, Panel, Scene, Text
 
 CHARTS, DRAWINGS = charts(), drawings()
 LADDERS = [("chart", steps) for steps in CHARTS] + [("svg", steps) for steps in DRAWINGS]
@@ -42,13 +42,13 @@ def bars(values: list[tuple[float, str]]) -> Image.Image:
     def draw(figure):
         axes = figure.subplots()
         axes.set(xlim=(0, 5), ylim=(0, 10), title="Sales")
-        for place, (value, colour) in enumerate(values, 1):
-            axes.bar(place, value, color=colour)
+        for place, (value, color) in enumerate(values, 1):
+            axes.bar(place, value, color=color)
 
     return chart(draw)
 
 
-# --- pictures --------------------------------------------------------------------------------------------------------
+# --- images --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("kind", "steps"), LADDERS, ids=[steps.name for _, steps in LADDERS])
@@ -62,7 +62,7 @@ def test_the_more_is_wrong_the_more_it_costs(judge, kind, steps: Steps):
 
 
 @pytest.mark.parametrize(("kind", "steps"), LADDERS, ids=[steps.name for _, steps in LADDERS])
-def test_another_picture_costs_more_than_the_own_one_with_a_mistake(judge, kind, steps: Steps):
+def test_another_image_costs_more_than_the_own_one_with_a_mistake(judge, kind, steps: Steps):
     others = [other for name, other in LADDERS if name == kind and other is not steps]
     own = judge(steps["reference"], steps["wrong"], kind).severity
     assert all(judge(steps["reference"], other["reference"], kind).severity > own for other in others[:4])
@@ -105,7 +105,7 @@ def test_a_change_of_shape_is_a_shape_error(judge):
     assert [(d.category, d.severity, d.location) for d in report.discrepancies] == [("shape_error", 2, "upper left")]
 
 
-def test_leaving_out_never_pays_in_pictures(judge):
+def test_leaving_out_never_pays_in_images(judge):
     """As drawn: what is left out changes what else is seen."""
     answer = [(3, "#1f77b4"), (6, "#ff7f0e"), (7, "#2ca02c"), (2, "#e377c2")]
     drawn = [(judge(bars(BARS), bars(answer), "chart"), bars(BARS), bars, answer, "chart")]
@@ -125,11 +125,11 @@ def test_leaving_out_never_pays_in_pictures(judge):
 
 
 def test_a_size_of_its_own_costs_nothing(judge):
-    """Pictures are laid over each other: the same drawing in more pixels is the same drawing."""
+    """Images are laid over each other: the same drawing in more pixels is the same drawing."""
     assert judge(drawing(*SHAPES), drawing(*SHAPES, size=500), "svg") == Report()
 
 
-def test_equal_pictures_are_equal_without_a_look(judge, monkeypatch):
+def test_equal_images_are_equal_without_a_look(judge, monkeypatch):
     monkeypatch.setattr(local, "see", None)
     assert judge(bars(BARS), bars(BARS), "chart") == Report()
 
@@ -159,28 +159,28 @@ def test_only_known_categories_are_judged(judge):
 
 # --- parts -----------------------------------------------------------------------------------------------------------
 
-COLOURS = st.sampled_from([(214, 39, 40), (220, 50, 50), (31, 119, 180), (44, 160, 44)])
+COLORS = st.sampled_from([(214, 39, 40), (220, 50, 50), (31, 119, 180), (44, 160, 44)])
 PLACE = st.integers(0, 8).map(lambda tenth: tenth / 10)
 SIZE = st.sampled_from([0.08, 0.1, 0.2])
 FULL = bytes([255]) * GRID**2
 ROUND = bytes(255 * (np.hypot(*(np.indices((GRID, GRID)) - GRID / 2 + 0.5)) <= GRID / 2).astype(np.uint8))
 
 
-def mark(colour, left, top, width=0.1, height=0.1, mask=FULL, panel=None) -> Mark:
+def mark(color, left, top, width=0.1, height=0.1, mask=FULL, panel=None) -> Mark:
     box = Box(left, top, left + width, top + height)
-    return Mark(colour, box, box.centre, width * height, 1 if mask == FULL else 0.785, mask, panel)
+    return Mark(color, box, box.centre, width * height, 1 if mask == FULL else 0.785, mask, panel)
 
 
-def picture(*found: Mark | Text, panels: tuple[Panel, ...] = ()) -> Seen:
+def image(*found: Mark | Text, panels: tuple[Panel, ...] = ()) -> Scene:
     texts = tuple(part for part in found if isinstance(part, Text))
-    return Seen(400, 400, (255, 255, 255), texts, panels, tuple(part for part in found if isinstance(part, Mark)))
+    return Scene(400, 400, (255, 255, 255), texts, panels, tuple(part for part in found if isinstance(part, Mark)))
 
 
-def severity(reference: Seen, prediction: Seen) -> int:
+def severity(reference: Scene, prediction: Scene) -> int:
     return Report(compare(reference, prediction, "svg")).severity
 
 
-MARKS = st.builds(mark, COLOURS, PLACE, PLACE, SIZE, SIZE, st.sampled_from([FULL, ROUND]))
+MARKS = st.builds(mark, COLORS, PLACE, PLACE, SIZE, SIZE, st.sampled_from([FULL, ROUND]))
 TEXTS = st.builds(
     lambda text, left, top: Text(text, Box(left, top, left + 0.1, top + 0.04), (0, 0, 0)),
     st.sampled_from(["total", "totals", "12", "12.5", "99", "north"]),
@@ -205,21 +205,21 @@ def answers(draw):
 def test_leaving_out_a_part_never_pays(pair):
     reference, answer = pair
     assume(len(answer) <= len(reference))
-    whole = severity(picture(*reference), picture(*answer))
+    whole = severity(image(*reference), image(*answer))
     for gone in range(len(answer)):
-        assert severity(picture(*reference), picture(*answer[:gone], *answer[gone + 1 :])) >= whole
+        assert severity(image(*reference), image(*answer[:gone], *answer[gone + 1 :])) >= whole
 
 
 @given(PARTS)
-def test_a_picture_equals_itself(parts):
-    assert not compare(picture(*parts), picture(*parts), "chart")
+def test_a_image_equals_itself(parts):
+    assert not compare(image(*parts), image(*parts), "chart")
 
 
 @settings(max_examples=20)
 @given(st.lists(MARKS | TEXTS, min_size=1, max_size=3), st.lists(MARKS | TEXTS, max_size=3))
 def test_the_severities_sum_to_the_least_that_any_pairing_costs(reference, answer):
     def gain(ours, theirs) -> int:
-        return MASS - min(severity(picture(ours), picture(theirs)), MASS)
+        return MAX_SEVERITY - min(severity(image(ours), image(theirs)), MAX_SEVERITY)
 
     size = max(len(reference), len(answer))
     padded = [*answer, *[None] * (size - len(answer))]
@@ -227,7 +227,7 @@ def test_the_severities_sum_to_the_least_that_any_pairing_costs(reference, answe
         sum(gain(ours, theirs) for ours, theirs in zip(reference, order, strict=False) if theirs is not None)
         for order in permutations(padded)
     )
-    assert severity(picture(*reference), picture(*answer)) == MASS * size - best
+    assert severity(image(*reference), image(*answer)) == MAX_SEVERITY * size - best
 
 
 @settings(max_examples=10)
@@ -239,25 +239,22 @@ def test_leaving_out_points_of_a_cloud_never_pays(count, chance):
     plot = (Panel(Box(0.1, 0.1, 0.9, 0.9), (255, 255, 255)),)
     places = [(chance.uniform(0.1, 0.88), chance.uniform(0.1, 0.88)) for _ in range(count)]
     off = [(x, y) if chance.random() < 0.6 else (chance.uniform(0.1, 0.88), chance.uniform(0.1, 0.88)) for x, y in places]
-    truth = picture(*(point(*place) for place in places), panels=plot)
+    truth = image(*(point(*place) for place in places), panels=plot)
     assert severity(truth, truth) == 0
-    costs = [
-        severity(truth, picture(*(point(*place) for place in off[:kept]), panels=plot)) for kept in range(count, -1, -9)
-    ]
+    costs = [severity(truth, image(*(point(*place) for place in off[:kept]), panels=plot)) for kept in range(count, -1, -9)]
     assert costs == sorted(costs)
 
 
-def test_a_mark_in_another_colour_costs_by_how_far_the_colour_is_off():
+def test_a_mark_in_another_color_costs_by_how_far_the_color_is_off():
     red = mark((214, 39, 40), 0.1, 0.1)
     costs = [
-        severity(picture(red), picture(replace(red, colour=colour)))
-        for colour in ((214, 39, 42), (225, 60, 60), (0, 0, 255))
+        severity(image(red), image(replace(red, color=color))) for color in ((214, 39, 42), (225, 60, 60), (0, 0, 255))
     ]
     assert costs == [0, 1, 2]
 
 
 def test_what_is_too_much_costs_what_it_weighs():
     one, more = mark((214, 39, 40), 0.1, 0.1), mark((31, 119, 180), 0.5, 0.5)
-    [found] = compare(picture(one), picture(one, more), "svg")
+    [found] = compare(image(one), image(one, more), "svg")
     assert (found.category, found.severity) == ("structure_error", 3)
     assert found.description.endswith("is not in the reference")

@@ -1,4 +1,4 @@
-"""The local judge on pictures that the real renderer drew."""
+"""The local judge on images that the real renderer drew."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ async def test_a_blank_prediction_loses_everything(judge, draw):
     assert outcome(report) == [("layout_error", 3)] * 9
 
 
-async def test_any_picture_can_be_judged(judge, draw):
+async def test_any_image_can_be_judged(judge, draw):
     for size in ((1, 1), (2000, 3), (40, 40)):
         for mode in ("L", "RGBA", "P", "1"):
             await judge.judge(draw(table(SQUARE)), Image.new(mode, size), TASK)
@@ -143,9 +143,9 @@ async def test_a_group_shares_the_reading_of_its_reference(judge, draw, monkeypa
     seen = []
     read = local.read
 
-    def counting(picture, *how):
-        seen.append(picture.shape)
-        return read(picture, *how)
+    def counting(image, *how):
+        seen.append(image.shape)
+        return read(image, *how)
 
     monkeypatch.setattr(local, "read", counting)
     reference = draw(table(SQUARE))
@@ -155,11 +155,11 @@ async def test_a_group_shares_the_reading_of_its_reference(judge, draw, monkeypa
     assert reports[0] == reports[1] != reports[2]
 
 
-async def test_the_event_loop_goes_on_while_pictures_are_read(judge, draw):
+async def test_the_event_loop_goes_on_while_images_are_read(judge, draw):
     chance = random.Random(0)
     tables = [[[f"{chance.uniform(0, 100):.3f}" for _ in range(8)] for _ in range(12)] for _ in range(2)]
-    pictures = [draw(table(rows)) for rows in tables]
-    judging = asyncio.create_task(judge.judge(*pictures, TASK))
+    images = [draw(table(rows)) for rows in tables]
+    judging = asyncio.create_task(judge.judge(*images, TASK))
     beats = 0
     while not judging.done():
         await asyncio.sleep(0.005)
@@ -172,15 +172,15 @@ async def test_two_hundred_judgements_leave_no_thread_and_little_memory(draw):
     judge = make_judge(JudgeSettings(kind="local", cache_size=20))
     reference = draw(table(SQUARE))
     small = reference.resize((reference.width // 2, reference.height // 2)).resize(reference.size)
-    pictures = []
+    images = []
     for number in range(200):
-        picture = (reference if number % 2 else small).copy()
-        picture.putpixel((0, 0), (255, 255, number))
-        pictures.append(picture)
-    for picture in pictures[:50]:
-        await judge.judge(reference, picture, TASK)
+        image = (reference if number % 2 else small).copy()
+        image.putpixel((0, 0), (255, 255, number))
+        images.append(image)
+    for image in images[:50]:
+        await judge.judge(reference, image, TASK)
     memory = psutil.Process().memory_info().rss
-    await asyncio.gather(*(judge.judge(reference, picture, TASK) for picture in pictures))
+    await asyncio.gather(*(judge.judge(reference, image, TASK) for image in images))
     assert psutil.Process().memory_info().rss - memory < 100 * 2**20
     await judge.close()
     await judge.close()
@@ -197,8 +197,8 @@ async def test_a_closed_judge_says_so(draw):
 
 async def test_closing_waits_for_what_is_under_way(draw):
     judge = make_judge(JudgeSettings(kind="local"))
-    pictures = [draw(table(SQUARE)), draw(table(changed(2, 2, "7")))]
-    judging = [asyncio.create_task(judge.judge(*pictures, TASK)) for _ in range(3)]
+    images = [draw(table(SQUARE)), draw(table(changed(2, 2, "7")))]
+    judging = [asyncio.create_task(judge.judge(*images, TASK)) for _ in range(3)]
     await asyncio.sleep(0)
     await judge.close()
     results = await asyncio.gather(*judging, return_exceptions=True)

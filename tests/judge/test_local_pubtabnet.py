@@ -1,4 +1,4 @@
-"""The local judge on real pictures of tables: scans from PubTabNet, in another style than the renderer's."""
+"""The local judge on real images of tables: scans from PubTabNet, in another style than the renderer's."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ async def test_the_true_markup_earns_more_than_a_damaged_one_and_than_another_ta
     damaged = [draw(three_wrong(markup(row), seed=number)) for number, row in enumerate(rows)]
     judge = make_judge(JudgeSettings(kind="local", readers=2))
 
-    async def earns(reference: Image.Image, picture: Image.Image) -> float:
-        return reward((await judge.judge(reference, picture, TASK)).severity, TASK.scoring)
+    async def earns(reference: Image.Image, image: Image.Image) -> float:
+        return reward((await judge.judge(reference, image, TASK)).severity, TASK.scoring)
 
     better_than_damaged = better_than_another = 0
     for number, reference in enumerate(references):

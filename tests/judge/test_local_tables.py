@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from visual_erm.judge.local.tables import MASS, compare
+from visual_erm.judge.local.tables import MAX_SEVERITY, compare
 from visual_erm.reward.report import Report
 from visual_erm.vision.table_cells import Cell, Reading
 
@@ -48,7 +48,7 @@ def found(reference: Reading, prediction: Reading) -> list[tuple[str, int]]:
         ("12.5%", "12.5", ("numeric_error", 2)),
         ("1.38 (4.79)", "1.38 (4.97)", ("numeric_error", 2)),
         ("Group 1", "Group 2", ("numeric_error", 2)),
-        ("Total", "Totals", ("text_error", 1)),
+        ("Total", "JudgeStats", ("text_error", 1)),
         ("Total", "total", ("text_error", 1)),
         ("Specificity", "Sensitivity", ("text_error", 2)),
         ("Total", "Fever", ("text_error", 3)),
@@ -138,7 +138,7 @@ def test_cells_swallowed_by_a_merged_one_are_missing():
 
 
 def test_a_wrong_text_in_a_wrong_span_is_two_findings():
-    merged, plain = Cell("Total", 1, 1, columns=2), Cell("Totals", 1, 1)
+    merged, plain = Cell("Total", 1, 1, columns=2), Cell("JudgeStats", 1, 1)
     assert found(Reading(((merged,),), True), Reading(((plain,),), True)) == [("text_error", 1), ("layout_error", 1)]
 
 
@@ -251,7 +251,7 @@ def test_a_table_equals_itself(rows):
 
 @given(GRIDS, GRIDS)
 def test_no_answer_costs_more_than_its_mass(reference, answer):
-    assert severity(grid(reference), grid(answer)) <= MASS * max(size(reference), size(answer))
+    assert severity(grid(reference), grid(answer)) <= MAX_SEVERITY * max(size(reference), size(answer))
 
 
 @settings(max_examples=60)
@@ -261,7 +261,7 @@ def test_no_answer_costs_more_than_its_mass(reference, answer):
 )
 def test_the_severities_sum_to_the_least_that_any_alignment_costs(reference, answer):
     def gain(ours: str, theirs: str) -> int:
-        return MASS - severity(grid([[ours]]), grid([[theirs]]))
+        return MAX_SEVERITY - severity(grid([[ours]]), grid([[theirs]]))
 
     def best(ours: list, theirs: list, of_pair) -> int:
         """Over all ways to keep order, by enumeration."""
@@ -273,4 +273,4 @@ def test_the_severities_sum_to_the_least_that_any_alignment_costs(reference, ans
         )
 
     most = best(reference, answer, lambda ours, theirs: best(ours, theirs, gain))
-    assert severity(grid(reference), grid(answer)) == MASS * max(size(reference), size(answer)) - most
+    assert severity(grid(reference), grid(answer)) == MAX_SEVERITY * max(size(reference), size(answer)) - most

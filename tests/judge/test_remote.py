@@ -10,11 +10,11 @@ import httpx
 import openai
 import psutil
 import pytest
-from openai_server import OpenAIServer, completion, held, page, pictures, slowly, status, trickle, until
+from openai_server import OpenAIServer, completion, held, images, page, slowly, status, trickle, until
 from PIL import Image
 from ports import free_port
 
-from visual_erm.errors import ConfigError, JudgeUnavailable, JudgeUnreadable, OurFault
+from visual_erm.errors import ConfigError, InfrastructureError, JudgeUnavailable, JudgeUnreadable
 from visual_erm.judge import encode, endpoint_pool, remote
 from visual_erm.judge.remote import RemoteJudge
 from visual_erm.reward.report import Discrepancy, report_schema
@@ -25,7 +25,7 @@ TABLE = load_task("table")
 ERROR = {"type": "numeric_error", "description": "12.5 became 12.6", "severity": 3}
 WIRE = json.dumps({"layout_error_count": 0, "text_error_count": 0, "numeric_error_count": 1, "errors": [ERROR]})
 GOOD = completion(WIRE)
-WHITE, GREY = Image.new("RGB", (40, 30), "white"), Image.new("RGB", (50, 20), "grey")
+WHITE, GRAY = Image.new("RGB", (40, 30), "white"), Image.new("RGB", (50, 20), "grey")
 
 
 @pytest.fixture(autouse=True)
@@ -35,10 +35,10 @@ def short_pauses(monkeypatch):
 
 
 def settings(*endpoints: str, **changes) -> JudgeSettings:
-    return JudgeSettings(kind="remote", endpoints=endpoints, **{"timeout_s": 60, "patience_s": 2, **changes})
+    return JudgeSettings(kind="remote", endpoints=endpoints, **{"timeout_s": 60, "unavailable_timeout_s": 2, **changes})
 
 
-async def judged(config: JudgeSettings, task=TABLE, reference=WHITE, prediction=GREY):
+async def judged(config: JudgeSettings, task=TABLE, reference=WHITE, prediction=GRAY):
     judge = RemoteJudge(config)
     try:
         return await judge.judge(reference, prediction, task)
@@ -70,7 +70,7 @@ async def test_the_request_is_the_published_one_reference_first():
     assert system == {"role": "system", "content": TABLE.judge.system}
     assert [part["type"] for part in user["content"]] == ["image_url", "image_url", "text"]
     assert user["content"][2]["text"] == TABLE.judge.prompt
-    first, second = pictures(body)
+    first, second = images(body)
     assert (first.size, first.getpixel((9, 9)), first.format) == ((768, 250), (255, 0, 0), "PNG")
     assert (second.size, second.getpixel((9, 9)), second.format) == ((300, 200), (0, 0, 255), "PNG")
     assert {key: body[key] for key in ("temperature", "max_tokens", "repetition_penalty")} == {
@@ -92,17 +92,17 @@ async def test_sampling_image_format_and_system_message_are_the_tasks():
         await judged(settings(server.url), load_task(plain), reference=Image.new("RGB", (90, 400), "red"))
     (body,) = server.bodies
     assert [message["role"] for message in body["messages"]] == ["user"]
-    assert [(picture.size, picture.format) for picture in pictures(body)] == [((32, 100), "JPEG"), ((50, 32), "JPEG")]
+    assert [(image.size, image.format) for image in images(body)] == [((32, 100), "JPEG"), ((50, 32), "JPEG")]
     sampling = plain["judge"]["sampling"]
     assert {key: body[key] for key in sampling if key in body} == {k: v for k, v in sampling.items() if v is not None}
     assert "repetition_penalty" not in body
 
 
-async def test_thin_and_tiny_pictures_are_filled_up_with_white_to_what_a_vision_model_accepts():
+async def test_thin_and_tiny_images_are_filled_up_with_white_to_what_a_vision_model_accepts():
     thin, tiny = Image.new("RGB", (20, 8000), "red"), Image.new("RGB", (1, 1), "blue")
     async with OpenAIServer(GOOD) as server:
         await judged(settings(server.url), reference=thin, prediction=tiny)
-    first, second = pictures(server.bodies[0])
+    first, second = images(server.bodies[0])
     assert (first.size, first.getpixel((0, 700)), first.getpixel((20, 700))) == ((32, 768), (255, 0, 0), (255, 255, 255))
     assert (second.size, second.getpixel((0, 0)), second.getpixel((1, 1))) == ((32, 32), (0, 0, 255), (255, 255, 255))
 
@@ -125,9 +125,9 @@ async def test_a_reference_is_encoded_once_for_its_group(monkeypatch):
     monkeypatch.setattr(encode, "data_url", lambda image, form: encoded.append(image.size) or data_url(image, form))
     async with OpenAIServer(GOOD) as server:
         judge = RemoteJudge(settings(server.url))
-        await asyncio.gather(*(judge.judge(WHITE.copy(), GREY, TABLE) for _ in range(8)))
+        await asyncio.gather(*(judge.judge(WHITE.copy(), GRAY, TABLE) for _ in range(8)))
         await judge.close()
-    assert sorted(encoded) == [WHITE.size] + [GREY.size] * 8
+    assert sorted(encoded) == [WHITE.size] + [GRAY.size] * 8
 
 
 # Answers
@@ -197,7 +197,7 @@ async def test_who_answers_with_something_else_than_a_completion_has_failed(rubb
         assert (await judged(settings(server.url, retries=1))).severity == 3
     async with OpenAIServer(rubbish) as server:
         with pytest.raises(JudgeUnavailable, match="something else than a chat completion"):
-            await judged(settings(server.url, patience_s=0.2))
+            await judged(settings(server.url, unavailable_timeout_s=0.2))
 
 
 # Failures that may heal
@@ -213,7 +213,7 @@ async def test_failures_that_may_heal_are_tried_again(code):
 async def test_when_no_endpoint_works_for_too_long_the_judge_is_unavailable_and_says_why():
     async with OpenAIServer(status(500, "CUDA out of memory")) as server:
         with pytest.raises(JudgeUnavailable, match=rf"0\.3 s.*127\.0\.0\.1:{server.port}.*500.*CUDA out of memory"):
-            await judged(settings(server.url, patience_s=0.3))
+            await judged(settings(server.url, unavailable_timeout_s=0.3))
     assert len(server.bodies) > 1
 
 
@@ -221,7 +221,7 @@ async def test_a_sample_that_fails_where_others_are_judged_has_a_few_tries():
     """Both servers choke on one pair, and judge all others."""
 
     async def chokes(server, body):
-        answer = status(500, "no") if pictures(body)[1].size == (77, 77) else GOOD
+        answer = status(500, "no") if images(body)[1].size == (77, 77) else GOOD
         return await answer(server, body)
 
     async with OpenAIServer(chokes) as first, OpenAIServer(chokes) as second:
@@ -236,7 +236,7 @@ async def test_a_sample_that_fails_where_others_are_judged_has_a_few_tries():
 
 async def repeated(judge):
     while True:
-        await asyncio.gather(*(judge.judge(WHITE, GREY, TABLE) for _ in range(4)))
+        await asyncio.gather(*(judge.judge(WHITE, GRAY, TABLE) for _ in range(4)))
 
 
 def test_a_server_may_ask_for_a_pause_up_to_a_bound():
@@ -273,7 +273,7 @@ async def test_a_server_that_accepts_and_never_answers():
     async with silent:
         port = silent.sockets[0].getsockname()[1]
         with pytest.raises(JudgeUnavailable, match="no judge has answered for 1 s"):
-            await judged(settings(f"http://127.0.0.1:{port}/v1", timeout_s=0.3, patience_s=1))
+            await judged(settings(f"http://127.0.0.1:{port}/v1", timeout_s=0.3, unavailable_timeout_s=1))
 
 
 async def test_a_server_that_hangs_up():
@@ -283,22 +283,22 @@ async def test_a_server_that_hangs_up():
     async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as rude:
         port = rude.sockets[0].getsockname()[1]
         with pytest.raises(JudgeUnavailable, match="cannot be reached"):
-            await judged(settings(f"http://127.0.0.1:{port}/v1", patience_s=0.3))
+            await judged(settings(f"http://127.0.0.1:{port}/v1", unavailable_timeout_s=0.3))
 
 
 async def test_no_server_at_all():
     url = dead_url()
     with pytest.raises(JudgeUnavailable, match=f"for 0.3 s.*{url} cannot be reached"):
-        await judged(settings(url, patience_s=0.3))
+        await judged(settings(url, unavailable_timeout_s=0.3))
 
 
 async def test_a_server_that_comes_back_is_used_again():
     port = free_port()
-    judge = RemoteJudge(settings(f"http://127.0.0.1:{port}/v1", patience_s=0.3))
+    judge = RemoteJudge(settings(f"http://127.0.0.1:{port}/v1", unavailable_timeout_s=0.3))
     with pytest.raises(JudgeUnavailable):
-        await judge.judge(WHITE, GREY, TABLE)
+        await judge.judge(WHITE, GRAY, TABLE)
     async with OpenAIServer(GOOD, port=port):
-        assert (await judge.judge(WHITE, GREY, TABLE)).severity == 3
+        assert (await judge.judge(WHITE, GRAY, TABLE)).severity == 3
     await judge.close()
 
 
@@ -337,9 +337,9 @@ async def test_one_of_two_endpoints_fails_and_the_other_judges_all(broken, monke
     monkeypatch.setattr(endpoint_pool, "LONGEST_REST_S", 600)
     async with OpenAIServer(broken) as bad, OpenAIServer(GOOD) as good:
         judge = RemoteJudge(settings(bad.url, good.url, timeout_s=3, retries=1))
-        reports = await asyncio.gather(*(judge.judge(WHITE, GREY, TABLE) for _ in range(16)))
+        reports = await asyncio.gather(*(judge.judge(WHITE, GRAY, TABLE) for _ in range(16)))
         asked = len(bad.bodies)
-        reports += await asyncio.gather(*(judge.judge(WHITE, GREY, TABLE) for _ in range(16)))
+        reports += await asyncio.gather(*(judge.judge(WHITE, GRAY, TABLE) for _ in range(16)))
         await judge.close()
     assert [report.severity for report in reports] == [3] * 32
     assert asked > 0
@@ -349,7 +349,7 @@ async def test_one_of_two_endpoints_fails_and_the_other_judges_all(broken, monke
 async def test_one_of_two_endpoints_is_dead_and_the_other_judges_all():
     async with OpenAIServer(GOOD) as good:
         judge = RemoteJudge(settings(dead_url(), good.url, retries=1))
-        reports = await asyncio.gather(*(judge.judge(WHITE, GREY, TABLE) for _ in range(64)))
+        reports = await asyncio.gather(*(judge.judge(WHITE, GRAY, TABLE) for _ in range(64)))
         await judge.close()
     assert [report.severity for report in reports] == [3] * 64
 
@@ -358,7 +358,7 @@ async def test_another_endpoint_is_asked_at_once_where_one_wants_to_be_left_alon
     async with OpenAIServer(status(429, "later", {"Retry-After": "60"})) as full, OpenAIServer(GOOD) as free:
         judge = RemoteJudge(settings(full.url, free.url, retries=1))
         for _ in range(8):
-            assert (await asyncio.wait_for(judge.judge(WHITE, GREY, TABLE), 20)).severity == 3
+            assert (await asyncio.wait_for(judge.judge(WHITE, GRAY, TABLE), 20)).severity == 3
         await judge.close()
     assert len(full.bodies) <= 1
 
@@ -366,12 +366,12 @@ async def test_another_endpoint_is_asked_at_once_where_one_wants_to_be_left_alon
 async def test_the_least_busy_endpoint_is_asked_first():
     async with OpenAIServer(held(GOOD)) as first, OpenAIServer(held(GOOD)) as second:
         judge = RemoteJudge(settings(first.url, second.url, timeout_s=60))
-        waiting = [asyncio.create_task(judge.judge(WHITE, GREY, TABLE)) for _ in range(10)]
+        waiting = [asyncio.create_task(judge.judge(WHITE, GRAY, TABLE)) for _ in range(10)]
         await until(lambda: first.in_flight + second.in_flight == 10)
         assert (first.in_flight, second.in_flight) == (5, 5)
         first.released.set()
         await until(lambda: first.in_flight == 0)
-        waiting += [asyncio.create_task(judge.judge(WHITE, GREY, TABLE)) for _ in range(4)]
+        waiting += [asyncio.create_task(judge.judge(WHITE, GRAY, TABLE)) for _ in range(4)]
         await until(lambda: len(first.bodies) == 9)
         assert second.in_flight == 5
         second.released.set()
@@ -382,7 +382,7 @@ async def test_the_least_busy_endpoint_is_asked_first():
 async def test_no_endpoint_gets_more_requests_at_once_than_it_may():
     async with OpenAIServer(slowly(GOOD, 0.02)) as first, OpenAIServer(slowly(GOOD, 0.02)) as second:
         judge = RemoteJudge(settings(first.url, second.url, max_in_flight=3, timeout_s=60))
-        reports = await asyncio.gather(*(judge.judge(WHITE, GREY, TABLE) for _ in range(60)))
+        reports = await asyncio.gather(*(judge.judge(WHITE, GRAY, TABLE) for _ in range(60)))
         await judge.close()
     assert len(reports) == 60
     assert (first.most_in_flight, second.most_in_flight) == (3, 3)
@@ -391,13 +391,13 @@ async def test_no_endpoint_gets_more_requests_at_once_than_it_may():
 async def test_cancelled_judgements_give_their_slot_back():
     async with OpenAIServer(held(GOOD)) as server:
         judge = RemoteJudge(settings(server.url, max_in_flight=2, timeout_s=60))
-        lost = [asyncio.create_task(judge.judge(WHITE, GREY, TABLE)) for _ in range(6)]
+        lost = [asyncio.create_task(judge.judge(WHITE, GRAY, TABLE)) for _ in range(6)]
         await until(lambda: server.in_flight == 2)
         for task in lost:
             task.cancel()
         await asyncio.gather(*lost, return_exceptions=True)
         server.released.set()
-        reports = await asyncio.gather(*(judge.judge(WHITE, GREY, TABLE) for _ in range(6)))
+        reports = await asyncio.gather(*(judge.judge(WHITE, GRAY, TABLE) for _ in range(6)))
         await judge.close()
     assert [report.severity for report in reports] == [3] * 6
 
@@ -414,11 +414,11 @@ async def test_the_key_is_sent_and_appears_nowhere_else(monkeypatch, caplog):
     errors = []
     for answer in answers:
         async with OpenAIServer(answer) as server:
-            judge = RemoteJudge(settings(server.url, patience_s=0.3))
-            errors.append(await failure(judge.judge(WHITE, GREY, TABLE)))
+            judge = RemoteJudge(settings(server.url, unavailable_timeout_s=0.3))
+            errors.append(await failure(judge.judge(WHITE, GRAY, TABLE)))
             await judge.close()
         assert server.headers[0]["Authorization"] == f"Bearer {SECRET}"
-    errors.append(await failure(judged(settings(dead_url(), patience_s=0.3))))
+    errors.append(await failure(judged(settings(dead_url(), unavailable_timeout_s=0.3))))
     assert [type(error) for error in errors] == [JudgeUnavailable, JudgeUnavailable, JudgeUnreadable, JudgeUnavailable]
     told = [repr(pickle.loads(pickle.dumps(error))) for error in errors]
     told += [repr(judge), str(judge), repr(judge._settings), caplog.text]
@@ -434,7 +434,7 @@ async def test_without_a_key_none_is_sent_not_even_that_of_another_service(monke
     assert "Authorization" not in server.headers[0]
 
 
-async def test_the_event_loop_goes_on_while_pictures_are_encoded(monkeypatch):
+async def test_the_event_loop_goes_on_while_images_are_encoded(monkeypatch):
     """An encoding that waits for the event loop would wait for ever if it held the loop up."""
     loop = asyncio.get_running_loop()
     data_url = encode.data_url
@@ -452,7 +452,7 @@ async def test_closing_leaves_no_socket_and_no_thread():
     before = len(own_sockets())
     async with OpenAIServer(GOOD) as server:
         judge = RemoteJudge(settings(server.url))
-        await asyncio.gather(*(judge.judge(WHITE, GREY, TABLE) for _ in range(8)))
+        await asyncio.gather(*(judge.judge(WHITE, GRAY, TABLE) for _ in range(8)))
         assert any(connection.raddr and connection.raddr.port == server.port for connection in own_sockets())
         await judge.close()
         await judge.close()
@@ -465,7 +465,7 @@ def own_sockets():
     return psutil.Process().net_connections(kind="inet")
 
 
-async def failure(coroutine) -> OurFault:
-    with pytest.raises(OurFault) as caught:
+async def failure(coroutine) -> InfrastructureError:
+    with pytest.raises(InfrastructureError) as caught:
         await coroutine
     return caught.value

@@ -22,7 +22,7 @@ from visual_erm.launch import node, token
 from visual_erm.launch.cluster import Node
 from visual_erm.launch.head import check_nodes
 from visual_erm.launch.recipe import Recipe, last_of_each, variables
-from visual_erm.launch.topology import Place, find_place
+from visual_erm.launch.topology import Topology, find_place
 from visual_erm.runtime.guarded_process import Child
 
 PROJECT = Path(__file__).parents[2]
@@ -44,16 +44,16 @@ STEP = {"SLURM_STEP_ID": "0", "SLURM_NODEID": "1", "SLURM_STEP_NUM_NODES": "2", 
 @pytest.mark.parametrize(
     ("environ", "place"),
     [
-        ({}, Place()),
-        ({"NNODES": "1"}, Place(nodes=1)),
-        ({"NODE_RANK": "3", "NNODES": "4", "MASTER_ADDR": "10.0.0.1"}, Place(3, 4, "10.0.0.1")),
+        ({}, Topology()),
+        ({"NNODES": "1"}, Topology(nodes=1)),
+        ({"NODE_RANK": "3", "NNODES": "4", "MASTER_ADDR": "10.0.0.1"}, Topology(3, 4, "10.0.0.1")),
         # torchrun with one process for each node, and with eight.
-        (TORCHRUN | {"GROUP_RANK": "1", "RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "1"}, Place(1, 2, "h")),
-        (TORCHRUN | {"RANK": "8", "WORLD_SIZE": "16", "LOCAL_WORLD_SIZE": "8"}, Place(1, 2, "h")),
+        (TORCHRUN | {"GROUP_RANK": "1", "RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "1"}, Topology(1, 2, "h")),
+        (TORCHRUN | {"RANK": "8", "WORLD_SIZE": "16", "LOCAL_WORLD_SIZE": "8"}, Topology(1, 2, "h")),
         # PAI.
-        ({"RANK": "2", "WORLD_SIZE": "4", "MASTER_ADDR": "dlc-master-0"}, Place(2, 4, "dlc-master-0")),
-        (STEP, Place(1, 2, "10.1.0.7", ("gpu7", "gpu8"))),
-        ({**STEP, "MASTER_ADDR": "ib7"}, Place(1, 2, "ib7", ("gpu7", "gpu8"))),
+        ({"RANK": "2", "WORLD_SIZE": "4", "MASTER_ADDR": "dlc-master-0"}, Topology(2, 4, "dlc-master-0")),
+        (STEP, Topology(1, 2, "10.1.0.7", ("gpu7", "gpu8"))),
+        ({**STEP, "MASTER_ADDR": "ib7"}, Topology(1, 2, "ib7", ("gpu7", "gpu8"))),
     ],
 )  # fmt: skip
 def test_a_node_finds_its_place_in_what_its_cluster_exports(environ, place):
@@ -157,7 +157,7 @@ def test_ray_is_started_again_before_it_is_up_and_not_after(up, starts, tmp_path
     count = tmp_path / "count"
     monkeypatch.setattr(node, "ray_start", lambda *_: f"sh -c 'echo >> {count}; echo busy; exit 1'")
     recipe = Recipe((), nodes=1, gpus=0, run_dir=tmp_path, ray_init={})
-    ray = node.Ray(recipe, Place(), launch.Settings(), None, os.environ)
+    ray = node.Ray(recipe, Topology(), launch.Settings(), None, os.environ)
     deadline = time.monotonic() + 60
     while (said := ray.ended(up)) is None and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -168,7 +168,7 @@ def test_ray_is_started_again_before_it_is_up_and_not_after(up, starts, tmp_path
 
 def test_the_head_names_nodes_that_are_missing_and_refuses_strangers(tmp_path):
     recipe = Recipe((), nodes=3, gpus=8, run_dir=tmp_path, ray_init={})
-    place = Place(0, 3, "h", ("gpu7", "gpu8", "gpu9"))
+    place = Topology(0, 3, "h", ("gpu7", "gpu8", "gpu9"))
 
     def there(name: str, gpus: float = 8) -> Node:
         return Node(name, True, gpus, "10.0.0.1", 1)

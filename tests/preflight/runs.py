@@ -17,17 +17,17 @@ from PIL import Image, ImageDraw
 
 from visual_erm import train
 from visual_erm.preflight.checks import CHECKS, look
-from visual_erm.preflight.context import Case
+from visual_erm.preflight.context import RunContext
 from visual_erm.preflight.findings import Outcome
 from visual_erm.preflight.overrides import composed
 
 
 def row(index: int, split: str = "train", **changed: Any) -> dict[str, Any]:
-    """A row of the data: a picture of a small table, each with another number."""
-    picture = Image.new("RGB", (96, 64), "white")
-    ImageDraw.Draw(picture).text((8, 20), str(100 + index), fill="black", font_size=12)
+    """A row of the data: a image of a small table, each with another number."""
+    image = Image.new("RGB", (96, 64), "white")
+    ImageDraw.Draw(image).text((8, 20), str(100 + index), fill="black", font_size=12)
     content = io.BytesIO()
-    picture.save(content, "PNG")
+    image.save(content, "PNG")
     whole = {
         "data_source": "table",
         "prompt": [{"role": "user", "content": "<image>html" + " please" * (index % 3)}],
@@ -72,7 +72,7 @@ class Run:
             "data.train_batch_size=4", "actor_rollout_ref.rollout.n=4", "trainer.total_training_steps=3",
         ]  # fmt: skip
 
-    def case(self, *words: str) -> Case:
+    def case(self, *words: str) -> RunContext:
         """The run with other words: each takes the place of the one of its key; without a value, it only takes it away."""
         chosen = {word.partition("=")[0]: word for word in (*self.words, *words) if word}
         chosen = {key: word for key, word in chosen.items() if not word.endswith("=")}
@@ -80,7 +80,7 @@ class Run:
         for word in map(OverridesParser.create().parse_override, chosen.values()):
             OmegaConf.update(config, word.key_or_group, word.value(), force_add=word.is_add())
         train.prepare(config)
-        return Case(config)
+        return RunContext(config)
 
     def look(self, title: str, *words: str) -> Outcome:
         """One check of the run that these words make of it."""

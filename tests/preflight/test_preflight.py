@@ -20,10 +20,10 @@ from typer.testing import CliRunner
 
 from visual_erm import train
 from visual_erm.cli import app
-from visual_erm.errors import OurFault
+from visual_erm.errors import InfrastructureError
 from visual_erm.preflight import machine, model
 from visual_erm.preflight.checks import CHECKS, exit_code, look
-from visual_erm.preflight.context import Case
+from visual_erm.preflight.context import RunContext
 from visual_erm.preflight.findings import Check, Note, Outcome, Problem
 from visual_erm.preflight.overrides import composed
 from visual_erm.preflight.report import as_json, last_line
@@ -165,7 +165,7 @@ def test_the_recipes_for_gpus_have_no_such_problem(engine, judge):
         assert config is not None and not problems
         for check in CHECKS:
             if check.title in COUNTED:
-                assert not look(Case(config), check).problems, (cluster, check.title)
+                assert not look(RunContext(config), check).problems, (cluster, check.title)
 
 
 # Data
@@ -444,17 +444,17 @@ async def test_a_judge_that_gives_out_while_samples_are_scored_is_told_as_such(g
 
 
 def test_what_depends_on_something_broken_waits_and_our_own_failures_are_another_exit_code(good: Run):
-    def fails(case: Case):
+    def fails(case: RunContext):
         yield Note("so far")
-        raise OurFault("the browser does not start")
+        raise InfrastructureError("the browser does not start")
 
     case = good.case()
     assert look(case, Check("b", fails, ("a",)), {"a"}).skipped == ("a",)
     failed = look(case, Check("b", fails))
-    assert failed.failure == "OurFault: the browser does not start"
+    assert failed.failure == "InfrastructureError: the browser does not start"
     wrong = Outcome("a", (Problem("k", "w", "f"),))
     assert [exit_code(outcomes) for outcomes in ([], [failed], [wrong], [failed, wrong])] == [0, 1, 2, 2]
-    assert last_line([failed]) == "b: OurFault: the browser does not start"
+    assert last_line([failed]) == "b: InfrastructureError: the browser does not start"
     assert last_line([wrong, failed]) == "k: w; f"
     assert last_line([wrong, wrong]) == "2 problems: k"
     assert json.loads(as_json([wrong]))["problems"] == [{"key": "k", "what": "w", "fix": "f"}]

@@ -23,7 +23,7 @@ def start() -> ProcessPoolExecutor:
 
 
 def draw(pool: ProcessPoolExecutor, code: str, memory_mb: int | None = None) -> Image.Image:
-    """The picture that a new worker draws. Raises DrawingFailed as it does."""
+    """The image that a new worker draws. Raises DrawingFailed as it does."""
     answer = pool.submit(_in_a_fork, code, memory_mb).result(timeout=60)
     if len(answer) == 2:
         raise DrawingFailed(*answer)

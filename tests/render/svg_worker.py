@@ -26,7 +26,7 @@ def start(backend: str, folder: str) -> ProcessPoolExecutor:
 
 
 def draw(pool: ProcessPoolExecutor, backend: str, code: str, **changes: Any) -> Image.Image:
-    """The picture that the worker draws. Raises DrawingFailed as it does."""
+    """The image that the worker draws. Raises DrawingFailed as it does."""
     answer = pool.submit(_outcome, code, options(backend, **changes)).result(timeout=60)
     if len(answer) == 2:
         raise DrawingFailed(*answer)

@@ -36,12 +36,12 @@ def jsonl(path: Path, *rows: object) -> Path:
     return path
 
 
-def pictures(folder: Path) -> dict[str, bytes]:
-    """Name -> pixels of every file below a folder; a file that is no picture fails."""
+def images(folder: Path) -> dict[str, bytes]:
+    """Name -> pixels of every file below a folder; a file that is no image fails."""
     return {file.relative_to(folder).as_posix(): Image.open(file).tobytes() for file in folder.rglob("*") if file.is_file()}
 
 
-def test_files_folders_and_lines_become_pictures_of_their_names(task: Task, tmp_path: Path) -> None:
+def test_files_folders_and_lines_become_images_of_their_names(task: Task, tmp_path: Path) -> None:
     (tmp_path / "in" / "deep").mkdir(parents=True)
     (tmp_path / "in" / "one.html").write_text(table("same"))
     (tmp_path / "in" / "deep" / "two.MD").write_text("|same|\n|-|\n")
@@ -59,7 +59,7 @@ def test_files_folders_and_lines_become_pictures_of_their_names(task: Task, tmp_
     summary = render_many(task, [tmp_path / "in", tmp_path / "alone.htm", lines], out)
     assert summary.ok
     assert summary.drawn == 7
-    drawn = pictures(out)
+    drawn = images(out)
     assert set(drawn) == {
         "one.png", "deep/two.png", "deep/reply.png", "alone.png", "lines-1.png", "7.png", "named.png"
     }  # fmt: skip
@@ -83,15 +83,15 @@ def test_a_bad_item_is_reported_with_its_reason_and_the_rest_goes_on(task: Task,
     )
     console = Console(file=io.StringIO(), width=300)
     summary = render_many(task, [lines], tmp_path / "out", console=console)
-    assert set(pictures(tmp_path / "out")) == {"x-1.png", "twice.png", "x-11.png"}
+    assert set(images(tmp_path / "out")) == {"x-1.png", "twice.png", "x-11.png"}
     assert (summary.drawn, summary.ok) == (3, False)
     reasons = {failure.source.rpartition(":")[2]: failure.reason for failure in summary.failed}
     expected = {
         "2": "BadItem: not a line of JSON",
         "3": "BadItem: not a JSON object",
         "4": "BadItem: needs `code` or `text`",
-        "5": "NoCode",
-        "6": "BlankPicture",
+        "5": "NoCodeError",
+        "6": "BlankImage",
         "7": "BadItem: language `python`",
         "9": "BadItem: would be drawn to the same picture",
         "10": "RenderLimit",
@@ -116,7 +116,7 @@ def test_each_task_draws_its_own_kind_of_files(tmp_path: Path) -> None:
     )
     task = load_task("svg")
     summary = render_many(task, [folder, lines, folder / "d.py"], tmp_path / "out")
-    drawn = pictures(tmp_path / "out")
+    drawn = images(tmp_path / "out")
     assert set(drawn) == {"a.png", "b.png", "x-1.png", "x-2.png"}
     assert len(set(drawn.values())) == 1
     assert sorted(failure.reason for failure in summary.failed) == [
@@ -138,7 +138,7 @@ def test_a_second_run_keeps_what_is_up_to_date_and_draws_what_changed(task: Task
     assert render_many(published, [lines], out).kept == 0
 
 
-def test_a_picture_does_not_outlive_its_code(task: Task, tmp_path: Path) -> None:
+def test_a_image_does_not_outlive_its_code(task: Task, tmp_path: Path) -> None:
     source = tmp_path / "x.html"
     source.write_text(table("one"))
     assert render_many(task, [source], tmp_path / "out").ok
@@ -147,7 +147,7 @@ def test_a_picture_does_not_outlive_its_code(task: Task, tmp_path: Path) -> None
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_picture_that_somebody_else_drew_is_left_alone(task: Task, tmp_path: Path) -> None:
+def test_a_image_that_somebody_else_drew_is_left_alone(task: Task, tmp_path: Path) -> None:
     (tmp_path / "x.html").write_text(table("one"))
     Image.new("RGB", (3, 3), "red").save(tmp_path / "x.png")
     foreign = (tmp_path / "x.png").read_bytes()
@@ -160,15 +160,15 @@ def test_names_stay_below_the_output_folder(task: Task, tmp_path: Path) -> None:
     ids = ["../../up", "/etc/passwd", "..", "a\0b", "数", " "]
     lines = jsonl(tmp_path / "x.jsonl", *({"code": table(str(n)), "id": name} for n, name in enumerate(ids)))
     assert render_many(task, [lines], tmp_path / "deep" / "out").drawn == len(ids)
-    assert len(pictures(tmp_path / "deep" / "out")) == len(ids)
+    assert len(images(tmp_path / "deep" / "out")) == len(ids)
     assert {path.name for path in tmp_path.iterdir()} == {"deep", "x.jsonl"}
 
 
-def test_pictures_say_what_drew_them(task: Task, tmp_path: Path) -> None:
+def test_images_say_what_drew_them(task: Task, tmp_path: Path) -> None:
     (tmp_path / "x.html").write_text(table("one"))
     render_many(task, [tmp_path / "x.html"], tmp_path / "out")
-    with Image.open(tmp_path / "out" / "x.png") as picture:
-        assert "chrom" in picture.info["engine"]
+    with Image.open(tmp_path / "out" / "x.png") as image:
+        assert "chrom" in image.info["engine"]
 
 
 def test_inputs_that_are_missing_or_empty_are_named(task: Task, tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ render_many(load_task("table"), [Path(sys.argv[1])], Path(sys.argv[2]))
 """
 
 
-def test_a_killed_run_leaves_whole_pictures_and_the_next_goes_on_from_there(task: Task, tmp_path: Path) -> None:
+def test_a_killed_run_leaves_whole_images_and_the_next_goes_on_from_there(task: Task, tmp_path: Path) -> None:
     lines = jsonl(tmp_path / "x.jsonl", *({"code": table(str(number))} for number in range(150)))
     out = tmp_path / "out"
     command = [sys.executable, "-c", BATCH, str(lines), str(out)]
@@ -211,4 +211,4 @@ def test_a_killed_run_leaves_whole_pictures_and_the_next_goes_on_from_there(task
     assert summary.ok
     assert summary.kept == already
     assert summary.drawn == 150 - already
-    assert len(pictures(out)) == 150
+    assert len(images(out)) == 150

@@ -114,7 +114,7 @@ async def test_nothing_is_started_before_the_first_render(settings: TableSetting
 
 
 async def test_the_browser_steps_back_behind_who_asked(settings: TableSettings) -> None:
-    renderer = TableRenderer(settings, steps_back=True)
+    renderer = TableRenderer(settings, low_priority=True)
     await renderer.render(small_table(1))
     nice, alone = the_browser().nice(), nicer_than_other_sessions(the_browser().pid)
     await renderer.close()
@@ -148,15 +148,15 @@ async def test_none_of_100_renders_is_lost_when_a_process_is_killed_again_and_ag
 
     async def draw(seed: int) -> bytes:
         nonlocal done
-        picture = await renderer.render(small_table(seed))
+        image = await renderer.render(small_table(seed))
         done += 1
         if done in (10, 45, 80):
             victim().send_signal(signal.SIGKILL)
-        return picture.tobytes()
+        return image.tobytes()
 
-    pictures = await asyncio.gather(*(draw(seed) for seed in range(100)))
-    assert len(set(pictures)) == 100
-    assert pictures[42] == expected.tobytes()
+    images = await asyncio.gather(*(draw(seed) for seed in range(100)))
+    assert len(set(images)) == 100
+    assert images[42] == expected.tobytes()
     await renderer.close()
     assert list(temporary.glob("*profile*")) == []
 

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 
-from visual_erm.errors import BlankPicture, RenderFailed, RenderLimit, Tampering
+from visual_erm.errors import BlankImage, RenderFailed, RenderLimit, Tampering
 from visual_erm.extract import Code
 from visual_erm.render.base import make_renderer
 from visual_erm.render.chart import ChartRenderer
@@ -63,13 +63,13 @@ async def test_pixels_are_those_of_the_script_in_a_python_of_its_own(
     "text, fault, reason",
     [
         ("import matplotlib.pyplot as plt\nplt.plot([1], [1, 2])", RenderFailed, "ValueError, line 2: x and y must"),
-        ("import matplotlib.pyplot as plt\nplt.figure()", BlankPicture, "nothing is drawn"),
+        ("import matplotlib.pyplot as plt\nplt.figure()", BlankImage, "nothing is drawn"),
         ("import numpy\nnumpy.ones(10**10)", RenderLimit, "memory|allocate"),
         ("import matplotlib.pyplot as plt\nplt.figure(figsize=(99, 99)).text(0, 0, 'a')", RenderLimit, "9900x9900 pixels"),
         ("open('/data/reference.png')", Tampering, "reference.png"),
     ],
 )
-async def test_the_code_is_told_why_it_has_no_picture(
+async def test_the_code_is_told_why_it_has_no_image(
     text: str, fault: type[Exception], reason: str, renderer: ChartRenderer
 ) -> None:
     with pytest.raises(fault, match=reason):

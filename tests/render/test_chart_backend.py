@@ -1,6 +1,6 @@
 """The chart toolkit alone, in forks of a warm process as workers are, but without walls.
 
-Figures are told apart by their colour: `figure("red")` in a script makes one of 160x80 pixels that is red at its corner.
+Figures are told apart by their color: `figure("red")` in a script makes one of 160x80 pixels that is red at its corner.
 """
 
 from __future__ import annotations
@@ -118,10 +118,10 @@ NEITHER = {
         for name, text in all.items()
     ],
 )
-def test_the_picture_is_the_last_figure_saved_or_shown_else_the_current_one(script: str, draw: Draw) -> None:
-    picture = draw(script)
-    assert picture.size == SIZE
-    assert picture.getpixel((0, 0)) == ImageColor.getrgb("red")
+def test_the_image_is_the_last_figure_saved_or_shown_else_the_current_one(script: str, draw: Draw) -> None:
+    image = draw(script)
+    assert image.size == SIZE
+    assert image.getpixel((0, 0)) == ImageColor.getrgb("red")
 
 
 def test_a_figure_is_drawn_the_way_it_was_saved(draw: Draw) -> None:
@@ -175,9 +175,9 @@ moving = FuncAnimation(fig, step, frames=range(0, 99), init_func=lambda: [], bli
     ],
 )
 def test_an_animation_is_its_first_frame(end: str, draw: Draw) -> None:
-    picture = draw(MOVING + end)
-    assert (picture.size, picture.getpixel((0, 0))) == (SIZE, ImageColor.getrgb("lime"))
-    assert picture.convert("L").getextrema()[0] < 50
+    image = draw(MOVING + end)
+    assert (image.size, image.getpixel((0, 0))) == (SIZE, ImageColor.getrgb("lime"))
+    assert image.convert("L").getextrema()[0] < 50
 
 
 def test_an_animation_of_artists_is_its_first_frame(draw: Draw) -> None:
@@ -246,10 +246,10 @@ def test_a_script_can_read_what_it_has_saved_in_memory(said: Callable[[str], str
         ("import pandas; pandas.read_csv('data.csv')", ("RenderFailed", f"FileNotFoundError, line {LINES + 1}: ")),
         ("def f(): f()\nf()", ("RenderFailed", f"RecursionError, line {LINES + 1}: ")),
         ("class E(Exception):\n    def __str__(self): 1 / 0\nraise E", ("RenderFailed", f"E, line {LINES + 3}: ")),
-        ("x = 1", ("BlankPicture", "it makes no figure")),
-        ("def f(x): figure('red')", ("BlankPicture", "it makes no figure")),
-        ("plt.figure()", ("BlankPicture", "nothing is drawn in its figure")),
-        ("plt.subplot().set_axis_off()", ("BlankPicture", "the picture has a single colour")),
+        ("x = 1", ("BlankImage", "it makes no figure")),
+        ("def f(x): figure('red')", ("BlankImage", "it makes no figure")),
+        ("plt.figure()", ("BlankImage", "nothing is drawn in its figure")),
+        ("plt.subplot().set_axis_off()", ("BlankImage", "the picture has a single colour")),
         (
             "figure('red').savefig('a.png', dpi=3000)",
             ("RenderLimit", f"TooLarge, line {LINES + 1}: 6000x3000 pixels; at most 4000000"),
@@ -271,7 +271,7 @@ def test_memory_over_the_limit_is_a_limit(script: str, draw: Draw) -> None:
     assert fault(draw, f"try:\n    figure('red')\nfinally:\n    {script}", memory_mb=300)[0] == "RenderLimit"
 
 
-# Pictures that are none of the script's
+# Images that are none of the script's
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_memory_over_the_limit_is_a_limit(script: str, draw: Draw) -> None:
         "import io; io.open_code('/data/reference.svg')",
     ],
 )
-def test_reaching_for_a_picture_is_tampering_whatever_else_happens(reach: str, draw: Draw) -> None:
+def test_reaching_for_a_image_is_tampering_whatever_else_happens(reach: str, draw: Draw) -> None:
     for script in (f"figure('red')\ntry:\n    {reach}\nexcept BaseException:\n    pass", f"{reach}\n1 / 0"):
         kind, reason = fault(draw, script)
         assert kind == "Tampering" and "tried to open /" in reason
@@ -303,7 +303,7 @@ def test_reaching_for_a_picture_is_tampering_whatever_else_happens(reach: str, d
         "[os.path.exists('/data/reference.png'), open('/etc/hostname').close()]",
     ],
 )
-def test_a_script_that_reads_its_own_or_the_libraries_pictures_is_honest(script: str, draw: Draw) -> None:
+def test_a_script_that_reads_its_own_or_the_libraries_images_is_honest(script: str, draw: Draw) -> None:
     assert draw(script + "\nfigure('red')").size == SIZE
 
 
@@ -343,7 +343,7 @@ raise Exception(numbers + [random.random(), np.random.rand()])"""
         "import os; os.environ.clear(); os.getcwd = os.path.realpath = None",
     ],
 )
-def test_a_script_that_breaks_things_has_its_picture(vandal: str, draw: Draw) -> None:
+def test_a_script_that_breaks_things_has_its_image(vandal: str, draw: Draw) -> None:
     assert draw(f"figure('red').savefig('a.png')\n{vandal}").getpixel((0, 0)) == ImageColor.getrgb("red")
     assert draw(f"figure('red')\n{vandal}").getpixel((0, 0)) == ImageColor.getrgb("red")
 

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from svg_documents import BLUE, SAMPLES, WHITE
 
-from visual_erm.errors import BlankPicture, RenderFailed, RenderLimit
+from visual_erm.errors import BlankImage, RenderFailed, RenderLimit
 from visual_erm.extract import Code
 from visual_erm.render.base import make_renderer
 from visual_erm.render.svg import SvgRenderer
@@ -38,10 +38,10 @@ async def renderer(request: pytest.FixtureRequest) -> AsyncIterator[SvgRenderer]
 
 
 async def test_documents_drawn_together_come_back_each_as_itself(renderer: SvgRenderer) -> None:
-    pictures = await asyncio.gather(*(renderer.render(Code("svg", sample.svg)) for sample in SAMPLES.values()))
-    for (name, sample), picture in zip(SAMPLES.items(), pictures, strict=True):
+    images = await asyncio.gather(*(renderer.render(Code("svg", sample.svg)) for sample in SAMPLES.values()))
+    for (name, sample), image in zip(SAMPLES.items(), images, strict=True):
         for point, color in sample.points.items():
-            assert picture.getpixel(point) == pytest.approx(color, abs=1), (name, point)
+            assert image.getpixel(point) == pytest.approx(color, abs=1), (name, point)
 
 
 async def test_a_document_draws_the_same_pixels_twice(renderer: SvgRenderer) -> None:
@@ -58,7 +58,7 @@ async def test_a_document_that_never_ends_is_stopped_and_the_others_are_drawn() 
     finally:
         await renderer.close()
     assert isinstance(endless, RenderLimit)
-    assert [picture.getpixel((168, 168)) for picture in others] == [BLUE] * 4
+    assert [image.getpixel((168, 168)) for image in others] == [BLUE] * 4
 
 
 async def test_what_is_wrong_is_the_codes_fault_and_told(renderer: SvgRenderer) -> None:
@@ -66,7 +66,7 @@ async def test_what_is_wrong_is_the_codes_fault_and_told(renderer: SvgRenderer) 
         await renderer.render(code(f"\n{DOT}</g>"))
     with pytest.raises(RenderLimit, match="levels deep"):
         await renderer.render(code("<g>" * 100_000))
-    with pytest.raises(BlankPicture):
+    with pytest.raises(BlankImage):
         await renderer.render(code(""))
 
 
@@ -85,9 +85,9 @@ async def test_size_and_background_come_from_the_task_and_nothing_is_left_at_the
     settings = SvgSettings(renderer="svg", width=64, height=32, background="#0000ff")
     renderer = make_renderer(settings)
     try:
-        picture = await renderer.render(code('<rect width="50" height="100" fill="white"/>'))
-        assert picture.size == (64, 32)
-        assert [picture.getpixel(point) for point in ((4, 16), (20, 16), (60, 16))] == [BLUE, WHITE, BLUE]
+        image = await renderer.render(code('<rect width="50" height="100" fill="white"/>'))
+        assert image.size == (64, 32)
+        assert [image.getpixel(point) for point in ((4, 16), (20, 16), (60, 16))] == [BLUE, WHITE, BLUE]
         assert set(psutil.Process().children(recursive=True)) > before
     finally:
         await renderer.close()

@@ -35,7 +35,7 @@ Draw = Callable[..., Image.Image]
 
 @pytest.fixture(scope="module", params=["librsvg", "cairosvg"])
 def draw(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Draw]:
-    """Draws in one worker for all tests of the module: none may leave a trace in the next one's picture."""
+    """Draws in one worker for all tests of the module: none may leave a trace in the next one's image."""
     with svg_worker.start(request.param, str(tmp_path_factory.mktemp("server"))) as pool:
         yield partial(svg_worker.draw, pool, request.param)
 
@@ -44,20 +44,20 @@ def svg_of(body: str, root: str = 'viewBox="0 0 100 100"') -> str:
     return f"<svg {NAMES} {root}>{body}</svg>"
 
 
-def center(picture: Image.Image) -> object:
-    return picture.getpixel((SIZE // 2, SIZE // 2))
+def center(image: Image.Image) -> object:
+    return image.getpixel((SIZE // 2, SIZE // 2))
 
 
-# Pictures
+# Images
 
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_both_engines_draw(name: str, draw: Draw) -> None:
     sample = SAMPLES[name]
-    picture = draw(sample.svg)
-    assert picture.size == (SIZE, SIZE)
+    image = draw(sample.svg)
+    assert image.size == (SIZE, SIZE)
     for point, color in sample.points.items():
-        assert picture.getpixel(point) == pytest.approx(color, abs=1), point
+        assert image.getpixel(point) == pytest.approx(color, abs=1), point
 
 
 PUBLISHED = """
@@ -73,15 +73,15 @@ def test_cairosvg_draws_the_published_pixels(draw: Draw) -> None:
     documents = json.dumps([sample.svg for sample in SAMPLES.values()])
     answer = subprocess.run([sys.executable, "-c", PUBLISHED], input=documents, capture_output=True, text=True, check=True)
     published = [on_white(Image.open(io.BytesIO(base64.b64decode(line)))) for line in answer.stdout.split()]
-    for (name, sample), picture in zip(SAMPLES.items(), published, strict=True):
-        assert draw(sample.svg).tobytes() == picture.tobytes(), name
+    for (name, sample), image in zip(SAMPLES.items(), published, strict=True):
+        assert draw(sample.svg).tobytes() == image.tobytes(), name
 
 
 def test_size_and_background_are_the_tasks(draw: Draw) -> None:
-    picture = draw(svg_of(DOT), width=200, height=100, background="#ff0000")
-    assert picture.size == (200, 100)
-    assert picture.getpixel((10, 50)) == RED
-    assert picture.getpixel((100, 50)) == BLUE
+    image = draw(svg_of(DOT), width=200, height=100, background="#ff0000")
+    assert image.size == (200, 100)
+    assert image.getpixel((10, 50)) == RED
+    assert image.getpixel((100, 50)) == BLUE
 
 
 @pytest.mark.parametrize(
@@ -96,9 +96,9 @@ def test_size_and_background_are_the_tasks(draw: Draw) -> None:
         'style="width:9999px !important;height:9999px" viewBox="0,0,100,100"',
     ],
 )
-def test_a_document_of_any_size_fills_the_picture(root: str, draw: Draw) -> None:
-    picture = draw(svg_of('<rect x="25" y="25" width="50" height="50" fill="blue"/>', root))
-    assert [picture.getpixel(point) for point in ((90, 90), (245, 245), (75, 168), (260, 168))] == [
+def test_a_document_of_any_size_fills_the_image(root: str, draw: Draw) -> None:
+    image = draw(svg_of('<rect x="25" y="25" width="50" height="50" fill="blue"/>', root))
+    assert [image.getpixel(point) for point in ((90, 90), (245, 245), (75, 168), (260, 168))] == [
         BLUE,
         BLUE,
         WHITE,
@@ -107,9 +107,9 @@ def test_a_document_of_any_size_fills_the_picture(root: str, draw: Draw) -> None
 
 
 def test_units_of_a_documents_own_size_are_those_of_css(draw: Draw) -> None:
-    picture = draw(svg_of('<rect width="48" height="1in" fill="blue"/>', 'width="6em" height="1in"'))
-    assert picture.getpixel((160, 330)) == BLUE
-    assert picture.getpixel((176, 330)) == WHITE
+    image = draw(svg_of('<rect width="48" height="1in" fill="blue"/>', 'width="6em" height="1in"'))
+    assert image.getpixel((160, 330)) == BLUE
+    assert image.getpixel((176, 330)) == WHITE
 
 
 def test_a_style_sheet_cannot_change_the_size(draw: Draw) -> None:
@@ -157,10 +157,10 @@ def test_what_is_malformed_is_told_by_its_line(draw: Draw) -> None:
     assert fault(draw, svg_of('<use xlink:href="#a"/>').replace("xmlns:xlink", "xmlns:other")).startswith("RenderFailed: ")
 
 
-def test_one_colour_is_a_blank_picture(draw: Draw) -> None:
-    assert fault(draw, svg_of("")).startswith("BlankPicture: ")
-    assert fault(draw, svg_of('<rect width="100" height="100" fill="red"/>')).startswith("BlankPicture: ")
-    assert fault(draw, svg_of(DOT, 'width="0" height="50" viewBox="0 0 100 100"')).startswith("BlankPicture: ")
+def test_one_color_is_a_blank_image(draw: Draw) -> None:
+    assert fault(draw, svg_of("")).startswith("BlankImage: ")
+    assert fault(draw, svg_of('<rect width="100" height="100" fill="red"/>')).startswith("BlankImage: ")
+    assert fault(draw, svg_of(DOT, 'width="0" height="50" viewBox="0 0 100 100"')).startswith("BlankImage: ")
 
 
 @given(st.text(alphabet='<>/="&;![]-ab svgDOCTYPE\n\t\0é', max_size=60))
@@ -206,7 +206,7 @@ def uri(data: bytes, kind: str = "image/svg+xml") -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def test_an_embedded_picture_is_drawn(draw: Draw) -> None:
+def test_an_embedded_image_is_drawn(draw: Draw) -> None:
     assert center(draw(svg_of(f'<image href="{png(8, 8)}" x="20" y="20" width="60" height="60"/>'))) == RED
     inner = uri(svg_of('<rect width="100" height="100" fill="red"/>', 'width="100" height="100"').encode())
     assert center(draw(svg_of(f'<image xlink:href="{inner}" x="20" y="20" width="60" height="60"/>'))) == RED
@@ -228,9 +228,9 @@ def test_nothing_is_loaded_from_a_file(draw: Draw, tmp_path: Path) -> None:
             f'<image xml:base="{place}/" href="red.png" width="9" height="9"/>',
         ]
         for load in loads:
-            picture = draw(svg_of(load + DOT))
-            assert RED not in {color for _, color in picture.getcolors(1 << 17)}, load
-            assert center(picture) == BLUE
+            image = draw(svg_of(load + DOT))
+            assert RED not in {color for _, color in image.getcolors(1 << 17)}, load
+            assert center(image) == BLUE
 
 
 def test_the_local_files_would_show_if_they_were_loaded(draw: Draw) -> None:
@@ -273,7 +273,7 @@ def test_a_packed_bomb_is_refused(draw: Draw) -> None:
     assert fault(draw, svg_of(f'<image href="{packed}" width="9" height="9"/>')).startswith("RenderFailed: ")
 
 
-def test_a_style_can_name_no_larger_picture_than_an_attribute(draw: Draw) -> None:
+def test_a_style_can_name_no_larger_image_than_an_attribute(draw: Draw) -> None:
     hidden = f'<style>image {{ href: "{png(5000, 5000)}"; width: 9px; height: 9px }}</style><image/>' + DOT
     try:
         assert center(draw(svg_of(hidden))) == BLUE

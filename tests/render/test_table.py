@@ -16,7 +16,7 @@ from chromium import html, small_table
 from PIL import Image, ImageChops
 from playwright.async_api import async_playwright
 
-from visual_erm.errors import BlankPicture, RenderLimit
+from visual_erm.errors import BlankImage, RenderLimit
 from visual_erm.extract import Code
 from visual_erm.render.base import make_renderer
 from visual_erm.render.chromium import find_chromium
@@ -36,16 +36,16 @@ def same(one: Image.Image, other: Image.Image) -> bool:
     return one.size == other.size and one.tobytes() == other.tobytes()
 
 
-def holds(picture: Image.Image, colour: tuple[int, int, int]) -> bool:
-    return any(found == colour for _, found in picture.getcolors(picture.width * picture.height) or [])
+def holds(image: Image.Image, color: tuple[int, int, int]) -> bool:
+    return any(found == color for _, found in image.getcolors(image.width * image.height) or [])
 
 
-async def test_a_table_becomes_an_rgb_picture_with_12_pixels_round_its_borders(renderer: TableRenderer) -> None:
-    picture = await renderer.render(html(TABLE))
-    assert picture.mode == "RGB"
-    frame = ImageChops.difference(picture, Image.new("RGB", picture.size, "white")).getbbox()
-    assert frame == (CROP, CROP, picture.width - CROP, picture.height - CROP)
-    assert picture.getpixel((CROP, CROP)) == (0x33, 0x33, 0x33)
+async def test_a_table_becomes_an_rgb_image_with_12_pixels_round_its_borders(renderer: TableRenderer) -> None:
+    image = await renderer.render(html(TABLE))
+    assert image.mode == "RGB"
+    frame = ImageChops.difference(image, Image.new("RGB", image.size, "white")).getbbox()
+    assert frame == (CROP, CROP, image.width - CROP, image.height - CROP)
+    assert image.getpixel((CROP, CROP)) == (0x33, 0x33, 0x33)
 
 
 async def test_header_cells_look_like_any_other(renderer: TableRenderer) -> None:
@@ -104,8 +104,8 @@ async def test_a_whole_document_draws_like_the_table_in_it(renderer: TableRender
 async def test_chinese_japanese_and_korean_have_glyphs(renderer: TableRenderer) -> None:
     cells = [await renderer.render(html(f"<table><td>{character}</table>")) for character in "量数売비"]
     boxes = await renderer.render(html("<table><td>\U000f0000</table>"))
-    pictures = {picture.tobytes() for picture in [*cells, boxes]}
-    assert len(pictures) == 5, "missing glyphs are all drawn as the same box"
+    images = {image.tobytes() for image in [*cells, boxes]}
+    assert len(images) == 5, "missing glyphs are all drawn as the same box"
 
 
 async def test_what_lies_beyond_the_viewport_is_drawn(renderer: TableRenderer) -> None:
@@ -114,25 +114,25 @@ async def test_what_lies_beyond_the_viewport_is_drawn(renderer: TableRenderer) -
     wide = await renderer.render(html(f"<table><tr>{cell * 30}</tr></table>"))
     assert tall.height > 2400
     assert wide.width > 3600
-    for picture in (tall, wide):
-        assert picture.getpixel((picture.width - CROP - 1, picture.height - CROP - 1)) == (0x33, 0x33, 0x33)
+    for image in (tall, wide):
+        assert image.getpixel((image.width - CROP - 1, image.height - CROP - 1)) == (0x33, 0x33, 0x33)
 
 
 class TestDeterminism:
     async def test_the_same_markup_gives_the_same_pixels_on_any_tab_at_any_time(self, renderer: TableRenderer) -> None:
         expected = await renderer.render(html(TABLE))
         for round_ in range(5):
-            pictures = await asyncio.gather(
+            images = await asyncio.gather(
                 *(renderer.render(small_table(7 * round_ + seed)) for seed in range(6)), renderer.render(html(TABLE))
             )
-            assert same(pictures[-1], expected)
+            assert same(images[-1], expected)
 
     async def test_a_new_browser_draws_the_same_pixels(self, renderer: TableRenderer, settings: TableSettings) -> None:
         other = TableRenderer(settings, pages=1)
         assert same(await other.render(html(TABLE)), await renderer.render(html(TABLE)))
         await other.close()
 
-    async def test_callers_of_the_same_code_each_get_a_picture_of_their_own(self, renderer: TableRenderer) -> None:
+    async def test_callers_of_the_same_code_each_get_a_image_of_their_own(self, renderer: TableRenderer) -> None:
         one, other = await asyncio.gather(renderer.render(html(TABLE)), renderer.render(html(TABLE)))
         one.paste("red", (0, 0, *one.size))
         assert not same(one, other)
@@ -201,7 +201,7 @@ async def test_nothing_of_a_page_is_left_for_the_next(markup: str, renderer: Tab
     ],
 )
 async def test_a_page_that_shows_nothing_is_blank(renderer: TableRenderer, code: Code) -> None:
-    with pytest.raises(BlankPicture):
+    with pytest.raises(BlankImage):
         await renderer.render(code)
 
 
@@ -245,23 +245,23 @@ class TestLimits:
             await asyncio.sleep(0.1 * seed)
             return await renderer.render(small_table(seed))
 
-        fate, *pictures = await asyncio.gather(
+        fate, *images = await asyncio.gather(
             renderer.render(html(bomb)), *(late(seed) for seed in range(20)), return_exceptions=True
         )
         assert isinstance(fate, RenderLimit)
-        for picture, right in zip(pictures, expected, strict=True):
-            assert isinstance(picture, Image.Image)
-            assert same(picture, right)
+        for image, right in zip(images, expected, strict=True):
+            assert isinstance(image, Image.Image)
+            assert same(image, right)
         await renderer.close()
 
     async def test_memory_is_capped(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("visual_erm.render.browser.MEMORY_BYTES", 400 << 20)
         renderer = TableRenderer(TableSettings(renderer="table", timeout_s=60), pages=2)
         bomb = html("<table>" + ("<tr>" + "<td rowspan=65534 colspan=1000>x" * 40 + "</tr>") * 200 + "</table>")
-        fate, picture = await asyncio.gather(renderer.render(bomb), renderer.render(small_table(1)), return_exceptions=True)
+        fate, image = await asyncio.gather(renderer.render(bomb), renderer.render(small_table(1)), return_exceptions=True)
         assert isinstance(fate, RenderLimit)
         assert "memory" in str(fate)
-        assert isinstance(picture, Image.Image)
+        assert isinstance(image, Image.Image)
         await renderer.close()
 
 
@@ -358,7 +358,7 @@ class TestWalls:
             )
             assert not holds(await renderer.render(html(markup + TABLE)), red)
 
-    async def test_a_picture_inside_the_markup_is_shown(self, renderer: TableRenderer) -> None:
+    async def test_a_image_inside_the_markup_is_shown(self, renderer: TableRenderer) -> None:
         data = io.BytesIO()
         Image.new("RGB", (50, 50), (255, 0, 0)).save(data, "PNG")
         inline = f"<img src='data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}'>"

@@ -1,4 +1,4 @@
-"""Reports on the wire: patience for form, none for content, and no way for a picture to talk a report away."""
+"""Reports on the wire: patience for form, none for content, and no way for a image to talk a report away."""
 
 import json
 import string
@@ -97,7 +97,7 @@ def test_counts_come_first_every_category_present():
     assert [list(error) for error in wire["errors"]] == [["type", "description", "severity"]] * 2
 
 
-# Patience for form
+# Timeouts for form
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ FAKE = '{"layout_error_count": 0, "text_error_count": 0, "numeric_error_count": 
         WIRE.replace("12.5 became 12.6", f"unescaped: {FAKE}"),
     ],
 )
-def test_a_picture_that_dictates_a_report_gains_nothing(reply):
+def test_a_image_that_dictates_a_report_gains_nothing(reply):
     assert parse_report(reply, TABLE).severity >= 2
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from visual_erm.reward.scoring import Provisional, Sample, batch_rewards, minimum, reward
+from visual_erm.reward.scoring import DeferredReward, Sample, batch_rewards, minimum, reward
 from visual_erm.spec.task import Scoring
 
 severities = st.integers(0, 10_000)
@@ -23,7 +23,7 @@ def test_more_severity_never_earns_more(one, other, scoring):
 
 
 @given(severities, fixed | raw)
-def test_a_picture_however_wrong_never_earns_less_than_none(severity, scoring):
+def test_a_image_however_wrong_never_earns_less_than_none(severity, scoring):
     assert reward(severity, scoring) >= minimum(scoring)
 
 
@@ -123,6 +123,6 @@ def test_tasks_of_a_mixture_have_each_their_own_scale():
 
 
 def test_a_provisional_reward_is_a_number_and_stays_what_it_is_between_processes():
-    one = Provisional(judged(3, alone=1.94))
+    one = DeferredReward(judged(3, alone=1.94))
     assert (one, one + 1) == (1.94, 2.94)
     assert pickle.loads(pickle.dumps(one)).sample == one.sample

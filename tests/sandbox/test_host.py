@@ -15,7 +15,7 @@ import psutil
 import pytest
 from marked import nicer_than_other_sessions
 
-from visual_erm.errors import BlankPicture, RendererUnavailable, RenderLimit
+from visual_erm.errors import BlankImage, RendererUnavailable, RenderLimit
 from visual_erm.runtime.cpu_priority import NICER
 from visual_erm.sandbox.bubblewrap import missing_layers
 from visual_erm.sandbox.host import Limits, Sandbox, examine
@@ -35,9 +35,9 @@ def temporary(tmp_path, monkeypatch):
     return tmp_path
 
 
-def make(toolkit="svg", layers=EVERY, require=("processes",), workers=2, steps_back=False) -> Sandbox:
+def make(toolkit="svg", layers=EVERY, require=("processes",), workers=2, low_priority=False) -> Sandbox:
     settings = SandboxSettings(layers=layers, require=require)
-    return Sandbox(toolkit, OPTIONS, settings, Limits(20, SIDE * SIDE), workers, steps_back)
+    return Sandbox(toolkit, OPTIONS, settings, Limits(20, SIDE * SIDE), workers, low_priority)
 
 
 def square(number: int) -> str:
@@ -45,8 +45,8 @@ def square(number: int) -> str:
     return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 2"><path fill="#{number:06x}" d="M0 0h1v2h-1z"/></svg>'
 
 
-def number_of(picture) -> int:
-    red, green, blue = picture.getpixel((2, SIDE // 2))
+def number_of(image) -> int:
+    red, green, blue = image.getpixel((2, SIDE // 2))
     return red << 16 | green << 8 | blue
 
 
@@ -75,7 +75,7 @@ def servers() -> list[psutil.Process]:
 @pytest.mark.parametrize("layers", LAYERS)
 async def test_what_draws_steps_back_behind_who_asked(layers):
     """Also where Linux shares processors out by session: a worker has none of its own."""
-    sandbox = make(layers=layers, steps_back=True)
+    sandbox = make(layers=layers, low_priority=True)
     try:
         await sandbox.draw(square(1))
         top = servers()[0]
@@ -91,8 +91,8 @@ async def test_what_draws_steps_back_behind_who_asked(layers):
 async def test_every_result_belongs_to_its_job(layers):
     sandbox = make(layers=layers, workers=3)
     try:
-        pictures = await asyncio.gather(*(sandbox.draw(square(number)) for number in range(1000, 1060)))
-        assert [number_of(picture) for picture in pictures] == list(range(1000, 1060))
+        images = await asyncio.gather(*(sandbox.draw(square(number)) for number in range(1000, 1060)))
+        assert [number_of(image) for image in images] == list(range(1000, 1060))
     finally:
         await sandbox.close()
 
@@ -129,16 +129,16 @@ SLEEPS = "import time; time.sleep(1000)"
 @pytest.mark.parametrize("layers", LAYERS)
 async def test_a_worker_that_is_kept_waiting_for_a_processor_has_the_time_for_its_drawing_and_no_other_has(layers):
     settings = SandboxSettings(layers=layers, require=("processes",))
-    sandbox = Sandbox("chart", {"dpi": 50, "max_pixels": 10**6}, settings, Limits(1.0, 10**6), steps_back=True)
+    sandbox = Sandbox("chart", {"dpi": 50, "max_pixels": 10**6}, settings, Limits(1.0, 10**6), low_priority=True)
     try:
         await sandbox.draw(WORKS)
         with one_busy_processor():
             begun = time.monotonic()
-            picture = await sandbox.draw(WORKS)
+            image = await sandbox.draw(WORKS)
             took_s = time.monotonic() - begun
             with pytest.raises(RenderLimit):
                 await sandbox.draw(SLEEPS)
-        assert picture.size == (50, 50)
+        assert image.size == (50, 50)
         assert took_s > 1.0, "longer than the limit"
     finally:
         await sandbox.close()
@@ -153,7 +153,7 @@ async def test_nothing_is_started_before_the_first_drawing():
 async def test_a_fault_of_the_code_has_its_type_and_reason():
     sandbox = make("noop")
     try:
-        with pytest.raises(BlankPicture, match="nothing is drawn here"):
+        with pytest.raises(BlankImage, match="nothing is drawn here"):
             await sandbox.draw("")
     finally:
         await sandbox.close()
@@ -234,7 +234,7 @@ async def test_a_server_that_dies_costs_no_drawing():
         await asyncio.sleep(0.02)
         for server in servers():
             server.kill()
-        assert [number_of(picture) for picture in await asyncio.gather(*drawings)] == list(range(40))
+        assert [number_of(image) for image in await asyncio.gather(*drawings)] == list(range(40))
     finally:
         await sandbox.close()
 

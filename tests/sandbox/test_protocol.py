@@ -25,7 +25,7 @@ def test_bytes_that_were_not_written_as_a_head_are_none(data):
 
 
 @given(heads, st.integers(-10, 10).filter(bool))
-def test_a_picture_must_be_as_long_as_its_size_says(head, more):
+def test_a_image_must_be_as_long_as_its_size_says(head, more):
     assert Head.read(head._replace(length=head.length + more).packed()) is None if head.length + more >= 0 else True
 
 

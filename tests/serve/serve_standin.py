@@ -50,7 +50,7 @@ def serve(port: int, folder: Path) -> None:
 
 def fleet(folder: Path, ports: list[int]) -> None:
     from visual_erm.serve.plan import Server
-    from visual_erm.serve.supervisor import Fleet, Patience
+    from visual_erm.serve.supervisor import Supervisor, Timeouts
 
     servers = [
         Server(
@@ -62,11 +62,11 @@ def fleet(folder: Path, ports: list[int]) -> None:
         )
         for port in ports
     ]
-    hurry = Patience(
+    hurry = Timeouts(
         start=4, hung=2, unlisted=0.5, probe=0.5, between=0.1, proven=600, pause=0.1, longest_pause=0.3, grace=0.5
     )
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    asyncio.run(Fleet(servers, "visual-erm", folder / "logs", folder / "endpoints", os.environ, hurry).run())
+    asyncio.run(Supervisor(servers, "visual-erm", folder / "logs", folder / "endpoints", os.environ, hurry).run())
 
 
 if __name__ == "__main__":

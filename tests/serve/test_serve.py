@@ -27,8 +27,8 @@ from visual_erm.serve.plan import (
     Gpu,
     Machine,
     Model,
+    ServeOptions,
     Server,
-    Wish,
     check_ports,
     look_at_machine,
     look_at_model,
@@ -47,7 +47,7 @@ def machine(count: int, memory: int = 80) -> Machine:
 
 
 def planned(machine: Machine, model: Model = EIGHT_BILLION, **wish) -> list[Server]:
-    return plan(Wish(**wish), model, machine, {})
+    return plan(ServeOptions(**wish), model, machine, {})
 
 
 def devices(servers: list[Server]) -> list[str]:
@@ -117,7 +117,7 @@ def test_without_gpus_vllm_is_set_up_for_the_cpu() -> None:
     assert first.environment["OMP_NUM_THREADS"] == "8"
     assert flag(first, "--dtype") == "float32"
     assert (first.port, second.port) == (8000, 8001)
-    (kept,) = plan(Wish(), TINY, machine(0), {"OMP_NUM_THREADS": "3"})
+    (kept,) = plan(ServeOptions(), TINY, machine(0), {"OMP_NUM_THREADS": "3"})
     assert "OMP_NUM_THREADS" not in kept.environment, "the caller's own setting holds"
 
 

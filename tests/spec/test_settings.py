@@ -13,7 +13,7 @@ from visual_erm.spec.base import Settings, plain, read_yaml, shipped, validate
 from visual_erm.spec.judge import JudgeSettings, load_judge_settings
 
 
-class Colour(Settings):
+class Color(Settings):
     red: int = 0
     green: int = 0
 
@@ -21,8 +21,8 @@ class Colour(Settings):
 class Picture(Settings):
     width: int
     height: int
-    colour: Colour = Colour()
-    frame: Colour | None = None
+    color: Color = Color()
+    frame: Color | None = None
 
 
 class Round(Settings):
@@ -33,12 +33,12 @@ class Round(Settings):
 class Square(Settings):
     kind: Literal["square", "box"]
     side: int = 1
-    colour: Colour = Colour()
+    color: Color = Color()
 
 
 class Album(Settings):
     shape: Annotated[Round | Square, Field(discriminator="kind")]
-    pictures: dict[str, Picture] = Field(default_factory=dict)
+    images: dict[str, Picture] = Field(default_factory=dict)
 
 
 def problems(model, content) -> list[str]:
@@ -112,7 +112,7 @@ def test_numbers_must_be_finite(number):
 
 def test_settings_cannot_be_changed_by_accident():
     with pytest.raises(ValueError, match="frozen"):
-        Colour().red = 1
+        Color().red = 1
 
 
 def test_hydras_containers_are_read_like_plain_ones():

@@ -211,7 +211,7 @@ def test_values_that_make_no_sense_are_told_with_their_key(wrong, key):
         load_task(changed(**wrong))
 
 
-def test_a_background_that_is_no_colour_is_told_with_its_key():
+def test_a_background_that_is_no_color_is_told_with_its_key():
     content = load_task("svg").model_dump()
     content["render"]["background"] = "whitish"
     with pytest.raises(ConfigError, match=r"`render\.background`.*whitish"):

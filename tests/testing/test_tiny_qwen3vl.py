@@ -11,14 +11,14 @@ from visual_erm.testing.tiny_qwen3vl import build_tiny_qwen3vl
 
 
 @pytest.mark.parametrize("preset", ["policy", "judge"])
-def test_a_model_loads_and_answers_a_prompt_with_two_pictures(tmp_path, preset):
+def test_a_model_loads_and_answers_a_prompt_with_two_images(tmp_path, preset):
     build_tiny_qwen3vl(tmp_path, preset=preset)
     processor = AutoProcessor.from_pretrained(tmp_path)
     model = Qwen3VLForConditionalGeneration.from_pretrained(tmp_path)
-    picture = Image.new("RGB", (96, 128), "white")
+    image = Image.new("RGB", (96, 128), "white")
     message = {"role": "user", "content": [{"type": "image"}, {"type": "image"}, {"type": "text", "text": "What differs?"}]}
     text = processor.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
-    inputs = processor(text=[text], images=[picture, picture], return_tensors="pt")
+    inputs = processor(text=[text], images=[image, image], return_tensors="pt")
     assert (inputs["input_ids"] == model.config.image_token_id).sum() == 2 * 3 * 4
     ids = model.generate(**inputs, max_new_tokens=4, min_new_tokens=4)
     assert ids.shape[1] == inputs["input_ids"].shape[1] + 4

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from visual_erm.training.run_ledger import ASIDE, Books, RunIncomplete, scored, step_of
+from visual_erm.training.run_ledger import ASIDE, RunIncomplete, RunLedger, scored, step_of
 
 PER_STEP = 2
 
@@ -26,9 +26,9 @@ def save(run: Path, step: int) -> None:
     (run / "checkpoints" / "latest_checkpointed_iteration.txt").write_text(str(step))
 
 
-def opened(run: Path) -> Books:
+def opened(run: Path) -> RunLedger:
     """The books as a run finds them that is about to start in this folder."""
-    return Books.open(
+    return RunLedger.open(
         OmegaConf.create(
             {
                 "reward": {"custom_reward_function": {"reward_kwargs": {"journal": str(run / "journal")}}},

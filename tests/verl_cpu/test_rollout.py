@@ -19,7 +19,7 @@ from visual_erm.verl_cpu.rollout import HFServer
 
 LENGTH = 12
 SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": -1, "repetition_penalty": 1.0, "logprobs": True}
-PICTURES = [Image.new("RGB", (96, 128), colour) for colour in ("white", "black", "red", "blue")]
+IMAGES = [Image.new("RGB", (96, 128), color) for color in ("white", "black", "red", "blue")]
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +33,9 @@ def server(model: Path, seed: int = 0, batch: int = 8) -> HFServer:
     return HFServer(str(model), seed=seed, threads=1, batch=batch, response_length=LENGTH)
 
 
-async def ask(on: HFServer, prompt: list[int], pictures: list[Image.Image], **changes: object) -> list[TokenOutput]:
+async def ask(on: HFServer, prompt: list[int], images: list[Image.Image], **changes: object) -> list[TokenOutput]:
     sampling = {**SAMPLING, **changes}
-    return await asyncio.gather(*(on.generate(str(i), prompt, sampling, [p]) for i, p in enumerate(pictures)))
+    return await asyncio.gather(*(on.generate(str(i), prompt, sampling, [p]) for i, p in enumerate(images)))
 
 
 @pytest.fixture(scope="module")
@@ -44,16 +44,16 @@ def policy(model: Path) -> TinyPolicy:
 
 
 async def test_the_same_seed_writes_the_same_whatever_order_the_requests_come_in(model, policy):
-    first = await ask(server(model), policy.prompt("html"), PICTURES)
-    again = await ask(server(model), policy.prompt("html"), PICTURES[::-1])
-    other = await ask(server(model, seed=1), policy.prompt("html"), PICTURES)
+    first = await ask(server(model), policy.prompt("html"), IMAGES)
+    again = await ask(server(model), policy.prompt("html"), IMAGES[::-1])
+    other = await ask(server(model, seed=1), policy.prompt("html"), IMAGES)
     tokens = [output.token_ids for output in first]
     assert [output.token_ids for output in again[::-1]] == tokens
     assert [output.token_ids for output in other] != tokens
 
 
 async def test_more_requests_than_fit_are_all_answered(model, policy):
-    outputs = await ask(server(model, batch=3), policy.prompt("html"), PICTURES * 2)
+    outputs = await ask(server(model, batch=3), policy.prompt("html"), IMAGES * 2)
     assert len(outputs) == 8
     assert all(1 <= len(output.token_ids) <= LENGTH for output in outputs)
 
@@ -61,7 +61,7 @@ async def test_more_requests_than_fit_are_all_answered(model, policy):
 async def test_requests_of_another_sampling_are_not_mixed_in(model, policy):
     on = server(model)
     greedy, sampled = await asyncio.gather(
-        ask(on, policy.prompt("html"), PICTURES[:1] * 4, temperature=0), ask(on, policy.prompt("html"), PICTURES[:1] * 4)
+        ask(on, policy.prompt("html"), IMAGES[:1] * 4, temperature=0), ask(on, policy.prompt("html"), IMAGES[:1] * 4)
     )
     assert len({tuple(output.token_ids) for output in greedy}) == 1
     assert len({tuple(output.token_ids) for output in sampled}) == 4
@@ -70,10 +70,10 @@ async def test_requests_of_another_sampling_are_not_mixed_in(model, policy):
 async def test_log_probabilities_are_those_of_a_forward_pass_over_the_reply(model, policy):
     prompts = [policy.prompt("html"), policy.prompt("html")[:-3]]
     on = server(model)
-    outputs = await asyncio.gather(*(on.generate(str(i), p, SAMPLING, PICTURES[:1]) for i, p in enumerate(prompts)))
+    outputs = await asyncio.gather(*(on.generate(str(i), p, SAMPLING, IMAGES[:1]) for i, p in enumerate(prompts)))
     for prompt, output in zip(prompts, outputs, strict=True):
         ids = torch.tensor([prompt + output.token_ids])
-        pixels = policy.processor.image_processor(images=PICTURES[:1], return_tensors="pt")
+        pixels = policy.processor.image_processor(images=IMAGES[:1], return_tensors="pt")
         with torch.no_grad():
             logits = on.model(
                 input_ids=ids,
@@ -86,9 +86,9 @@ async def test_log_probabilities_are_those_of_a_forward_pass_over_the_reply(mode
         assert torch.allclose(torch.tensor(output.log_probs), expected, atol=1e-4)
 
 
-async def test_a_reply_holds_no_picture_tokens_and_ends_at_the_stop_token(model, policy):
+async def test_a_reply_holds_no_image_tokens_and_ends_at_the_stop_token(model, policy):
     on = server(model)
-    outputs = await ask(on, policy.prompt("html"), PICTURES * 16, temperature=2.0)
+    outputs = await ask(on, policy.prompt("html"), IMAGES * 16, temperature=2.0)
     written = {token for output in outputs for token in output.token_ids}
     assert not written & set(on.suppressed)
     assert all(not on.stop & set(output.token_ids[:-1]) for output in outputs)
@@ -96,10 +96,10 @@ async def test_a_reply_holds_no_picture_tokens_and_ends_at_the_stop_token(model,
 
 async def test_new_weights_change_the_replies_and_carry_their_step(model, policy):
     on = server(model)
-    before = await ask(on, policy.prompt("html"), PICTURES, temperature=0)
+    before = await ask(on, policy.prompt("html"), IMAGES, temperature=0)
     weights = {name: -value for name, value in on.model.state_dict().items()}
     await on.load_weights(weights, 7)
-    after = await ask(on, policy.prompt("html"), PICTURES, temperature=0)
+    after = await ask(on, policy.prompt("html"), IMAGES, temperature=0)
     assert [output.token_ids for output in after] != [output.token_ids for output in before]
     assert {output.extra_fields["global_steps"] for output in after} == {7}
 
@@ -115,4 +115,4 @@ async def test_an_error_reaches_everyone_who_waits_and_the_server_goes_on(model,
     broken = [len(policy.processor.tokenizer) + 10_000]
     failed = await asyncio.gather(*(on.generate(str(i), broken, SAMPLING) for i in range(2)), return_exceptions=True)
     assert all(isinstance(error, Exception) for error in failed)
-    assert len(await ask(on, policy.prompt("html"), PICTURES)) == len(PICTURES)
+    assert len(await ask(on, policy.prompt("html"), IMAGES)) == len(IMAGES)

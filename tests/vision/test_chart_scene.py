@@ -1,4 +1,4 @@
-"""What is seen in pictures whose content is known, and in pictures that are made to exhaust whoever looks."""
+"""What is seen in images whose content is known, and in images that are made to exhaust whoever looks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from visual_erm.vision.chart_scene import MAX_MARKS, see, unread
 from visual_erm.vision.ocr import Ocr
-from visual_erm.vision.scene_types import Seen
+from visual_erm.vision.scene_types import Scene
 from visual_erm.vision.text_lines import MAX_LINES
 
 
@@ -28,11 +28,11 @@ def figure(draw, **how) -> Image.Image:
 
 
 def shapes(*parts: tuple) -> Image.Image:
-    """Shapes without half-tones: (kind, box, colour)."""
+    """Shapes without half-tones: (kind, box, color)."""
     image = Image.new("RGB", (300, 300), "white")
     pen = ImageDraw.Draw(image)
-    for kind, box, colour in parts:
-        getattr(pen, kind)(box, fill=colour)
+    for kind, box, color in parts:
+        getattr(pen, kind)(box, fill=color)
     return image
 
 
@@ -44,7 +44,7 @@ def test_bars_texts_and_the_plot_area_of_a_chart(read):
 
     seen = see(figure(draw), read)
     assert {text.text for text in seen.texts} == {"Sales by region", "Units", "0", "5", "A", "B"}
-    assert [mark.colour for mark in seen.marks] == [(0, 0, 255), (255, 0, 0)]
+    assert [mark.color for mark in seen.marks] == [(0, 0, 255), (255, 0, 0)]
     assert all(mark.fill == 1 and mark.panel == 0 for mark in seen.marks)
     [panel] = seen.panels
     assert panel.frame == (True, True, True, True)
@@ -68,7 +68,7 @@ def test_frames_ticks_and_grids_are_no_marks(style):
 
     seen = see(figure(draw), unread)
     assert len(seen.panels) == 1
-    assert [mark.colour for mark in seen.marks] == [(0, 128, 0)]
+    assert [mark.color for mark in seen.marks] == [(0, 128, 0)]
 
 
 def test_panels_come_in_reading_order_and_hold_their_marks():
@@ -80,14 +80,14 @@ def test_panels_come_in_reading_order_and_hold_their_marks():
     seen = see(figure(draw, nrows=2, ncols=2), unread)
     assert [panel.box.centre[0] < 0.5 for panel in seen.panels] == [True, False, True, False]
     assert [panel.box.centre[1] < 0.5 for panel in seen.panels] == [True, True, False, False]
-    colours = {mark.panel: mark.colour for mark in seen.marks}
-    assert colours == {0: (255, 0, 0), 1: (0, 0, 255), 2: (0, 128, 0), 3: (255, 165, 0)}
+    colors = {mark.panel: mark.color for mark in seen.marks}
+    assert colors == {0: (255, 0, 0), 1: (0, 0, 255), 2: (0, 128, 0), 3: (255, 165, 0)}
 
 
-def test_a_shape_has_its_colour_place_and_form():
+def test_a_shape_has_its_color_place_and_form():
     seen = see(shapes(("rectangle", (30, 60, 89, 89), "#336699"), ("ellipse", (150, 150, 249, 249), "#cc0000")), unread)
     disc, plate = seen.marks
-    assert (plate.colour, disc.colour) == ((0x33, 0x66, 0x99), (0xCC, 0, 0))
+    assert (plate.color, disc.color) == ((0x33, 0x66, 0x99), (0xCC, 0, 0))
     box = plate.box
     assert (box.left, box.top, box.right, box.bottom) == pytest.approx((0.1, 0.2, 0.3, 0.3))
     assert (plate.fill, disc.fill) == pytest.approx((1, 0.785), abs=0.01)
@@ -98,7 +98,7 @@ def test_a_shape_has_its_colour_place_and_form():
 
 def test_half_tones_along_an_edge_are_no_marks():
     big = shapes(("ellipse", (20, 20, 280, 200), "#cc0000"), ("ellipse", (100, 60, 260, 290), "#0000cc")).resize((203, 207))
-    assert {tuple(mark.colour) for mark in see(big, unread).marks} == {(0xCC, 0, 0), (0, 0, 0xCC)}
+    assert {tuple(mark.color) for mark in see(big, unread).marks} == {(0xCC, 0, 0), (0, 0, 0xCC)}
 
 
 def test_what_shows_through_a_hole_is_no_mark_and_what_lies_on_top_leaves_none():
@@ -120,8 +120,8 @@ def test_unread_text_is_no_mark_either():
     assert not seen.marks
 
 
-def test_a_blank_picture_shows_nothing():
-    assert see(Image.new("RGB", (300, 200), "navy"), unread) == Seen(300, 200, (0, 0, 128))
+def test_a_blank_image_shows_nothing():
+    assert see(Image.new("RGB", (300, 200), "navy"), unread) == Scene(300, 200, (0, 0, 128))
 
 
 def test_seeing_is_repeatable():
@@ -154,7 +154,7 @@ def letters() -> np.ndarray:
         pytest.param(noise(700, 9000, 7), id="wide"),
     ],
 )
-def test_hostile_pictures_are_seen_within_bounds(pixels):
+def test_hostile_images_are_seen_within_bounds(pixels):
     seen = see(Image.fromarray(pixels), unread)
     assert len(seen.marks) <= MAX_MARKS
     assert len(seen.texts) <= MAX_LINES
@@ -163,10 +163,10 @@ def test_hostile_pictures_are_seen_within_bounds(pixels):
 def test_fields_of_a_map_are_marks_and_those_beyond_the_bound_are_counted():
     seen = see(Image.fromarray(noise(400, 400, 50)), unread)
     assert len(seen.marks) >= 56
-    assert see(Image.fromarray(letters()), unread).unseen > 5000
+    assert see(Image.fromarray(letters()), unread).uncounted_marks > 5000
 
 
-def test_a_sliver_of_a_plots_light_grey_is_no_plot_area():
+def test_a_sliver_of_a_plots_light_gray_is_no_plot_area():
     image = Image.new("RGB", (336, 336), "white")
     pen = ImageDraw.Draw(image)
     pen.rectangle((24, 24, 167, 167), fill="#f1f1f1")

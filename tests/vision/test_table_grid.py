@@ -1,4 +1,4 @@
-"""Reading pictures that the real renderer drew, with real OCR."""
+"""Reading images that the real renderer drew, with real OCR."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SQUARE = [["item", "mean", "share"], ["alpha", "12.5", "40%"], ["beta", "-3.07",
 @pytest.fixture(scope="module")
 def read():
     ocr = Ocr()
-    return lambda picture: table_grid.read(table_grid.grey(picture), ocr.lines, ocr.page)
+    return lambda image: table_grid.read(table_grid.gray(image), ocr.lines, ocr.page)
 
 
 def texts(found: Reading) -> list[list[str]]:
@@ -133,28 +133,28 @@ def test_a_table_without_ruling_is_read_as_lines(draw, read):
 
 
 def test_a_frame_is_no_ruling(read):
-    picture = Image.new("RGB", (400, 200), "white")
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (400, 200), "white")
+    pen = ImageDraw.Draw(image)
     pen.rectangle((5, 5, 395, 195), outline="black")
     for number in range(1, 4):
         pen.line((5, 50 * number, 395, 50 * number), fill="black")
         pen.text((30, 50 * number - 30), f"row {number}", fill="black", font_size=20)
         pen.text((250, 50 * number - 30), f"{number}2.5", fill="black", font_size=20)
-    found = read(picture)
+    found = read(image)
     assert not found.ruled
     assert texts(found) == [["row 1", "12.5"], ["row 2", "22.5"], ["row 3", "32.5"]]
 
 
 def test_rulings_drawn_by_others_are_seen(read):
-    picture = Image.new("RGB", (300, 120), "white")
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (300, 120), "white")
+    pen = ImageDraw.Draw(image)
     for y in (10, 60, 110):
         pen.line((10, y, 290, y), fill="black", width=2)
     for x in (10, 150, 290):
         pen.line((x, 10, x, 110), fill="black", width=2)
     for x, y, text in ((30, 25, "north"), (170, 25, "12.5"), (30, 75, "south"), (170, 75, "40")):
         pen.text((x, y), text, fill="black", font_size=18)
-    found = read(picture)
+    found = read(image)
     assert found.ruled
     assert texts(found) == [["north", "12.5"], ["south", "40"]]
 
@@ -168,8 +168,8 @@ def test_transparency_is_white(draw, read):
 
 @pytest.mark.parametrize("colour", ["white", "black", "#333"])
 @pytest.mark.parametrize("size", [(1, 1), (3, 40), (200, 100)])
-def test_a_picture_of_one_colour_holds_nothing(read, colour, size):
-    assert not read(Image.new("RGB", size, colour)).cells
+def test_a_image_of_one_color_holds_nothing(read, color, size):
+    assert not read(Image.new("RGB", size, color)).cells
 
 
 def test_noise_is_read_without_complaint(read):

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from visual_erm.baselines.pipeline import PictureMeasure, PicturePipeline, Scored, TextMeasure, TextPipeline
+from visual_erm.baselines.pipeline import BaselineResult, ImageMeasure, ImagePipeline, TextMeasure, TextPipeline
 from visual_erm.data.row_contract import check_engine, reference_of, task_of, truth_of
-from visual_erm.errors import ConfigError, OurFault
+from visual_erm.errors import ConfigError, InfrastructureError
 from visual_erm.reward import rollout_log as journals
 from visual_erm.runtime import gc_tuning
 from visual_erm.spec.base import plain, validate
@@ -44,8 +44,8 @@ class Baseline:
         self.tasks: dict[str, Task] = load_tasks(task)
         self.failure = validate(FailurePolicy, failure or {}, "failure")
 
-    async def score(self, row: Row) -> Scored:
-        """The reward of a row's reply. Raises ConfigError for a row that does not fit, OurFault when the run must stop."""
+    async def score(self, row: Row) -> BaselineResult:
+        """The reward of a row's reply. Raises ConfigError for a row that does not fit, InfrastructureError when the run must stop."""
         raise NotImplementedError
 
     async def close(self) -> None:
@@ -53,7 +53,7 @@ class Baseline:
         raise NotImplementedError
 
 
-class ByText(Baseline):
+class TextBaseline(Baseline):
     """Compares code with the row's ground truth."""
 
     def __init__(self, task: Any, failure: Any, measure: TextMeasure) -> None:
@@ -61,7 +61,7 @@ class ByText(Baseline):
         self._measure = measure
         self._pipelines = {name: TextPipeline(task, measure, self.failure) for name, task in self.tasks.items()}
 
-    async def score(self, row: Row) -> Scored:
+    async def score(self, row: Row) -> BaselineResult:
         pipeline = self._pipelines[task_of(self.tasks, row.data_source, row.name)]
         truth = truth_of(row.ground_truth, row.name)
         try:
@@ -73,16 +73,16 @@ class ByText(Baseline):
         await self._measure.close()
 
 
-class ByPicture(Baseline):
-    """Compares the picture that a reply's code draws with the row's reference."""
+class ImageBaseline(Baseline):
+    """Compares the image that a reply's code draws with the row's reference."""
 
-    def __init__(self, task: Any, failure: Any, measure: PictureMeasure, data_root: str | None) -> None:
+    def __init__(self, task: Any, failure: Any, measure: ImageMeasure, data_root: str | None) -> None:
         super().__init__(task, failure)
         self._measure = measure
         self._data_root = data_root
-        self._pipelines = {name: PicturePipeline(task, measure, self.failure) for name, task in self.tasks.items()}
+        self._pipelines = {name: ImagePipeline(task, measure, self.failure) for name, task in self.tasks.items()}
 
-    async def score(self, row: Row) -> Scored:
+    async def score(self, row: Row) -> BaselineResult:
         name = task_of(self.tasks, row.data_source, row.name)
         pipeline = self._pipelines[name]
         drawn_by = row.extra_info.get("engine") or ""
@@ -102,7 +102,7 @@ async def score(
 ) -> dict[str, float]:
     """The numbers of a row, with its line in the journal, by what `make(**settings)` returns.
 
-    That is made once per event loop and settings. Raises ConfigError and OurFault; their reason is then in the journal too.
+    That is made once per event loop and settings. Raises ConfigError and InfrastructureError; their reason is then in the journal too.
     """
     try:
         mine = _baselines.setdefault(asyncio.get_running_loop(), {})
@@ -111,7 +111,7 @@ async def score(
             mine[key] = make(**settings)
         with gc_tuning.sample():
             scored = await mine[key].score(row)
-    except (ConfigError, OurFault) as fault:
+    except (ConfigError, InfrastructureError) as fault:
         if journal:
             journals.stop(journal, fault)
         raise

@@ -13,9 +13,9 @@ from typing import Protocol
 
 from PIL import Image
 
-from visual_erm.errors import ConfigError, NoCode, OurFault, PolicyFault, RenderLimit
+from visual_erm.errors import ConfigError, InfrastructureError, NoCodeError, PolicyFault, RenderLimit
 from visual_erm.extract import Code, extract
-from visual_erm.pipeline import Clock, Draft, Judgements, Reference, Studio
+from visual_erm.pipeline import Clock, NeutralFallback, PartialResult, Reference, RenderStage
 from visual_erm.render.table import to_html
 from visual_erm.spec.judge import FailurePolicy
 from visual_erm.spec.task import Task
@@ -37,8 +37,8 @@ class TextMeasure(Protocol):
     async def close(self) -> None: ...
 
 
-class PictureMeasure(Protocol):
-    """Compares pictures, RGB. Safe to call concurrently from one event loop."""
+class ImageMeasure(Protocol):
+    """Compares images, RGB. Safe to call concurrently from one event loop."""
 
     async def compare(self, prediction: Image.Image, reference: Image.Image) -> float:
         """0 (nothing in common) to 1 (the same). Raises ComparisonFailed."""
@@ -48,7 +48,7 @@ class PictureMeasure(Protocol):
 
 
 @dataclass(frozen=True)
-class Scored:
+class BaselineResult:
     """What became of one sample."""
 
     reward: float
@@ -84,10 +84,10 @@ class TextPipeline:
     def __init__(self, task: Task, measure: TextMeasure, failure: FailurePolicy) -> None:
         self.task = task
         self._measure = measure
-        self._recent = Judgements(failure, NEUTRAL)
+        self._recent = NeutralFallback(failure, NEUTRAL)
 
-    async def score(self, reply: str, truth: str) -> Scored:
-        """The reward of one reply. Raises ConfigError for a wrong `truth`, and an OurFault as `failure` says."""
+    async def score(self, reply: str, truth: str) -> BaselineResult:
+        """The reward of one reply. Raises ConfigError for a wrong `truth`, and an InfrastructureError as `failure` says."""
         clock = Clock()
         code = None
         try:
@@ -98,13 +98,13 @@ class TextPipeline:
             with clock("compare"):
                 similarity = await self._measure.compare(prediction, wanted)
         except PolicyFault as fault:
-            return Scored(0.0, code is not None, None, True, _reason(fault), milliseconds=clock.milliseconds)
-        except OurFault as fault:
+            return BaselineResult(0.0, code is not None, None, True, _reason(fault), milliseconds=clock.milliseconds)
+        except InfrastructureError as fault:
             log.warning("no comparison: %s: %s", type(fault).__name__, fault)
             neutral = self._recent.failed(fault)
-            return Scored(neutral, True, None, False, _reason(fault), milliseconds=clock.milliseconds)
+            return BaselineResult(neutral, True, None, False, _reason(fault), milliseconds=clock.milliseconds)
         self._recent.succeeded(similarity)
-        return Scored(similarity, True, None, True, milliseconds=clock.milliseconds)
+        return BaselineResult(similarity, True, None, True, milliseconds=clock.milliseconds)
 
     async def close(self) -> None:
         """Nothing of the task's own is open."""
@@ -114,43 +114,43 @@ class TextPipeline:
             return truth
         try:
             return _text(extract(truth, self.task.languages))
-        except NoCode:
+        except NoCodeError:
             raise ConfigError(f"`reward_model.ground_truth` is no table in {' or '.join(self.task.languages)}") from None
         except RenderLimit as error:
             raise ConfigError(f"`reward_model.ground_truth` is too long: {error}") from None
 
 
-class PicturePipeline:
-    """Scores replies for one task by their pictures. Owns the renderer; bound to the event loop of its first sample."""
+class ImagePipeline:
+    """Scores replies for one task by their images. Owns the renderer; bound to the event loop of its first sample."""
 
-    def __init__(self, task: Task, measure: PictureMeasure, failure: FailurePolicy, pages: int = 2) -> None:
+    def __init__(self, task: Task, measure: ImageMeasure, failure: FailurePolicy, pages: int = 2) -> None:
         self.task = task
         self._measure = measure
-        self._studio = Studio(task, pages, model_judge=False)
-        self._recent = Judgements(failure, NEUTRAL)
+        self._studio = RenderStage(task, pages, model_judge=False)
+        self._recent = NeutralFallback(failure, NEUTRAL)
 
     @property
     def engine(self) -> str:
         """What draws, by name and version."""
         return self._studio.engine
 
-    async def score(self, reply: str, reference: Reference) -> Scored:
-        """The reward of one reply. Raises an OurFault as `failure` says."""
+    async def score(self, reply: str, reference: Reference) -> BaselineResult:
+        """The reward of one reply. Raises an InfrastructureError as `failure` says."""
         clock = Clock()
-        draft = Draft()
+        draft = PartialResult()
         try:
-            shown, picture = await self._studio.draw(reply, reference, clock, draft)
+            shown, image = await self._studio.draw(reply, reference, clock, draft)
             with clock("compare"):
-                similarity = await self._measure.compare(picture, shown)
+                similarity = await self._measure.compare(image, shown)
         except PolicyFault as fault:
             flags = self._studio.guards.flags(fault)
-            return Scored(0.0, draft.code is not None, False, True, _reason(fault), flags, clock.milliseconds)
-        except OurFault as fault:
+            return BaselineResult(0.0, draft.code is not None, False, True, _reason(fault), flags, clock.milliseconds)
+        except InfrastructureError as fault:
             log.warning("no comparison: %s: %s", type(fault).__name__, fault)
             neutral = self._recent.failed(fault)
-            return Scored(neutral, True, True, False, _reason(fault), milliseconds=clock.milliseconds)
+            return BaselineResult(neutral, True, True, False, _reason(fault), milliseconds=clock.milliseconds)
         self._recent.succeeded(similarity)
-        return Scored(similarity, True, True, True, milliseconds=clock.milliseconds)
+        return BaselineResult(similarity, True, True, True, milliseconds=clock.milliseconds)
 
     async def close(self) -> None:
         """Ends what draws; nothing is left behind. May be called twice."""

@@ -1,4 +1,4 @@
-"""SSIM: how alike two pictures are, pixel neighbourhood by pixel neighbourhood."""
+"""SSIM: how alike two images are, pixel neighbourhood by pixel neighbourhood."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ WINDOW = 11
 
 
 def ssim(prediction: Image.Image, reference: Image.Image, longest_side: int) -> float:
-    """Mean structural similarity of two pictures on one canvas, 0 to 1; less than nothing in common counts as 0.
+    """Mean structural similarity of two images on one canvas, 0 to 1; less than nothing in common counts as 0.
 
     Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to structural similarity" (2004),
-    in the package scikit-image, of grey values, in neighbourhoods of 11 x 11 pixels. The canvas is white and as wide and as
+    in the package scikit-image, of gray values, in neighbourhoods of 11 x 11 pixels. The canvas is white and as wide and as
     high as the larger of the two; both stand in its top left corner, and are scaled by the same factor where it is longer
-    than `longest_side`: a picture that is too small differs by what it lacks.
+    than `longest_side`: a image that is too small differs by what it lacks.
     """
     width, height = (max(ours, theirs, 1) for ours, theirs in zip(prediction.size, reference.size, strict=True))
     scale = min(1.0, longest_side / max(width, height))
@@ -25,12 +25,12 @@ def ssim(prediction: Image.Image, reference: Image.Image, longest_side: int) -> 
     return max(0.0, float(structural_similarity(ours, theirs, win_size=WINDOW, data_range=255)))
 
 
-def _placed(picture: Image.Image, size: tuple[int, int], scale: float) -> np.ndarray:
-    """Grey values (height, width), uint8, of a picture in the corner of a white canvas of `size`."""
-    grey = picture.convert("L")
+def _placed(image: Image.Image, size: tuple[int, int], scale: float) -> np.ndarray:
+    """Gray values (height, width), uint8, of a image in the corner of a white canvas of `size`."""
+    gray = image.convert("L")
     if scale < 1:
-        smaller = max(1, round(grey.width * scale)), max(1, round(grey.height * scale))
-        grey = grey.resize(smaller, Image.Resampling.BOX)
+        smaller = max(1, round(gray.width * scale)), max(1, round(gray.height * scale))
+        gray = gray.resize(smaller, Image.Resampling.BOX)
     canvas = Image.new("L", size, 255)
-    canvas.paste(grey)
+    canvas.paste(gray)
     return np.asarray(canvas)

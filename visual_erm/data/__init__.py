@@ -1,6 +1,6 @@
 """Tables, charts, SVG -> veRL data set: everything before the path begins.
 
-    pictures, code, built-in trials --draw--> references --rows--> train and test parquet --check--> veRL
+    images, code, built-in trials --draw--> references --rows--> train and test parquet --check--> veRL
 
 `sources` finds items in files (`pubtabnet` those of PubTabNet), the `builtin_` modules make some without a download,
 `build` draws them, splits them and writes the files, `rows` knows what one row holds, `prompts` what the policy is asked,

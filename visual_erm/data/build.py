@@ -1,6 +1,6 @@
-"""Items -> train and test parquet: draw what has no picture yet, split by share and seed, write whole files or none.
+"""Items -> train and test parquet: draw what has no image yet, split by share and seed, write whole files or none.
 
-A run that was stopped is started again with the same command: pictures that are drawn stay in `OUT/images`.
+A run that was stopped is started again with the same command: images that are drawn stay in `OUT/images`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SPLITS = ("test", "train")
 ROWS_AT_ONCE = 32
 """Rows of one row group: what is in memory while writing."""
 NOT_IN_PIXELS = {"timeout_s", "max_pixels", "sandbox", "allow_engine_mismatch"}
-"""Render settings that decide whether there is a picture, never what is on it."""
+"""Render settings that decide whether there is a image, never what is on it."""
 
 Check = Callable[[Path], dict[int, str]]
 """Loads a parquet as veRL does and says, by index, what is wrong with the rows that veRL would lose."""
@@ -75,7 +75,7 @@ def build(
     """
     if not 0 < plan.test_share < 1:
         raise ConfigError(f"--test-share {plan.test_share}: give a share between 0 and 1, 0.1 for every tenth item")
-    chosen = by_lot(_once(items, report), plan)
+    chosen = sample_items(_once(items, report), plan)
     try:
         plan.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -109,7 +109,7 @@ def build(
     return Built(**counts)
 
 
-def by_lot(items: Sequence[Item], plan: Plan) -> list[Item]:
+def sample_items(items: Sequence[Item], plan: Plan) -> list[Item]:
     """The items that the plan takes, in an order that depends on nothing but their names and the seed."""
     order = sorted(items, key=lambda item: item.where)
     random.Random(plan.seed).shuffle(order)
@@ -141,7 +141,7 @@ def _once(items: Iterable[Item], report: Report) -> list[Item]:
 
 
 def _draw(items: Sequence[Item], plan: Plan, task: Task, report: Report, progress: Progress) -> tuple[dict[str, Path], str]:
-    """Pictures of the items with code, by name, and what drew them."""
+    """Images of the items with code, by name, and what drew them."""
     codes = {item.where: item.code for item in items if item.code}
     return asyncio.run(_draw_codes(codes, plan, task, report, progress)) if codes else ({}, "")
 
@@ -151,7 +151,7 @@ async def _draw_codes(
 ) -> tuple[dict[str, Path], str]:
     renderer = make_renderer(task.render, pages=plan.pages)
     engine = renderer.engine
-    places = {where: plan.out / "images" / _picture_name(code, engine, task.render) for where, code in codes.items()}
+    places = {where: plan.out / "images" / _image_name(code, engine, task.render) for where, code in codes.items()}
     bar = progress.add_task("drawing", total=len(codes))
     waiting = iter(codes.items())
 
@@ -159,8 +159,8 @@ async def _draw_codes(
         for where, code in waiting:
             try:
                 if not _is_drawn(places[where]):
-                    picture = await renderer.render(code)
-                    await asyncio.to_thread(_save, picture, places[where])
+                    image = await renderer.render(code)
+                    await asyncio.to_thread(_save, image, places[where])
             except PolicyFault as fault:
                 report(f"{where}: cannot be drawn ({fault}); mend it or take it out")
                 del places[where]
@@ -173,21 +173,21 @@ async def _draw_codes(
     return places, engine
 
 
-def _picture_name(code: Code, engine: str, settings: RenderSettings) -> str:
-    """Named after all that decides its pixels: where one of these is another, the picture is drawn anew."""
+def _image_name(code: Code, engine: str, settings: RenderSettings) -> str:
+    """Named after all that decides its pixels: where one of these is another, the image is drawn anew."""
     looks = settings.model_dump(mode="json", exclude=NOT_IN_PIXELS)
     known = json.dumps([engine, looks, code.language, code.text], sort_keys=True)
     return f"{blake2b(known.encode(), digest_size=10).hexdigest()}.png"
 
 
-def _save(picture: Image.Image, path: Path) -> None:
-    write_whole(path, encode(picture))
+def _save(image: Image.Image, path: Path) -> None:
+    write_whole(path, encode(image))
 
 
 def _is_drawn(path: Path) -> bool:
     try:
-        with Image.open(path) as picture:
-            picture.verify()
+        with Image.open(path) as image:
+            image.verify()
     except (OSError, SyntaxError):
         return False
     return True
@@ -198,8 +198,8 @@ def _is_drawn(path: Path) -> bool:
 
 def _samples(items: Sequence[Item], drawn: dict[str, Path], engine: str) -> Iterator[Sample]:
     for index, item in enumerate(items):
-        if item.picture:
-            yield Sample(index, item.where, item.picture, item.engine, item.ground_truth)
+        if item.image:
+            yield Sample(index, item.where, item.image, item.engine, item.ground_truth)
         elif item.where in drawn:
             yield Sample(index, item.where, drawn[item.where], engine, item.ground_truth)
 

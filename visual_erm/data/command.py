@@ -28,7 +28,7 @@ Source = Callable[..., Iterable[Item]]
 """Takes a Report, then what its command is given."""
 
 Engine = Annotated[str, typer.Option(help='What drew the pictures, if known: "cairosvg 2.9.1". The reward checks it.')]
-"""For the sources of pictures that were drawn elsewhere."""
+"""For the sources of images that were drawn elsewhere."""
 
 err = Console(stderr=True)
 

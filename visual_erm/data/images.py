@@ -1,4 +1,4 @@
-"""Picture files: read strictly, scaled for the policy, kept beside the data set under the hash of what is in them."""
+"""Image files: read strictly, scaled for the policy, kept beside the data set under the hash of what is in them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from visual_erm.errors import ConfigError
 from visual_erm.vision.colors import on_white
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-"""Files that count as pictures in a folder."""
+"""Files that count as images in a folder."""
 MAX_RATIO = 200
 """Of the longer to the shorter side: the processor of Qwen-VL models takes no more."""
 
 
-def read_picture(path: Path) -> tuple[bytes, Image.Image]:
-    """A picture as it is to be stored, and decoded: upright, RGB, on white where it was transparent.
+def read_image(path: Path) -> tuple[bytes, Image.Image]:
+    """A image as it is to be stored, and decoded: upright, RGB, on white where it was transparent.
 
     A file that already is that (PNG or JPEG) is stored byte for byte, any other as PNG.
     Raises ConfigError that says what is wrong with the file.
@@ -36,24 +36,24 @@ def read_picture(path: Path) -> tuple[bytes, Image.Image]:
         raise ConfigError(f"{path}: no such picture") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ConfigError(f"{path}: not a readable picture ({error}); save it anew, or take it out") from error
-    picture = on_white(upright)
-    if max(picture.size) > MAX_RATIO * min(picture.size):
-        raise ConfigError(f"{path}: {picture.width}x{picture.height} is too long for vision models; cut it into parts")
-    return (content if as_it_is else encode(picture)), picture
+    image = on_white(upright)
+    if max(image.size) > MAX_RATIO * min(image.size):
+        raise ConfigError(f"{path}: {image.width}x{image.height} is too long for vision models; cut it into parts")
+    return (content if as_it_is else encode(image)), image
 
 
-def scale_down(picture: Image.Image, longest_side: int) -> Image.Image:
-    """`picture` with its longest side at most `longest_side` pixels."""
-    factor = min(longest_side / max(picture.size), 1)
-    return picture.resize(
-        (max(round(picture.width * factor), 1), max(round(picture.height * factor), 1)), Image.Resampling.LANCZOS
+def scale_down(image: Image.Image, longest_side: int) -> Image.Image:
+    """`image` with its longest side at most `longest_side` pixels."""
+    factor = min(longest_side / max(image.size), 1)
+    return image.resize(
+        (max(round(image.width * factor), 1), max(round(image.height * factor), 1)), Image.Resampling.LANCZOS
     )
 
 
-def encode(picture: Image.Image) -> bytes:
-    """`picture` as PNG."""
+def encode(image: Image.Image) -> bytes:
+    """`image` as PNG."""
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+    image.save(buffer, "PNG")
     return buffer.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""What the policy is asked by default, by the language that it is to write. `<image>` stands for the picture."""
+"""What the policy is asked by default, by the language that it is to write. `<image>` stands for the image."""
 
 from __future__ import annotations
 

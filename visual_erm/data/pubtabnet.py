@@ -1,4 +1,4 @@
-"""PubTabNet -> items: its pictures are the references, its markup is put together from tokens."""
+"""PubTabNet -> items: its images are the references, its markup is put together from tokens."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from visual_erm.data.sources import Item, Report, json_lines
 from visual_erm.errors import ConfigError
 
 
-def published_tables(rows: Path, pictures: Path, split: str | None, report: Report) -> Iterator[Item]:
-    """Tables of a PubTabNet JSONL, of one of its own splits or of all; `pictures` holds them, or a folder per split."""
+def published_tables(rows: Path, images: Path, split: str | None, report: Report) -> Iterator[Item]:
+    """Tables of a PubTabNet JSONL, of one of its own splits or of all; `images` holds them, or a folder per split."""
     for where, row in json_lines(rows, report):
         try:
             if split and row.get("split") != split:
                 continue
             name = str(_field(row, "filename", str))
-            places = [pictures / name, pictures / str(row.get("split", "")) / name]
-            picture = next((place for place in places if place.is_file()), None)
-            if picture is None:
+            places = [images / name, images / str(row.get("split", "")) / name]
+            image = next((place for place in places if place.is_file()), None)
+            if image is None:
                 raise ConfigError(f"no picture {places[0]}; give the folder that holds it with --images")
-            yield Item(where, picture=picture, ground_truth=assemble(_field(row, "html", dict)))
+            yield Item(where, image=image, ground_truth=assemble(_field(row, "html", dict)))
         except ConfigError as error:
             report(f"{where}: {error}")
 

@@ -1,4 +1,4 @@
-"""What one row of the data set holds: a prompt with a picture for the policy, and the reference for the reward.
+"""What one row of the data set holds: a prompt with a image for the policy, and the reference for the reward.
 
 veRL 0.9.1 opens an entry of `images` by its `bytes` whenever that key is there, even if it is null, and then drops the row;
 and it takes paths as they are, relative to the working directory. Hence two forms: `{"bytes", "path"}` with the bytes
@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from visual_erm.data.images import encode, keep, read_picture, scale_down
+from visual_erm.data.images import encode, keep, read_image, scale_down
 from visual_erm.errors import ConfigError
 
 _EMBEDDED = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -28,7 +28,7 @@ class Sample:
     where: str
     """File and line that it came from."""
     reference: Path
-    """The picture that the reward compares with."""
+    """The image that the reward compares with."""
     engine: str = ""
     """What drew the reference, where that is known."""
     ground_truth: str = ""
@@ -44,9 +44,9 @@ class RowFormat:
     prompt: str
     """Holds `<image>` once."""
     longest_side: int = 1280
-    """Longest side in pixels of the picture that the policy sees; larger ones are scaled down."""
+    """Longest side in pixels of the image that the policy sees; larger ones are scaled down."""
     embed: bool = True
-    """Pictures inside of the parquet, or beside it in `images/`."""
+    """Images inside of the parquet, or beside it in `images/`."""
 
     def __post_init__(self) -> None:
         found = self.prompt.count("<image>")
@@ -76,10 +76,10 @@ def schema(embed: bool) -> pa.Schema:
 def make_row(sample: Sample, split: str, form: RowFormat, folder: Path) -> dict[str, Any]:
     """The row of a sample in the parquet of `split` (`train` or `test`) that lies in `folder`.
 
-    Rows that embed no pictures keep them in `images/` of that folder.
-    Raises ConfigError when the reference is not a picture, or not one that vision models take.
+    Rows that embed no images keep them in `images/` of that folder.
+    Raises ConfigError when the reference is not a image, or not one that vision models take.
     """
-    content, picture = read_picture(sample.reference)
+    content, picture = read_image(sample.reference)
     seen = encode(scale_down(picture, form.longest_side)) if max(picture.size) > form.longest_side else content
     if form.embed:
         image: dict[str, Any] = {"bytes": seen, "path": None}

@@ -1,4 +1,4 @@
-"""Where items come from: folders of pictures, and files of code that this project will draw.
+"""Where items come from: folders of images, and files of code that this project will draw.
 
 Each source yields items and reports what it leaves out, by file and line; one bad item never costs the others.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from visual_erm.data.images import SUFFIXES
-from visual_erm.errors import ConfigError, NoCode
+from visual_erm.errors import ConfigError, NoCodeError
 from visual_erm.extract import Code, extract
 
 Report = Callable[[str], None]
@@ -21,34 +21,34 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Item:
-    """One table, chart or drawing: a picture of it, or code to be drawn."""
+    """One table, chart or drawing: a image of it, or code to be drawn."""
 
     where: str
     """File and line, or whatever else names it in a message; no two items share it."""
-    picture: Path | None = None
+    image: Path | None = None
     engine: str = ""
-    """What drew `picture`, where that is known."""
+    """What drew `image`, where that is known."""
     code: Code | None = None
     ground_truth: str = ""
     """Its code where that is known."""
 
 
 def images(folder: Path, engine: str = "") -> Iterator[Item]:
-    """Every picture in `folder` and below, drawn by `engine`. Raises ConfigError when there is none."""
+    """Every image in `folder` and below, drawn by `engine`. Raises ConfigError when there is none."""
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder")
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not found:
         raise ConfigError(f"{folder}: no pictures in it ({', '.join(SUFFIXES)})")
     for path in found:
-        yield Item(str(path), picture=path, engine=engine)
+        yield Item(str(path), image=path, engine=engine)
 
 
 # Code in files
 
 
 @dataclass(frozen=True)
-class Writing:
+class CodeFormat:
     """How one kind of code lies in files."""
 
     suffixes: Mapping[str, str]
@@ -63,21 +63,21 @@ def _table_in(language: str, text: str) -> Code:
     """The last table of a text, as in a reply: a Markdown file may hold prose as well."""
     try:
         return extract(text, [language])
-    except NoCode:
+    except NoCodeError:
         fix = "take it out, or name the language that it is in"
         raise ConfigError(f"no {language} table with cells in it; {fix}") from None
 
 
-TABLES = Writing(
+TABLES = CodeFormat(
     {".html": "html", ".htm": "html", ".md": "markdown", ".markdown": "markdown"},
     {"html": "html", "markdown": "markdown"},
     _table_in,
 )
-SCRIPTS = Writing({".py": "python"}, {"python": "python", "code": "python"})
-DOCUMENTS = Writing({".svg": "svg"}, {"svg": "svg", "code": "svg"})
+SCRIPTS = CodeFormat({".py": "python"}, {"python": "python", "code": "python"})
+DOCUMENTS = CodeFormat({".svg": "svg"}, {"svg": "svg", "code": "svg"})
 
 
-def written(inputs: Sequence[Path], writing: Writing, report: Report) -> Iterator[Item]:
+def written(inputs: Sequence[Path], writing: CodeFormat, report: Report) -> Iterator[Item]:
     """Code in files of that writing, in folders of them, and in JSONL, one item per line.
 
     Raises ConfigError when `inputs` name no such file.
@@ -96,7 +96,7 @@ def written(inputs: Sequence[Path], writing: Writing, report: Report) -> Iterato
             yield Item(where, code=code, ground_truth=code.text)
 
 
-def _texts(path: Path, writing: Writing, report: Report) -> Iterator[tuple[str, str, str]]:
+def _texts(path: Path, writing: CodeFormat, report: Report) -> Iterator[tuple[str, str, str]]:
     """Where it stands, language and text of everything in one file."""
     if path.suffix.lower() != ".jsonl":
         try:

@@ -48,9 +48,9 @@ async def evaluate(
 
 async def _evaluate(policy: TinyPolicy, rows: Sequence[Row], task: Task, judge: JudgeSettings) -> Evaluation:
     problem = rows[0].problem
-    pictures, truths = [row.picture for row in rows], [row.sample for row in rows]
-    greedy = policy.reply(problem.prompt, pictures, temperature=0)
-    sampled = policy.reply(problem.prompt, pictures, temperature=1)
+    images, truths = [row.image for row in rows], [row.sample for row in rows]
+    greedy = policy.reply(problem.prompt, images, temperature=0)
+    sampled = policy.reply(problem.prompt, images, temperature=1)
     judged = [(i, row.reference) for i, row in enumerate(rows) if row.reference]
     order = swap(problem, [truths[i] for i, _ in judged])
     async with RewardPipeline(task, judge) as pipeline:

@@ -31,7 +31,7 @@ _PLACES: dict[int, Sequence[tuple[float, float, float]]] = {
 }
 """Where so many motifs stand: x, y, scale."""
 
-Colours = Sequence[str]
+Colors = Sequence[str]
 
 
 def drawings(count: int, seed: int) -> Iterator[Item]:
@@ -47,10 +47,10 @@ def _drawing(rng: random.Random) -> str:
     lines = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {SIZE} {SIZE}">']
     lines += rng.choice([_no_ground, _no_ground, _tile, _sky])(rng)
     for x, y, scale in places:
-        colours = rng.sample(palette, len(palette))
+        colors = rng.sample(palette, len(palette))
         turn = f" rotate({rng.choice([-15, -8, 8, 15])} 50 50)" if rng.random() < 0.25 else ""
         lines.append(f'<g transform="translate({x} {y}) scale({scale}){turn}">')
-        lines += rng.choice(MOTIFS)(rng, colours)
+        lines += rng.choice(MOTIFS)(rng, colors)
         lines.append("</g>")
     if len(places) < 3 and rng.random() < 0.4:
         lines.append(
@@ -84,14 +84,14 @@ def _sky(rng: random.Random) -> list[str]:
 # Motifs
 
 
-def _sun(rng: random.Random, c: Colours) -> list[str]:
+def _sun(rng: random.Random, c: Colors) -> list[str]:
     rays, radius = rng.choice([8, 10, 12]), rng.randint(16, 26)
     ray = f'<line x1="50" y1="{50 - radius - 6}" x2="50" y2="4" stroke="{c[1]}" stroke-width="5" stroke-linecap="round"'
     turned = [f'{ray} transform="rotate({360 * i // rays} 50 50)"/>' for i in range(rays)]
     return [f'<circle cx="50" cy="50" r="{radius}" fill="{c[0]}"/>', *turned]
 
 
-def _house(rng: random.Random, c: Colours) -> list[str]:
+def _house(rng: random.Random, c: Colors) -> list[str]:
     roof, door = rng.randint(5, 25), rng.randint(24, 60)
     window = 20 if door > 40 else 62
     return [
@@ -102,7 +102,7 @@ def _house(rng: random.Random, c: Colours) -> list[str]:
     ]
 
 
-def _tree(rng: random.Random, c: Colours) -> list[str]:
+def _tree(rng: random.Random, c: Colors) -> list[str]:
     trunk = f'<rect x="44" y="68" width="12" height="28" fill="{c[0]}"/>'
     if rng.random() < 0.5:
         rows = [(70, 30), (50, 24), (32, 18)][: rng.randint(2, 3)]
@@ -111,7 +111,7 @@ def _tree(rng: random.Random, c: Colours) -> list[str]:
     return [trunk, *(f'<circle cx="{x}" cy="{y}" r="22" fill="{c[1]}"/>' for x, y in ((34, 54), (66, 54), (50, 32)))]
 
 
-def _star(rng: random.Random, c: Colours) -> list[str]:
+def _star(rng: random.Random, c: Colors) -> list[str]:
     tips, inner = rng.choice([5, 6, 8, 12]), rng.randint(16, 32)
     radii = [46 if i % 2 == 0 else inner for i in range(2 * tips)]
     angles = [math.pi * i / tips - math.pi / 2 for i in range(2 * tips)]
@@ -120,21 +120,21 @@ def _star(rng: random.Random, c: Colours) -> list[str]:
     return [f'<polygon points="{" ".join(points)}" fill="{c[0]}"{line}/>']
 
 
-def _flower(rng: random.Random, c: Colours) -> list[str]:
+def _flower(rng: random.Random, c: Colors) -> list[str]:
     petals, width = rng.choice([5, 6, 8]), rng.randint(9, 14)
     petal = f'<ellipse cx="50" cy="24" rx="{width}" ry="20" fill="{c[0]}" fill-opacity="{rng.choice([0.6, 0.8, 1])}"'
     turned = [f'{petal} transform="rotate({360 * i // petals} 50 50)"/>' for i in range(petals)]
     return [*turned, f'<circle cx="50" cy="50" r="12" fill="{c[1]}"/>']
 
 
-def _cloud(rng: random.Random, c: Colours) -> list[str]:
+def _cloud(rng: random.Random, c: Colors) -> list[str]:
     line = f'stroke="{c[1]}" stroke-width="4" stroke-dasharray="{rng.choice(["8 5", "4 4"])}"'
     drops = [f'<line x1="{x}" y1="66" x2="{x - 8}" y2="92" {line}/>' for x in range(30, 80, rng.choice([12, 16, 22]))]
     cloud = "M 24 60 A 16 16 0 0 1 26 28 A 22 22 0 0 1 66 24 A 18 18 0 0 1 78 60 Z"
     return [f'<path d="{cloud}" fill="{c[0]}"/>', *drops]
 
 
-def _bars(rng: random.Random, c: Colours) -> list[str]:
+def _bars(rng: random.Random, c: Colors) -> list[str]:
     heights = [rng.randrange(10, 85, 5) for _ in range(rng.randint(3, 5))]
     wide = 80 // len(heights)
     bars = [
@@ -144,7 +144,7 @@ def _bars(rng: random.Random, c: Colours) -> list[str]:
     return [*bars, '<path d="M 8 4 V 93 H 96" fill="none" stroke="#333333" stroke-width="2"/>']
 
 
-def _clock(rng: random.Random, c: Colours) -> list[str]:
+def _clock(rng: random.Random, c: Colors) -> list[str]:
     hour, minute = rng.randrange(12), rng.randrange(0, 60, 5)
     tick = '<line x1="50" y1="10" x2="50" y2="17" stroke="#333333" stroke-width="2"'
     hand = '<line x1="50" y1="50" x2="50" y2="{}" stroke="{}" stroke-width="{}" transform="rotate({} 50 50)"/>'
@@ -157,7 +157,7 @@ def _clock(rng: random.Random, c: Colours) -> list[str]:
     ]
 
 
-def _face(rng: random.Random, c: Colours) -> list[str]:
+def _face(rng: random.Random, c: Colors) -> list[str]:
     bend = rng.choice([52, 66, 84, 92])
     return [
         f'<circle cx="50" cy="50" r="44" fill="{c[0]}"/>',
@@ -166,7 +166,7 @@ def _face(rng: random.Random, c: Colours) -> list[str]:
     ]
 
 
-def _target(rng: random.Random, c: Colours) -> list[str]:
+def _target(rng: random.Random, c: Colors) -> list[str]:
     rings = rng.randint(3, 5)
     return [
         f'<circle cx="50" cy="50" r="{46 * (rings - i) // rings}" fill="{"white" if i % 2 else c[0]}" stroke="{c[0]}"/>'
@@ -174,7 +174,7 @@ def _target(rng: random.Random, c: Colours) -> list[str]:
     ]
 
 
-def _fish(rng: random.Random, c: Colours) -> list[str]:
+def _fish(rng: random.Random, c: Colors) -> list[str]:
     tall = rng.randint(18, 34)
     return [
         f'<path d="M 6 50 Q 38 {50 - 2 * tall} 74 50 Q 38 {50 + 2 * tall} 6 50 Z" fill="{c[0]}"/>',
@@ -183,7 +183,7 @@ def _fish(rng: random.Random, c: Colours) -> list[str]:
     ]
 
 
-def _mountains(rng: random.Random, c: Colours) -> list[str]:
+def _mountains(rng: random.Random, c: Colors) -> list[str]:
     left, right = rng.randint(10, 40), rng.randint(10, 40)
     return [
         f'<polygon points="2,90 36,{left} 70,90" fill="{c[0]}"/>',
@@ -192,7 +192,7 @@ def _mountains(rng: random.Random, c: Colours) -> list[str]:
     ]
 
 
-def _flag(rng: random.Random, c: Colours) -> list[str]:
+def _flag(rng: random.Random, c: Colors) -> list[str]:
     if rng.random() < 0.5:
         stripes = [f'<rect x="14" y="{10 + 18 * i}" width="78" height="18" fill="{c[i]}"/>' for i in range(3)]
     else:
@@ -200,21 +200,21 @@ def _flag(rng: random.Random, c: Colours) -> list[str]:
     return [*stripes, '<rect x="8" y="4" width="6" height="92" rx="3" fill="#444444"/>']
 
 
-def _heart(rng: random.Random, c: Colours) -> list[str]:
+def _heart(rng: random.Random, c: Colors) -> list[str]:
     heart = "M 50 90 C 4 58 4 14 32 12 C 44 12 50 24 50 30 C 50 24 56 12 68 12 C 96 14 96 58 50 90 Z"
     if rng.random() < 0.5:
         return [f'<path d="{heart}" fill="{c[0]}"/>']
     return [f'<path d="{heart}" fill="none" stroke="{c[0]}" stroke-width="{rng.randint(3, 8)}"/>']
 
 
-def _envelope(rng: random.Random, c: Colours) -> list[str]:
+def _envelope(rng: random.Random, c: Colors) -> list[str]:
     return [
         f'<rect x="6" y="22" width="88" height="58" rx="{rng.choice([0, 6])}" fill="{c[0]}"/>',
         f'<polyline points="6,24 50,{rng.randint(50, 62)} 94,24" fill="none" stroke="white" stroke-width="4"/>',
     ]
 
 
-def _sign(rng: random.Random, c: Colours) -> list[str]:
+def _sign(rng: random.Random, c: Colors) -> list[str]:
     shape = rng.choice(
         [
             '<polygon points="50,4 96,50 50,96 4,50"',

@@ -2,7 +2,7 @@
 scikit-learn.
 
 A data set is cut into stretches, each becomes one chart of a kind that suits it. A kind is a function from a stretch to the
-statements that draw it on `ax`; titles, colours and styles are by lot.
+statements that draw it on `ax`; titles, colors and styles are by lot.
 """
 
 from __future__ import annotations
@@ -150,10 +150,10 @@ def _line(table: Table, rng: random.Random) -> list[str] | None:
         return None
     x, years = table.time
     style = rng.choice(['linestyle="-"', 'linestyle="--"', 'marker="o"', 'marker="s", linestyle=":"', "linewidth=2.5"])
-    colours = rng.choice(_PALETTES)
+    colors = rng.choice(_PALETTES)
     lines = [_assign("x", years)]
-    for title, colour in zip(titles, colours, strict=False):
-        lines += [_assign("y", table.numbers[title]), f"ax.plot(x, y, {style}, color={colour!r}, label={title!r})"]
+    for title, color in zip(titles, colors, strict=False):
+        lines += [_assign("y", table.numbers[title]), f"ax.plot(x, y, {style}, color={color!r}, label={title!r})"]
     whole = all(year == int(year) for year in years)
     ticks = [] if whole else ['ax.ticklabel_format(axis="x", useOffset=False)']
     return [*lines, *ticks, *_texts(table, rng, x, titles), *_legend(titles, rng)]
@@ -164,15 +164,15 @@ def _bars(table: Table, rng: random.Random) -> list[str] | None:
     if named is None:
         return None
     x, labels, y, values = named
-    colours = rng.choice(_PALETTES)
-    colour = repr(colours[0]) if rng.random() < 0.6 else repr([colours[i % len(colours)] for i in range(len(labels))])
+    colors = rng.choice(_PALETTES)
+    color = repr(colors[0]) if rng.random() < 0.6 else repr([colors[i % len(colors)] for i in range(len(labels))])
     lines = [_assign("labels", labels), _assign("values", values)]
     if rng.random() < 0.4:
-        return [*lines, f"ax.barh(labels, values, color={colour})", *_texts(table, rng, y, [x])]
+        return [*lines, f"ax.barh(labels, values, color={color})", *_texts(table, rng, y, [x])]
     width = rng.choice([0.5, 0.6, 0.8])
     edge = rng.choice(["", ', edgecolor="black"'])
     turned = ['ax.tick_params(axis="x", rotation=45)'] if max(map(len, labels)) > 5 else []
-    return [*lines, f"ax.bar(labels, values, width={width}, color={colour}{edge})", *_texts(table, rng, x, [y]), *turned]
+    return [*lines, f"ax.bar(labels, values, width={width}, color={color}{edge})", *_texts(table, rng, x, [y]), *turned]
 
 
 def _grouped_bars(table: Table, rng: random.Random) -> list[str] | None:
@@ -180,20 +180,20 @@ def _grouped_bars(table: Table, rng: random.Random) -> list[str] | None:
     labels = _row_names(table)
     if len(titles) < 2 or labels is None or min(min(table.numbers[title]) for title in titles) < 0:
         return None
-    colours = rng.choice(_PALETTES)
+    colors = rng.choice(_PALETTES)
     lines = [_assign("labels", labels[1]), "x = range(len(labels))"]
     if rng.random() < 0.5:
         width = round(0.8 / len(titles), 2)
-        for number, (title, colour) in enumerate(zip(titles, colours, strict=False)):
+        for number, (title, color) in enumerate(zip(titles, colors, strict=False)):
             place = f"[i + {round(number * width, 2)} for i in x]"
-            bars = f"ax.bar({place}, y, width={width}, color={colour!r}, label={title!r})"
+            bars = f"ax.bar({place}, y, width={width}, color={color!r}, label={title!r})"
             lines += [_assign("y", table.numbers[title]), bars]
         middle = round((len(titles) - 1) * width / 2, 2)
         lines.append(f"ax.set_xticks([i + {middle} for i in x], labels, rotation={rng.choice([0, 30])})")
     else:
         lines.append("below = [0] * len(labels)")
-        for title, colour in zip(titles, colours, strict=False):
-            bars = f"ax.bar(x, y, bottom=below, width=0.7, color={colour!r}, label={title!r})"
+        for title, color in zip(titles, colors, strict=False):
+            bars = f"ax.bar(x, y, bottom=below, width=0.7, color={color!r}, label={title!r})"
             lines += [_assign("y", table.numbers[title]), bars, "below = [a + b for a, b in zip(below, y)]"]
         lines.append("ax.set_xticks(x, labels, rotation=30)")
     return [*lines, *_texts(table, rng, labels[0], titles), *_legend(titles, rng)]
@@ -205,7 +205,7 @@ def _scatter(table: Table, rng: random.Random) -> list[str] | None:
         return None
     x, y = rng.sample(spread, 2)
     classes = _classes(table, rng)
-    marks, colours = rng.choice([["o"], ["o", "^", "s", "D"]]), rng.choice(_PALETTES)
+    marks, colors = rng.choice([["o"], ["o", "^", "s", "D"]]), rng.choice(_PALETTES)
     size, alpha = rng.choice([20, 36, 60]), rng.choice([0.6, 0.8, 1])
     lines = []
     for number, (label, rows) in enumerate(classes):
@@ -214,7 +214,7 @@ def _scatter(table: Table, rng: random.Random) -> list[str] | None:
             _assign("y", [table.numbers[y][row] for row in rows]),
         ]
         named = f", label={label!r}" if label else ""
-        style = f"s={size}, alpha={alpha}, marker={marks[number % len(marks)]!r}, color={colours[number]!r}"
+        style = f"s={size}, alpha={alpha}, marker={marks[number % len(marks)]!r}, color={colors[number]!r}"
         lines.append(f"ax.scatter(x, y, {style}{named})")
     return [*lines, *_texts(table, rng, x, [y]), *_legend([label for label, _ in classes], rng)]
 

@@ -1,7 +1,7 @@
-"""Real icons for trials: those of matplotlib's toolbar, and the symbols of the DejaVu font that comes with it, in colours.
+"""Real icons for trials: those of matplotlib's toolbar, and the symbols of the DejaVu font that comes with it, in colors.
 
 The toolbar's icons were drawn with the font of Font Awesome 4.7 (SIL Open Font License); DejaVu is under the Bitstream Vera
-licence. Both let anyone use and pass on pictures that are made with the font.
+licence. Both let anyone use and pass on images that are made with the font.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ SYMBOLS = (
     range(0x2639, 0x27C0),
     range(0x1F600, 0x1F650),
 )
-"""Stretches of Unicode that hold pictures: arrows, weather and chess and the like, dingbats, faces."""
+"""Stretches of Unicode that hold images: arrows, weather and chess and the like, dingbats, faces."""
 SIZE = 128
 """Side of an icon's square, in its own units."""
 LONGEST = 6000
 """Characters; a longer document (matplotlib's logo) is nothing that a policy writes in one reply."""
-_COLOURS = ("#1d3557", "#c1121f", "#2a9d8f", "#e76f51", "#6a4c93", "#0077b6", "#588157", "#f4a261", "#3a3a3a", "#d62976")
+_COLORS = ("#1d3557", "#c1121f", "#2a9d8f", "#e76f51", "#6a4c93", "#0077b6", "#588157", "#f4a261", "#3a3a3a", "#d62976")
 
 
 def icons(seed: int) -> Iterator[Item]:
-    """Icons in colours and frames that depend on the seed."""
+    """Icons in colors and frames that depend on the seed."""
     data = Path(matplotlib.get_data_path())
     for path in sorted((data / "images").glob("*.svg")):
         text = path.read_text(encoding="utf-8")
@@ -52,14 +52,14 @@ def icons(seed: int) -> Iterator[Item]:
 
 def _icon(font: TTFont, glyph: str, rng: random.Random) -> str:
     """One symbol: alone, as an outline, or in white on a disc or a tile."""
-    colour, other = rng.sample(_COLOURS, 2)
+    color, other = rng.sample(_COLORS, 2)
     style = rng.choice(["plain", "plain", "outline", "disc", "tile"])
     path = _outline(font, glyph, round(SIZE * (0.84 if style in ("plain", "outline") else 0.6)))
     shapes = {
-        "plain": f'<path d="{path}" fill="{colour}"/>',
-        "outline": f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="{rng.choice([2, 3, 4])}"/>',
-        "disc": f'<circle cx="64" cy="64" r="60" fill="{colour}"/>\n  <path d="{path}" fill="white"/>',
-        "tile": f'<rect x="4" y="4" width="120" height="120" rx="{rng.choice([0, 12, 28])}" fill="{colour}"'
+        "plain": f'<path d="{path}" fill="{color}"/>',
+        "outline": f'<path d="{path}" fill="none" stroke="{color}" stroke-width="{rng.choice([2, 3, 4])}"/>',
+        "disc": f'<circle cx="64" cy="64" r="60" fill="{color}"/>\n  <path d="{path}" fill="white"/>',
+        "tile": f'<rect x="4" y="4" width="120" height="120" rx="{rng.choice([0, 12, 28])}" fill="{color}"'
         f' stroke="{other}" stroke-width="{rng.choice([0, 4])}"/>\n  <path d="{path}" fill="white"/>',
     }
     return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {SIZE} {SIZE}">\n  {shapes[style]}\n</svg>\n'

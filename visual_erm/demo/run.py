@@ -160,7 +160,7 @@ def once(name: str, result: Path, settings: Any, work: Callable[[], None]) -> No
 
 
 def demo_tasks(problems: Sequence[Problem]) -> dict[str, Task]:
-    """The tasks of `problems` by name, with the scoring that suits pictures of few parts."""
+    """The tasks of `problems` by name, with the scoring that suits images of few parts."""
     tasks = {}
     for problem in problems:
         content = load_task(problem.task).model_dump()

@@ -1,7 +1,7 @@
 """Charts small enough for a tiny policy to read: a few bars with names and numbers, and their Python.
 
 A real chart shows one row of measurements (see `tiny_tables`), of columns whose numbers go together; a synthetic one, for
-the warm start, random names and numbers. In the policy's picture, which is drawn small by Pillow, every bar has a row of
+the warm start, random names and numbers. In the policy's image, which is drawn small by Pillow, every bar has a row of
 cells: its name, then its number above the beginning of the bar. The judge sees what matplotlib makes of the code.
 """
 
@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from visual_erm.demo.tiny_problem import CANVAS, CELL, MAX_COLUMNS, MAX_ROWS, Place, Problem, letters
 from visual_erm.demo.tiny_tables import HEADERS, SOURCES, measurements, random_number
 
-COLOURS = ("red", "green", "blue")
+COLORS = ("red", "green", "blue")
 BARS = (2, 3, 4)
 """How many bars a chart has."""
 TOGETHER = (
@@ -30,18 +30,18 @@ TOGETHER = (
 """Columns that make sense in one chart."""
 
 START = "```python\nimport matplotlib.pyplot as plt\nplt.figure(figsize=(3, 2))\nplt.bar_label(plt.barh(['"
-NEXT_NAME, TO_NUMBERS, NEXT_NUMBER, TO_COLOUR = "','", "'],[", ",", "],color='"
+NEXT_NAME, TO_NUMBERS, NEXT_NUMBER, TO_COLOR = "','", "'],[", ",", "],color='"
 END = "'), padding=3)\nplt.margins(x=.3)\nplt.xticks([])\nplt.show()\n```"
 
 
 @dataclass(frozen=True)
 class Chart:
-    """Horizontal bars, the first at the bottom, all of one colour."""
+    """Horizontal bars, the first at the bottom, all of one color."""
 
     names: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
     """As texts, shortest form."""
-    colour: str = ""
+    color: str = ""
 
 
 def real_chart(rng: random.Random, split: str, bars: int, number: int) -> Chart:
@@ -50,14 +50,14 @@ def real_chart(rng: random.Random, split: str, bars: int, number: int) -> Chart:
     source, together = suitable[number % len(suitable)]
     rows = measurements(source, split)
     names, row = rng.sample(together, bars), rng.choice(rows[1:])
-    return Chart(tuple(names), tuple(row[rows[0].index(name)] for name in names), rng.choice(COLOURS))
+    return Chart(tuple(names), tuple(row[rows[0].index(name)] for name in names), rng.choice(COLORS))
 
 
 def synthetic_chart(rng: random.Random) -> Chart:
     """Random names over random numbers."""
     bars = rng.choice(BARS)
     numbers = tuple(random_number(rng) for _ in range(bars))
-    return Chart(tuple(rng.sample(HEADERS, bars)), numbers, rng.choice(COLOURS))
+    return Chart(tuple(rng.sample(HEADERS, bars)), numbers, rng.choice(COLORS))
 
 
 def batch(rng: random.Random, count: int) -> list[Chart]:
@@ -69,7 +69,7 @@ def held_out(rng: random.Random, count: int) -> list[Chart]:
 
 
 def damaged(rng: random.Random, chart: Chart) -> Chart:
-    """The chart with its last bar dropped or one too many, without its last number, or in another colour.
+    """The chart with its last bar dropped or one too many, without its last number, or in another color.
 
     Code with a number too few does not run.
     """
@@ -81,7 +81,7 @@ def damaged(rng: random.Random, chart: Chart) -> Chart:
         return replace(chart, names=(*chart.names, name), numbers=(*chart.numbers, chart.numbers[-1]))
     if kind == "drop number":
         return replace(chart, numbers=chart.numbers[:-1])
-    return replace(chart, colour=rng.choice([colour for colour in COLOURS if colour != chart.colour]))
+    return replace(chart, color=rng.choice([color for color in COLORS if color != chart.color]))
 
 
 def to_python(chart: Chart) -> str:
@@ -98,7 +98,7 @@ def to_python(chart: Chart) -> str:
     ```
     """
     names, numbers = NEXT_NAME.join(chart.names), NEXT_NUMBER.join(chart.numbers)
-    return f"{START}{names}{TO_NUMBERS}{numbers}{TO_COLOUR}{chart.colour}{END}"
+    return f"{START}{names}{TO_NUMBERS}{numbers}{TO_COLOR}{chart.color}{END}"
 
 
 def from_python(reply: str) -> Chart:
@@ -112,8 +112,8 @@ def from_python(reply: str) -> Chart:
     if not calls or len(calls[-1].args) != 2:
         return Chart()
     names, numbers = (_constants(argument) for argument in calls[-1].args)
-    colours = [_constant(keyword.value) for keyword in calls[-1].keywords if keyword.arg == "color"]
-    return Chart(names, numbers, colours[0] if colours else "")
+    colors = [_constant(keyword.value) for keyword in calls[-1].keywords if keyword.arg == "color"]
+    return Chart(names, numbers, colors[0] if colors else "")
 
 
 def _constants(node: ast.expr) -> tuple[str, ...]:
@@ -132,7 +132,7 @@ def shape(chart: Chart) -> tuple[int, int]:
 def parts(chart: Chart) -> dict[tuple[str, int], str]:
     names = {("name", i): name for i, name in enumerate(chart.names)}
     numbers = {("number", i): number for i, number in enumerate(chart.numbers)}
-    return names | numbers | {("colour", 0): chart.colour}
+    return names | numbers | {("colour", 0): chart.color}
 
 
 def sight(chart: Chart) -> dict[Place, tuple[str, ...]]:
@@ -140,12 +140,12 @@ def sight(chart: Chart) -> dict[Place, tuple[str, ...]]:
     for i, (name, number) in enumerate(zip(chart.names, chart.numbers, strict=True)):
         row = MAX_ROWS - 1 - i
         seen[row, 0] = letters(name, name)
-        seen[row, 1] = letters(number, chart.colour)
+        seen[row, 1] = letters(number, chart.color)
     return seen
 
 
 async def draw(charts: Sequence[Chart]) -> list[Image.Image]:
-    """The policy's pictures."""
+    """The policy's images."""
     font = ImageFont.load_default(size=11)
     return [_draw(chart, font) for chart in charts]
 
@@ -159,7 +159,7 @@ def _draw(chart: Chart, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> I
         length = float(number) / longest * ((MAX_COLUMNS - 1) * CELL - 2)
         pen.text((1, top + 9), name, "black", font)
         pen.text((CELL + 2, top + 1), number, "black", font)
-        pen.rectangle([CELL, top + 16, CELL + 1 + length, top + 28], chart.colour)
+        pen.rectangle([CELL, top + 16, CELL + 1 + length, top + 28], chart.color)
     return image
 
 
@@ -168,8 +168,8 @@ CHART = Problem(
     prompt="python",
     language="python",
     s_max=24,
-    words=(*HEADERS, *COLOURS),
-    runs=(START, NEXT_NAME, TO_NUMBERS, TO_COLOUR, END),
+    words=(*HEADERS, *COLORS),
+    runs=(START, NEXT_NAME, TO_NUMBERS, TO_COLOR, END),
     synthetic=synthetic_chart,
     batch=batch,
     held_out=held_out,

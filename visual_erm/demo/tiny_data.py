@@ -1,4 +1,4 @@
-"""The demo's data set: veRL parquet of tiny problems, each with the policy's picture and the judge's reference.
+"""The demo's data set: veRL parquet of tiny problems, each with the policy's image and the judge's reference.
 
 Every batch holds samples of the same problems and shapes, so that the mean reward of a step depends little on which samples
 the step happens to see.
@@ -38,7 +38,7 @@ class Row:
 
     problem: Problem
     sample: Sample
-    picture: Image.Image
+    image: Image.Image
     """As the policy sees it."""
     reference: bytes | None
     """As the judge sees it, where there is one."""
@@ -68,28 +68,28 @@ def write_data(folder: Path, tasks: Mapping[str, Task], train: Sequence[Asked], 
     """
     folder.mkdir(parents=True, exist_ok=True)
     samples = [*train, *test]
-    pictures, references, engines = asyncio.run(_draw_all(tasks, samples, len(train) + judged))
+    images, references, engines = asyncio.run(_draw_all(tasks, samples, len(train) + judged))
     for split, first, last in (("train", 0, len(train)), ("test", len(train), len(samples))):
-        rows = [_row(split, i - first, *samples[i], pictures[i], references.get(i), engines) for i in range(first, last)]
+        rows = [_row(split, i - first, *samples[i], images[i], references.get(i), engines) for i in range(first, last)]
         path = folder / f"{split}.parquet"
         pq.write_table(pa.Table.from_pylist(rows, schema(embed=True)), path)
         log.info("%d rows in %s", len(rows), path)
 
 
 async def draw(samples: Sequence[Asked]) -> list[Image.Image]:
-    """The policy's pictures of samples of several problems."""
-    pictures: dict[int, Image.Image] = {}
+    """The policy's images of samples of several problems."""
+    images: dict[int, Image.Image] = {}
     for problem in {problem.task: problem for problem, _ in samples}.values():
         mine = [i for i, (other, _) in enumerate(samples) if other is problem]
-        pictures |= zip(mine, await problem.draw([samples[i][1] for i in mine]), strict=True)
-    return [pictures[i] for i in range(len(samples))]
+        images |= zip(mine, await problem.draw([samples[i][1] for i in mine]), strict=True)
+    return [images[i] for i in range(len(samples))]
 
 
 async def _draw_all(
     tasks: Mapping[str, Task], samples: Sequence[Asked], judged: int
 ) -> tuple[list[bytes], dict[int, bytes], dict[str, str]]:
-    """The policy's pictures, the judge's references of the first `judged` by number, and what drew the references."""
-    pictures = await draw(samples)
+    """The policy's images, the judge's references of the first `judged` by number, and what drew the references."""
+    images = await draw(samples)
     references: dict[int, bytes] = {}
     engines = {}
     for name, task in tasks.items():
@@ -97,11 +97,11 @@ async def _draw_all(
         codes = [extract(problem.write(sample), task.languages) for problem, sample in (samples[i] for i in mine)]
         engines[name], drawn = await render(task, codes)
         references |= zip(mine, map(encode, drawn), strict=True)
-    return [encode(image) for image in pictures], references, engines
+    return [encode(image) for image in images], references, engines
 
 
 async def render(task: Task, codes: Sequence[Code]) -> tuple[str, list[Image.Image]]:
-    """What draws for `task`, and its pictures of `codes`."""
+    """What draws for `task`, and its images of `codes`."""
     renderer = make_renderer(task.render)
     try:
         return renderer.engine, await asyncio.gather(*(renderer.render(code) for code in codes))
@@ -114,14 +114,14 @@ def _row(
     index: int,
     problem: Problem,
     sample: Sample,
-    picture: bytes,
+    image: bytes,
     reference: bytes | None,
     engines: Mapping[str, str],
 ) -> dict:
     return {
         "data_source": problem.task,
         "prompt": [{"role": "user", "content": f"<image>{problem.prompt}"}],
-        "images": [{"bytes": picture, "path": None}],
+        "images": [{"bytes": image, "path": None}],
         "ability": "vision2code",
         "reward_model": {"style": "model", "ground_truth": problem.write(sample)},
         "extra_info": {
@@ -143,7 +143,7 @@ def read_rows(path: Path) -> list[Row]:
             Row(
                 problem=problem,
                 sample=problem.read(row["reward_model"]["ground_truth"]),
-                picture=load_image(row["images"][0]["bytes"]),
+                image=load_image(row["images"][0]["bytes"]),
                 reference=row["extra_info"]["reference"]["bytes"],
             )
         )

@@ -1,4 +1,4 @@
-"""A tiny policy in hand: a model folder loaded, its prompt, its pictures as tensors, and its replies.
+"""A tiny policy in hand: a model folder loaded, its prompt, its images as tensors, and its replies.
 
 The warm start trains it and the evaluation questions it; veRL loads the same folder by itself.
 """
@@ -22,7 +22,7 @@ MAX_REPLY = 64
 
 @dataclass
 class TinyPolicy:
-    """Model and processor of one folder. Every picture must be of the CANVAS size."""
+    """Model and processor of one folder. Every image must be of the CANVAS size."""
 
     model: Any
     processor: Any
@@ -36,7 +36,7 @@ class TinyPolicy:
         return cls(model, AutoProcessor.from_pretrained(folder))
 
     def prompt(self, word: str) -> list[int]:
-        """Token ids of the prompt that shows a picture and says `word`, up to where the reply begins."""
+        """Token ids of the prompt that shows a image and says `word`, up to where the reply begins."""
         if word not in self.prompts:
             message = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": word}]}
             text = self.processor.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
@@ -45,14 +45,14 @@ class TinyPolicy:
         return self.prompts[word]
 
     def inputs(
-        self, words: Sequence[str], pictures: Sequence[Image.Image], replies: torch.Tensor | None = None
+        self, words: Sequence[str], images: Sequence[Image.Image], replies: torch.Tensor | None = None
     ) -> dict[str, torch.Tensor]:
-        """Model inputs for one sequence per picture: the prompt that says its word (all words are as many tokens), then the
-        row of `replies` [pictures, tokens] if given."""
+        """Model inputs for one sequence per image: the prompt that says its word (all words are as many tokens), then the
+        row of `replies` [images, tokens] if given."""
         ids = torch.tensor([self.prompt(word) for word in words])
         if replies is not None:
             ids = torch.cat([ids, replies], dim=1)
-        pixels = self.processor.image_processor(images=list(pictures), return_tensors="pt")
+        pixels = self.processor.image_processor(images=list(images), return_tensors="pt")
         return {
             "input_ids": ids,
             "attention_mask": torch.ones_like(ids),
@@ -62,8 +62,8 @@ class TinyPolicy:
         }
 
     @torch.no_grad()
-    def reply(self, word: str, pictures: Sequence[Image.Image], temperature: float, seed: int = 0) -> list[str]:
-        """One reply per picture to the prompt that says `word`; greedy at temperature 0.
+    def reply(self, word: str, images: Sequence[Image.Image], temperature: float, seed: int = 0) -> list[str]:
+        """One reply per image to the prompt that says `word`; greedy at temperature 0.
 
         The global random state is left as it was.
         """
@@ -73,7 +73,7 @@ class TinyPolicy:
         self.model.eval()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            inputs = self.inputs([word] * len(pictures), pictures)
+            inputs = self.inputs([word] * len(images), images)
             ids = self.model.generate(**inputs, max_new_tokens=MAX_REPLY, suppress_tokens=pads, **how)
         written = ids[:, inputs["input_ids"].shape[1] :]
         replies: list[str] = self.processor.tokenizer.batch_decode(written, skip_special_tokens=True)

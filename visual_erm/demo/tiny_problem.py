@@ -1,4 +1,4 @@
-"""What a tiny policy can be taught to write: tables, charts and SVG pictures behind one plain description.
+"""What a tiny policy can be taught to write: tables, charts and SVG images behind one plain description.
 
 A problem is small enough when everything that must be read fits one canvas of cells, one visual token each. The modules
 `tiny_tables`, `tiny_charts` and `tiny_svgs` each end with theirs; data, warm start, evaluation and report know no other
@@ -15,28 +15,28 @@ from typing import Any, Literal
 from PIL import Image
 
 CELL = 32
-"""Side of a cell in the policy's pictures, in pixels."""
+"""Side of a cell in the policy's images, in pixels."""
 MAX_ROWS, MAX_COLUMNS = 4, 3
-"""Cells of a picture."""
+"""Cells of a image."""
 CANVAS = (MAX_COLUMNS * CELL, MAX_ROWS * CELL)
-"""Width and height of every picture."""
+"""Width and height of every image."""
 MAX_TEXT = 4
 """Characters of a text in a cell."""
 
 Sample = Any
-"""One table, chart or picture, as its problem's module describes it."""
+"""One table, chart or image, as its problem's module describes it."""
 Place = tuple[int, int]
 """Row and column on the canvas, from the top left."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One kind of picture and the code for it."""
+    """One kind of image and the code for it."""
 
     task: str
     """Name of its task: the rows' `data_source`."""
     prompt: str
-    """All that the policy is asked, after the picture; a single token."""
+    """All that the policy is asked, after the image; a single token."""
     language: Literal["html", "python", "svg"]
     """What it answers in."""
     s_max: float
@@ -64,7 +64,7 @@ class Problem:
     sight: Callable[[Sample], Mapping[Place, Sequence[str]]]
     """What can be seen in each cell of the canvas: at most MAX_TEXT letters, and a word."""
     draw: Callable[[Sequence[Sample]], Awaitable[list[Image.Image]]]
-    """The policy's pictures, RGB, each of the CANVAS size."""
+    """The policy's images, RGB, each of the CANVAS size."""
 
 
 def letters(text: str, word: str = "") -> tuple[str, ...]:

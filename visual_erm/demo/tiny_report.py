@@ -37,11 +37,11 @@ class Step:
     rollouts: int
     reward: float
     render_ok: float
-    """Share that became a picture."""
+    """Share that became a image."""
     severity: float
     shape: float
     """Share of the right shape."""
-    judge_ok: float
+    scored_ok: float
     """Share that was judged."""
     rewards: dict[str, float]
     """Mean reward of each task of a mixture; empty without one."""
@@ -108,7 +108,7 @@ def _figures(step: int, calls: Sequence[Call], rows: Sequence[Row]) -> Step:
         shapes.append(accuracy(row.problem, [call["reply"]], [row.sample]).shape)
     rewards = {task: statistics.fmean(scores) for task, scores in sorted(by_task.items())} if len(by_task) > 1 else {}
     shape = statistics.fmean(shapes)
-    return Step(step, len(calls), mean("score"), mean("render_ok"), mean("severity"), shape, mean("judge_ok"), rewards)
+    return Step(step, len(calls), mean("score"), mean("render_ok"), mean("severity"), shape, mean("scored_ok"), rewards)
 
 
 def trend(values: Sequence[float]) -> Trend:
@@ -168,7 +168,7 @@ def plot_steps(steps: Sequence[Step], path: Path, title: str) -> None:
 def write_rollouts(folder: Path, calls: Sequence[Call], rows: Sequence[Row], tasks: Mapping[str, Task]) -> None:
     """Writes the best and the worst rollout of each prompt in `calls`, one folder each.
 
-    The picture is drawn again from the reply, as the reward drew it.
+    The image is drawn again from the reply, as the reward drew it.
     """
     prompts: dict[int, list[Call]] = {}
     for call in calls:
@@ -185,9 +185,9 @@ def write_rollouts(folder: Path, calls: Sequence[Call], rows: Sequence[Row], tas
         write_json(here / "report.json", {key: call[key] for key in ("score", "severity", "render_ok", "reason", "report")})
     for task_name, task in tasks.items():
         drawn = [name for name, call in chosen.items() if call["data_source"] == task_name and call["render_ok"]]
-        _, pictures = asyncio.run(render(task, [extract(chosen[name]["reply"], task.languages) for name in drawn]))
-        for name, picture in zip(drawn, pictures, strict=True):
-            picture.save(folder / name / "render.png")
+        _, images = asyncio.run(render(task, [extract(chosen[name]["reply"], task.languages) for name in drawn]))
+        for name, image in zip(drawn, images, strict=True):
+            image.save(folder / name / "render.png")
 
 
 def write_json(path: Path, content: Any) -> None:

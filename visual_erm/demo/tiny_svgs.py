@@ -1,6 +1,6 @@
-"""SVG pictures small enough for a tiny policy to read: circles, squares and triangles, each in a cell of its own.
+"""SVG images small enough for a tiny policy to read: circles, squares and triangles, each in a cell of its own.
 
-All of them are made up, and one picture in five is held out: which one depends on the picture alone. The policy sees them
+All of them are made up, and one image in five is held out: which one depends on the image alone. The policy sees them
 drawn small by Pillow, one cell per visual token; the judge sees what the renderer makes of the code.
 """
 
@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 
 from visual_erm.demo.tiny_problem import CANVAS, CELL, MAX_COLUMNS, MAX_ROWS, Place, Problem
 
-COLOURS = ("red", "green", "blue", "orange", "purple")
+COLORS = ("red", "green", "blue", "orange", "purple")
 ELEMENTS = {
     "circle": '<circle r=".4" fill="',
     "square": '<rect x="-.4" y="-.4" width=".8" height=".8" fill="',
@@ -25,7 +25,7 @@ ELEMENTS = {
 }
 """How the element of each kind of shape begins."""
 COUNTS = (2, 3, 4)
-"""How many shapes a picture has."""
+"""How many shapes a image has."""
 CELLS = [(column, row) for column in range(MAX_COLUMNS) for row in range(MAX_ROWS)]
 
 START = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-.5 -.5 {MAX_COLUMNS} {MAX_ROWS}"><g transform="translate('
@@ -34,12 +34,12 @@ TO_SHAPE, NEXT, END = ')">', '"/></g><g transform="translate(', '"/></g></svg>'
 
 @dataclass(frozen=True)
 class Shape:
-    """One coloured shape in one cell."""
+    """One colored shape in one cell."""
 
     column: int
     row: int
     kind: str
-    colour: str
+    color: str
 
 
 Drawing = tuple[Shape, ...]
@@ -50,7 +50,7 @@ def random_drawing(rng: random.Random, split: str, count: int) -> Drawing:
     """`count` shapes in random cells, of those drawings that belong to `split`."""
     while True:
         cells = sorted(rng.sample(CELLS, count))
-        drawing = tuple(Shape(*cell, rng.choice([*ELEMENTS]), rng.choice(COLOURS)) for cell in cells)
+        drawing = tuple(Shape(*cell, rng.choice([*ELEMENTS]), rng.choice(COLORS)) for cell in cells)
         if (zlib.crc32(to_svg(drawing).encode()) % 5 == 0) == (split == "test"):
             return drawing
 
@@ -84,15 +84,15 @@ def to_svg(drawing: Drawing) -> str:
     >>> to_svg((Shape(2, 0, "circle", "red"),)).partition(">")[2]
     '<g transform="translate(2 0)"><circle r=".4" fill="red"/></g></svg>'
     """
-    return START + NEXT.join(f"{s.column} {s.row}{TO_SHAPE}{ELEMENTS[s.kind]}{s.colour}" for s in drawing) + END
+    return START + NEXT.join(f"{s.column} {s.row}{TO_SHAPE}{ELEMENTS[s.kind]}{s.color}" for s in drawing) + END
 
 
 def from_svg(reply: str) -> Drawing:
     """The shapes of the last SVG in a reply that stand in a group which moves them to a cell."""
-    pictures = BeautifulSoup(reply, "html5lib").find_all("svg")
+    images = BeautifulSoup(reply, "html5lib").find_all("svg")
     kinds = {"circle": "circle", "rect": "square", "path": "triangle"}
     shapes = []
-    for group in pictures[-1].find_all("g") if pictures else []:
+    for group in images[-1].find_all("g") if images else []:
         place = re.fullmatch(r"translate\((\d) (\d)\)", str(group.get("transform")))
         if place is None:
             continue
@@ -102,11 +102,11 @@ def from_svg(reply: str) -> Drawing:
 
 
 def parts(drawing: Drawing) -> dict[Place, tuple[str, str]]:
-    return {(shape.row, shape.column): (shape.kind, shape.colour) for shape in drawing}
+    return {(shape.row, shape.column): (shape.kind, shape.color) for shape in drawing}
 
 
 async def draw(drawings: Sequence[Drawing]) -> list[Image.Image]:
-    """The policy's pictures."""
+    """The policy's images."""
     return [_draw(drawing) for drawing in drawings]
 
 
@@ -117,11 +117,11 @@ def _draw(drawing: Drawing) -> Image.Image:
         left, top = shape.column * CELL + 3, shape.row * CELL + 3
         right, bottom = left + CELL - 7, top + CELL - 7
         if shape.kind == "circle":
-            pen.ellipse([left, top, right, bottom], shape.colour)
+            pen.ellipse([left, top, right, bottom], shape.color)
         elif shape.kind == "square":
-            pen.rectangle([left, top, right, bottom], shape.colour)
+            pen.rectangle([left, top, right, bottom], shape.color)
         else:
-            pen.polygon([(left, bottom), (right, bottom), ((left + right) / 2, top)], shape.colour)
+            pen.polygon([(left, bottom), (right, bottom), ((left + right) / 2, top)], shape.color)
     return image
 
 
@@ -130,7 +130,7 @@ SVG = Problem(
     prompt="svg",
     language="svg",
     s_max=12,
-    words=COLOURS,
+    words=COLORS,
     runs=(START, *(TO_SHAPE + element for element in ELEMENTS.values()), NEXT, END),
     synthetic=synthetic_drawing,
     batch=batch,

@@ -1,7 +1,7 @@
-"""Tables small enough for a tiny policy to read: where they come from, their HTML, and their pictures.
+"""Tables small enough for a tiny policy to read: where they come from, their HTML, and their images.
 
 The values of the real ones are measurements that scikit-learn and statsmodels carry in their packages, rounded to four
-characters; the synthetic ones, for the warm start, have the same headers over random numbers. The policy's pictures are
+characters; the synthetic ones, for the warm start, have the same headers over random numbers. The policy's images are
 drawn small by Chromium, one cell per visual token; the judge sees the same tables drawn at normal size by the renderer.
 """
 
@@ -180,21 +180,21 @@ def sight(rows: Rows) -> dict[Place, tuple[str, ...]]:
 
 
 async def draw(tables: Sequence[Rows]) -> list[Image.Image]:
-    """The policy's pictures.
+    """The policy's images.
 
     Drawn by Chromium, SHEET to a page, and cut out of its screenshot. Raises RendererUnavailable without a browser.
     """
-    pictures: list[Image.Image] = []
+    images: list[Image.Image] = []
     browser = WarmBrowser(tabs=1)
     try:
         for start in range(0, len(tables), SHEET):
             sheet = tables[start : start + SHEET]
             shot = await browser.draw(partial(_screenshot, sheet), limit_s=SHEET_LIMIT_S)
             with Image.open(io.BytesIO(base64.b64decode(shot))) as image:
-                pictures.extend(_cut(image.convert("RGB"), len(sheet)))
+                images.extend(_cut(image.convert("RGB"), len(sheet)))
     finally:
         await browser.close()
-    return pictures
+    return images
 
 
 async def _screenshot(tables: Sequence[Rows], tab: Tab) -> str:

@@ -52,8 +52,8 @@ def build(out: Path, problems: Sequence[Problem], seed: int) -> None:
     build_tiny_qwen3vl(out, seed=seed, words=[*words], runs=[*runs])
 
 
-def warm_start(out: Path, samples: Sequence[Asked], pictures: Sequence[Image.Image], how: WarmStart) -> None:
-    """Builds the tiny policy in `out` and trains it on the `synthetic_samples` of `how` and their `pictures`."""
+def warm_start(out: Path, samples: Sequence[Asked], images: Sequence[Image.Image], how: WarmStart) -> None:
+    """Builds the tiny policy in `out` and trains it on the `synthetic_samples` of `how` and their `images`."""
     rng = random.Random(how.seed)
     build(out, [*{problem.task: problem for problem, _ in samples}.values()], how.seed)
     policy = TinyPolicy.load(out)
@@ -72,7 +72,7 @@ def warm_start(out: Path, samples: Sequence[Asked], pictures: Sequence[Image.Ima
             (problem, problem.damaged(rng, sample) if rng.random() < how.damaged_share else sample)
             for problem, sample in shown
         ]
-        writing = reply_loss(policy, pictures[chosen], taught)
+        writing = reply_loss(policy, images[chosen], taught)
         reading = heads.loss(shown)
         optimizer.zero_grad()
         (writing + reading).backward()
@@ -93,14 +93,14 @@ def rate(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / 50) * (1.0 if done < 0.6 else max(0.05, 1 - (done - 0.6) / 0.4))
 
 
-def reply_loss(policy: TinyPolicy, pictures: Sequence[Image.Image], samples: Sequence[Asked]) -> torch.Tensor:
-    """Mean cross-entropy of the replies that write `samples`, given the pictures."""
+def reply_loss(policy: TinyPolicy, images: Sequence[Image.Image], samples: Sequence[Asked]) -> torch.Tensor:
+    """Mean cross-entropy of the replies that write `samples`, given the images."""
     tokenizer = policy.processor.tokenizer
     replies = [tokenizer(problem.write(sample))["input_ids"] + [tokenizer.eos_token_id] for problem, sample in samples]
     longest = max(map(len, replies))
     ids = torch.tensor([reply + [tokenizer.pad_token_id] * (longest - len(reply)) for reply in replies])
     targets = torch.tensor([reply + [-100] * (longest - len(reply)) for reply in replies])
-    inputs = policy.inputs([problem.prompt for problem, _ in samples], pictures, ids)
+    inputs = policy.inputs([problem.prompt for problem, _ in samples], images, ids)
     logits = policy.model(**inputs).logits[:, -longest - 1 : -1]
     return cross_entropy(logits.flatten(0, 1), targets.flatten())
 
@@ -121,7 +121,7 @@ class CellHeads(torch.nn.Module):
         self.seen = output
 
     def loss(self, samples: Sequence[Asked]) -> torch.Tensor:
-        """Sum of the heads' cross-entropies for the pictures that the model was last shown."""
+        """Sum of the heads' cross-entropies for the images that the model was last shown."""
         assert self.seen is not None, "the model must be shown the pictures first"
         cells = torch.tensor([cell for problem, sample in samples for cell in self.labels(problem.sight(sample))])
         return torch.stack([cross_entropy(head(self.seen), cells[:, i]) for i, head in enumerate(self.heads)]).sum()

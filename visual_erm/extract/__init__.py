@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from visual_erm.errors import NoCode
+from visual_erm.errors import NoCodeError
 from visual_erm.extract import python, svg, tables
 from visual_erm.extract.code import Candidate, Code
 from visual_erm.extract.fences import LABELS, Section, sections, without_thinking
@@ -44,7 +44,7 @@ def extract(text: str, languages: Sequence[str]) -> Code:
     complete candidate wins. One that is cut off (neither its `<table>`, `<svg>` or statement nor its fence ever ends)
     counts only when no complete one is there, and is left to the renderer.
 
-    Raises NoCode when the reply holds no code in any of the languages.
+    Raises NoCodeError when the reply holds no code in any of the languages.
 
     >>> extract("Here it is:\\n```html\\n<table><tr><td>1</td></tr></table>\\n```", ["html"]).text
     '<table><tr><td>1</td></tr></table>'
@@ -53,8 +53,8 @@ def extract(text: str, languages: Sequence[str]) -> Code:
     found = [candidate for candidate in _candidates(answer, languages) if candidate.code.language in languages]
     if not found:
         if text.strip() and not answer.strip():
-            raise NoCode("the reply holds nothing but thinking")
-        raise NoCode(f"the reply holds no code in {' or '.join(languages)}")
+            raise NoCodeError("the reply holds nothing but thinking")
+        raise NoCodeError(f"the reply holds no code in {' or '.join(languages)}")
     complete = [candidate for candidate in found if candidate.complete]
     return (complete or found)[-1].code
 

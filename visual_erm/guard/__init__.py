@@ -2,10 +2,10 @@
 
     blank        nothing to speak of was drawn                                 minimum reward
     tampering    the code goes for a file that it has no business with          minimum reward
-    injection    the picture talks to its judge                                 minimum reward
-    silence      a judge has nothing to say about pictures that plainly differ  severity raised to a floor
+    injection    the image talks to its judge                                 minimum reward
+    silence      a judge has nothing to say about images that plainly differ  severity raised to a floor
     omission     parts are left out, and the report does not price them         severity raised to their price
 
-`Panel` runs them. The last three look for what only a model does as a judge: a local one cannot be talked round, and prices
+`GuardRunner` runs them. The last three look for what only a model does as a judge: a local one cannot be talked round, and prices
 what is left out by a theorem of its own.
 """

@@ -1,13 +1,13 @@
 """Parts of the reference that are absent from the prediction, counted by kind, and what they cost where no report says so.
 
 A policy that learns that leaving out is cheaper than getting wrong leaves everything out. So each absent part is worth what
-a wrong one is worth (MASS, as in the local judge), less what the report already charges for what is missing:
+a wrong one is worth (MAX_SEVERITY, as in the local judge), less what the report already charges for what is missing:
 
-    severity = S + max(0, MASS * absent - (severities of the entries that speak of something missing))
+    severity = S + max(0, MAX_SEVERITY * absent - (severities of the entries that speak of something missing))
 
 Parts are counted, not compared: `absent` is, kind by kind, how many fewer the prediction has; cells are counted with the
 empty ones and without them, and the larger lack counts. Taking parts away can only raise it, so whatever a judge leaves
-unsaid, no picture is priced lower for having less in it.
+unsaid, no image is priced lower for having less in it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from visual_erm.judge.local.tables import MASS
+from visual_erm.judge.local.tables import MAX_SEVERITY
 from visual_erm.reward.report import Report
-from visual_erm.vision.scene_types import Seen
-from visual_erm.vision.table_grid import FAINT, Table
+from visual_erm.vision.scene_types import Scene
+from visual_erm.vision.table_grid import MIN_CONTRAST, Table
 
 Parts = Mapping[str, tuple[int, ...]]
-"""How many parts of each kind a picture shows: of the kind as such, and of narrower ones among them."""
+"""How many parts of each kind a image shows: of the kind as such, and of narrower ones among them."""
 
 _WORD = re.compile(r"\d+(?:\.\d+)*|[^\W\d_]+")
 _MISSING = re.compile(
@@ -38,18 +38,18 @@ _MISSING = re.compile(
 )
 
 
-def cells(picture: np.ndarray, tables: Sequence[Table]) -> Parts:
+def cells(image: np.ndarray, tables: Sequence[Table]) -> Parts:
     """Parts of ruled tables: cells, among them those with ink, and lines of text beside the tables.
 
-    `picture`: grey levels, shape (height, width), uint8.
+    `image`: gray levels, shape (height, width), uint8.
     """
-    inside = [picture[box.top : box.bottom, box.left : box.right] for table in tables for box in table.cells]
-    filled = sum(int(np.ptp(cell)) >= FAINT for cell in inside if cell.size)
-    page = np.ones(picture.shape, dtype=bool)
+    inside = [image[box.top : box.bottom, box.left : box.right] for table in tables for box in table.cells]
+    filled = sum(int(np.ptp(cell)) >= MIN_CONTRAST for cell in inside if cell.size)
+    page = np.ones(image.shape, dtype=bool)
     for table in tables:
         page[table.top : table.bottom, table.left : table.right] = False
-    background = int(np.bincount(picture[page], minlength=256).argmax()) if page.any() else 255
-    inked = ((np.abs(picture.astype(np.int16) - background) >= FAINT) & page).any(axis=1)
+    background = int(np.bincount(image[page], minlength=256).argmax()) if page.any() else 255
+    inked = ((np.abs(image.astype(np.int16) - background) >= MIN_CONTRAST) & page).any(axis=1)
     lines = np.count_nonzero(np.diff(inked.astype(np.int8), prepend=0) == 1)
     return {"cell": (len(inside), filled), "line": (int(lines),)}
 
@@ -59,9 +59,9 @@ def words(lines: Sequence[str]) -> Parts:
     return {"word": (sum(len(_WORD.findall(line)) for line in lines),)}
 
 
-def drawn(seen: Seen) -> Parts:
+def drawn(seen: Scene) -> Parts:
     """Parts of a chart or a drawing."""
-    return {"text": (len(seen.texts),), "panel": (len(seen.panels),), "mark": (len(seen.marks) + seen.unseen,)}
+    return {"text": (len(seen.texts),), "panel": (len(seen.panels),), "mark": (len(seen.marks) + seen.uncounted_marks,)}
 
 
 def absent(reference: Parts, prediction: Parts, slack: float) -> dict[str, int]:
@@ -82,4 +82,4 @@ def absent(reference: Parts, prediction: Parts, slack: float) -> dict[str, int]:
 def unpriced(missing: Mapping[str, int], report: Report) -> int:
     """The severity of what is missing that a report does not charge."""
     charged = sum(entry.severity for entry in report.discrepancies if _MISSING.search(entry.description))
-    return max(0, MASS * sum(missing.values()) - charged)
+    return max(0, MAX_SEVERITY * sum(missing.values()) - charged)

@@ -19,7 +19,7 @@ from typing import ParamSpec, TypeVar
 import numpy as np
 from PIL import Image
 
-from visual_erm.errors import BlankPicture, OurFault, PolicyFault, Tampering
+from visual_erm.errors import BlankImage, InfrastructureError, PolicyFault, Tampering
 from visual_erm.extract import Code
 from visual_erm.guard.blank import is_near_blank
 from visual_erm.guard.injection import addresses_judge
@@ -33,13 +33,13 @@ from visual_erm.runtime.cache import Cache
 from visual_erm.spec.task import Task
 from visual_erm.vision.chart_scene import see, unread
 from visual_erm.vision.ocr import Ocr
-from visual_erm.vision.table_grid import find_tables, grey, read
+from visual_erm.vision.table_grid import find_tables, gray, read
 
 GUARDS = ("blank", "tampering", "injection", "silence", "omission")
 """Their names, as in `guard_<name>` of every result."""
 THREADS = 2
 KEPT = 256
-"""Pictures whose readings are kept: the groups that one reward worker has in flight, and answers that many agree on."""
+"""Images whose readings are kept: the groups that one reward worker has in flight, and answers that many agree on."""
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Ruling:
+class GuardVerdict:
     """What a sample is worth once the guards have looked at it."""
 
     severity: float
@@ -59,13 +59,13 @@ class Ruling:
     void: bool = False
     """The report is worth nothing: the sample earns the minimum."""
 
-    def raised(self, severity: float, guard: str, finding: str) -> Ruling:
+    def raised(self, severity: float, guard: str, finding: str) -> GuardVerdict:
         """The same with a higher severity, for this guard's reason."""
         reason = f"{guard}: {finding}: severity {self.severity:g} -> {severity:g}"
-        return Ruling(severity, self.flags | {guard}, "; ".join(filter(None, [self.reason, reason])), self.void)
+        return GuardVerdict(severity, self.flags | {guard}, "; ".join(filter(None, [self.reason, reason])), self.void)
 
 
-class Panel:
+class GuardRunner:
     """The guards of one task. Threads start with the first reading and end with `close`."""
 
     def __init__(self, task: Task, model_judge: bool) -> None:
@@ -79,27 +79,27 @@ class Panel:
         self._lines: Cache[tuple[str, ...]] = Cache(KEPT)
         self._parts: Cache[Parts] = Cache(KEPT)
 
-    async def admit_code(self, code: Code) -> None:
+    async def check_code(self, code: Code) -> None:
         """Raises Tampering for code that reaches for a file of the machine."""
         if self._settings.tampering.enabled and (address := await self._run(reached_for, code)):
             raise Tampering(f"the code names a file of the machine: {address}")
 
-    async def admit_picture(self, reference: Image.Image, prediction: Image.Image) -> None:
-        """Raises BlankPicture for a prediction that shows next to nothing where the reference shows something."""
+    async def check_image(self, reference: Image.Image, prediction: Image.Image) -> None:
+        """Raises BlankImage for a prediction that shows next to nothing where the reference shows something."""
         guard = self._settings.blank
         if guard.enabled and await self._run(is_near_blank, reference, prediction, guard.share):
-            raise BlankPicture("the picture holds next to nothing but its background")
+            raise BlankImage("the picture holds next to nothing but its background")
 
     def flags(self, fault: PolicyFault) -> frozenset[str]:
         """The guards that stand for a fault of the policy."""
-        blank = self._settings.blank.enabled and isinstance(fault, BlankPicture)
+        blank = self._settings.blank.enabled and isinstance(fault, BlankImage)
         tampering = self._settings.tampering.enabled and isinstance(fault, Tampering)
         return frozenset(name for name, found in (("blank", blank), ("tampering", tampering)) if found)
 
-    async def review(self, reference: Image.Image, prediction: Image.Image, report: Report) -> Ruling:
+    async def review(self, reference: Image.Image, prediction: Image.Image, report: Report) -> GuardVerdict:
         """The ruling on what a judge reported."""
         if not self._model_judge:
-            return Ruling(report.severity)
+            return GuardVerdict(report.severity)
         return await self._run(self._review, reference, prediction, report)
 
     async def close(self) -> None:
@@ -113,19 +113,19 @@ class Panel:
         call = functools.partial(function, *arguments, **keywords)
         return await asyncio.get_running_loop().run_in_executor(self._pool, call)
 
-    def _review(self, reference: Image.Image, prediction: Image.Image, report: Report) -> Ruling:
-        ruling = Ruling(report.severity)
-        ours, theirs = _Picture(reference), _Picture(prediction)
+    def _review(self, reference: Image.Image, prediction: Image.Image, report: Report) -> GuardVerdict:
+        ruling = GuardVerdict(report.severity)
+        ours, theirs = _Image(reference), _Image(prediction)
         if report.severity >= self._worst or ours.key == theirs.key:
             return ruling
         for guard in (self._omission, self._silence, self._injection):
             try:
                 ruling = guard(ours, theirs, report, ruling)
-            except OurFault as fault:
+            except InfrastructureError as fault:
                 log.warning("a guard could not look: %s: %s", type(fault).__name__, fault)
         return ruling
 
-    def _omission(self, ours: _Picture, theirs: _Picture, report: Report, ruling: Ruling) -> Ruling:
+    def _omission(self, ours: _Image, theirs: _Image, report: Report, ruling: GuardVerdict) -> GuardVerdict:
         guard = self._settings.omission
         if not guard.enabled:
             return ruling
@@ -134,54 +134,54 @@ class Panel:
         parts = ", ".join(f"{count} {kind}(s)" for kind, count in missing.items())
         return ruling.raised(ruling.severity + more, "omission", f"{parts} absent") if more else ruling
 
-    def _silence(self, ours: _Picture, theirs: _Picture, report: Report, ruling: Ruling) -> Ruling:
+    def _silence(self, ours: _Image, theirs: _Image, report: Report, ruling: GuardVerdict) -> GuardVerdict:
         guard = self._settings.silence
         if not guard.enabled or report.severity > guard.at_most:
             return ruling
-        alike = likeness(ours.picture, theirs.picture)
+        alike = likeness(ours.image, theirs.image)
         floor = severity_floor(alike, guard.likeness, self._worst)
         return ruling.raised(floor, "silence", f"likeness {alike:.2f}") if floor > ruling.severity else ruling
 
-    def _injection(self, ours: _Picture, theirs: _Picture, report: Report, ruling: Ruling) -> Ruling:
+    def _injection(self, ours: _Image, theirs: _Image, report: Report, ruling: GuardVerdict) -> GuardVerdict:
         guard = self._settings.injection
         if not guard.enabled or report.severity > guard.kind * self._worst:
             return ruling
         found = addresses_judge(self._text(theirs), self._text(ours))
         return replace(ruling.raised(self._worst, "injection", repr(found)), void=True) if found else ruling
 
-    def _absent(self, ours: _Picture, theirs: _Picture, slack: float) -> dict[str, int]:
+    def _absent(self, ours: _Image, theirs: _Image, slack: float) -> dict[str, int]:
         if self._task.render.renderer != "table":
             return absent(self._drawn(ours), self._drawn(theirs), slack)
         if self._cells(ours)["cell"][0] and self._cells(theirs)["cell"][0]:
             return absent(self._cells(ours), self._cells(theirs), slack=0)
         return absent(words(self._text(ours)), words(self._text(theirs)), slack)
 
-    def _drawn(self, picture: _Picture) -> Parts:
-        return self._parts.get(picture.key, lambda: drawn(see(picture.picture, unread)))
+    def _drawn(self, image: _Image) -> Parts:
+        return self._parts.get(image.key, lambda: drawn(see(image.image, unread)))
 
-    def _cells(self, picture: _Picture) -> Parts:
-        return self._parts.get(picture.key, lambda: _cells_of(grey(picture.picture)))
+    def _cells(self, image: _Image) -> Parts:
+        return self._parts.get(image.key, lambda: _cells_of(gray(image.image)))
 
-    def _text(self, picture: _Picture) -> tuple[str, ...]:
-        return self._lines.get(picture.key, lambda: self._read(grey(picture.picture)))
+    def _text(self, image: _Image) -> tuple[str, ...]:
+        return self._lines.get(image.key, lambda: self._read(gray(image.image)))
 
-    def _read(self, picture: np.ndarray) -> tuple[str, ...]:
+    def _read(self, image: np.ndarray) -> tuple[str, ...]:
         """Lines of text in reading order; those of tables cell by cell, which is quicker and surer."""
         if not hasattr(self._own, "ocr"):
             self._own.ocr = Ocr()
         if self._task.render.renderer == "table":
-            return tuple(cell.text for cell in read(picture, self._own.ocr.lines, self._own.ocr.page).cells)
-        lines = self._own.ocr.page(picture)
+            return tuple(cell.text for cell in read(image, self._own.ocr.lines, self._own.ocr.page).cells)
+        lines = self._own.ocr.page(image)
         return tuple(line.text for line in sorted(lines, key=lambda line: (line.top + line.bottom, line.left)))
 
 
-def _cells_of(picture: np.ndarray) -> Parts:
-    return cells(picture, find_tables(picture))
+def _cells_of(image: np.ndarray) -> Parts:
+    return cells(image, find_tables(image))
 
 
-class _Picture:
-    """A picture and what tells it from others."""
+class _Image:
+    """A image and what tells it from others."""
 
-    def __init__(self, picture: Image.Image) -> None:
-        self.picture = picture
-        self.key = digest_of(picture)
+    def __init__(self, image: Image.Image) -> None:
+        self.image = image
+        self.key = digest_of(image)

@@ -3,9 +3,9 @@
 Python is not looked at: what a script does is for the sandbox to stop, which raises Tampering itself.
 
 An honest slip is what web pages and READMEs hold: `https://…/logo.png`, `//cdn/…`, `/static/logo.png`, `logo.png`,
-`../img/flag.png`. The picture just lacks it. Reaching for the reference is a `file:` address, a path into the folders of a
+`../img/flag.png`. The image just lacks it. Reaching for the reference is a `file:` address, a path into the folders of a
 machine (`/tmp/…`, `C:\\…`, `~/…`), and a file that is called what the answer would be called (`reference.png`,
-`../images/ground_truth_12.jpg`). Data URIs are pictures by value and always fine.
+`../images/ground_truth_12.jpg`). Data URIs are images by value and always fine.
 """
 
 from __future__ import annotations

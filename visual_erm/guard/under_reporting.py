@@ -1,4 +1,4 @@
-"""A judge that has nothing to say about pictures that plainly differ: how alike they are, and the severity that follows.
+"""A judge that has nothing to say about images that plainly differ: how alike they are, and the severity that follows.
 
 Likeness is structural similarity (SSIM) of thumbnails of what stands out from the background, cut to it and laid over each
 other at their best. It is blind to size, margins, small shifts, anti-aliasing, compression and single characters: for
@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from visual_erm.vision.foreground import FAINT, ink
+from visual_erm.vision.foreground import MIN_CONTRAST, ink
 
 SIDE = 32
-"""Pixels of the longer side of a thumbnail: lines of text become grey, cells and bars stay apart."""
+"""Pixels of the longer side of a thumbnail: lines of text become gray, cells and bars stay apart."""
 SHIFT = 2
 """Pixels of a thumbnail by which it may be moved to fit better."""
 WINDOW = 1.0
@@ -35,7 +35,7 @@ def severity_floor(likeness: float, floor: float, worst: float) -> float:
 
 
 def likeness(reference: Image.Image, prediction: Image.Image) -> float:
-    """How alike two pictures look from afar: 1 for the same, about 0 for nothing in common."""
+    """How alike two images look from afar: 1 for the same, about 0 for nothing in common."""
     ours, theirs = _standing_out(reference), _standing_out(prediction)
     scale = SIDE / max(ours.size)
     size = (max(4, round(ours.width * scale)), max(4, round(ours.height * scale)))
@@ -46,21 +46,21 @@ def likeness(reference: Image.Image, prediction: Image.Image) -> float:
     return max(_ssim(still, moving[down : down + height, right : right + width]) for down, right in moves)
 
 
-def _standing_out(picture: Image.Image) -> Image.Image:
-    levels = ink(picture)
-    seen = levels >= FAINT
+def _standing_out(image: Image.Image) -> Image.Image:
+    levels = ink(image)
+    seen = levels >= MIN_CONTRAST
     rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
     if len(rows):
         levels = levels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return Image.fromarray(levels)
 
 
-def _thumbnail(picture: Image.Image, size: tuple[int, int]) -> np.ndarray:
-    return np.asarray(picture.resize(size, Image.Resampling.BOX), dtype=float) / 255
+def _thumbnail(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
+    return np.asarray(image.resize(size, Image.Resampling.BOX), dtype=float) / 255
 
 
 def _ssim(a: np.ndarray, b: np.ndarray) -> float:
-    """Mean structural similarity (Wang et al., 2004) where either shows something: bare ground is alike in all pictures."""
+    """Mean structural similarity (Wang et al., 2004) where either shows something: bare ground is alike in all images."""
 
     def near(values: np.ndarray) -> np.ndarray:
         return ndimage.gaussian_filter(values, WINDOW)

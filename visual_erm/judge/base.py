@@ -6,17 +6,17 @@ from typing import Protocol
 
 from PIL import Image
 
-from visual_erm.judge.usage import Account
+from visual_erm.judge.usage import JudgeUsage
 from visual_erm.reward.report import Report
 from visual_erm.spec.judge import JudgeSettings
 from visual_erm.spec.task import Task
 
 
 class Judge(Protocol):
-    """Lists what differs between two pictures. Safe to call concurrently from one event loop; never blocks it."""
+    """Lists what differs between two images. Safe to call concurrently from one event loop; never blocks it."""
 
     async def judge(
-        self, reference: Image.Image, prediction: Image.Image, task: Task, account: Account | None = None
+        self, reference: Image.Image, prediction: Image.Image, task: Task, account: JudgeUsage | None = None
     ) -> Report:
         """What differs, reference first; what that cost goes into `account`.
 
@@ -35,7 +35,7 @@ def make_judge(settings: JudgeSettings) -> Judge:
         from visual_erm.judge.local.judge import LocalJudge
 
         return LocalJudge(settings)
-    from visual_erm.judge.caching import SparingJudge
+    from visual_erm.judge.caching import CachingJudge
     from visual_erm.judge.remote import RemoteJudge
 
-    return SparingJudge(RemoteJudge(settings), settings)
+    return CachingJudge(RemoteJudge(settings), settings)

@@ -1,7 +1,7 @@
 """The judge that asks only what it must: what is equal, is being judged, or was judged before costs no call.
 
-Stands before a judge behind servers. The rollouts of a group often draw the same picture, and a policy that has learned
-draws the reference itself; a pair is known by the pixels of both pictures and by all that the answer depends on.
+Stands before a judge behind servers. The rollouts of a group often draw the same image, and a policy that has learned
+draws the reference itself; a pair is known by the pixels of both images and by all that the answer depends on.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from visual_erm.judge.base import Judge
 from visual_erm.judge.encode import digest_of
-from visual_erm.judge.usage import Account
+from visual_erm.judge.usage import JudgeUsage
 from visual_erm.reward.report import Report
 from visual_erm.runtime.cache import Cache
-from visual_erm.runtime.singleflight import Shared
+from visual_erm.runtime.singleflight import SingleFlight
 from visual_erm.spec.judge import JudgeSettings
 from visual_erm.spec.task import Task
 
@@ -33,23 +33,23 @@ BUSY_S = 10.0
 """How long one process waits for another that writes to the same file."""
 
 
-class SparingJudge:
+class CachingJudge:
     """Asks `judge` no more than it must. Bound to one event loop; closes `judge` with itself."""
 
     def __init__(self, judge: Judge, settings: JudgeSettings) -> None:
         self._judge = judge
-        self._savings = settings.savings
+        self._savings = settings.reuse
         self._model = settings.model
         self._known: Cache[Report] = Cache(self._savings.cache_size)
         keeps_on_disk = self._savings.cache and self._savings.cache_dir
         self._store = _Store(Path(self._savings.cache_dir or ""), self._savings.cache_size) if keeps_on_disk else None
-        self._calls: Shared[Report] = Shared()
+        self._calls: SingleFlight[Report] = SingleFlight()
 
     async def judge(
-        self, reference: Image.Image, prediction: Image.Image, task: Task, account: Account | None = None
+        self, reference: Image.Image, prediction: Image.Image, task: Task, account: JudgeUsage | None = None
     ) -> Report:
         """What differs, reference first. Raises what the judge raises, for all that share a call."""
-        account = Account() if account is None else account
+        account = JudgeUsage() if account is None else account
         key, equal = await asyncio.to_thread(self._key, reference, prediction, task)
         if equal and self._savings.identical:
             account.identical = 1
@@ -69,7 +69,7 @@ class SparingJudge:
             await asyncio.to_thread(self._store.close)
 
     def _key(self, reference: Image.Image, prediction: Image.Image, task: Task) -> tuple[bytes, bool]:
-        """16 bytes that tell a judgement from others, and whether the two pictures are the same."""
+        """16 bytes that tell a judgement from others, and whether the two images are the same."""
         first, second = digest_of(reference), digest_of(prediction)
         asked = f"{self._model}\n{task.name}\n{task.judge.model_dump_json()}\n{task.report.model_dump_json()}"
         return blake2b(first + second + asked.encode(), digest_size=16).digest(), first == second
@@ -81,7 +81,7 @@ class SparingJudge:
         return known
 
     async def _ask(
-        self, key: bytes, reference: Image.Image, prediction: Image.Image, task: Task, account: Account
+        self, key: bytes, reference: Image.Image, prediction: Image.Image, task: Task, account: JudgeUsage
     ) -> Report:
         report = await self._judge.judge(reference, prediction, task, account)
         if self._savings.cache:

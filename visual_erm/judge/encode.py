@@ -1,4 +1,4 @@
-"""Picture -> data URL: what a remote judge is shown, scaled and encoded in worker threads.
+"""Image -> data URL: what a remote judge is shown, scaled and encoded in worker threads.
 
 The rollouts of a group share a reference: its encoding is kept, by content, so that it is made once for all of them.
 """
@@ -22,10 +22,10 @@ KEPT = 64
 """Encoded references kept, each some 10 to 500 kB: the groups that one reward worker has in flight."""
 JPEG_QUALITY = 95
 SMALLEST_SIDE = 32
-"""Pixels. Vision models refuse tiny and very thin pictures: no reply may escape its judge by drawing one."""
+"""Pixels. Vision models refuse tiny and very thin images: no reply may escape its judge by drawing one."""
 
 _digests: dict[int, tuple[weakref.ref[Image.Image], bytes]] = {}
-"""Of pictures that are there, by `id`."""
+"""Of images that are there, by `id`."""
 
 
 def data_url(image: Image.Image, form: ImageSettings) -> str:
@@ -51,18 +51,18 @@ def data_url(image: Image.Image, form: ImageSettings) -> str:
 
 
 class Encoder:
-    """Encodes without holding up the event loop. Threads start with the first picture and end with `close`."""
+    """Encodes without holding up the event loop. Threads start with the first image and end with `close`."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="judge-encode")
         self._references: OrderedDict[tuple[bytes, ImageSettings], Future[str]] = OrderedDict()
 
     async def prediction(self, image: Image.Image, form: ImageSettings) -> str:
-        """The data URL of a picture that is judged once."""
+        """The data URL of a image that is judged once."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, data_url, image, form)
 
     async def reference(self, image: Image.Image, form: ImageSettings) -> str:
-        """The data URL of a picture that is judged against several times: made once, also when asked for at once."""
+        """The data URL of a image that is judged against several times: made once, also when asked for at once."""
         digest = await asyncio.get_running_loop().run_in_executor(self._pool, digest_of, image)
         encoding = self._references.get((digest, form))
         if encoding is None:
@@ -80,9 +80,9 @@ class Encoder:
 
 
 def digest_of(image: Image.Image) -> bytes:
-    """16 bytes that tell a picture from others: of its mode, its size and its pixels.
+    """16 bytes that tell a image from others: of its mode, its size and its pixels.
 
-    Worked out once for each object, as a picture passes several who ask: it must not be drawn on afterwards, a copy may.
+    Worked out once for each object, as a image passes several who ask: it must not be drawn on afterwards, a copy may.
     """
     number = id(image)
     whose, digest = _digests.get(number, (None, b""))

@@ -63,7 +63,7 @@ class Endpoint:
     leaving: bool = False
     heard: float = 0.0
     """When it last answered, or got its first request after having none."""
-    fell_silent: asyncio.Event = field(default_factory=asyncio.Event)
+    stalled: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when its requests should go elsewhere; another takes its place then."""
 
 
@@ -75,7 +75,7 @@ class Pool:
         file: with one base URL a line, or a folder of such, in place of `endpoints`; read again whenever it changes.
         connect: makes the client of a URL.
         limit: requests under way at one endpoint.
-        patience_s: how long a request waits while no endpoint works.
+        unavailable_timeout_s: how long a request waits while no endpoint works.
         timeout_s: longest that one request may take.
     """
 
@@ -86,7 +86,7 @@ class Pool:
         connect: Callable[[str], openai.AsyncOpenAI],
         *,
         limit: int,
-        patience_s: float,
+        unavailable_timeout_s: float,
         timeout_s: float,
     ) -> None:
         self._given = tuple(endpoints)
@@ -94,7 +94,7 @@ class Pool:
         self._file_seen: list[tuple[int, int]] | None = None
         self._connect = connect
         self._limit = limit
-        self._patience_s = patience_s
+        self._patience_s = unavailable_timeout_s
         self._timeout_s = timeout_s
         self.endpoints: list[Endpoint] = []
         self._leaving: list[Endpoint] = []
@@ -114,7 +114,7 @@ class Pool:
         """Finds the endpoints, checks that they serve `model`, and returns it; None takes the only one that is served.
 
         Raises ConfigError for an endpoints file that cannot be read, a URL that is none, or another model; JudgeUnavailable
-        when there is no name to take for `patience_s`: it may be opened once more then.
+        when there is no name to take for `unavailable_timeout_s`: it may be opened once more then.
         """
         urls = await asyncio.to_thread(read_endpoints, self._file) if self._file else self._given
         if self._file:
@@ -151,7 +151,7 @@ class Pool:
             if not waiter.done():
                 waiter.set_exception(JudgeUnavailable("the judge was closed"))
         for endpoint in (*self.endpoints, *self._leaving):
-            endpoint.fell_silent.set()
+            endpoint.stalled.set()
         await asyncio.gather(*(endpoint.client.close() for endpoint in (*self.endpoints, *self._leaving)))
 
     # Places
@@ -159,7 +159,7 @@ class Pool:
     async def take(self, since: float, avoid: Endpoint | None = None) -> Endpoint:
         """A place at the least busy endpoint, another than `avoid` where that is possible; to be given back.
 
-        Raises JudgeUnavailable once none has worked for `patience_s`, counted from the monotonic time `since` on.
+        Raises JudgeUnavailable once none has worked for `unavailable_timeout_s`, counted from the monotonic time `since` on.
         """
         if self._closed:
             raise JudgeUnavailable("the judge was closed")
@@ -171,16 +171,16 @@ class Pool:
             return await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and not waiter.exception():
-                self.give_back(waiter.result())
+                self.release(waiter.result())
             raise
 
-    def take_another(self, first: Endpoint) -> Endpoint | None:
+    def acquire_other(self, first: Endpoint) -> Endpoint | None:
         """A place at an endpoint that works, if there is one without waiting."""
         if self._waiting:
             return None
         return self._least_busy(other for other in self._working() if other is not first and self._has_room(other))
 
-    def give_back(self, endpoint: Endpoint) -> None:
+    def release(self, endpoint: Endpoint) -> None:
         endpoint.in_flight -= 1
         self._hand_out()
 
@@ -344,8 +344,8 @@ class Pool:
             others = any(other is not endpoint and now - other.heard < bound for other in self._working())
             if endpoint.in_flight and others and now - endpoint.heard > bound:
                 self.failed(endpoint, f"{endpoint.url} has been silent for {now - endpoint.heard:.1f} s")
-                endpoint.fell_silent.set()
-                endpoint.fell_silent = asyncio.Event()
+                endpoint.stalled.set()
+                endpoint.stalled = asyncio.Event()
 
     def _lose_patience(self) -> None:
         now = time.monotonic()

@@ -1,6 +1,6 @@
-"""The judge behind OpenAI-compatible servers (vLLM in practice): two pictures go out, a report comes back.
+"""The judge behind OpenAI-compatible servers (vLLM in practice): two images go out, a report comes back.
 
-    pictures --encode--> request --a place in the pool--> reply --parse--> Report
+    images --encode--> request --a place in the pool--> reply --parse--> Report
 
 What may heal (a lost connection, a time-out, a full or restarting server) is asked again at another endpoint, and the one
 that failed is set aside (pool.py); what cannot (a wrong key, a wrong model name) is raised in the server's own words,
@@ -26,16 +26,16 @@ from PIL import Image
 from visual_erm.errors import ConfigError, JudgeUnavailable, JudgeUnreadable
 from visual_erm.judge.encode import Encoder
 from visual_erm.judge.endpoint_pool import Endpoint, Pool, is_url
-from visual_erm.judge.usage import Account
+from visual_erm.judge.usage import JudgeUsage
 from visual_erm.reward.report import Report, parse_report, report_schema
 from visual_erm.spec.judge import JudgeSettings, api_key
 from visual_erm.spec.task import Task
 
 log = logging.getLogger(__name__)
 
-HEALS = frozenset({408, 409, 425, 429})
+RETRYABLE = frozenset({408, 409, 425, 429})
 """Client errors that another try may heal; so may every 5xx."""
-ITS_OWN = frozenset({401, 403, 404})
+ENDPOINT_SPECIFIC = frozenset({401, 403, 404})
 """Client errors that speak of the endpoint, not of the request: another endpoint may do better."""
 MAX_RETRY_AFTER_S = 60.0
 """Longest pause that a server may ask for."""
@@ -53,7 +53,7 @@ FIXES = {
 }
 
 
-class _TryAgain(JudgeUnavailable):
+class RetryableError(JudgeUnavailable):
     """A failure that another try may heal; `counts` unless the endpoint was known to be in trouble."""
 
     def __init__(self, message: str, counts: bool) -> None:
@@ -85,7 +85,7 @@ class RemoteJudge:
             Path(settings.endpoints_file) if settings.endpoints_file else None,
             lambda url: connect(url, settings.timeout_s, self._key),
             limit=settings.max_in_flight,
-            patience_s=settings.patience_s,
+            unavailable_timeout_s=settings.unavailable_timeout_s,
             timeout_s=settings.timeout_s,
         )
         self._opening: asyncio.Task[str] | None = None
@@ -106,13 +106,13 @@ class RemoteJudge:
         return await asyncio.shield(self._opening)
 
     async def judge(
-        self, reference: Image.Image, prediction: Image.Image, task: Task, account: Account | None = None
+        self, reference: Image.Image, prediction: Image.Image, task: Task, account: JudgeUsage | None = None
     ) -> Report:
         """What differs, reference first; `truncated` where the server cut the reply off.
 
         Raises JudgeUnavailable or JudgeUnreadable; ConfigError when an endpoint serves another model.
         """
-        account = Account() if account is None else account
+        account = JudgeUsage() if account is None else account
         request = await self._request(reference, prediction, task, await self.open())
         failures, avoid, again = 0, None, False
         since = time.monotonic()
@@ -123,7 +123,7 @@ class RemoteJudge:
             account.retries += bool(avoid)
             try:
                 return await self._answer(endpoint, request, task, account)
-            except _TryAgain as error:
+            except RetryableError as error:
                 failures += error.counts
                 if failures > self._settings.retries:
                     raise JudgeUnavailable(f"no judge answered in {failures} tries; the last: {error}") from None
@@ -150,12 +150,10 @@ class RemoteJudge:
 
     async def _request(self, reference: Image.Image, prediction: Image.Image, task: Task, model: str) -> dict[str, Any]:
         form = task.judge.image
-        pictures = await asyncio.gather(
-            self._encoder.reference(reference, form), self._encoder.prediction(prediction, form)
-        )
-        return request_for(pictures, task, model, self._settings.structured)
+        images = await asyncio.gather(self._encoder.reference(reference, form), self._encoder.prediction(prediction, form))
+        return request_for(images, task, model, self._settings.structured)
 
-    async def _answer(self, endpoint: Endpoint, request: dict[str, Any], task: Task, account: Account) -> Report:
+    async def _answer(self, endpoint: Endpoint, request: dict[str, Any], task: Task, account: JudgeUsage) -> Report:
         """The report of `endpoint`, or of another that is asked too: at once where this one has failed before, else once
         it takes long and the settings say so."""
         first = asyncio.create_task(self._send(endpoint, request, task, account))
@@ -163,7 +161,7 @@ class RemoteJudge:
         try:
             late_s = self._pool.late_s() if self._settings.hedge else 0.0
             is_late = endpoint.failures or (late_s and not (await asyncio.wait({first}, timeout=late_s))[0])
-            if is_late and (other := self._pool.take_another(endpoint)):
+            if is_late and (other := self._pool.acquire_other(endpoint)):
                 account.hedges += 1
                 places[asyncio.create_task(self._send(other, request, task, account))] = other
             done, under_way = await asyncio.wait(places, return_when=asyncio.FIRST_COMPLETED)
@@ -182,9 +180,9 @@ class RemoteJudge:
         self._under_way.discard(request)
         if not request.cancelled():
             request.exception()
-        self._pool.give_back(place)
+        self._pool.release(place)
 
-    async def _send(self, endpoint: Endpoint, request: dict[str, Any], task: Task, account: Account) -> Report:
+    async def _send(self, endpoint: Endpoint, request: dict[str, Any], task: Task, account: JudgeUsage) -> Report:
         """The report in one answer of one endpoint."""
         account.calls += 1
         begun = time.perf_counter()
@@ -215,7 +213,7 @@ class RemoteJudge:
         answer = asyncio.ensure_future(
             endpoint.client.post("/chat/completions", body=request, cast_to=object, options={"headers": headers})
         )
-        silence = asyncio.ensure_future(endpoint.fell_silent.wait())
+        silence = asyncio.ensure_future(endpoint.stalled.wait())
         try:
             limit_s = self._pool.limit_s(endpoint)
             await asyncio.wait({answer, silence}, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
@@ -239,16 +237,16 @@ class RemoteJudge:
         report = parse_report(hidden(text, self._key), task.report)
         return replace(report, truncated=True) if ending == "length" else report
 
-    def _explained(self, error: Exception, endpoint: Endpoint, account: Account) -> JudgeUnavailable:
+    def _explained(self, error: Exception, endpoint: Endpoint, account: JudgeUsage) -> JudgeUnavailable:
         """What an exception of the client means here; the endpoint that may heal is set aside."""
         kind, asked_s = "rubbish", 0.0
         if isinstance(error, openai.APIStatusError):
             kind, status = "status", error.status_code
             said = f"{endpoint.url} answered {status}: {hidden(' '.join(error.response.text.split()), self._key)[:SHOWN]}"
-            if status not in HEALS and status < 500:
+            if status not in RETRYABLE and status < 500:
                 fix = FIXES.get(status, "").format(**self._settings.model_dump(), url=endpoint.url)
                 said = f"{said}; {fix}" if fix else said
-                if status not in ITS_OWN or not self._pool.others_work(endpoint):
+                if status not in ENDPOINT_SPECIFIC or not self._pool.others_work(endpoint):
                     account.failures[kind] += 1
                     return JudgeUnavailable(said)
             asked_s = _retry_after(error)
@@ -262,7 +260,7 @@ class RemoteJudge:
         else:
             said = f"{endpoint.url} answered with something else than a chat completion"
         account.failures[kind] += 1
-        return _TryAgain(said, counts=self._pool.failed(endpoint, said, asked_s) or kind == "stalled")
+        return RetryableError(said, counts=self._pool.failed(endpoint, said, asked_s) or kind == "stalled")
 
 
 def _refused(error: Exception) -> bool:
@@ -274,9 +272,9 @@ def _nothing_was_there(opening: asyncio.Task[str]) -> bool:
     return opening.done() and not opening.cancelled() and isinstance(opening.exception(), JudgeUnavailable)
 
 
-def request_for(pictures: Sequence[str], task: Task, model: str, structured: bool) -> dict[str, Any]:
-    """What a server is sent about two pictures, given as data URLs, the reference first."""
-    content: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": url}} for url in pictures]
+def request_for(images: Sequence[str], task: Task, model: str, structured: bool) -> dict[str, Any]:
+    """What a server is sent about two images, given as data URLs, the reference first."""
+    content: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": url}} for url in images]
     content.append({"type": "text", "text": task.judge.prompt})
     messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
     if task.judge.system:

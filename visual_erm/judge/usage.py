@@ -1,4 +1,4 @@
-"""What judging costs: an `Account` for each sample, and the `Totals` of a worker.
+"""What judging costs: an `JudgeUsage` for each sample, and the `JudgeStats` of a worker.
 
 An account goes into the sample's result, and from there into veRL's metrics; the totals go into the worker's log and,
 when a port is set, to Prometheus.
@@ -27,7 +27,7 @@ PORTS = 64
 
 
 @dataclass
-class Account:
+class JudgeUsage:
     """What one judgement cost; the judge fills it in."""
 
     calls: int = 0
@@ -37,7 +37,7 @@ class Account:
     hedges: int = 0
     """Requests sent because another took long."""
     identical: int = 0
-    """1: no call, the two pictures are the same."""
+    """1: no call, the two images are the same."""
     shared: int = 0
     """1: no call of its own, an equal pair was being judged."""
     cached: int = 0
@@ -60,19 +60,19 @@ class Account:
         return {f"judge_{name}": round(float(value), 2) for name, value in {**plain, **failures}.items()}
 
 
-class Totals:
+class JudgeStats:
     """What a worker's judge has done so far."""
 
     def __init__(self) -> None:
         self.judgements = 0
         self.counts: Counter[str] = Counter()
-        """Calls, retries, hedges, savings, tokens, and `failed_<kind>`."""
+        """Calls, retries, hedges, reuse, tokens, and `failed_<kind>`."""
         self.answers: Counter[str] = Counter()
         """Answered requests, by endpoint."""
         self.queue_ms: deque[float] = deque(maxlen=RECENT)
         self.call_ms: deque[float] = deque(maxlen=RECENT)
 
-    def add(self, account: Account) -> None:
+    def add(self, account: JudgeUsage) -> None:
         """Takes in what one judgement cost."""
         self.judgements += 1
         for name, value in account.numbers().items():
@@ -104,7 +104,9 @@ class Totals:
         said = self.summary()
         for name in ("judgements", "calls", "retries", "hedges", "prompt_tokens", "reply_tokens"):
             yield CounterMetricFamily(f"visual_erm_judge_{name}", f"{name.replace('_', ' ').capitalize()}.", said[name])
-        saved = CounterMetricFamily("visual_erm_judge_saved", "Judgements without a call of their own.", labels=["how"])
+        saved = CounterMetricFamily(
+            "visual_erm_judge_saved", "NeutralFallback without a call of their own.", labels=["how"]
+        )
         for how in ("identical", "shared", "cached"):
             saved.add_metric([how], said[how])
         failed = CounterMetricFamily("visual_erm_judge_failures", "Failed requests.", labels=["kind"])
@@ -133,7 +135,7 @@ def percentile(values: Collection[float], share: float) -> float:
     return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else 0.0
 
 
-def publish(totals: Totals, port: int) -> None:
+def publish(totals: JudgeStats, port: int) -> None:
     """Serves `totals` to Prometheus on the first free port from `port`, for as long as the process lives.
 
     Raises ConfigError when none is.

@@ -21,13 +21,13 @@ from typing import NoReturn
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from visual_erm.errors import ConfigError, Unfinished, VisualERMError
+from visual_erm.errors import ConfigError, RunInterrupted, VisualERMError
 from visual_erm.launch import token
 from visual_erm.launch.commands import RAY_ENVIRONMENT, Settings, ray_start, training
 from visual_erm.launch.head import lead
 from visual_erm.launch.node import host, node_name
 from visual_erm.launch.recipe import Recipe, read_recipe
-from visual_erm.launch.topology import Place, find_place
+from visual_erm.launch.topology import Topology, find_place
 from visual_erm.launch.worker import follow
 from visual_erm.preflight.overrides import one_line
 from visual_erm.runtime.process_tree import adopt_orphans, end_descendants
@@ -45,7 +45,7 @@ def main() -> NoReturn:
         code = carry_out(recipe, place, settings)
     except (ConfigError, HydraException, OmegaConfBaseException) as error:
         code = _say(2, error)
-    except Unfinished as error:
+    except RunInterrupted as error:
         code = _say(3, error)
     except VisualERMError as error:
         code = _say(1, error)
@@ -65,7 +65,7 @@ def _halves(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(words[:middle]), list(words[middle + 1 :])
 
 
-def _run(recipe: Recipe, place: Place, settings: Settings) -> int:
+def _run(recipe: Recipe, place: Topology, settings: Settings) -> int:
     logging.basicConfig(
         level=logging.INFO, format=f"%(asctime)s visual_erm.launch {host()}: %(message)s", stream=sys.stderr
     )
@@ -95,7 +95,7 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
     sys.exit(128 + number)
 
 
-def _dry_run(recipe: Recipe, place: Place, settings: Settings) -> int:
+def _dry_run(recipe: Recipe, place: Topology, settings: Settings) -> int:
     variables = " ".join(f"{name}={value}" for name, value in RAY_ENVIRONMENT.items())
     print(variables, ray_start(recipe, place, settings, node_name(place.rank, host()), None, 10001))
     if place.rank == 0:

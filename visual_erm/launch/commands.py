@@ -10,7 +10,7 @@ from pathlib import Path
 
 from visual_erm.errors import ConfigError
 from visual_erm.launch.recipe import Recipe
-from visual_erm.launch.topology import Place
+from visual_erm.launch.topology import Topology
 
 RAY_ENVIRONMENT = {
     "RAY_AUTH_MODE": "token",
@@ -64,7 +64,7 @@ class Settings:
         )
 
 
-def ray_start(recipe: Recipe, place: Place, settings: Settings, name: str, own: str | None, client_port: int) -> str:
+def ray_start(recipe: Recipe, place: Topology, settings: Settings, name: str, own: str | None, client_port: int) -> str:
     """What makes this node a node of the cluster, for as long as the command runs; as a shell reads it.
 
     Args:

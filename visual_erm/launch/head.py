@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from types import FrameType
 
-from visual_erm.errors import ConfigError, Unfinished, VisualERMError
+from visual_erm.errors import ConfigError, RunInterrupted, VisualERMError
 from visual_erm.launch.cluster import Cluster, Node, Unreachable
 from visual_erm.launch.commands import Settings, training
 from visual_erm.launch.node import (
@@ -32,7 +32,7 @@ from visual_erm.launch.node import (
     resolved,
 )
 from visual_erm.launch.recipe import Recipe
-from visual_erm.launch.topology import Place
+from visual_erm.launch.topology import Topology
 from visual_erm.runtime.guarded_process import Child
 from visual_erm.training.stop_callback import ask_to_stop
 
@@ -54,10 +54,10 @@ class RayFailed(VisualERMError):
     """Ray did not start on the head, or ended while the run went on."""
 
 
-def lead(recipe: Recipe, place: Place, settings: Settings, token: str | None) -> int:
+def lead(recipe: Recipe, place: Topology, settings: Settings, token: str | None) -> int:
     """The run, from the start of Ray to the end of the last node; returns the training's exit code.
 
-    Raises ConfigError when a node is not what the recipe needs, NodesMissing, RayFailed, and Unfinished when a node was
+    Raises ConfigError when a node is not what the recipe needs, NodesMissing, RayFailed, and RunInterrupted when a node was
     lost or the run was to stop before it had begun; SystemExit after a signal. The workers end with the same exit code.
     """
     ip = resolved(place.head or "127.0.0.1")
@@ -76,7 +76,7 @@ def lead(recipe: Recipe, place: Place, settings: Settings, token: str | None) ->
             _await_nodes(cluster, ray, recipe, place, settings.join_s)
             asked.check()
             code = _train(cluster, ray, training(recipe, settings, address), environ)
-        except Unfinished:
+        except RunInterrupted:
             code = 3
             raise
         except ConfigError:
@@ -108,9 +108,9 @@ class _StopAsked:
         log.warning("asked to stop: the step under way is finished and saved first")
 
     def check(self) -> None:
-        """Raises Unfinished when that came before there was anything to save."""
+        """Raises RunInterrupted when that came before there was anything to save."""
         if self._asked:
-            raise Unfinished("asked to stop before the training began")
+            raise RunInterrupted("asked to stop before the training began")
 
 
 def _check_port(port: int) -> None:
@@ -138,7 +138,7 @@ def _check_ray(ray: Ray, up: bool = True) -> None:
         raise RayFailed(f"Ray ended on the head; it said last:\n{said}")
 
 
-def _await_nodes(cluster: Cluster, ray: Ray, recipe: Recipe, place: Place, patience_s: float) -> None:
+def _await_nodes(cluster: Cluster, ray: Ray, recipe: Recipe, place: Topology, unavailable_timeout_s: float) -> None:
     """Returns once every node is there with its GPUs."""
     began = noticed = time.monotonic()
     before = 0
@@ -156,12 +156,14 @@ def _await_nodes(cluster: Cluster, ray: Ray, recipe: Recipe, place: Place, patie
                 log.info("%d of %d nodes are there after %.0f s%s", len(nodes), recipe.nodes, now - began, waiting)
             if not missing:
                 return
-            if now - began > patience_s:
-                raise NodesMissing(f"not there within {patience_s:g} s: {', '.join(missing)}; look at their logs")
+            if now - began > unavailable_timeout_s:
+                raise NodesMissing(
+                    f"not there within {unavailable_timeout_s:g} s: {', '.join(missing)}; look at their logs"
+                )
         time.sleep(POLL_S)
 
 
-def check_nodes(nodes: Sequence[Node], recipe: Recipe, place: Place) -> list[str]:
+def check_nodes(nodes: Sequence[Node], recipe: Recipe, place: Topology) -> list[str]:
     """Names of those that are missing. Raises ConfigError for one that has too few GPUs, or another's rank."""
     by_rank: dict[int, Node] = {}
     for node in nodes:
@@ -211,10 +213,10 @@ def _train(cluster: Cluster, ray: Ray, command: Sequence[str], environ: Mapping[
 
 def _miss(lost: Iterable[Node]) -> None:
     if names := sorted(described(node.name) for node in lost):
-        raise Unfinished(f"lost {', '.join(names)}; the same command goes on from the last checkpoint")
+        raise RunInterrupted(f"lost {', '.join(names)}; the same command goes on from the last checkpoint")
 
 
-def _await_leaving(cluster: Cluster, place: Place) -> None:
+def _await_leaving(cluster: Cluster, place: Topology) -> None:
     """Until no worker is left, or for as long as that may take."""
     deadline = time.monotonic() + LEAVE_S
     while time.monotonic() < deadline:

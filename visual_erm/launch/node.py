@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from visual_erm.errors import ConfigError
 from visual_erm.launch.commands import Settings, ray_start
 from visual_erm.launch.recipe import Recipe
-from visual_erm.launch.topology import Place
+from visual_erm.launch.topology import Topology
 from visual_erm.runtime.guarded_process import Child
 
 POLL_S = 1.0
@@ -103,7 +103,7 @@ class Ray:
     """Ray on this node. Where it does not come up it is started again, a few times."""
 
     def __init__(
-        self, recipe: Recipe, place: Place, settings: Settings, own: str | None, environ: Mapping[str, str]
+        self, recipe: Recipe, place: Topology, settings: Settings, own: str | None, environ: Mapping[str, str]
     ) -> None:
         self._environ = environ
         self._command = functools.partial(ray_start, recipe, place, settings, node_name(place.rank, host()), own)

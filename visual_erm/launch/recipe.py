@@ -15,7 +15,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from visual_erm.errors import ConfigError
-from visual_erm.launch.topology import Place
+from visual_erm.launch.topology import Topology
 from visual_erm.preflight.overrides import arguments, compose_recipe
 from visual_erm.spec.base import plain
 
@@ -43,7 +43,7 @@ class Recipe:
     """`ray_kwargs.ray_init`: what each node of a cluster on pretended GPUs is started with."""
 
 
-def read_recipe(defaults: Sequence[str], given: Sequence[str], environ: Mapping[str, str], place: Place) -> Recipe:
+def read_recipe(defaults: Sequence[str], given: Sequence[str], environ: Mapping[str, str], place: Topology) -> Recipe:
     """The recipe of a launcher's own words, of variables, and of the command line, the later of two winning.
 
     Raises ConfigError for what is missing or contradicts itself, Hydra's and OmegaConf's own errors for what is no key.

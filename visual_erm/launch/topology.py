@@ -17,7 +17,7 @@ Scontrol = Callable[..., str]
 
 
 @dataclass(frozen=True)
-class Place:
+class Topology:
     """One node of a run."""
 
     rank: int = 0
@@ -39,7 +39,7 @@ def scontrol(*arguments: str) -> str:
     return done.stdout
 
 
-def find_place(environ: Mapping[str, str], ask: Scontrol = scontrol) -> Place:
+def find_place(environ: Mapping[str, str], ask: Scontrol = scontrol) -> Topology:
     """The place that the environment describes; one node alone when it says nothing.
 
     Raises ConfigError when variables contradict each other, or say too little, with their names and the fix.
@@ -64,11 +64,11 @@ def find_place(environ: Mapping[str, str], ask: Scontrol = scontrol) -> Place:
             )
         if (nodes or 1) > 1:
             raise ConfigError(f"{next(iter(sizes))}={nodes}, and nothing says which of them this is; set NODE_RANK")
-        return Place(nodes=nodes)
+        return Topology(nodes=nodes)
     if rank < 0 or (nodes is not None and rank >= nodes):
         raise ConfigError(f"{next(iter(ranks))}={rank} is none of {nodes} nodes, which count from 0")
     if nodes == 1:
-        return Place(nodes=1)
+        return Topology(nodes=1)
     hosts: tuple[str, ...] = ()
     head = variables.get("MASTER_ADDR")
     if in_a_step:
@@ -76,7 +76,7 @@ def find_place(environ: Mapping[str, str], ask: Scontrol = scontrol) -> Place:
         head = head or _slurm_address(hosts[0], ask)
     if head is None:
         raise ConfigError(f"{next(iter(ranks))}={rank}, and nothing says where the head is; set MASTER_ADDR on every node")
-    return Place(rank, nodes, head, hosts)
+    return Topology(rank, nodes, head, hosts)
 
 
 def _said(variables: Mapping[str, str]) -> tuple[dict[str, int], dict[str, int]]:

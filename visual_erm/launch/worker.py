@@ -9,7 +9,7 @@ import os
 import time
 from pathlib import Path
 
-from visual_erm.errors import Unfinished, VisualERMError
+from visual_erm.errors import RunInterrupted, VisualERMError
 from visual_erm.launch import token
 from visual_erm.launch.cluster import Cluster, Unreachable, WrongToken
 from visual_erm.launch.commands import Settings
@@ -26,7 +26,7 @@ from visual_erm.launch.node import (
     resolved,
 )
 from visual_erm.launch.recipe import Recipe
-from visual_erm.launch.topology import Place
+from visual_erm.launch.topology import Topology
 
 log = logging.getLogger(__name__)
 
@@ -39,10 +39,10 @@ class RayDied(VisualERMError):
     """Ray did not start on this node, or its processes ended while the run went on."""
 
 
-def follow(recipe: Recipe, place: Place, settings: Settings, token_file: Path | None) -> int:
+def follow(recipe: Recipe, place: Topology, settings: Settings, token_file: Path | None) -> int:
     """This node's part in the run, from waiting for the head to the head's verdict, which is returned.
 
-    Raises Unfinished when the head is lost, HeadMissing when it never came, RayDied.
+    Raises RunInterrupted when the head is lost, HeadMissing when it never came, RayDied.
     """
     head = resolved(str(place.head))
     place = dataclasses.replace(place, head=head)
@@ -63,7 +63,7 @@ def follow(recipe: Recipe, place: Place, settings: Settings, token_file: Path | 
                     return verdict
             except Unreachable:
                 if time.monotonic() - heard > LOST_S:
-                    raise Unfinished(f"the head at {head} is lost: no answer for {LOST_S:g} s") from None
+                    raise RunInterrupted(f"the head at {head} is lost: no answer for {LOST_S:g} s") from None
             if (said := ray.ended(up=joined)) is not None:
                 why = f"Ray ended on {described(name)}; it said last: {said}"
                 with contextlib.suppress(Unreachable):
@@ -74,11 +74,11 @@ def follow(recipe: Recipe, place: Place, settings: Settings, token_file: Path | 
         ray.end()
 
 
-def _found(address: str, patience_s: float, token_file: Path | None) -> Cluster:
+def _found(address: str, unavailable_timeout_s: float, token_file: Path | None) -> Cluster:
     """The head's cluster, once it is there and the token is this start's."""
     began = noticed = time.monotonic()
     trouble = "it does not answer"
-    while time.monotonic() - began < patience_s:
+    while time.monotonic() - began < unavailable_timeout_s:
         try:
             if token_file:
                 os.environ["RAY_AUTH_TOKEN"] = token.read(token_file) or ""
@@ -93,4 +93,4 @@ def _found(address: str, patience_s: float, token_file: Path | None) -> Cluster:
             noticed = time.monotonic()
             log.info("waiting for the head at %s for %.0f s: %s", address, noticed - began, trouble)
         time.sleep(POLL_S)
-    raise HeadMissing(f"no head at {address} within {patience_s:g} s: {trouble}")
+    raise HeadMissing(f"no head at {address} within {unavailable_timeout_s:g} s: {trouble}")

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from visual_erm.preflight import data, endpoints, machine, model, reward, settings, sizes, verl
-from visual_erm.preflight.context import Case
+from visual_erm.preflight.context import RunContext
 from visual_erm.preflight.findings import Check, Note, Outcome, Problem
 from visual_erm.preflight.report import line
 
@@ -71,7 +71,7 @@ def checked(config: DictConfig, console: Console, beforehand: Sequence[Problem] 
     if beforehand:
         outcomes.append(Outcome("command line", tuple(beforehand)))
         console.print(line(outcomes[0]), highlight=False, soft_wrap=True)
-    case = Case(config)
+    case = RunContext(config)
     for check in CHECKS:
         with console.status(f"{check.title} …"):
             outcome = look(case, check, {found.title for found in outcomes if not found.ok})
@@ -81,7 +81,7 @@ def checked(config: DictConfig, console: Console, beforehand: Sequence[Problem] 
     return outcomes
 
 
-def look(case: Case, check: Check, wanting: AbstractSet[str] = frozenset()) -> Outcome:
+def look(case: RunContext, check: Check, wanting: AbstractSet[str] = frozenset()) -> Outcome:
     """One check, unless it waits for one of `wanting`."""
     if waits := [title for title in check.needs if title in wanting]:
         return Outcome(check.title, skipped=tuple(waits))

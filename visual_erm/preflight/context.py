@@ -21,7 +21,7 @@ SAMPLE = 64
 
 
 @dataclass(frozen=True)
-class Case:
+class RunContext:
     """A configuration with absolute paths, and what hangs on it."""
 
     config: DictConfig

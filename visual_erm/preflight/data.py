@@ -9,8 +9,8 @@ from visual_erm.data.check import TOO_LONG, VerlCheck
 from visual_erm.data.row_contract import check_files, check_truths, reference_of
 from visual_erm.errors import ConfigError, ReferenceUnavailable
 from visual_erm.pipeline import load_image
-from visual_erm.preflight.context import KEYS, Case
-from visual_erm.preflight.findings import Finding, Note, Problem, told_by
+from visual_erm.preflight.context import KEYS, RunContext
+from visual_erm.preflight.findings import Finding, Note, Problem, problems_from
 from visual_erm.preflight.sample import Row, count
 from visual_erm.training.reward_requirements import REWARD
 
@@ -19,7 +19,7 @@ TOLD = 3
 MAKE = "make it with data_prep/ (for policy=tiny: make demo)"
 
 
-def check_exist(case: Case, key: str) -> Iterator[Finding]:
+def check_exist(case: RunContext, key: str) -> Iterator[Finding]:
     """The files under a key of `data` are there, are parquet, and hold rows."""
     if not case.files(key):
         yield Problem(f"data.{key}", "not set", f"give data.{key}=FILE.parquet; {MAKE}")
@@ -30,14 +30,14 @@ def check_exist(case: Case, key: str) -> Iterator[Finding]:
         try:
             rows = count(file)
         except ConfigError as error:
-            yield from told_by(error, f"data.{key}", MAKE)
+            yield from problems_from(error, f"data.{key}", MAKE)
             continue
         if not rows:
             yield Problem(f"data.{key}", f"{file} holds no rows", MAKE)
         yield Note(f"{Path(file).name}: {rows} rows")
 
 
-def check_amount(case: Case) -> Iterator[Finding]:
+def check_amount(case: RunContext) -> Iterator[Finding]:
     """There is a batch of training rows, and they last for the steps that were asked for."""
     rows = sum(count(file) for file in case.files("train_files"))
     prompts, asked = case.config.data.train_batch_size, case.get("trainer.total_training_steps")
@@ -57,7 +57,7 @@ def check_amount(case: Case) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def check_tasks(case: Case) -> Iterator[Finding]:
+def check_tasks(case: RunContext) -> Iterator[Finding]:
     """Each row belongs to a task of the run, what drew its reference draws here too, and what is compared with is there."""
     for key in KEYS:
         for file in case.readable(key):
@@ -66,17 +66,17 @@ def check_tasks(case: Case) -> Iterator[Finding]:
                 if "ground_truth" in case.needs:
                     check_truths([file])
             except ConfigError as error:
-                yield from told_by(error, f"data.{key}", "see docs/data.md for what a row holds")
+                yield from problems_from(error, f"data.{key}", "see docs/data.md for what a row holds")
     yield Note("all of them")
 
 
-def check_load(case: Case) -> Iterator[Finding]:
+def check_load(case: RunContext) -> Iterator[Finding]:
     """veRL's own dataset class takes the rows, with the policy's processor, and their prompts are not too long."""
     data = case.config.data
     try:
         lost_by = VerlCheck(Path(case.config.actor_rollout_ref.model.path), data.max_prompt_length, data)
     except ConfigError as error:
-        yield from told_by(error, "actor_rollout_ref.model.path", "give the folder of a vision-language model")
+        yield from problems_from(error, "actor_rollout_ref.model.path", "give the folder of a vision-language model")
         return
     for key, rows in case.rows.items():
         lost = lost_by.rows([row.content for row in rows])
@@ -96,8 +96,8 @@ def check_load(case: Case) -> Iterator[Finding]:
     yield Note(_looked_at(case))
 
 
-def check_references(case: Case) -> Iterator[Finding]:
-    """The reference pictures open, where they are looked at: by this reward, of rows that the run scores."""
+def check_references(case: RunContext) -> Iterator[Finding]:
+    """The reference images open, where they are looked at: by this reward, of rows that the run scores."""
     if "renderer" not in case.needs:
         return
     root = case.get(f"{REWARD}.reward_kwargs.data_root")
@@ -124,7 +124,7 @@ def _few(key: str, broken: Sequence[tuple[Row, str]], fix: str) -> Iterator[Prob
         yield Problem(key, f"{len(broken) - TOLD} more of the rows looked at are broken", fix)
 
 
-def _looked_at(case: Case, keys: Sequence[str] = KEYS) -> str:
+def _looked_at(case: RunContext, keys: Sequence[str] = KEYS) -> str:
     whole = sum(count(file) for key in keys for file in case.readable(key))
     rows = sum(len(case.rows[key]) for key in keys)
     return f"all {whole} rows" if rows == whole else f"{rows} of {whole} rows, spread over the files"

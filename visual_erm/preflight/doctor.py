@@ -14,7 +14,7 @@ from typing import Literal
 
 import openai
 
-from visual_erm.errors import ConfigError, OurFault, RendererUnavailable
+from visual_erm.errors import ConfigError, InfrastructureError, RendererUnavailable
 from visual_erm.judge.endpoint_pool import read_endpoints, served_by
 from visual_erm.judge.remote import connect, hidden
 from visual_erm.sandbox.host import examine as examine_sandbox
@@ -103,7 +103,7 @@ def sandbox() -> Iterator[Finding]:
     settings = SandboxSettings()
     try:
         proof = asyncio.run(examine_sandbox(settings))
-    except OurFault as error:
+    except InfrastructureError as error:
         yield Finding("missing", "sandbox", "does not start", str(error))
         return
     for layer, lacks in proof.layers.items():

@@ -2,7 +2,7 @@
 
     python -m visual_erm.preflight.dry_run FOLDER
 
-FOLDER holds the request (`Trial.write`); a line for each sample is added to its results as it is done.
+FOLDER holds the request (`DryRun.write`); a line for each sample is added to its results as it is done.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from visual_erm.errors import ConfigError, OurFault
+from visual_erm.errors import ConfigError, InfrastructureError
 from visual_erm.preflight.sample import Row
 
 REQUEST, RESULTS, JOURNAL = "request.pickle", "results.jsonl", "journal"
@@ -51,7 +51,7 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Trial:
+class DryRun:
     """The function by file and name, its keyword arguments, and the samples."""
 
     path: str
@@ -86,10 +86,10 @@ class Trial:
 
 def main(folder: Path) -> None:
     """The process."""
-    trial = pickle.loads((folder / REQUEST).read_bytes())  # noqa: S301  written by `Trial.run`
+    trial = pickle.loads((folder / REQUEST).read_bytes())  # noqa: S301  written by `DryRun.run`
     try:
         asyncio.run(_every(trial, folder))
-    except OurFault as fault:
+    except InfrastructureError as fault:
         of_judge = type(fault).__name__.startswith(("Judge", "Reference"))
         _add(folder, Scored(error=f"{type(fault).__name__}: {fault}", ours=not of_judge))
     except Exception as error:  # noqa: BLE001  whatever the function raises would end the run
@@ -98,7 +98,7 @@ def main(folder: Path) -> None:
         _add(folder, Scored(error=f"{type(error).__name__}: {error}{place}"))
 
 
-async def _every(trial: Trial, folder: Path) -> None:
+async def _every(trial: DryRun, folder: Path) -> None:
     """One sample after the other, so that the journal's last line is the last sample's."""
     spec = importlib.util.spec_from_file_location("visual_erm_reward_on_trial", trial.path)
     if spec is None or spec.loader is None:

@@ -15,7 +15,7 @@ from visual_erm.errors import ConfigError, JudgeUnavailable, JudgeUnreadable, Re
 from visual_erm.judge.endpoint_pool import read_endpoints
 from visual_erm.judge.remote import RemoteJudge
 from visual_erm.pipeline import load_image
-from visual_erm.preflight.context import Case
+from visual_erm.preflight.context import RunContext
 from visual_erm.preflight.findings import Finding, Note, Problem
 from visual_erm.spec.task import Task
 from visual_erm.training.reward_requirements import REWARD
@@ -25,7 +25,7 @@ ASK_S = 60.0
 START = "start it: visual-erm serve MODEL; `visual-erm doctor --judge URL` asks it again"
 
 
-def check_endpoints(case: Case) -> Iterator[Finding]:
+def check_endpoints(case: RunContext) -> Iterator[Finding]:
     """Nothing is asked of judges without endpoints."""
     if "judge" not in case.needs or case.judge.kind != "remote":
         return
@@ -40,13 +40,13 @@ def check_endpoints(case: Case) -> Iterator[Finding]:
             "judge.endpoints_file", f"no endpoint in {file}", f"start one: visual-erm serve MODEL --endpoints-file {file}"
         )
         return
-    pictures = [*itertools.islice(_pictures(case), 2)] or [Image.new("RGB", (300, 120), "white")]
-    problems = asyncio.run(_ask_all(case, urls, (pictures[0], pictures[-1])))
+    images = [*itertools.islice(_images(case), 2)] or [Image.new("RGB", (300, 120), "white")]
+    problems = asyncio.run(_ask_all(case, urls, (images[0], images[-1])))
     yield Note(f"{len(urls) - len(problems)} of {len(urls)} wrote a report")
     yield from problems
 
 
-def _pictures(case: Case) -> Iterator[Image.Image]:
+def _images(case: RunContext) -> Iterator[Image.Image]:
     """References of the data, as far as there are any that open."""
     root = case.get(f"{REWARD}.reward_kwargs.data_root")
     for row in itertools.chain(*case.rows.values()):
@@ -54,16 +54,16 @@ def _pictures(case: Case) -> Iterator[Image.Image]:
             yield load_image(reference_of(row.extra_info, root, row.where))
 
 
-async def _ask_all(case: Case, urls: tuple[str, ...], pair: tuple[Image.Image, Image.Image]) -> list[Problem]:
+async def _ask_all(case: RunContext, urls: tuple[str, ...], pair: tuple[Image.Image, Image.Image]) -> list[Problem]:
     tasks = itertools.cycle(case.tasks.values())
     asked = [_ask(case, url, pair, task) for url, task in zip(urls, tasks, strict=False)]
     return [problem for problem in await asyncio.gather(*asked) if problem]
 
 
-async def _ask(case: Case, url: str, pair: tuple[Image.Image, Image.Image], task: Task) -> Problem | None:
+async def _ask(case: RunContext, url: str, pair: tuple[Image.Image, Image.Image], task: Task) -> Problem | None:
     """What is wrong with one endpoint."""
     limit_s = min(case.judge.timeout_s, ASK_S)
-    alone = {"endpoints": (url,), "endpoints_file": None, "retries": 0, "timeout_s": limit_s, "patience_s": 0.5}
+    alone = {"endpoints": (url,), "endpoints_file": None, "retries": 0, "timeout_s": limit_s, "unavailable_timeout_s": 0.5}
     key = "judge.endpoints_file" if case.judge.endpoints_file else "judge.endpoints"
     try:
         judge = RemoteJudge(case.judge.model_copy(update=alone))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from visual_erm.preflight.context import Case
+from visual_erm.preflight.context import RunContext
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Check:
     """One look at the run. What `find` raises is our own fault."""
 
     title: str
-    find: Callable[[Case], Iterable[Finding]]
+    find: Callable[[RunContext], Iterable[Finding]]
     needs: tuple[str, ...] = ()
     """Titles of the checks without which this one would only repeat what they say."""
 
@@ -59,7 +59,7 @@ class Outcome:
         return not (self.problems or self.failure or self.skipped)
 
 
-def told_by(error: Exception, key: str, fix: str = "") -> Iterator[Problem]:
+def problems_from(error: Exception, key: str, fix: str = "") -> Iterator[Problem]:
     """The problems in the message of an error: one a line, what it is before the first semicolon, then the fix."""
     for line in str(error).splitlines():
         what, _, its_fix = line.partition("; ")

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from visual_erm.errors import ConfigError, RendererUnavailable
-from visual_erm.preflight.context import Case
-from visual_erm.preflight.findings import Finding, Note, Problem, told_by
+from visual_erm.preflight.context import RunContext
+from visual_erm.preflight.findings import Finding, Note, Problem, problems_from
 from visual_erm.preflight.model import TYPES, weights
 from visual_erm.render.browser import find_chromium
 from visual_erm.sandbox.host import examine
@@ -27,7 +27,7 @@ RAY_S = 120.0
 GIB = 2**30
 
 
-def check_browser(case: Case) -> Iterator[Finding]:
+def check_browser(case: RunContext) -> Iterator[Finding]:
     """There is a Chromium where tables are drawn."""
     if "renderer" in case.needs and any(isinstance(task.render, TableSettings) for task in case.tasks.values()):
         try:
@@ -36,7 +36,7 @@ def check_browser(case: Case) -> Iterator[Finding]:
             yield Problem("Chromium", "none found", str(error))
 
 
-def check_sandbox(case: Case) -> Iterator[Finding]:
+def check_sandbox(case: RunContext) -> Iterator[Finding]:
     """The sandbox guarantees here what each task requires, as a worker in it finds by trying.
 
     Raises RendererUnavailable when one does not start.
@@ -57,7 +57,7 @@ def check_sandbox(case: Case) -> Iterator[Finding]:
         yield Note(f"{name}: {', '.join(settings.require)}")
 
 
-def check_gpus(case: Case) -> Iterator[Finding]:
+def check_gpus(case: RunContext) -> Iterator[Finding]:
     """Ray has, or will have, the nodes and GPUs that the run asks for."""
     trainer, model = case.config.trainer, case.config.reward.reward_model
     wanted = case.gpus + (model.n_gpus_per_node * model.nnodes if model.enable else 0)
@@ -73,7 +73,7 @@ def check_gpus(case: Case) -> Iterator[Finding]:
         yield from _of_this_machine(case, wanted)
 
 
-def check_disk(case: Case) -> Iterator[Finding]:
+def check_disk(case: RunContext) -> Iterator[Finding]:
     """The run's folder can be written, and holds the checkpoints that will be there at once."""
     folder = Path(case.config.trainer.default_local_dir).absolute()
     for key, place in (("run_dir", Path(case.config.run_dir)), ("trainer.default_local_dir", folder)):
@@ -98,7 +98,7 @@ def check_disk(case: Case) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def kept(case: Case) -> int:
+def kept(case: RunContext) -> int:
     """Checkpoints on the disk at once, at most. veRL removes the only one it may keep after the next is written, of
     several the oldest before (utils/checkpoint/checkpoint_manager.py)."""
     trainer = case.config.trainer
@@ -109,7 +109,7 @@ def kept(case: Case) -> int:
     return min(saves, max(2, keep)) if keep else saves
 
 
-def checkpoint_bytes(case: Case) -> int:
+def checkpoint_bytes(case: RunContext) -> int:
     """Bytes of one checkpoint of the policy; 0 where its weights are not here to count.
 
     FSDP keeps weights and both moments of Adam as `model_dtype`, by default 4 bytes each; Megatron weights of 2 bytes, and
@@ -127,7 +127,7 @@ def checkpoint_bytes(case: Case) -> int:
     return sum(sizes.get(part, 0) for part in case.config.actor_rollout_ref.actor.checkpoint.save_contents)
 
 
-def _of_this_machine(case: Case, wanted: int) -> Iterator[Finding]:
+def _of_this_machine(case: RunContext, wanted: int) -> Iterator[Finding]:
     pretended = case.get("ray_kwargs.ray_init.num_gpus")
     if case.config.trainer.device == "cpu" or pretended is not None:
         if wanted > (pretended or 0):
@@ -142,7 +142,7 @@ def _of_this_machine(case: Case, wanted: int) -> Iterator[Finding]:
     try:
         found = len(gpus_here(os.environ))
     except ConfigError as error:
-        yield from told_by(error, "CUDA_VISIBLE_DEVICES", "check the driver")
+        yield from problems_from(error, "CUDA_VISIBLE_DEVICES", "check the driver")
         return
     if found < wanted:
         elsewhere = "give cluster=cpu to try the recipe without one, or run it where GPUs are"
@@ -153,7 +153,7 @@ def _of_this_machine(case: Case, wanted: int) -> Iterator[Finding]:
     yield Note(f"{found} on this machine")
 
 
-def _of_cluster(case: Case, address: str, wanted: int) -> Iterator[Finding]:
+def _of_cluster(case: RunContext, address: str, wanted: int) -> Iterator[Finding]:
     """Asked by a process of its own: a connection of this one would be the run's."""
     key = "ray_kwargs.ray_init.address"
     try:

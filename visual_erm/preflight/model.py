@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from visual_erm.preflight.context import Case
+from visual_erm.preflight.context import RunContext
 from visual_erm.preflight.findings import Finding, Note, Problem
 
 POLICY = "actor_rollout_ref.model.path"
@@ -19,7 +19,7 @@ TYPES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I
 """Bytes of a number in a safetensors file."""
 
 
-def check_policy(case: Case) -> Iterator[Finding]:
+def check_policy(case: RunContext) -> Iterator[Finding]:
     """The policy's folder."""
     path = case.get(POLICY)
     if path is None:
@@ -28,7 +28,7 @@ def check_policy(case: Case) -> Iterator[Finding]:
     yield from check_there(case, POLICY, path)
 
 
-def check_reward_model(case: Case) -> Iterator[Finding]:
+def check_reward_model(case: RunContext) -> Iterator[Finding]:
     """The folder of the reward model that veRL runs."""
     key = "reward.reward_model.model_path"
     path = case.get(key)
@@ -37,7 +37,7 @@ def check_reward_model(case: Case) -> Iterator[Finding]:
     yield from check_there(case, key, path)
 
 
-def check_there(case: Case, key: str, path: str, writes: bool = True) -> Iterator[Finding]:
+def check_there(case: RunContext, key: str, path: str, writes: bool = True) -> Iterator[Finding]:
     """The model of a key is a whole folder, or may be a name on the hub; `writes`: it is one that reads and writes text."""
     if Path(path).is_dir():
         yield from _whole(key, Path(path), writes)
@@ -45,7 +45,7 @@ def check_there(case: Case, key: str, path: str, writes: bool = True) -> Iterato
         yield from _not_here(case, key, path)
 
 
-def check_shape(case: Case) -> Iterator[Finding]:
+def check_shape(case: RunContext) -> Iterator[Finding]:
     """Heads and layers divide by the parallel sizes, and the context holds the longest sequence."""
     folder = Path(case.config.actor_rollout_ref.model.path)
     if not folder.is_dir():
@@ -88,7 +88,7 @@ def weights(folder: Path) -> dict[str, int]:
     return found
 
 
-def _not_here(case: Case, key: str, path: str) -> Iterator[Finding]:
+def _not_here(case: RunContext, key: str, path: str) -> Iterator[Finding]:
     """A path that is no folder: a name on the hub, or wrong."""
     online = str(case.get("env.HF_HUB_OFFLINE") or "") in ("", "0")
     if online and path.count("/") == 1 and path[0] not in "./~":

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from visual_erm.errors import ConfigError, OurFault
-from visual_erm.preflight.context import Case
-from visual_erm.preflight.dry_run import Sample, Scored, Trial
-from visual_erm.preflight.findings import Finding, Note, Problem, told_by
+from visual_erm.errors import ConfigError, InfrastructureError
+from visual_erm.preflight.context import RunContext
+from visual_erm.preflight.dry_run import DryRun, Sample, Scored
+from visual_erm.preflight.findings import Finding, Note, Problem, problems_from
 from visual_erm.preflight.model import check_there
 from visual_erm.preflight.sample import Row
 from visual_erm.spec.base import plain
@@ -34,29 +34,29 @@ TRIVIAL = {
 """By language: draws, and is not what was asked for."""
 
 
-def check_needs(case: Case) -> Iterator[Finding]:
+def check_needs(case: RunContext) -> Iterator[Finding]:
     """What the reward needs is known, installed, and no more is started than it asks."""
     try:
         yield Note(f"{_name(case)}, with {', '.join(sorted(case.needs)) or 'nothing'}")
     except ConfigError as error:
-        yield from told_by(error, f"{REWARD}.needs")
+        yield from problems_from(error, f"{REWARD}.needs")
         return
     try:
         check_packages(_name(case), case.config.reward.custom_reward_function.get("packages", ()))
     except ConfigError as error:
-        yield from told_by(error, "reward")
+        yield from problems_from(error, "reward")
     if "judge" not in case.needs and case.config.reward.reward_model.enable:
         yield Problem("judge", f"veRL would run a reward model, and reward={_name(case)} asks none", "leave judge=… out")
     if (path := case.get(f"{REWARD}.reward_kwargs.model")) is not None:
         yield from check_there(case, f"{REWARD}.reward_kwargs.model", path, writes=False)
 
 
-def check_tasks(case: Case) -> Iterator[Finding]:
+def check_tasks(case: RunContext) -> Iterator[Finding]:
     """The reward can be had of each task, and nothing stands where rewards are normalised over a batch."""
     try:
         check_tables(case.tasks if "tables" in case.needs else {})
     except ConfigError as error:
-        yield from told_by(error, "reward")
+        yield from problems_from(error, "reward")
     if names := normalised(case.config, case.tasks):
         why = f"task `{names[0]}` has scoring.mode=batch, which brings its own"
         for key, own in (("reward.reward_manager", MANAGER), ("trainer.v1.sampler.custom_sampler", "StrictReplayBuffer")):
@@ -65,7 +65,7 @@ def check_tasks(case: Case) -> Iterator[Finding]:
     yield Note(", ".join(case.tasks))
 
 
-def check_function(case: Case) -> Iterator[Finding]:
+def check_function(case: RunContext) -> Iterator[Finding]:
     """The file of the reward function is there. It is read, not run."""
     path, name = case.get(f"{REWARD}.path"), case.get(f"{REWARD}.name")
     if not Path(path or "").is_file():
@@ -84,15 +84,15 @@ def check_function(case: Case) -> Iterator[Finding]:
         yield Note(f"{Path(path).name}, {name}")
 
 
-def check_scores(case: Case) -> Iterator[Finding]:
+def check_scores(case: RunContext) -> Iterator[Finding]:
     """Every sample has a finite score, and all have the same keys.
 
-    Raises OurFault when the machine fails, as by a browser that does not start.
+    Raises InfrastructureError when the machine fails, as by a browser that does not start.
     """
     samples = choose(case)
     asks = "judge" in case.needs and case.judge.kind == "remote"
     limit_s = SCORING_S + (min(case.judge.timeout_s, SCORING_S) if asks else 0)
-    trial = Trial(case.get(f"{REWARD}.path"), case.get(f"{REWARD}.name"), settings(case), tuple(samples))
+    trial = DryRun(case.get(f"{REWARD}.path"), case.get(f"{REWARD}.name"), settings(case), tuple(samples))
     scored = trial.run(limit_s)
     if len(scored) < len(samples) and not any(outcome.error for outcome in scored):
         yield Problem(
@@ -102,7 +102,7 @@ def check_scores(case: Case) -> Iterator[Finding]:
     keys: dict[frozenset[str], Sample] = {}
     for sample, outcome in zip(samples, scored, strict=False):
         if outcome.ours:
-            raise OurFault(f"{sample.row.where}: {outcome.error}")
+            raise InfrastructureError(f"{sample.row.where}: {outcome.error}")
         if outcome.error:
             yield _raised(case, sample, outcome.error)
             return
@@ -131,7 +131,7 @@ def check_scores(case: Case) -> Iterator[Finding]:
     yield Note(f"{_mean(scored, samples, False)}{_mean(scored, samples, True)}")
 
 
-def choose(case: Case) -> list[Sample]:
+def choose(case: RunContext) -> list[Sample]:
     """Three rows, of as many tasks as there are, each with a trivial reply and its true one."""
     by_task: dict[str, list[Row]] = {}
     for row in case.rows["train_files"]:
@@ -146,7 +146,7 @@ def choose(case: Case) -> list[Sample]:
     return samples
 
 
-def settings(case: Case) -> dict[str, Any]:
+def settings(case: RunContext) -> dict[str, Any]:
     """The run's own keyword arguments, made for a few calls: a failing judge is an error, and nothing is left on the disk.
 
     The judge that veRL runs is not up yet; the local one stands in for it.
@@ -154,19 +154,19 @@ def settings(case: Case) -> dict[str, Any]:
     given: dict[str, Any] = plain(case.config.reward.custom_reward_function.reward_kwargs)
     if isinstance(given.get("judge"), dict):
         judge = {**given["judge"], "failure": {"on_failure": "abort"}, "metrics_port": None, "retries": 1}
-        judge["patience_s"] = min(float(judge.get("patience_s") or PATIENCE_S), PATIENCE_S)
+        judge["unavailable_timeout_s"] = min(float(judge.get("unavailable_timeout_s") or PATIENCE_S), PATIENCE_S)
         given["judge"] = {"kind": "local"} if judge["kind"] == "colocated" else judge
     return given
 
 
-def _raised(case: Case, sample: Sample, error: str) -> Problem:
+def _raised(case: RunContext, sample: Sample, error: str) -> Problem:
     if error.startswith("Judge"):
         fix = "start it: visual-erm serve MODEL" if case.judge.kind == "remote" else "see `visual-erm doctor`"
         return Problem("judge", f"it gives no report ({error})", fix)
     return Problem(f"{REWARD}.path", f"{sample.row.where}: {error}", "mend the function, or what it says is wrong")
 
 
-def _name(case: Case) -> str:
+def _name(case: RunContext) -> str:
     """Of the reward, as the command line has it."""
     return Path(case.config.reward.custom_reward_function.path or "").stem
 

@@ -8,12 +8,12 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from visual_erm.errors import ConfigError
-from visual_erm.preflight.context import Case
-from visual_erm.preflight.findings import Finding, Note, Problem, told_by
+from visual_erm.preflight.context import RunContext
+from visual_erm.preflight.findings import Finding, Note, Problem, problems_from
 from visual_erm.spec.judge import api_key
 
 
-def check_values(case: Case) -> Iterator[Finding]:
+def check_values(case: RunContext) -> Iterator[Finding]:
     """Every reference to another key leads somewhere, and no `???` is left."""
     try:
         OmegaConf.to_container(case.config, resolve=True)
@@ -34,15 +34,15 @@ def unresolved(error: OmegaConfBaseException) -> Problem:
     return Problem(str(key), str(error).splitlines()[0], "give it a value of its own")
 
 
-def check_task(case: Case) -> Iterator[Finding]:
+def check_task(case: RunContext) -> Iterator[Finding]:
     """The task, or each of a mixture, is one."""
     try:
         yield Note(", ".join(case.tasks))
     except ConfigError as error:
-        yield from told_by(error, "task", "see configs/task/")
+        yield from problems_from(error, "task", "see configs/task/")
 
 
-def check_judge(case: Case) -> Iterator[Finding]:
+def check_judge(case: RunContext) -> Iterator[Finding]:
     """The judge's settings read, and its key does; nothing is asked of one that no reward asks."""
     if "judge" not in case.needs:
         yield Note("none is asked")
@@ -52,7 +52,7 @@ def check_judge(case: Case) -> Iterator[Finding]:
         judge = case.judge
         api_key(judge)
     except ConfigError as error:
-        yield from told_by(error, "judge", "see configs/judge/, which say what each key is for")
+        yield from problems_from(error, "judge", "see configs/judge/, which say what each key is for")
         return
     if judge.kind == "colocated":
         yield Note("the reward model that veRL runs")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from omegaconf import OmegaConf
 
-from visual_erm.preflight.context import Case
+from visual_erm.preflight.context import RunContext
 from visual_erm.preflight.findings import Finding, Note, Problem
 
 COUNTS = (
@@ -20,7 +20,7 @@ COUNTS = (
 """Keys that must hold a whole number of at least one."""
 
 
-def check_numbers(case: Case) -> Iterator[Finding]:
+def check_numbers(case: RunContext) -> Iterator[Finding]:
     """The numbers that the rules below count with."""
     told: list[object] = []
     # A key that refers to another comes after it, and is told with it.
@@ -35,12 +35,12 @@ def check_numbers(case: Case) -> Iterator[Finding]:
         yield Problem("trainer.total_training_steps", f"is {steps!r}", "give a number of at least 1, or null for all data")
 
 
-def _refers(case: Case, key: str) -> bool:
+def _refers(case: RunContext, key: str) -> bool:
     above, _, name = key.rpartition(".")
     return OmegaConf.is_interpolation(case.get(above), name)
 
 
-def check_engine(case: Case) -> Iterator[Finding]:
+def check_engine(case: RunContext) -> Iterator[Finding]:
     """GPUs divide into the engine's parallel groups, and the rollout's replicas."""
     gpus = case.gpus
     size, keys = model_parallel(case)
@@ -67,7 +67,7 @@ def check_engine(case: Case) -> Iterator[Finding]:
     yield Note(f"policy on {size} of {gpus}, rollout server on {replica}")
 
 
-def check_batches(case: Case) -> Iterator[Finding]:
+def check_batches(case: RunContext) -> Iterator[Finding]:
     """A step's rollouts divide into mini-batches, those over the data-parallel ranks, and those into micro-batches."""
     actor, rollout = case.config.actor_rollout_ref.actor, case.config.actor_rollout_ref.rollout
     prompts, mini, n = case.config.data.train_batch_size, actor.ppo_mini_batch_size, rollout.n
@@ -102,7 +102,7 @@ def check_batches(case: Case) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def check_lengths(case: Case) -> Iterator[Finding]:
+def check_lengths(case: RunContext) -> Iterator[Finding]:
     """The longest sequence that a rollout can make fits wherever it goes."""
     data, part = case.config.data, case.config.actor_rollout_ref
     longest = data.max_prompt_length + data.max_response_length
@@ -124,7 +124,7 @@ def check_lengths(case: Case) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def check_reward_model(case: Case) -> Iterator[Finding]:
+def check_reward_model(case: RunContext) -> Iterator[Finding]:
     """The GPUs of veRL's own reward model divide into its servers (experimental/reward_loop/reward_model.py)."""
     model = case.config.reward.reward_model
     if not model.enable:
@@ -158,7 +158,7 @@ def check_reward_model(case: Case) -> Iterator[Finding]:
     yield Note(f"server on {server} of {gpus}")
 
 
-def model_parallel(case: Case) -> tuple[int, str]:
+def model_parallel(case: RunContext) -> tuple[int, str]:
     """GPUs that share one copy of a policy's forward pass, and the keys that say so."""
     actor = case.config.actor_rollout_ref.actor
     if case.megatron:
@@ -168,7 +168,7 @@ def model_parallel(case: Case) -> tuple[int, str]:
     return _sequence_parallel(case), "actor_rollout_ref.actor.ulysses_sequence_parallel_size"
 
 
-def _sequence_parallel(case: Case, part: str = "actor") -> int:
+def _sequence_parallel(case: RunContext, part: str = "actor") -> int:
     """GPUs that share one sequence."""
     names: tuple[str, ...] = ("megatron.context_parallel_size",)
     if not case.megatron:
@@ -176,7 +176,7 @@ def _sequence_parallel(case: Case, part: str = "actor") -> int:
     return max(int(case.get(f"actor_rollout_ref.{part}.{name}") or 1) for name in names)
 
 
-def _token_limits(case: Case) -> Iterator[tuple[str, bool]]:
+def _token_limits(case: RunContext) -> Iterator[tuple[str, bool]]:
     """Keys of tokens per GPU, and whether they are in use."""
     part = case.config.actor_rollout_ref
     yield "actor_rollout_ref.actor.ppo_max_token_len_per_gpu", part.actor.use_dynamic_bsz
@@ -184,7 +184,7 @@ def _token_limits(case: Case) -> Iterator[tuple[str, bool]]:
     yield "actor_rollout_ref.ref.log_prob_max_token_len_per_gpu", case.refers and part.ref.log_prob_use_dynamic_bsz
 
 
-def _micro_batches(case: Case, batch: int, mini: int) -> Iterator[Problem]:
+def _micro_batches(case: RunContext, batch: int, mini: int) -> Iterator[Problem]:
     """For micro-batches of a fixed number of rollouts; `batch` and `mini` are one rank's (workers/engine/utils.py)."""
     part = case.config.actor_rollout_ref
     if part.actor.use_dynamic_bsz != part.rollout.log_prob_use_dynamic_bsz:
@@ -209,7 +209,7 @@ def _micro_batches(case: Case, batch: int, mini: int) -> Iterator[Problem]:
             yield Problem(key, f"{size} does not divide the {rollouts} rollouts of a rank", f"give {_near(size, rollouts)}")
 
 
-def _adapter(case: Case) -> Iterator[Problem]:
+def _adapter(case: RunContext) -> Iterator[Problem]:
     """Each engine has another key for LoRA. By the wrong one the policy gets no adapter, and veRL takes it for its own
     reference (trainer/ppo/v1/trainer_base.py ref_in_actor)."""
     right, wrong = ("lora.rank", "lora_rank") if case.megatron else ("lora_rank", "lora.rank")
@@ -222,7 +222,7 @@ def _adapter(case: Case) -> Iterator[Problem]:
         )  # fmt: skip
 
 
-def _cluster(case: Case) -> str:
+def _cluster(case: RunContext) -> str:
     trainer = case.config.trainer
     return f"change it, or trainer.nnodes={trainer.nnodes} x trainer.n_gpus_per_node={trainer.n_gpus_per_node}"
 

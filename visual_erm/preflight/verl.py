@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from visual_erm.preflight.context import Case
+from visual_erm.preflight.context import RunContext
 from visual_erm.preflight.findings import Finding, Note, Problem
 from visual_erm.preflight.overrides import keys, nearest
 
@@ -27,7 +27,7 @@ ROLLOUTS = ("vllm", "sglang", "trtllm")
 """Rollout engines that veRL brings, each with a package of its name."""
 
 
-def check_parts(case: Case) -> Iterator[Finding]:
+def check_parts(case: RunContext) -> Iterator[Finding]:
     """Each part becomes the dataclass that veRL's workers make of it, and the reward manager is found."""
     from verl.trainer.ppo.reward import resolve_reward_manager_cls
     from verl.utils.config import omega_conf_to_dataclass
@@ -58,7 +58,7 @@ def _as_worker_has_it(config: DictConfig, name: str) -> DictConfig:
     return node
 
 
-def check_whole(case: Case) -> Iterator[Finding]:
+def check_whole(case: RunContext) -> Iterator[Finding]:
     """veRL's `validate_config`, with which its own entry point begins."""
     from verl.trainer.ppo.utils import need_critic
     from verl.utils.config import validate_config
@@ -71,7 +71,7 @@ def check_whole(case: Case) -> Iterator[Finding]:
     yield Note("validate_config")
 
 
-def check_packages(case: Case) -> Iterator[Finding]:
+def check_packages(case: RunContext) -> Iterator[Finding]:
     """The packages that the engine and the rollout import on a GPU are installed."""
     part = case.config.actor_rollout_ref
     name, wanted = part.rollout.name, []

@@ -19,9 +19,9 @@ class Renderer(Protocol):
         ...
 
     async def render(self, code: Code) -> Image.Image:
-        """The picture of `code`, RGB.
+        """The image of `code`, RGB.
 
-        Raises RenderFailed, RenderLimit, BlankPicture or Tampering (the code's fault) or RendererUnavailable (ours).
+        Raises RenderFailed, RenderLimit, BlankImage or Tampering (the code's fault) or RendererUnavailable (ours).
         """
         ...
 
@@ -30,19 +30,19 @@ class Renderer(Protocol):
         ...
 
 
-def make_renderer(settings: RenderSettings, pages: int = 2, steps_back: bool = False) -> Renderer:
+def make_renderer(settings: RenderSettings, pages: int = 2, low_priority: bool = False) -> Renderer:
     """The renderer that a task asks for; nothing is started before the first render.
 
-    `steps_back`: where processors are scarce this process goes first (precedence.py).
+    `low_priority`: where processors are scarce this process goes first (precedence.py).
     """
     if settings.renderer == "table":
         from visual_erm.render.table import TableRenderer
 
-        return TableRenderer(settings, pages, steps_back)
+        return TableRenderer(settings, pages, low_priority)
     if settings.renderer == "chart":
         from visual_erm.render.chart import ChartRenderer
 
-        return ChartRenderer(settings, pages, steps_back)
+        return ChartRenderer(settings, pages, low_priority)
     from visual_erm.render.svg import SvgRenderer
 
-    return SvgRenderer(settings, pages, steps_back)
+    return SvgRenderer(settings, pages, low_priority)

@@ -1,4 +1,4 @@
-"""Many pictures at once: `visual-erm render`, the renderer used by itself.
+"""Many images at once: `visual-erm render`, the renderer used by itself.
 
 Inputs are files, folders and JSONL. A file's suffix says what it holds: `.html`, `.htm`, `.md`, `.markdown`, `.py` and
 `.svg` are code, `.txt` is a policy's reply. A folder stands for all files below it that the task can draw. A line of a
@@ -6,10 +6,10 @@ Inputs are files, folders and JSONL. A file's suffix says what it holds: `.html`
 
     code      the code to draw, and `language` (`html`, `markdown`, `python` or `svg`; default: the task's first), or
     text      a policy's reply, whose code is taken out as in training;
-    id        names the picture; default: the file's name and the line's number.
+    id        names the image; default: the file's name and the line's number.
 
-A picture carries the engine that drew it and a digest of all that went into it: a later run keeps what is up to date, and
-no run overwrites a picture that it did not draw.
+A image carries the engine that drew it and a digest of all that went into it: a later run keeps what is up to date, and
+no run overwrites a image that it did not draw.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from visual_erm.errors import ConfigError, OurFault, PolicyFault
+from visual_erm.errors import ConfigError, InfrastructureError, PolicyFault
 from visual_erm.extract import Code, extract
 from visual_erm.render.base import Renderer, make_renderer
 from visual_erm.spec.task import Task
@@ -51,19 +51,19 @@ class BadItem(PolicyFault):
 
 @dataclass(frozen=True)
 class Item:
-    """One picture to draw."""
+    """One image to draw."""
 
     name: str
-    """Of the picture, without suffix, relative to the output folder."""
+    """Of the image, without suffix, relative to the output folder."""
     source: str
     """Where it came from, for messages."""
     read: Callable[[Task], Code]
-    """Raises BadItem, NoCode or OSError."""
+    """Raises BadItem, NoCodeError or OSError."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """An item without a picture."""
+    """An item without a image."""
 
     source: str
     reason: str
@@ -86,7 +86,7 @@ class Summary:
 def render_many(task: Task, inputs: list[Path], to: Path, *, console: Console | None = None, pages: int = 2) -> Summary:
     """Draws every item of `inputs` to `to`/NAME.png, as the reward would; an item that fails is reported, the rest goes on.
 
-    May be stopped at any time: a picture is there whole or not at all, and the next run goes on from there. Progress and
+    May be stopped at any time: a image is there whole or not at all, and the next run goes on from there. Progress and
     failures go to `console`, when there is one. Raises ConfigError for inputs that are missing or hold nothing to draw,
     RendererUnavailable where there is nothing to draw with.
     """
@@ -191,7 +191,7 @@ async def _render_all(task: Task, items: Iterator[Item], total: int, to: Path, c
                 if sources.setdefault(item.name, item.source) != item.source:
                     raise BadItem(f"would be drawn to the same picture as {sources[item.name]}")
                 await _render_one(task, item, to / f"{item.name}.png", renderer, settings, summary)
-            except (PolicyFault, OurFault, OSError) as error:
+            except (PolicyFault, InfrastructureError, OSError) as error:
                 summary.failed.append(Failure(item.source, f"{type(error).__name__}: {error}"))
                 console.print(f"[red]{escape(item.source)}[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
             bar.advance(line)
@@ -214,16 +214,16 @@ async def _render_one(task: Task, item: Item, path: Path, renderer: Renderer, se
     if await asyncio.to_thread(_is_drawn, path, digest):
         summary.kept += 1
         return
-    picture = await renderer.render(code)
-    await asyncio.to_thread(_save, picture, path, {"engine": renderer.engine, "digest": digest})
+    image = await renderer.render(code)
+    await asyncio.to_thread(_save, image, path, {"engine": renderer.engine, "digest": digest})
     summary.drawn += 1
 
 
 def _is_drawn(path: Path, digest: str) -> bool:
-    """Whether the picture is there and up to date; one that is out of date is removed. Raises BadItem for a foreign one."""
+    """Whether the image is there and up to date; one that is out of date is removed. Raises BadItem for a foreign one."""
     try:
-        with Image.open(path) as picture:
-            found = picture.info.get("digest")
+        with Image.open(path) as image:
+            found = image.info.get("digest")
     except FileNotFoundError:
         return False
     if found is None:
@@ -234,7 +234,7 @@ def _is_drawn(path: Path, digest: str) -> bool:
     return False
 
 
-def _save(picture: Image.Image, path: Path, notes: dict[str, str]) -> None:
+def _save(image: Image.Image, path: Path, notes: dict[str, str]) -> None:
     """Writes a PNG with notes in it, whole or not at all."""
     information = PngImagePlugin.PngInfo()
     for key, value in notes.items():
@@ -242,7 +242,7 @@ def _save(picture: Image.Image, path: Path, notes: dict[str, str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     try:
-        picture.save(part, "PNG", pnginfo=information)
+        image.save(part, "PNG", pnginfo=information)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

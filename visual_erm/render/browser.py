@@ -19,8 +19,8 @@ from playwright.async_api import Browser, BrowserContext, CDPSession, Playwright
 
 from visual_erm.errors import PolicyFault, RendererUnavailable, RenderFailed, RenderLimit
 from visual_erm.render.chromium import FIX, find_chromium
-from visual_erm.runtime.cpu_priority import step_back
-from visual_erm.runtime.semaphore import Slots
+from visual_erm.runtime.cpu_priority import lower_priority
+from visual_erm.runtime.semaphore import ExclusiveSemaphore
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -45,7 +45,7 @@ PLAIN_PAGE = "<!DOCTYPE html><p>plain"
 
 
 class _Lost(Exception):
-    """A tab was lost before its picture was there: the reason, and the fault if the code caused it.
+    """A tab was lost before its image was there: the reason, and the fault if the code caused it.
 
     `chance` marks what befalls any page now and then: the code is blamed for it only after every attempt.
     """
@@ -80,7 +80,7 @@ class Tab:
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the page's process has ended by itself: it used up its memory, or crashed."""
         self.used = False
-        """Set by who draws when the page may hold more than its document: it is then replaced before the next picture."""
+        """Set by who draws when the page may hold more than its document: it is then replaced before the next image."""
 
     @classmethod
     async def open(cls, browser: Browser) -> Tab:
@@ -170,9 +170,9 @@ def _settle(future: asyncio.Future[None]) -> None:
 
 
 class WarmBrowser:
-    """Lends the tabs of one Chromium, and sees to it that no picture is lost with a browser.
+    """Lends the tabs of one Chromium, and sees to it that no image is lost with a browser.
 
-    Nothing is started before the first picture, and a browser that died is replaced. The browser, its profile folder and
+    Nothing is started before the first image, and a browser that died is replaced. The browser, its profile folder and
     its pipe are gone after `close`; also when the owning process dies, by SIGKILL too, because Playwright's driver notices.
 
     Chromium's own sandbox is on, except for root, whom Chromium refuses it, and where the system forbids the user
@@ -181,9 +181,9 @@ class WarmBrowser:
     Use it from one event loop.
     """
 
-    def __init__(self, tabs: int = 2, steps_back: bool = False) -> None:
-        self._slots = Slots(tabs)
-        self._steps_back = steps_back
+    def __init__(self, tabs: int = 2, low_priority: bool = False) -> None:
+        self._slots = ExclusiveSemaphore(tabs)
+        self._steps_back = low_priority
         self._running: _Running | None = None
         self._starting: asyncio.Task[_Running] | None = None
         self._closed = False
@@ -193,7 +193,7 @@ class WarmBrowser:
 
         A job that lost its tab (out of time, out of memory, the browser died) is done again with the browser to itself.
         When it loses that too, though a plain page is drawn quickly right after, the code is at fault: RenderLimit. A
-        browser that died, or that refused a picture, is held against the code (RenderLimit, RenderFailed) only when it
+        browser that died, or that refused a image, is held against the code (RenderLimit, RenderFailed) only when it
         does so at every attempt. Raises RendererUnavailable when plain pages fail as well. What the job raises goes to
         the caller.
         """
@@ -306,7 +306,7 @@ def _loss(tab: Tab, running: _Running) -> _Lost | None:
     return _Lost("the page used up its memory or crashed") if tab.lost.done() else None
 
 
-async def _start(chromium: Path, steps_back: bool) -> _Running:
+async def _start(chromium: Path, low_priority: bool) -> _Running:
     """A browser with a driver of its own; tried again, because whatever kills browsers may kill one that starts."""
     reason = None
     for _ in range(START_ATTEMPTS):
@@ -321,8 +321,8 @@ async def _start(chromium: Path, steps_back: bool) -> _Running:
                 browser = await _launch(driver, chromium)
                 root = await _main_process(browser)
                 _cap_memory(root)
-                if steps_back:
-                    await step_back(root.pid)
+                if low_priority:
+                    await lower_priority(root.pid)
                 return _Running(driver, browser, root)
         except _Broken as error:
             reason = error

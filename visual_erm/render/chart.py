@@ -1,4 +1,4 @@
-"""ChartRenderer: matplotlib scripts -> pictures, each run in a sandbox of its own."""
+"""ChartRenderer: matplotlib scripts -> images, each run in a sandbox of its own."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from visual_erm.spec.task import ChartSettings
 class ChartRenderer:
     """Runs Python that draws with matplotlib, pandas or seaborn; a Renderer. At most `workers` scripts at once."""
 
-    def __init__(self, settings: ChartSettings, workers: int = 2, steps_back: bool = False) -> None:
+    def __init__(self, settings: ChartSettings, workers: int = 2, low_priority: bool = False) -> None:
         options = {"dpi": settings.dpi, "max_pixels": settings.max_pixels}
         limits = Limits(settings.timeout_s, settings.max_pixels)
-        self._sandbox = Sandbox("chart", options, settings.sandbox, limits, workers, steps_back)
+        self._sandbox = Sandbox("chart", options, settings.sandbox, limits, workers, low_priority)
 
     @property
     def engine(self) -> str:
@@ -25,9 +25,9 @@ class ChartRenderer:
         return f"matplotlib {version('matplotlib')}"
 
     async def render(self, code: Code) -> Image.Image:
-        """The last picture that the script makes, RGB, as it saves or shows it.
+        """The last image that the script makes, RGB, as it saves or shows it.
 
-        Raises RenderFailed with the script's exception and line, RenderLimit, BlankPicture or Tampering (the code's fault),
+        Raises RenderFailed with the script's exception and line, RenderLimit, BlankImage or Tampering (the code's fault),
         RendererUnavailable (ours).
         """
         return await self._sandbox.draw(code.text)

@@ -1,4 +1,4 @@
-"""SvgRenderer: SVG documents -> pictures of the task's size, in workers that can be killed."""
+"""SvgRenderer: SVG documents -> images of the task's size, in workers that can be killed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from visual_erm.spec.task import SvgSettings
 class SvgRenderer:
     """Draws SVG with librsvg or CairoSVG; a Renderer. At most `workers` documents at once.
 
-    A picture depends on the engine: reference and prediction must be drawn by the same one.
+    A image depends on the engine: reference and prediction must be drawn by the same one.
     """
 
-    def __init__(self, settings: SvgSettings, workers: int = 2, steps_back: bool = False) -> None:
+    def __init__(self, settings: SvgSettings, workers: int = 2, low_priority: bool = False) -> None:
         self._backend = settings.backend
         options = settings.model_dump(include={"backend", "width", "height", "background"})
         limits = Limits(settings.timeout_s, settings.width * settings.height)
-        self._sandbox = Sandbox("svg", options, settings.sandbox, limits, workers, steps_back)
+        self._sandbox = Sandbox("svg", options, settings.sandbox, limits, workers, low_priority)
 
     @property
     def engine(self) -> str:
@@ -28,10 +28,10 @@ class SvgRenderer:
         return engine(self._backend)
 
     async def render(self, code: Code) -> Image.Image:
-        """The picture of the document, RGB, `width` x `height` on `background`.
+        """The image of the document, RGB, `width` x `height` on `background`.
 
         A document that was cut off is closed once, if it cannot be read as it is. Raises RenderFailed, RenderLimit or
-        BlankPicture (the code's fault), RendererUnavailable (ours).
+        BlankImage (the code's fault), RendererUnavailable (ours).
         """
         return await self._sandbox.draw(code.text)
 

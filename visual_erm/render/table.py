@@ -1,7 +1,7 @@
-"""TableRenderer: HTML and Markdown tables -> pictures, drawn by one warm Chromium.
+"""TableRenderer: HTML and Markdown tables -> images, drawn by one warm Chromium.
 
 The page is ours and only the content is the policy's: its markup is parsed as an inert document, rid of what would act
-rather than show, and placed into a page with one style for all. What counts is the picture, so markup may style itself.
+rather than show, and placed into a page with one style for all. What counts is the image, so markup may style itself.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 from PIL import Image, ImageChops
 
-from visual_erm.errors import BlankPicture, RenderLimit
+from visual_erm.errors import BlankImage, RenderLimit
 from visual_erm.extract import Code
 from visual_erm.render.browser import Tab, WarmBrowser
 from visual_erm.render.chromium import engine_of, find_chromium
@@ -23,9 +23,9 @@ from visual_erm.spec.task import TableSettings
 MARGIN = 20
 """Between the page's edge and its content, in pixels."""
 CROP = 12
-"""Left round the content in the picture, in pixels."""
+"""Left round the content in the image, in pixels."""
 LONGEST_SIDE = 16_000
-"""Of a picture, in pixels: Chromium draws no surface beyond 16,384."""
+"""Of a image, in pixels: Chromium draws no surface beyond 16,384."""
 LONGEST_CODE = {"html": 1_000_000, "markdown": 100_000}
 """In characters, over any real table. Reading hostile Markdown takes time that grows faster than its length."""
 
@@ -91,15 +91,15 @@ def page_of(settings: TableSettings) -> str:
     )
 
 
-def crop(picture: Image.Image) -> Image.Image:
-    """`picture` in RGB, cut to what is not white and CROP pixels round it. Raises BlankPicture for a single colour."""
-    picture = picture.convert("RGB")
-    box = ImageChops.difference(picture, Image.new("RGB", picture.size, "white")).getbbox()
-    if box is None or picture.getcolors(1):
-        raise BlankPicture("the picture holds nothing but its background")
+def crop(image: Image.Image) -> Image.Image:
+    """`image` in RGB, cut to what is not white and CROP pixels round it. Raises BlankImage for a single color."""
+    image = image.convert("RGB")
+    box = ImageChops.difference(image, Image.new("RGB", image.size, "white")).getbbox()
+    if box is None or image.getcolors(1):
+        raise BlankImage("the picture holds nothing but its background")
     left, top, right, bottom = box
-    return picture.crop(
-        (max(0, left - CROP), max(0, top - CROP), min(picture.width, right + CROP), min(picture.height, bottom + CROP))
+    return image.crop(
+        (max(0, left - CROP), max(0, top - CROP), min(image.width, right + CROP), min(image.height, bottom + CROP))
     )
 
 
@@ -110,10 +110,10 @@ class TableRenderer:
     (the answers of one GRPO group often agree) share one drawing.
     """
 
-    def __init__(self, settings: TableSettings, pages: int = 2, steps_back: bool = False) -> None:
+    def __init__(self, settings: TableSettings, pages: int = 2, low_priority: bool = False) -> None:
         self._settings = settings
         self._page = page_of(settings)
-        self._browser = WarmBrowser(pages, steps_back)
+        self._browser = WarmBrowser(pages, low_priority)
         self._chromium: Path | None = None
         self._in_flight: dict[Code, asyncio.Task[Image.Image]] = {}
 
@@ -124,9 +124,9 @@ class TableRenderer:
         return engine_of(self._chromium)
 
     async def render(self, code: Code) -> Image.Image:
-        """The picture of `code`, RGB, cropped to its content with CROP pixels left round it.
+        """The image of `code`, RGB, cropped to its content with CROP pixels left round it.
 
-        Raises RenderLimit, RenderFailed or BlankPicture (the code's fault) or RendererUnavailable (ours).
+        Raises RenderLimit, RenderFailed or BlankImage (the code's fault) or RendererUnavailable (ours).
         """
         task = self._in_flight.get(code)
         if task is None:
@@ -158,7 +158,7 @@ class TableRenderer:
         if width * height > self._settings.max_pixels or max(width, height) > LONGEST_SIDE:
             raise RenderLimit(f"{width}x{height} pixels; at most {self._settings.max_pixels}, and {LONGEST_SIDE} on a side")
         if right <= 0 or bottom <= 0:
-            raise BlankPicture("the markup shows nothing")
+            raise BlankImage("the markup shows nothing")
         return await tab.screenshot(right + MARGIN, bottom + MARGIN)
 
 

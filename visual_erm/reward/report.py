@@ -113,7 +113,7 @@ def parse_report(reply: str, form: ReportFormat) -> Report:
     words; repairs cut-off or malformed JSON and marks it `truncated`. Counts are ignored: the list is what counts. A
     category the task does not know goes to the nearest that it knows, or to the first, so that no reported error is lost.
 
-    Of several lists in one reply the harshest counts: a picture can make a judge quote a kinder one, and must not gain by
+    Of several lists in one reply the harshest counts: a image can make a judge quote a kinder one, and must not gain by
     it. Time is linear in the length of the reply.
 
     Raises JudgeUnreadable when no list of errors can be found; nothing else, whatever the reply.

@@ -31,12 +31,12 @@ def _visual(severity: float, s_max: float, scoring: Scoring) -> float:
 
 
 def minimum(scoring: Scoring) -> float:
-    """Reward of a sample without a picture: `raw_minimum` under `raw`, else 0; never above any `reward(S)`."""
+    """Reward of a sample without a image: `raw_minimum` under `raw`, else 0; never above any `reward(S)`."""
     return scoring.raw_minimum if scoring.mode == "raw" else 0.0
 
 
 def worst(scoring: Scoring) -> float:
-    """The severity from which on nothing is left to lose; what a sample without a picture is recorded with."""
+    """The severity from which on nothing is left to lose; what a sample without a image is recorded with."""
     return -scoring.raw_minimum if scoring.mode == "raw" else scoring.s_max
 
 
@@ -52,14 +52,14 @@ class Sample:
     judged: bool
     """S is of its own judgement."""
     void: bool
-    """There is no picture, or a guard found it worth nothing."""
+    """There is no image, or a guard found it worth nothing."""
     alone: float
     """Its reward by itself."""
 
     @classmethod
     def of(cls, numbers: Mapping[str, float], task: str, scoring: Scoring) -> Sample:
         """From what the reward function returns for it."""
-        judged, void = bool(numbers["judge_ok"]), bool(numbers["void"])
+        judged, void = bool(numbers["scored_ok"]), bool(numbers["void"])
         return cls(task, scoring, numbers["severity"], judged, void, numbers["score"])
 
 
@@ -93,15 +93,15 @@ def batch_rewards(samples: Sequence[Sample]) -> list[float]:
     return [reward_of(sample) for sample in samples]
 
 
-class Provisional(float):
+class DeferredReward(float):
     """A sample's reward by itself, which carries the sample: veRL hands only this number to whoever has the batch."""
 
     sample: Sample
 
-    def __new__(cls, sample: Sample) -> Provisional:
+    def __new__(cls, sample: Sample) -> DeferredReward:
         made = super().__new__(cls, sample.alone)
         made.sample = sample
         return made
 
-    def __reduce__(self) -> tuple[type[Provisional], tuple[Sample]]:
-        return Provisional, (self.sample,)
+    def __reduce__(self) -> tuple[type[DeferredReward], tuple[Sample]]:
+        return DeferredReward, (self.sample,)

@@ -1,6 +1,6 @@
 """Who goes first where processors are scarce: a reward worker's event loop and its requests, then what draws for it.
 
-A judge's server that waits for its next request is dearer than a picture that comes a little later; where no server judges,
+A judge's server that waits for its next request is dearer than a image that comes a little later; where no server judges,
 nothing steps back. Renderers have more processes than a small machine has cores, and would keep a loop from going on for
 0.1 to 0.3 s at a time.
 """
@@ -19,7 +19,7 @@ TRIES, PAUSE_S = 5, 0.11
 """Linux takes one such wish of all its users in a tenth of a second."""
 
 
-async def step_back(pid: int) -> None:
+async def lower_priority(pid: int) -> None:
     """Puts the session that `pid` leads, or is in, behind this process: all its threads, and whatever they will start.
 
     Where Linux shares processors out by session (`kernel.sched_autogroup_enabled`), niceness counts within a session only,

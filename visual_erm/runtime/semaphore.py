@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 
-class Slots:
+class ExclusiveSemaphore:
     """`count` places. Use it from one event loop."""
 
     def __init__(self, count: int) -> None:

@@ -18,7 +18,7 @@ class _Work(Generic[T]):
     waiting: int = 0
 
 
-class Shared(Generic[T]):
+class SingleFlight(Generic[T]):
     """Work under way, each with a key. Use it from one event loop."""
 
     def __init__(self) -> None:

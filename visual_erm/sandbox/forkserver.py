@@ -4,7 +4,7 @@ Started by the host with an empty environment, inside bubblewrap where there is 
 socket, in single messages of JSON:
 
     host    {"toolkit", "options", "walls", "folder", "forbidden"}      once
-    server  {"ready": [guarantees that hold], "draws_again"}            once, or {"failed": why}
+    server  {"ready": [guarantees that hold], "reusable"}            once, or {"failed": why}
     host    {"fork": number} with the worker's socket, {"kill": number}
     server  {"forked": number, "pid"}                                   for every worker
     server  {"ended": number, "status", "cpu_s", "over_disk"}           for every worker
@@ -233,7 +233,7 @@ def main() -> None:
     try:
         setup = json.loads(control.recv(1 << 20))
         server = Server(control, setup)
-        said = {"ready": server.prove(setup["forbidden"]), "draws_again": server.toolkit.REUSE}
+        said = {"ready": server.prove(setup["forbidden"]), "reusable": server.toolkit.REUSE}
     except Exception as error:  # noqa: BLE001  the host must hear of whatever keeps the server from starting
         traceback.print_exc()
         control.send(json.dumps({"failed": f"{type(error).__name__}: {error}"}).encode())

@@ -30,8 +30,8 @@ from PIL import Image
 
 from visual_erm import errors
 from visual_erm.errors import PolicyFault, RendererUnavailable, RenderFailed, RenderLimit, Tampering, VisualERMError
-from visual_erm.runtime.cpu_priority import step_back
-from visual_erm.runtime.semaphore import Slots
+from visual_erm.runtime.cpu_priority import lower_priority
+from visual_erm.runtime.semaphore import ExclusiveSemaphore
 from visual_erm.sandbox import protocol
 from visual_erm.sandbox.bubblewrap import INSIDE, command, environment, missing_layers, readable
 from visual_erm.sandbox.isolation import Plan
@@ -41,7 +41,7 @@ from visual_erm.spec.task import SandboxSettings
 log = logging.getLogger(__name__)
 
 START_LIMIT_S = 120.0
-"""Wall time to import the libraries and draw the first pictures, on the most loaded machine."""
+"""Wall time to import the libraries and draw the first images, on the most loaded machine."""
 WORKER_LIMIT_S = 30.0
 """Wall time for a fork and its walls, likewise."""
 STOP_LIMIT_S = 5.0
@@ -85,7 +85,7 @@ class Proof:
 
 
 class _Lost(Exception):
-    """A job ended without a picture, perhaps by no fault of its own; `fault` is what it is if that happens again."""
+    """A job ended without a image, perhaps by no fault of its own; `fault` is what it is if that happens again."""
 
     def __init__(self, reason: str, fault: type[VisualERMError] = RendererUnavailable) -> None:
         super().__init__(reason)
@@ -129,7 +129,7 @@ class _Server:
     control: socket.socket
     folder: Path | None
     proof: Proof
-    draws_again: bool = False
+    reusable: bool = False
     """Whether its workers may draw more than once."""
     idle: list[_Worker] = field(default_factory=list)
     living: dict[int, _Worker] = field(default_factory=dict)
@@ -186,14 +186,14 @@ class Sandbox:
         settings: SandboxSettings,
         limits: Limits,
         workers: int = 2,
-        steps_back: bool = False,
+        low_priority: bool = False,
     ) -> None:
         self._toolkit = toolkit
         self._options = dict(options)
         self._settings = settings
         self._limits = limits
-        self._slots = Slots(workers)
-        self._steps_back = steps_back
+        self._slots = ExclusiveSemaphore(workers)
+        self._steps_back = low_priority
         self._server: _Server | None = None
         self._starting: asyncio.Task[_Server] | None = None
         self._closed = False
@@ -201,9 +201,9 @@ class Sandbox:
         self._under_way = 0
 
     async def draw(self, code: str) -> Image.Image:
-        """The picture of `code`, RGB.
+        """The image of `code`, RGB.
 
-        Raises RenderFailed, RenderLimit, BlankPicture or Tampering (the code's fault), RendererUnavailable (ours).
+        Raises RenderFailed, RenderLimit, BlankImage or Tampering (the code's fault), RendererUnavailable (ours).
         """
         try:
             async with self._slots.take():
@@ -232,7 +232,7 @@ class Sandbox:
         self._jobs += 1
         self._under_way += 1
         whole = False
-        drawing = asyncio.ensure_future(self._converse(worker, self._jobs, code, server.draws_again))
+        drawing = asyncio.ensure_future(self._converse(worker, self._jobs, code, server.reusable))
         try:
             if not await self._in_time(drawing, server, worker):
                 await _end_of(drawing)
@@ -338,7 +338,7 @@ class Sandbox:
         After a drawing, not beside it, unless no other is ready: making a worker slows down what is being drawn.
         """
         spare = len(server.idle) + len(server.preparing)
-        if not server.draws_again and server is self._server and spare < self._slots.count:
+        if not server.reusable and server is self._server and spare < self._slots.count:
             task = asyncio.create_task(self._prepare(server))
             server.preparing.add(task)
             task.add_done_callback(server.preparing.discard)
@@ -373,7 +373,7 @@ class Sandbox:
 
     def _give_back(self, server: _Server, worker: _Worker) -> None:
         worker.drawn += 1
-        if server.draws_again and worker.drawn < DRAWINGS_PER_WORKER and server is self._server:
+        if server.reusable and worker.drawn < DRAWINGS_PER_WORKER and server is self._server:
             server.idle.append(worker)
         else:
             worker.line.close()
@@ -438,8 +438,8 @@ class Sandbox:
                 greeting = await self._greeting(server, said)
                 if self._steps_back:
                     # Not before: a process that is being forked just then would be passed over.
-                    await step_back(process.pid)
-                server.draws_again = greeting["draws_again"]
+                    await lower_priority(process.pid)
+                server.reusable = greeting["reusable"]
                 # The host's own clock kills what is late, whatever the layers.
                 server.proof = Proof((*greeting["ready"], "time"), layers)
                 if lacking := server.proof.lacking(self._settings):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Fault = Literal["RenderFailed", "RenderLimit", "BlankPicture", "Tampering"]
+Fault = Literal["RenderFailed", "RenderLimit", "BlankImage", "Tampering"]
 """Names of the errors of `visual_erm.errors` that a drawing can end with; all are the code's fault."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture as it leaves a worker."""
+    """A image as it leaves a worker."""
 
     width: int
     height: int
@@ -20,7 +20,7 @@ class Drawing:
 
 
 class DrawingFailed(Exception):
-    """There is no picture, and the code is to blame."""
+    """There is no image, and the code is to blame."""
 
     def __init__(self, fault: Fault, reason: str) -> None:
         super().__init__(reason)

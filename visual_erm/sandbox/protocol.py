@@ -8,7 +8,7 @@
 
 The body is raw pixels of a size that the head gave and the host approved: there is nothing to decode. The seal ties it to
 the job: a body without the key, that of another job, or anything before or after it is a forgery. Who runs in the worker
-can speak this too; all that it wins is a picture of its own choosing, which is what drawing is.
+can speak this too; all that it wins is a image of its own choosing, which is what drawing is.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ HEAD = struct.Struct("<8sBIIQd")
 READY = b"R"
 MAGIC = b"\x89drawing"
 KEY_BYTES = SEAL_BYTES = 32
-FAULTS = ("", "RenderFailed", "RenderLimit", "BlankPicture", "Tampering")
-"""By number; the first stands for a picture."""
+FAULTS = ("", "RenderFailed", "RenderLimit", "BlankImage", "Tampering")
+"""By number; the first stands for a image."""
 LONGEST_REASON = 4096
 """Bytes of a reason."""
 

@@ -26,7 +26,7 @@ key-value cache, which decides how many judgements run at once."""
 SIZES = (1, 2, 4, 8)
 """Tensor parallel sizes that the plan chooses from."""
 CONTEXT = 16384
-"""Tokens of a request: two pictures of 1024 visual tokens, the instruction, and a reply of 8192."""
+"""Tokens of a request: two images of 1024 visual tokens, the instruction, and a reply of 8192."""
 OURS = {
     "--host": "--host",
     "--port": "--port",
@@ -73,7 +73,7 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Wish:
+class ServeOptions:
     """What was asked for on the command line."""
 
     gpus: str = "auto"
@@ -107,7 +107,7 @@ class Server:
         return shlex.join([*(f"{name}={value}" for name, value in self.environment.items()), *self.command])
 
 
-def plan(wish: Wish, model: Model, machine: Machine, environ: Mapping[str, str]) -> list[Server]:
+def plan(wish: ServeOptions, model: Model, machine: Machine, environ: Mapping[str, str]) -> list[Server]:
     """One server per replica. What `environ` already says about the CPU is left as it is.
 
     Raises ConfigError for a wish that the machine or vLLM cannot fulfil.
@@ -122,7 +122,7 @@ def plan(wish: Wish, model: Model, machine: Machine, environ: Mapping[str, str])
             *("--served-model-name", wish.name, "--host", wish.host, "--port", str(port)),
             *("--tensor-parallel-size", str(max(1, len(group)))),
             *("--max-model-len", str(length), "--max-num-seqs", str(wish.max_seqs)),
-            # Two pictures per judgement; without video there is none to keep memory for.
+            # Two images per judgement; without video there is none to keep memory for.
             *("--limit-mm-per-prompt", '{"image":2,"video":0}'),
             # Rollouts of one group share their reference, which comes first.
             "--enable-prefix-caching",
@@ -231,7 +231,7 @@ def _check_extra(extra: Sequence[str]) -> None:
             raise ConfigError(f"`{flag}` after `--`: use {OURS[flag]}")
 
 
-def _groups(wish: Wish, machine: Machine, model: Model) -> list[tuple[Gpu, ...]]:
+def _groups(wish: ServeOptions, machine: Machine, model: Model) -> list[tuple[Gpu, ...]]:
     """The GPUs of each replica; on a CPU, an empty group for each."""
     if not machine.gpus:
         if wish.gpus not in ("auto", "0") or (wish.tensor_parallel or 1) > 1:

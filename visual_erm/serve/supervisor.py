@@ -37,7 +37,7 @@ TAIL_LINES = 20
 
 
 @dataclass(frozen=True)
-class Patience:
+class Timeouts:
     """How long a fleet waits, in seconds, and how often it tries."""
 
     start: float = 1800.0
@@ -80,7 +80,7 @@ class _Watched:
     given_up: bool = False
 
 
-class Fleet:
+class Supervisor:
     """Runs `servers` until it is stopped by a signal, or until none is left.
 
     The endpoints file holds the URLs of those that are healthy, from when each has been healthy or has died once, and
@@ -94,7 +94,7 @@ class Fleet:
         logs: Path,
         endpoints: Path | None,
         environ: Mapping[str, str],
-        patience: Patience = Patience(),
+        patience: Timeouts = Timeouts(),
     ) -> None:
         self._fleet = [_Watched(server) for server in servers]
         self._name, self._logs, self._endpoints, self._patience = name, logs, endpoints, patience

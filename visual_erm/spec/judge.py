@@ -14,25 +14,25 @@ from visual_erm.spec.base import Settings, read_yaml, settings_file, validate
 from visual_erm.spec.task import Count, Fraction, Positive
 
 BY_HAND_S = 20.0
-"""Patience of who gives the URL of a server by hand."""
+"""Timeouts of who gives the URL of a server by hand."""
 
 
 class FailurePolicy(Settings):
     """What a sample gets when its judge failed."""
 
     on_failure: Literal["neutral", "abort"] = "neutral"
-    """`neutral`: the running mean severity of the task, flagged `judge_ok=0`; `abort`: the first failure stops the run."""
+    """`neutral`: the running mean severity of the task, flagged `scored_ok=0`; `abort`: the first failure stops the run."""
     window: Count = 256
     """How many recent samples the running mean and the failure share look at."""
     max_failure_share: Fraction = 0.2
     """Share of failed judgements in the window above which the run stops, whatever `on_failure` says."""
 
 
-class Savings(Settings):
+class ReuseSettings(Settings):
     """Calls that need not be made; switch one off to measure what it changes."""
 
     identical: bool = True
-    """A picture equal to its reference in every pixel has no discrepancy."""
+    """A image equal to its reference in every pixel has no discrepancy."""
     shared: bool = True
     """Equal pairs that are judged at the same time share one call; a group often repeats itself."""
     cache: bool = True
@@ -66,14 +66,14 @@ class JudgeSettings(Settings):
     """For one request; a request over it is tried again at another endpoint."""
     retries: Annotated[int, Field(ge=0)] = 3
     """Further tries of a sample whose request failed at an endpoint that worked until then."""
-    patience_s: Positive = 300.0
+    unavailable_timeout_s: Positive = 300.0
     """How long samples wait while no endpoint works, for example for servers that restart."""
     max_in_flight: Count = 64
     """Requests under way per endpoint and reward worker; raise it with the servers' --max-num-seqs."""
     hedge: bool = False
     """Ask a second endpoint too once a request takes longer than 95% of the recent ones, where one has room: for servers
     with time to spare."""
-    savings: Savings = Savings()
+    reuse: ReuseSettings = ReuseSettings()
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     """Serve counts and times to Prometheus there; workers on one node take the next free ports."""
     structured: bool = True
@@ -83,7 +83,7 @@ class JudgeSettings(Settings):
     readers: Count = 1
     """OCR workers, one core each."""
     cache_size: Count = 4096
-    """Readings kept, one per picture and per cell."""
+    """Readings kept, one per image and per cell."""
 
     @model_validator(mode="after")
     def _remote_has_endpoints(self) -> JudgeSettings:
@@ -101,7 +101,9 @@ def load_judge_settings(judge: str | Path | Mapping[str, Any]) -> JudgeSettings:
     if isinstance(judge, Mapping):
         return validate(JudgeSettings, judge, "judge")
     if str(judge).startswith(("http://", "https://")):
-        return validate(JudgeSettings, {"kind": "remote", "endpoints": [str(judge)], "patience_s": BY_HAND_S}, "judge")
+        return validate(
+            JudgeSettings, {"kind": "remote", "endpoints": [str(judge)], "unavailable_timeout_s": BY_HAND_S}, "judge"
+        )
     path = settings_file("judge", judge, "a URL, or the path of a YAML file")
     return validate(JudgeSettings, read_yaml(path), str(path))
 

@@ -1,7 +1,7 @@
 """Task: a vision-to-code task as read from `configs/task/*.yaml`.
 
-Everything that tells tables from charts from pictures is in that file: the languages a reply may use, how code becomes a
-picture, what the judge is asked, how its report is written and how it turns into a reward.
+Everything that tells tables from charts from images is in that file: the languages a reply may use, how code becomes a
+image, what the judge is asked, how its report is written and how it turns into a reward.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class SandboxSettings(Settings):
 
 
 class TableSettings(Settings):
-    """How a table becomes a picture."""
+    """How a table becomes a image."""
 
     renderer: Literal["table"]
     style: Literal["default", "published"] = "default"
@@ -51,13 +51,13 @@ class TableSettings(Settings):
     timeout_s: Positive = 5.0
     """Wall time of one render; over it the code is at fault."""
     max_pixels: Count = 16_000_000
-    """Width times height of the finished picture; over it the code is at fault."""
+    """Width times height of the finished image; over it the code is at fault."""
     allow_engine_mismatch: bool = False
     """Compare with references that another engine, or another version of it, drew."""
 
 
 class ChartSettings(Settings):
-    """How a Python script becomes a picture."""
+    """How a Python script becomes a image."""
 
     renderer: Literal["chart"]
     timeout_s: Positive = 15.0
@@ -65,42 +65,42 @@ class ChartSettings(Settings):
     dpi: Count = 100
     """Of a figure that the script does not save with a resolution of its own."""
     max_pixels: Count = 16_000_000
-    """Width times height of the finished picture; over it the code is at fault."""
+    """Width times height of the finished image; over it the code is at fault."""
     sandbox: SandboxSettings = SandboxSettings()
     allow_engine_mismatch: bool = False
     """Compare with references that another engine, or another version of it, drew."""
 
 
 class SvgSettings(Settings):
-    """How an SVG document becomes a picture."""
+    """How an SVG document becomes a image."""
 
     renderer: Literal["svg"]
     backend: Literal["librsvg", "cairosvg"] = "librsvg"
     """`cairosvg` for references that were drawn with it, as the published ones were; `librsvg` draws more, and faster."""
     width: Count = 336
     height: Count = 336
-    """Size of every picture in pixels, whatever the document says of its own."""
+    """Size of every image in pixels, whatever the document says of its own."""
     background: str = "white"
-    """What shows through where the document is transparent: a colour as CSS names it."""
+    """What shows through where the document is transparent: a color as CSS names it."""
     timeout_s: Positive = 10.0
-    """CPU time of one picture, and wall time on a machine that is not overloaded; over it the code is at fault."""
+    """CPU time of one image, and wall time on a machine that is not overloaded; over it the code is at fault."""
     sandbox: SandboxSettings = SandboxSettings()
     allow_engine_mismatch: bool = False
     """Compare with references that another engine, or another version of it, drew."""
 
     @field_validator("background")
     @classmethod
-    def _a_colour(cls, name: str) -> str:
+    def _a_color(cls, name: str) -> str:
         ImageColor.getrgb(name)
         return name
 
 
 RenderSettings = Annotated[TableSettings | ChartSettings | SvgSettings, Field(discriminator="renderer")]
-"""How code becomes a picture; `renderer` says of which kind."""
+"""How code becomes a image; `renderer` says of which kind."""
 
 
 class ImageSettings(Settings):
-    """The pictures as the judge sees them."""
+    """The images as the judge sees them."""
 
     longest_side: Count
     format: Literal["png", "jpeg"]
@@ -173,26 +173,26 @@ class Scoring(Settings):
     render_reward: Annotated[float, Field(ge=0)] = 1.0
     """What drawing anything at all earns (paper: the render-success reward)."""
     raw_minimum: Annotated[float, Field(le=0)] = -50.0
-    """`raw` only: what a reply without a picture earns, and the floor of -S, so that drawing never earns less."""
+    """`raw` only: what a reply without a image earns, and the floor of -S, so that drawing never earns less."""
 
 
 class BlankGuard(Settings):
-    """Pictures that show next to nothing: the minimum reward."""
+    """Images that show next to nothing: the minimum reward."""
 
     enabled: bool = True
     share: Fraction = 0.001
-    """Of the page that a picture must cover with ink, unless the reference is as sparse."""
+    """Of the page that a image must cover with ink, unless the reference is as sparse."""
 
 
 class TamperingGuard(Settings):
     """Code that goes for a file of the machine, or for the sandbox: the minimum reward."""
 
     enabled: bool = True
-    """false: markup is not searched, and what the sandbox stops is not flagged; it has no picture all the same."""
+    """false: markup is not searched, and what the sandbox stops is not flagged; it has no image all the same."""
 
 
 class InjectionGuard(Settings):
-    """Text in the picture that talks to the judge: the minimum reward. For judges that are models."""
+    """Text in the image that talks to the judge: the minimum reward. For judges that are models."""
 
     enabled: bool = True
     kind: Fraction = 0.5
@@ -200,14 +200,14 @@ class InjectionGuard(Settings):
     judge was not talked round."""
 
 
-class SilenceGuard(Settings):
-    """Reports of nothing on pictures that plainly differ: severity is raised. For judges that are models."""
+class UnderReportingGuard(Settings):
+    """Reports of nothing on images that plainly differ: severity is raised. For judges that are models."""
 
     enabled: bool = True
     at_most: Annotated[float, Field(ge=0)] = 3
     """Severity up to which a report says next to nothing."""
     likeness: Annotated[float, Field(gt=0, le=1)] = 0.25
-    """Structural similarity below which pictures plainly differ; from there down to 0, severity rises to half the worst."""
+    """Structural similarity below which images plainly differ; from there down to 0, severity rises to half the worst."""
 
 
 class OmissionGuard(Settings):
@@ -225,7 +225,7 @@ class GuardSettings(Settings):
     blank: BlankGuard = BlankGuard()
     tampering: TamperingGuard = TamperingGuard()
     injection: InjectionGuard = InjectionGuard()
-    silence: SilenceGuard = SilenceGuard()
+    silence: UnderReportingGuard = UnderReportingGuard()
     omission: OmissionGuard = OmissionGuard()
 
 

@@ -83,9 +83,9 @@ class Size:
     context: int
     """Longest sequence in tokens."""
     min_pixels: int
-    """A smaller picture is enlarged to this many pixels."""
+    """A smaller image is enlarged to this many pixels."""
     max_pixels: int
-    """A larger picture is shrunk to this many pixels."""
+    """A larger image is shrunk to this many pixels."""
     wide_init: bool
     """Weights scaled to the width, so that a narrow model learns within minutes; otherwise the library's own."""
 
@@ -106,7 +106,7 @@ def build_tiny_qwen3vl(
     """Writes a tiny Qwen3-VL with random weights to the folder `out`, ready for transformers, veRL and vLLM.
 
     `policy`: 0.8M parameters; a 32 px square is one visual token.
-    `judge`: 0.6M parameters; sees several pictures per prompt, long context, meant for `vllm serve`.
+    `judge`: 0.6M parameters; sees several images per prompt, long context, meant for `vllm serve`.
     Each of `words` is a single token where it stands by itself, each of `runs` (stretches of code) wherever it stands.
 
     Returns the model in float32. Raises ConfigError on an unknown preset.

@@ -6,7 +6,7 @@ all rewards of a step together, so it normalises those of tasks with `scoring.mo
 loggers.
 
     trainer.v1.sampler.custom_sampler={path: pkg://visual_erm.training.replay_buffer, name: StrictReplayBuffer}
-    trainer.v1.sampler.sampler_kwargs={max_lost: 0, stall_s: 1800, poll_s: 0.1, rollouts: 64, fatal: …/journal/fatal.txt}
+    trainer.v1.sampler.sampler_kwargs={max_lost_rollouts: 0, stall_timeout_s: 1800, poll_s: 0.1, rollouts: 64, fatal: …/journal/fatal.txt}
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from verl.utils.tensordict_utils import get_tensordict
 
 from visual_erm.data.row_contract import task_of
-from visual_erm.errors import OurFault
+from visual_erm.errors import InfrastructureError
 from visual_erm.judge.usage import PERCENTILES, percentile
 from visual_erm.reward.scoring import Sample, batch_rewards
 from visual_erm.spec.base import plain
@@ -35,15 +35,15 @@ COUNTED = ("guard_", "judge_")
 TIMED = ("judge_queue_ms", "judge_call_ms")
 
 
-class RolloutsLost(OurFault):
+class RolloutsLost(InfrastructureError):
     """A step lost more rollouts than it may, or none has finished for too long."""
 
 
 class StrictReplayBuffer(ReplayBuffer):
     """veRL's synchronous replay buffer, with the sampler's settings:
 
-    max_lost: rollouts that a step may lose; they are padded, and counted in `reward/lost`.
-    stall_s: seconds without a finished prompt after which the run stops.
+    max_lost_rollouts: rollouts that a step may lose; they are padded, and counted in `reward/lost`.
+    stall_timeout_s: seconds without a finished prompt after which the run stops.
     poll_s: seconds between two looks; veRL's own 2 s are most of a step on a small machine.
     rollouts: rollouts per prompt.
     fatal: file that the reward function writes when the run must stop.
@@ -53,8 +53,8 @@ class StrictReplayBuffer(ReplayBuffer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         settings = self.sampler_kwargs
-        self.max_lost = int(settings["max_lost"])
-        self.stall_s = float(settings["stall_s"])
+        self.max_lost_rollouts = int(settings["max_lost_rollouts"])
+        self.stall_timeout_s = float(settings["stall_timeout_s"])
         self.poll_interval = float(settings["poll_s"])
         self.rollouts = int(settings["rollouts"])
         self.fatal = Path(settings["fatal"])
@@ -89,10 +89,10 @@ class StrictReplayBuffer(ReplayBuffer):
         return selected, rollouts, steps
 
     def _check_lost(self, lost: int, batch_size: int) -> None:
-        if lost > self.max_lost:
+        if lost > self.max_lost_rollouts:
             raise RolloutsLost(
                 f"{lost} of the step's {batch_size * self.rollouts} rollouts failed or were not scored, more than "
-                f"max_lost={self.max_lost}; the traceback of each is further up in the log"
+                f"max_lost_rollouts={self.max_lost_rollouts}; the traceback of each is further up in the log"
             )
 
     def _wait_for_next_poll(self, partition_id: str, last_debug_time: float) -> float:
@@ -101,9 +101,11 @@ class StrictReplayBuffer(ReplayBuffer):
         now = time.monotonic()
         if count != self._finished[0]:
             self._finished = (count, now)
-        if now - self._finished[1] > self.stall_s:
+        if now - self._finished[1] > self.stall_timeout_s:
             running = len(self.running_keys[partition_id]) + len(self.pending_keys[partition_id])
-            raise RolloutsLost(f"no prompt has finished for {self.stall_s:g} s, {running} are under way; see the log")
+            raise RolloutsLost(
+                f"no prompt has finished for {self.stall_timeout_s:g} s, {running} are under way; see the log"
+            )
         return super()._wait_for_next_poll(partition_id, last_debug_time)
 
     def _check_fatal(self) -> None:

@@ -33,7 +33,7 @@ class RunIncomplete(VisualERMError):
 
 
 @dataclass(frozen=True)
-class Books:
+class RunLedger:
     """The journal of the reward function against the steps that veRL logged: an independent count of the rewards."""
 
     journal: Path | None
@@ -45,7 +45,7 @@ class Books:
     """Step whose checkpoint the run goes on from; 0 when it starts afresh."""
 
     @classmethod
-    def open(cls, config: DictConfig) -> Books:
+    def open(cls, config: DictConfig) -> RunLedger:
         """The books of a run that is about to start, with nothing in them of steps that it will do."""
         folder = config.reward.custom_reward_function.reward_kwargs.journal
         per_step = config.data.train_batch_size * config.actor_rollout_ref.rollout.n

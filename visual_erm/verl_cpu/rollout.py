@@ -28,7 +28,7 @@ GATHER_S = 0.2
 """A batch is closed when nothing new has arrived for this long, in seconds."""
 
 SUPPRESSED = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
-"""A policy that writes one of these would be read as if its reply held a picture, and its positions break."""
+"""A policy that writes one of these would be read as if its reply held a image, and its positions break."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +132,7 @@ class HFServer:
         return [self._output(tokens, scores) for tokens, scores in zip(replies.tolist(), chosen.tolist(), strict=True)]
 
     def _inputs(self, requests: list[Request]) -> dict[str, torch.Tensor]:
-        """Prompts padded on the left, with the pictures of all of them one after another."""
+        """Prompts padded on the left, with the images of all of them one after another."""
         width = max(len(request.prompt) for request in requests)
         pad = self.processor.tokenizer.pad_token_id
         tokens = torch.tensor([[pad] * (width - len(r.prompt)) + r.prompt for r in requests])

@@ -1,7 +1,7 @@
-"""Picture -> Seen: the one way in.
+"""Image -> Scene: the one way in.
 
 Plot areas first, because their ruling cuts up everything else; then what is ground and what is ink; of the ink what is
-text; what remains is marks. The same picture always gives the same result, and its time is bounded whatever it shows.
+text; what remains is marks. The same image always gives the same result, and its time is bounded whatever it shows.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from visual_erm.vision.colors import along_edge, is_grey, near
+from visual_erm.vision.colors import along_edge, is_gray, near
 from visual_erm.vision.gridlines import Area, find_areas
-from visual_erm.vision.scene_types import GRID, Box, Colour, Mark, Panel, Seen, Text
+from visual_erm.vision.scene_types import GRID, Box, Color, Mark, Panel, Scene, Text
 from visual_erm.vision.segmentation import Layers, layers, pieces
 from visual_erm.vision.text_lines import Line, find_lines, printed
 
 LONGEST_SIDE = 1200
-"""Pixels: a larger picture is looked at in this size."""
+"""Pixels: a larger image is looked at in this size."""
 SMALLEST = 12
-"""Pixels of the shorter side of the smallest picture in which anything is looked for."""
+"""Pixels of the shorter side of the smallest image in which anything is looked for."""
 MOST = 0.5
-"""Share of the picture's edge that has the background's colour, at least."""
+"""Share of the image's edge that has the background's color, at least."""
 PAPER = (255, 255, 255)
 """The background where the edge shows none."""
 RIM = 0.07
-"""Of the picture's side: the widest line round something that is seen through and not a mark."""
+"""Of the image's side: the widest line round something that is seen through and not a mark."""
 PATCH = 0.05
-"""Of the picture: the largest patch of colour that may be the inside of a letter rather than a mark."""
+"""Of the image: the largest patch of color that may be the inside of a letter rather than a mark."""
 SAMPLE = 1000
-"""Pixels that the colour of a large region is taken from."""
+"""Pixels that the color of a large region is taken from."""
 MAX_MARKS = 600
 """Marks looked at; the largest ones."""
 SAME = 14
@@ -42,7 +42,7 @@ TICK = 9
 REACH = 5
 """Pixels between a tick and the side that it belongs to."""
 WORD = 4
-"""Letters of the shortest text in colour that is looked for in a plot."""
+"""Letters of the shortest text in color that is looked for in a plot."""
 SLIVER = 72
 """Contrast below which a stroke two pixels thick between two grounds is where their half-tones meet."""
 
@@ -55,17 +55,17 @@ def unread(crops: list[np.ndarray]) -> list[str]:
     return [""] * len(crops)
 
 
-def see(picture: Image.Image, read: ReadLines) -> Seen:
-    """What an RGB picture shows."""
-    pixels = np.ascontiguousarray(np.asarray(picture.convert("RGB")))
+def see(image: Image.Image, read: ReadLines) -> Scene:
+    """What an RGB image shows."""
+    pixels = np.ascontiguousarray(np.asarray(image.convert("RGB")))
     scale = LONGEST_SIDE / max(pixels.shape)
     if scale < 1:
-        size = max(round(picture.width * scale), 1), max(round(picture.height * scale), 1)
+        size = max(round(image.width * scale), 1), max(round(image.height * scale), 1)
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    colour, share = along_edge(pixels)
-    background = colour if share >= MOST else PAPER
+    color, share = along_edge(pixels)
+    background = color if share >= MOST else PAPER
     if min(pixels.shape[:2]) < SMALLEST:
-        return Seen(picture.width, picture.height, background)
+        return Scene(image.width, image.height, background)
     areas, cleaned = find_areas(pixels, background)
     found = layers(cleaned)
     _erase_ticks(found.contrast, areas)
@@ -85,15 +85,15 @@ def see(picture: Image.Image, read: ReadLines) -> Seen:
         Text(
             text,
             _box(line.left, line.top, line.right, line.bottom, width, height),
-            _ink_colour(cleaned, found, labels, line),
+            _ink_color(cleaned, found, labels, line),
             _panel_at(areas, (line.left + line.right) / 2, (line.top + line.bottom) / 2),
         )
         for line, text in kept
     ]
     texts.sort(key=lambda text: (text.box.top, text.box.left))
-    return Seen(
-        picture.width,
-        picture.height,
+    return Scene(
+        image.width,
+        image.height,
         background,
         tuple(texts),
         tuple(_panel(area, cleaned) for area in areas),
@@ -142,18 +142,18 @@ def _texts(
 
 
 def _may_be_text(line: Line, labels: np.ndarray, found: Layers, areas: list[Area], pixels: np.ndarray) -> bool:
-    """In a plot a few coloured letters are markers, or dashes of a line."""
+    """In a plot a few colored letters are markers, or dashes of a line."""
     inside = _panel_at(areas, (line.left + line.right) / 2, (line.top + line.bottom) / 2) is not None
-    return not inside or is_grey(_ink_colour(pixels, found, labels, line))
+    return not inside or is_gray(_ink_color(pixels, found, labels, line))
 
 
-def _ink_colour(pixels: np.ndarray, found: Layers, labels: np.ndarray, line: Line) -> Colour:
+def _ink_color(pixels: np.ndarray, found: Layers, labels: np.ndarray, line: Line) -> Color:
     part = slice(line.top, line.bottom), slice(line.left, line.right)
     return _strongest(pixels[part], np.where(np.isin(labels[part], line.pieces), found.contrast[part], 0))
 
 
-def _strongest(pixels: np.ndarray, contrast: np.ndarray) -> Colour:
-    """The colour of ink where it stands out most: half-tones along its edges do not count."""
+def _strongest(pixels: np.ndarray, contrast: np.ndarray) -> Color:
+    """The color of ink where it stands out most: half-tones along its edges do not count."""
     levels = np.sort(contrast[contrast > 0])
     strongest = np.sort(pixels[contrast >= levels[3 * len(levels) // 4]], axis=0)
     red, green, blue = strongest[len(strongest) // 2].tolist()
@@ -174,10 +174,10 @@ def _panel_at(areas: list[Area], x: float, y: float) -> int | None:
 def _panel(area: Area, pixels: np.ndarray) -> Panel:
     height, width = pixels.shape[:2]
     box = _box(area.left, area.top, area.right, area.bottom, width, height)
-    return Panel(box, _ground_colour(area, pixels), area.rows, area.columns, area.frame)
+    return Panel(box, _ground_color(area, pixels), area.rows, area.columns, area.frame)
 
 
-def _ground_colour(area: Area, pixels: np.ndarray) -> Colour:
+def _ground_color(area: Area, pixels: np.ndarray) -> Color:
     return along_edge(pixels[area.top + 3 : area.bottom - 3, area.left + 3 : area.right - 3])[0]
 
 
@@ -187,13 +187,13 @@ def _middle(extent: tuple[slice, slice]) -> tuple[float, float]:
 
 
 class _Marks:
-    """Makes marks of the numbered pieces of one picture."""
+    """Makes marks of the numbered pieces of one image."""
 
-    def __init__(self, pixels: np.ndarray, areas: list[Area], background: Colour) -> None:
+    def __init__(self, pixels: np.ndarray, areas: list[Area], background: Color) -> None:
         self._pixels = pixels
         self._areas = areas
         self._background = background
-        self._panels = {area: _ground_colour(area, pixels) for area in areas}
+        self._panels = {area: _ground_color(area, pixels) for area in areas}
 
     def grounds(self, found: Layers) -> list[Mark]:
         """Large regions that differ from what surrounds them."""
@@ -207,30 +207,30 @@ class _Marks:
                 marks.append(self._mark(extent, own.astype(np.uint8), (red, green, blue)))
         return marks
 
-    def _is_ground(self, number: int, extent: tuple[slice, slice], colour: Colour, found: Layers) -> bool:
+    def _is_ground(self, number: int, extent: tuple[slice, slice], color: Color, found: Layers) -> bool:
         """Whether a region is the background, a panel's ground, or a part of either that something encloses."""
         rows, columns = extent
         height, width = found.grounds.shape
         border = rows.start == 0, columns.start == 0, rows.stop == height, columns.stop == width
-        if near(colour, self._background, SAME) and any(border):
+        if near(color, self._background, SAME) and any(border):
             return True
         for area in self._areas:
-            if near(colour, self._panels[area], SAME) and _panel_at([area], *_middle(extent)) is not None:
+            if near(color, self._panels[area], SAME) and _panel_at([area], *_middle(extent)) is not None:
                 return True
             inside = min(columns.stop, area.right) - max(columns.start, area.left)
             tall = min(rows.stop, area.bottom) - max(rows.start, area.top)
             whole = 0.9 * (area.right - area.left), 0.9 * (area.bottom - area.top)
-            if is_grey(colour) and inside >= whole[0] and tall >= whole[1]:
+            if is_gray(color) and inside >= whole[0] and tall >= whole[1]:
                 return True
         grounds = (self._background, *self._panels.values())
-        enclosed = 0.5 if any(near(colour, ground, SAME) for ground in grounds) else 0.9
+        enclosed = 0.5 if any(near(color, ground, SAME) for ground in grounds) else 0.9
         if enclosed > 0.5 and (rows.stop - rows.start) * (columns.stop - columns.start) > PATCH * height * width:
             return False
         reaches = 4, round(RIM * max(height, width))
-        return any(self._around(number, extent, reach, colour, found) > enclosed for reach in reaches)
+        return any(self._around(number, extent, reach, color, found) > enclosed for reach in reaches)
 
-    def _around(self, number: int, extent: tuple[slice, slice], reach: int, colour: Colour, found: Layers) -> float:
-        """Share of what lies `reach` pixels from a region that has its colour."""
+    def _around(self, number: int, extent: tuple[slice, slice], reach: int, color: Color, found: Layers) -> float:
+        """Share of what lies `reach` pixels from a region that has its color."""
         rows, columns = extent
         top, left = max(rows.start - reach - 2, 0), max(columns.start - reach - 2, 0)
         around = slice(top, rows.stop + reach + 2), slice(left, columns.stop + reach + 2)
@@ -238,7 +238,7 @@ class _Marks:
         ring = found.beneath[around][np.abs(away - reach) <= 1]
         if not len(ring):
             return 0.0
-        return float((np.abs(ring.astype(int) - np.array(colour)).max(axis=1) <= SAME).mean())
+        return float((np.abs(ring.astype(int) - np.array(color)).max(axis=1) <= SAME).mean())
 
     def _covered(self, extent: tuple[slice, slice], own: np.ndarray, found: Layers) -> np.ndarray:
         """What of a region's inside is hidden by something that lies on it, rather than cut out."""
@@ -254,8 +254,8 @@ class _Marks:
         for number, extent in enumerate(ndimage.find_objects(labels, min(count, MAX_MARKS)), 1):
             own = (labels[extent] == number).astype(np.uint8)
             if not self._is_sliver(extent, own, found):
-                colour = _strongest(self._pixels[extent], np.where(own > 0, found.contrast[extent], 0))
-                marks.append(self._mark(extent, own, colour))
+                color = _strongest(self._pixels[extent], np.where(own > 0, found.contrast[extent], 0))
+                marks.append(self._mark(extent, own, color))
         return marks
 
     def _is_sliver(self, extent: tuple[slice, slice], own: np.ndarray, found: Layers) -> bool:
@@ -265,14 +265,14 @@ class _Marks:
         around = slice(max(rows.start - 2, 0), rows.stop + 2), slice(max(columns.start - 2, 0), columns.stop + 2)
         return len(np.unique(found.grounds[around])) > 2
 
-    def _mark(self, extent: tuple[slice, slice], own: np.ndarray, colour: Colour) -> Mark:
+    def _mark(self, extent: tuple[slice, slice], own: np.ndarray, color: Color) -> Mark:
         rows, columns = extent
         height, width = self._pixels.shape[:2]
         area = int(own.sum())
         x, y = (float(sums @ (np.arange(len(sums)) + 0.5)) / area for sums in (own.sum(axis=0), own.sum(axis=1)))
         mask = cv2.resize(own * np.uint8(255), (GRID, GRID), interpolation=_SHRINK if own.size > GRID * GRID else _GROW)
         return Mark(
-            colour,
+            color,
             _box(columns.start, rows.start, columns.stop, rows.stop, width, height),
             ((columns.start + x) / width, (rows.start + y) / height),
             area / (width * height),

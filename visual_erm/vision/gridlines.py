@@ -1,7 +1,7 @@
-"""The long straight lines of a picture, and the plot areas that they frame.
+"""The long straight lines of a image, and the plot areas that they frame.
 
 A frame, an axis or a grid line says where a chart is, not what it shows: those of a panel are counted in it and taken out
-of the picture, so that what lies on them stays whole. Lines that belong to no panel, or have a colour of their own, stay
+of the image, so that what lies on them stays whole. Lines that belong to no panel, or have a color of their own, stay
 marks.
 """
 
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from visual_erm.vision.colors import among, apart, flat_colours, is_grey, near
-from visual_erm.vision.scene_types import Colour
+from visual_erm.vision.colors import among, apart, flat_colors, is_gray, near
+from visual_erm.vision.scene_types import Color
 
 REACH = 3
 """Pixels: a line is no thicker, and what lies this far to both sides of it is the same."""
@@ -23,9 +23,9 @@ SAME = 12
 SHORTEST = 12
 """Pixels of the shortest piece of a line."""
 SHARE = 0.1
-"""Of the picture's side: the shortest line."""
+"""Of the image's side: the shortest line."""
 GAP = 0.04
-"""Of the picture's side: the longest interruption of one line."""
+"""Of the image's side: the longest interruption of one line."""
 SNAP = 4
 """Pixels by which ends of lines that meet, or are as long, may differ."""
 CORNER = 12
@@ -42,19 +42,19 @@ MAX_RULES = 200
 
 @dataclass(frozen=True)
 class Rule:
-    """A straight line along one axis of the picture: at `at` across it, from `start` to `stop`, in pixels."""
+    """A straight line along one axis of the image: at `at` across it, from `start` to `stop`, in pixels."""
 
     at: int
     start: int
     stop: int
-    colour: Colour
+    color: Color
 
     @property
     def length(self) -> int:
         return self.stop - self.start
 
-    def like(self, colour: Colour) -> bool:
-        return near(self.colour, colour, 2 * SAME)
+    def like(self, color: Color) -> bool:
+        return near(self.color, color, 2 * SAME)
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ class Area:
     frame: tuple[bool, bool, bool, bool]
 
 
-def find_areas(pixels: np.ndarray, background: Colour) -> tuple[list[Area], np.ndarray]:
-    """The plot areas in reading order, and the picture without their ruling.
+def find_areas(pixels: np.ndarray, background: Color) -> tuple[list[Area], np.ndarray]:
+    """The plot areas in reading order, and the image without their ruling.
 
     `pixels`: shape (height, width, 3), uint8.
     """
@@ -122,13 +122,13 @@ def _rules(along: np.ndarray, crossing: np.ndarray, pixels: np.ndarray) -> list[
     for left, top, width, height, _ in sorted(flat, key=lambda part: -part[cv2.CC_STAT_WIDTH])[:MAX_RULES]:
         part = along[top : top + height, left : left + width]
         at = top + int(part.sum(axis=1).argmax())
-        colour = np.median(pixels[at, left : left + width][part[at - top] > 0], axis=0)
-        rules.append(Rule(at, left, left + width, tuple(colour.astype(int).tolist())))
+        color = np.median(pixels[at, left : left + width][part[at - top] > 0], axis=0)
+        rules.append(Rule(at, left, left + width, tuple(color.astype(int).tolist())))
     joined: list[Rule] = []
     for rule in sorted(rules, key=lambda rule: (round(rule.at), rule.start)):
         last = joined[-1] if joined else None
-        if last and abs(last.at - rule.at) <= 1 and last.like(rule.colour) and rule.start - last.stop <= gap:
-            joined[-1] = Rule(last.at, last.start, max(last.stop, rule.stop), last.colour)
+        if last and abs(last.at - rule.at) <= 1 and last.like(rule.color) and rule.start - last.stop <= gap:
+            joined[-1] = Rule(last.at, last.start, max(last.stop, rule.stop), last.color)
         else:
             joined.append(rule)
     return [rule for rule in joined if rule.length >= least]
@@ -161,13 +161,13 @@ def _meet(places: list[int], low: int, high: int) -> bool:
     return len(places) > 2 or any(min(abs(at - low), abs(at - high)) <= CORNER for at in places)
 
 
-def _plates(pixels: np.ndarray, background: Colour) -> list[tuple[int, int, int, int]]:
-    """Rectangles of one light grey, which some styles lay under a plot instead of a frame round it."""
+def _plates(pixels: np.ndarray, background: Color) -> list[tuple[int, int, int, int]]:
+    """Rectangles of one light gray, which some styles lay under a plot instead of a frame round it."""
     boxes = []
-    for colour, share in flat_colours(pixels)[:3]:
-        if share < 0.05 or min(colour) < LIGHT or not is_grey(colour) or near(colour, background, SAME // 2):
+    for color, share in flat_colors(pixels)[:3]:
+        if share < 0.05 or min(color) < LIGHT or not is_gray(color) or near(color, background, SAME // 2):
             continue
-        ground = among(pixels, colour, SAME // 2)
+        ground = among(pixels, color, SAME // 2)
         closed = cv2.morphologyEx(ground, cv2.MORPH_CLOSE, np.ones((2 * REACH + 1, 2 * REACH + 1), np.uint8))
         _, _, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=4)
         for left, top, width, height, _ in stats[1:].tolist():
@@ -236,11 +236,11 @@ def _area(box: tuple[int, int, int, int], across: list[Rule], down: list[Rule]) 
 
 
 def _grid(rules: list[Rule], start: int, stop: int, low: int, high: int) -> list[Rule]:
-    """The pieces of grey lines that run along most of a box and lie in it."""
+    """The pieces of gray lines that run along most of a box and lie in it."""
     inside = [
         rule
         for rule in rules
-        if is_grey(rule.colour)
+        if is_gray(rule.color)
         and low - SNAP <= rule.at <= high + SNAP
         and start - 2 * SNAP <= rule.start
         and rule.stop <= stop + 2 * SNAP
@@ -254,7 +254,7 @@ def _grid(rules: list[Rule], start: int, stop: int, low: int, high: int) -> list
 
 def _clear(
     pixels: np.ndarray,
-    background: Colour,
+    background: Color,
     area: Area,
     pieces: tuple[np.ndarray, np.ndarray],
     across: list[Rule],
@@ -267,12 +267,12 @@ def _clear(
         _paint(pixels.swapaxes(0, 1), pieces[1], rule, (area.top, area.bottom), background)
 
 
-def _paint(pixels: np.ndarray, pieces: np.ndarray, rule: Rule, ends: tuple[int, int], background: Colour) -> None:
+def _paint(pixels: np.ndarray, pieces: np.ndarray, rule: Rule, ends: tuple[int, int], background: Color) -> None:
     """Paints half of a line with what lies above it and half with what lies below, in place; its halo goes with it."""
     along = slice(max(ends[0] - SNAP, 0), ends[1] + SNAP)
     high, low = max(rule.at - REACH, 0), min(rule.at + REACH, len(pixels) - 1)
     strip = pixels[high : low + 1, along]
-    line = np.abs(strip.astype(np.int16) - np.array(rule.colour, np.int16)).max(axis=2) <= 2 * SAME
+    line = np.abs(strip.astype(np.int16) - np.array(rule.color, np.int16)).max(axis=2) <= 2 * SAME
     line &= cv2.dilate(pieces[high : low + 1, along], np.ones((3, 4 * SHORTEST + 1), np.uint8)).astype(bool)
     rows = np.flatnonzero(line.any(axis=1))
     if not len(rows):

@@ -1,4 +1,4 @@
-"""Text recognition on one CPU core: rapidocr, quiet and offline, behind the two calls that reading a picture needs."""
+"""Text recognition on one CPU core: rapidocr, quiet and offline, behind the two calls that reading a image needs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BATCH = 6
 STARS = set("*火")
 """What asterisks that stand alone read as."""
 ENLARGE = 2
-"""Pictures of print at screen size read best at double size."""
+"""Images of print at screen size read best at double size."""
 LONGEST_SIDE = 2000
 """Of a page, in pixels: detection time grows with the area."""
 
@@ -56,8 +56,8 @@ class Ocr:
         texts = [""] * len(crops)
         groups: dict[int, list[int]] = defaultdict(list)
         prepared = [_prepare(crop) for crop in crops]
-        for index, picture in enumerate(prepared):
-            groups[picture.shape[1]].append(index)
+        for index, image in enumerate(prepared):
+            groups[image.shape[1]].append(index)
         for width in sorted(groups):
             found = _guarded(self._for_lines.recognize_txt, [prepared[index] for index in groups[width]])
             for index, text in zip(groups[width], found.txts, strict=True):
@@ -65,11 +65,11 @@ class Ocr:
                 texts[index] = "*" * len(text) if set(text) <= STARS else text
         return texts
 
-    def page(self, picture: np.ndarray) -> list[Line]:
+    def page(self, image: np.ndarray) -> list[Line]:
         """Every line of text on a page, shape (height, width), uint8, in no certain order."""
-        scale = min(ENLARGE, max(LONGEST_SIDE / max(picture.shape), 1.0))
+        scale = min(ENLARGE, max(LONGEST_SIDE / max(image.shape), 1.0))
         self._for_pages = self._for_pages or _engine(NARROWEST_ON_PAGE)
-        found = _guarded(self._for_pages, _colours(_enlarged(picture, scale)))
+        found = _guarded(self._for_pages, _colors(_enlarged(image, scale)))
         if found.txts is None:
             return []
         corners = [np.asarray(box) / scale for box in found.boxes]
@@ -108,21 +108,21 @@ def _guarded(call: Any, argument: Any) -> Any:
 
 
 def _prepare(crop: np.ndarray) -> np.ndarray:
-    """The crop at double size, filled up to the width of its group with the recogniser's own grey: (height, width, 3)."""
-    picture = _enlarged(crop, ENLARGE)
-    height, width = picture.shape
+    """The crop at double size, filled up to the width of its group with the recogniser's own gray: (height, width, 3)."""
+    image = _enlarged(crop, ENLARGE)
+    height, width = image.shape
     wanted = max(NARROWEST, STEP * -(-width * HEIGHT // (height * STEP)))
     margin = round(wanted * height / HEIGHT) - width
-    return _colours(np.pad(picture, ((0, 0), (0, max(margin, 0))), constant_values=128))
+    return _colors(np.pad(image, ((0, 0), (0, max(margin, 0))), constant_values=128))
 
 
-def _enlarged(picture: np.ndarray, scale: float) -> np.ndarray:
+def _enlarged(image: np.ndarray, scale: float) -> np.ndarray:
     if scale == 1:
-        return picture
-    height, width = picture.shape
+        return image
+    height, width = image.shape
     size = (round(width * scale), round(height * scale))
-    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
 
 
-def _colours(picture: np.ndarray) -> np.ndarray:
-    return np.repeat(picture[:, :, None], 3, axis=2)
+def _colors(image: np.ndarray) -> np.ndarray:
+    return np.repeat(image[:, :, None], 3, axis=2)

@@ -1,13 +1,13 @@
-"""What is seen in a picture of a chart or a drawing, as plain data: the judge compares it and the guards count it.
+"""What is seen in a image of a chart or a drawing, as plain data: the judge compares it and the guards count it.
 
-Places are fractions of the picture's width and height, so that pictures of different size can be laid over each other.
+Places are fractions of the image's width and height, so that images of different size can be laid over each other.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 """Red, green, blue, each 0 to 255."""
 
 GRID = 24
@@ -16,7 +16,7 @@ GRID = 24
 
 @dataclass(frozen=True)
 class Box:
-    """A part of the picture; the whole of it is 0, 0, 1, 1."""
+    """A part of the image; the whole of it is 0, 0, 1, 1."""
 
     left: float
     top: float
@@ -53,7 +53,7 @@ class Text:
     text: str
     """"" where nothing was asked to read it, or nothing could."""
     box: Box
-    colour: Colour
+    color: Color
     panel: int | None = None
     """Index of the panel that it stands in."""
 
@@ -63,7 +63,7 @@ class Panel:
     """The plot area of one chart: inside an axes' frame, or over its axes."""
 
     box: Box
-    colour: Colour
+    color: Color
     """Of its ground."""
     rows: int = 0
     """Grid lines across."""
@@ -75,14 +75,14 @@ class Panel:
 
 @dataclass(frozen=True)
 class Mark:
-    """One connected piece of one colour, or of colours that run into each other: a bar, a line, a point, a shape."""
+    """One connected piece of one color, or of colors that run into each other: a bar, a line, a point, a shape."""
 
-    colour: Colour
+    color: Color
     box: Box
     centre: tuple[float, float]
     """Of gravity."""
     area: float
-    """Share of the picture that it covers."""
+    """Share of the image that it covers."""
     fill: float
     """Share of its box that it covers: 1 for a rectangle, 0.785 for an ellipse, little for a line."""
     mask: bytes
@@ -92,17 +92,17 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A picture, as far as it was understood."""
+class Scene:
+    """A image, as far as it was understood."""
 
     width: int
-    """Of the picture, in pixels."""
+    """Of the image, in pixels."""
     height: int
-    background: Colour
+    background: Color
     texts: tuple[Text, ...] = ()
     panels: tuple[Panel, ...] = ()
     """In reading order; none in a drawing that is no chart."""
     marks: tuple[Mark, ...] = ()
     """Largest first. Frames, ticks and grid lines of panels are no marks."""
-    unseen: int = 0
+    uncounted_marks: int = 0
     """Further marks, the smallest, that were counted but not looked at."""

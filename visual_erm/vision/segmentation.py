@@ -1,7 +1,7 @@
-"""The picture as grounds and ink: what is large enough that something may lie on it, and what lies on it.
+"""The image as grounds and ink: what is large enough that something may lie on it, and what lies on it.
 
-Pixels belong together where a colour runs on without a jump, so that a gradient is one region. The half-tones along an
-edge lie between the colours to both sides of it and are neither ground nor ink.
+Pixels belong together where a color runs on without a jump, so that a gradient is one region. The half-tones along an
+edge lie between the colors to both sides of it and are neither ground nor ink.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from visual_erm.vision.colors import apart, largest
 STEP = 10
 """Largest difference of a channel between neighbours in one region."""
 SHARE = 0.004
-"""Of the picture: the smallest ground."""
+"""Of the image: the smallest ground."""
 THICK = 4
 """Pixels from the middle of a ground to its edge, at least: letters and lines are no ground."""
 MOSAIC = 0.5
-"""Of the picture: with less of it on grounds of that size, small fields are grounds too, as in a map of values."""
+"""Of the image: with less of it on grounds of that size, small fields are grounds too, as in a map of values."""
 MAX_GROUNDS = 400
-COLOURS = 12
-"""Of the largest grounds: a smaller region of the same colour is ground as well, between two bars for example."""
+COLORS = 12
+"""Of the largest grounds: a smaller region of the same color is ground as well, between two bars for example."""
 BLUR = 2
 """Pixels from the middle of an edge up to which its half-tones reach."""
-FAINT = 36
+MIN_CONTRAST = 36
 """Difference of a channel below which ink on a ground is not seen."""
 ALIKE = 0.94
 """Cosine between the directions in which two pixels differ from their ground, at least, if they are of one ink."""
@@ -44,13 +44,13 @@ class Layers:
     """Which ground a pixel is of, from 1; 0 for none."""
     count: int
     beneath: np.ndarray
-    """The colour of the nearest ground: (height, width, 3), uint8."""
+    """The color of the nearest ground: (height, width, 3), uint8."""
     contrast: np.ndarray
     """By how much a pixel stands out from the grounds around it; 0 where it is no ink: uint8."""
 
 
 def layers(pixels: np.ndarray) -> Layers:
-    """Grounds and ink of a picture, shape (height, width, 3), uint8."""
+    """Grounds and ink of a image, shape (height, width, 3), uint8."""
     grounds, count = _grounds(pixels)
     if not count:
         height, width = pixels.shape[:2]
@@ -67,7 +67,7 @@ def layers(pixels: np.ndarray) -> Layers:
     window = np.ones((2 * BLUR + 1, 2 * BLUR + 1), np.uint8)
     low, high = cv2.erode(beneath, window), cv2.dilate(beneath, window)
     contrast = largest(cv2.max(cv2.subtract(low, pixels), cv2.subtract(pixels, high)))
-    contrast[(contrast < FAINT) | (grounds > 0)] = 0
+    contrast[(contrast < MIN_CONTRAST) | (grounds > 0)] = 0
     return Layers(grounds, count, beneath, contrast)
 
 
@@ -88,14 +88,14 @@ def _grounds(pixels: np.ndarray) -> tuple[np.ndarray, int]:
     numbers = np.zeros(len(sizes), np.int32)
     deep = np.flatnonzero(depth >= THICK)
     thick, first = np.unique(labels.ravel()[deep], return_index=True)
-    colours = pixels.reshape(-1, 3)[deep[first]].astype(np.int16)
+    colors = pixels.reshape(-1, 3)[deep[first]].astype(np.int16)
     order = np.argsort(-sizes[thick], kind="stable")
-    thick, colours = thick[order], colours[order]
+    thick, colors = thick[order], colors[order]
     count = min(int((sizes[thick] >= SHARE * labels.size).sum()), MAX_GROUNDS)
     if sizes[thick[:count]].sum() < MOSAIC * labels.size:
         count = min(len(thick), MAX_GROUNDS)
     rest = slice(count, count + MAX_GROUNDS)
-    same = np.abs(colours[rest, None] - colours[None, : min(count, COLOURS)]).max(axis=2) <= STEP
+    same = np.abs(colors[rest, None] - colors[None, : min(count, COLORS)]).max(axis=2) <= STEP
     large, alike = thick[:count], thick[rest][same.any(axis=1)]
     numbers[large] = np.arange(1, len(large) + 1)
     numbers[alike] = np.arange(len(large) + 1, len(large) + len(alike) + 1)
@@ -103,7 +103,7 @@ def _grounds(pixels: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def pieces(pixels: np.ndarray, seen: Layers, ink: np.ndarray) -> tuple[np.ndarray, int]:
-    """The connected pieces of `ink` that are of one colour, numbered from 1 in an array like it; specks are left out."""
+    """The connected pieces of `ink` that are of one color, numbered from 1 in an array like it; specks are left out."""
     places = np.flatnonzero(ink)
     labels = np.zeros(ink.shape, np.int32)
     if not len(places):

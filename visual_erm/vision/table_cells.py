@@ -1,4 +1,4 @@
-"""What a reader saw in a picture of a table: plain data between the reading and the comparing of pictures."""
+"""What a reader saw in a image of a table: plain data between the reading and the comparing of images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Cell:
     text: str
     """What it says, lines joined by a blank; empty for a cell without ink, UNREADABLE for ink that says nothing."""
     row: int
-    """1-based, counted through the whole picture; for text outside any ruling, its line."""
+    """1-based, counted through the whole image; for text outside any ruling, its line."""
     column: int
     """1-based place in the table's grid; for text outside any ruling, its place in the line."""
     rows: int = 1
@@ -31,11 +31,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Reading:
-    """A picture as rows of cells, top to bottom and left to right; a cell that spans rows stands in its first."""
+    """A image as rows of cells, top to bottom and left to right; a cell that spans rows stands in its first."""
 
     rows: tuple[tuple[Cell, ...], ...] = ()
     ruled: bool = False
-    """Whether the picture holds a table with drawn lines, so that rows and columns are certain."""
+    """Whether the image holds a table with drawn lines, so that rows and columns are certain."""
 
     @property
     def cells(self) -> list[Cell]:

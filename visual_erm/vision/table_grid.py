@@ -1,7 +1,7 @@
-"""Picture -> cells: finds the ruling of a table, cuts its cells out and reads them.
+"""Image -> cells: finds the ruling of a table, cuts its cells out and reads them.
 
 Lines that touch each other form a grid, and every hole in it is a cell: spans need no further thought, and a place where a
-short row has no cell is open to the outside and so is none. A picture without ruling (a scan, a table with three rules) is
+short row has no cell is open to the outside and so is none. A image without ruling (a scan, a table with three rules) is
 read as lines of text. Only what can be seen is read: ink that hardly differs from its background counts as background.
 """
 
@@ -18,13 +18,13 @@ from visual_erm.vision.ocr import Line
 from visual_erm.vision.table_cells import UNREADABLE, Cell, Reading
 
 MAX_CELLS = 3000
-"""Cells looked at per picture, in reading order; the rest of a larger table is ignored."""
+"""Cells looked at per image, in reading order; the rest of a larger table is ignored."""
 MAX_PRINT = 100_000
-"""Pixels of text, laid end to end, that are read per picture (half a minute); the rest counts as unreadable."""
-FAINT = 32
-"""Grey levels (of 255) below which a difference from the background is not seen."""
+"""Pixels of text, laid end to end, that are read per image (half a minute); the rest counts as unreadable."""
+MIN_CONTRAST = 32
+"""Gray levels (of 255) below which a difference from the background is not seen."""
 RULES = (51, 160, 240)
-"""Grey levels at which lines are looked for: exactly the renderer's own #333, then anything dark, then anything drawn."""
+"""Gray levels at which lines are looked for: exactly the renderer's own #333, then anything dark, then anything drawn."""
 SMALLEST = 8
 """Pixels of the shorter side of the smallest cell; smaller holes are those in letters."""
 SNAP = 3
@@ -65,38 +65,38 @@ class Table:
     cells: list[Box]
 
 
-def grey(picture: Image.Image) -> np.ndarray:
-    """The picture as grey levels, shape (height, width), uint8; what is transparent is white."""
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    return np.asarray(picture.convert("L"))
+def gray(image: Image.Image) -> np.ndarray:
+    """The image as gray levels, shape (height, width), uint8; what is transparent is white."""
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.asarray(image.convert("L"))
 
 
-def read(picture: np.ndarray, lines: ReadLines, page: ReadPage) -> Reading:
-    """What a picture shows.
+def read(image: np.ndarray, lines: ReadLines, page: ReadPage) -> Reading:
+    """What a image shows.
 
-    `picture`: shape (height, width), uint8. `lines` reads crops of one line each, `page` finds and reads all text of a
-    picture; see `Ocr`.
+    `image`: shape (height, width), uint8. `lines` reads crops of one line each, `page` finds and reads all text of a
+    image; see `Ocr`.
     """
-    tables = find_tables(picture)
+    tables = find_tables(image)
     if tables:
-        return _read_tables(picture, tables, lines)
-    found = page(picture) if _ink(picture).any() else []
+        return _read_tables(image, tables, lines)
+    found = page(image) if _ink(image).any() else []
     return Reading(_text_rows(found))
 
 
-def find_tables(picture: np.ndarray) -> list[Table]:
-    """The ruled tables of a picture, top to bottom."""
+def find_tables(image: np.ndarray) -> list[Table]:
+    """The ruled tables of a image, top to bottom."""
     best: list[Table] = []
     for level in RULES:
         exact = level == RULES[0]
-        tables = _tables(picture == level if exact else picture < level)
+        tables = _tables(image == level if exact else image < level)
         if not exact:
             tables = [table for table in tables if _is_grid(table)]
         if sum(len(table.cells) for table in tables) > sum(len(table.cells) for table in best):
             best = tables
-        if exact and best and not _outside(picture, best).any():
+        if exact and best and not _outside(image, best).any():
             break
     return best
 
@@ -168,27 +168,27 @@ def _edges(positions: list[int]) -> list[int]:
     return edges
 
 
-def _outside(picture: np.ndarray, tables: list[Table]) -> np.ndarray:
-    """The ink of a picture without its tables, as `_ink`."""
-    page = np.ones(picture.shape, dtype=bool)
+def _outside(image: np.ndarray, tables: list[Table]) -> np.ndarray:
+    """The ink of a image without its tables, as `_ink`."""
+    page = np.ones(image.shape, dtype=bool)
     for table in tables:
         page[table.top : table.bottom, table.left : table.right] = False
-    return np.where(page, _ink(picture, picture[page]), 0)
+    return np.where(page, _ink(image, image[page]), 0)
 
 
-def _ink(picture: np.ndarray, sample: np.ndarray | None = None) -> np.ndarray:
-    """Grey levels by which each pixel differs from the background, 0 where that cannot be seen: int16.
+def _ink(image: np.ndarray, sample: np.ndarray | None = None) -> np.ndarray:
+    """Gray levels by which each pixel differs from the background, 0 where that cannot be seen: int16.
 
-    The background is the most frequent level of `sample`, by default of the whole picture.
+    The background is the most frequent level of `sample`, by default of the whole image.
     """
-    background = int(np.bincount((picture if sample is None else sample).ravel(), minlength=256).argmax())
-    difference = np.abs(picture.astype(np.int16) - background)
-    difference[difference < FAINT] = 0
+    background = int(np.bincount((image if sample is None else sample).ravel(), minlength=256).argmax())
+    difference = np.abs(image.astype(np.int16) - background)
+    difference[difference < MIN_CONTRAST] = 0
     return difference
 
 
-def _read_tables(picture: np.ndarray, tables: list[Table], lines: ReadLines) -> Reading:
-    stray = _outside(picture, tables)
+def _read_tables(image: np.ndarray, tables: list[Table], lines: ReadLines) -> Reading:
+    stray = _outside(image, tables)
     parts = [(table.top, table.left, table.cells) for table in tables]
     parts += [(top, 0, []) for top, _ in _bands(stray)]
     bottoms = dict(_bands(stray))
@@ -198,7 +198,7 @@ def _read_tables(picture: np.ndarray, tables: list[Table], lines: ReadLines) -> 
     for top, _, boxes in sorted(parts, key=lambda part: part[:2]):
         for box in boxes:
             cell = Cell("", row + box.row + 1, box.column + 1, box.rows, box.columns)
-            found.append((cell, _strips(_ink(picture[box.top : box.bottom, box.left : box.right]))))
+            found.append((cell, _strips(_ink(image[box.top : box.bottom, box.left : box.right]))))
         if not boxes:
             found.append((Cell("", row + 1, 1, ruled=False), _strips(stray[top : bottoms[top]])))
         row += max((box.row for box in boxes), default=0) + 1

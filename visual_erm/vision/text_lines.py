@@ -16,14 +16,14 @@ from scipy.sparse.csgraph import connected_components
 SMALLEST = 5
 """Pixels in height of the smallest letter."""
 LARGEST = 0.14
-"""Of the picture's height: the largest letter."""
+"""Of the image's height: the largest letter."""
 STROKE = 0.5
 """Of a letter's height: the thickest stroke."""
 SPACE = 0.62
 """Of a letter's height: the widest gap in a line."""
 MAX_LETTERS = 2000
 MAX_LINES = 300
-"""Of a picture, the longest ones."""
+"""Of a image, the longest ones."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Two pictures of charts or drawings, as seen -> discrepancies, so that leaving out never costs less than getting wrong.
+"""Two images of charts or drawings, as seen -> discrepancies, so that leaving out never costs less than getting wrong.
 
 As for tables (compare.py): a part p of the prediction that is paired with a part r of the reference gains g(p, r) >= 0, at
 most the mass of the lighter one. With masses w * weight, w = 3, that sum up to N and M in reference and prediction,
@@ -12,12 +12,12 @@ missing lowers the gain, as does each piece in a wrong place. The discrepancies 
 
 A wrong number is a data_error of a chart and any other wrong text a text_error, because a number is what is read off it;
 in a drawing both are text_symbol_errors. What has another height, length or place in a plot is a data_error, in a drawing
-a shape_error. What is missing, surplus or elsewhere is a structure_error, another colour a style_error.
+a shape_error. What is missing, surplus or elsewhere is a structure_error, another color a style_error.
 
-What it cannot see: fonts and their weight, line styles and widths as such, gradients and textures beyond one colour,
-transparency, the order of what overlaps, text at an angle, and parts that have the colour of what they lie on. Numbers
-are what is printed: that the bars do not fit the axis goes unnoticed where both pictures are wrong in the same way. It is
-made for clean print: in a picture that was compressed or blurred, shadows along edges pass for marks.
+What it cannot see: fonts and their weight, line styles and widths as such, gradients and textures beyond one color,
+transparency, the order of what overlaps, text at an angle, and parts that have the color of what they lie on. Numbers
+are what is printed: that the bars do not fit the axis goes unnoticed where both images are wrong in the same way. It is
+made for clean print: in a image that was compressed or blurred, shadows along edges pass for marks.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from visual_erm.judge.local.elements import Canvas, Part, Whole, classes, lab, parts, weight
-from visual_erm.judge.local.tables import MASS
+from visual_erm.judge.local.elements import Canvas, MarkGroup, Part, classes, lab, parts, weight
+from visual_erm.judge.local.tables import MAX_SEVERITY
 from visual_erm.judge.local.text import is_numeric, shown, text_severity
 from visual_erm.reward.report import Discrepancy
-from visual_erm.vision.scene_types import Box, Colour, Mark, Panel, Seen, Text
+from visual_erm.vision.scene_types import Box, Color, Mark, Panel, Scene, Text
 
 Kind = Literal["chart", "svg"]
 CATEGORIES: dict[Kind, tuple[str, ...]] = {
@@ -44,7 +44,7 @@ CATEGORIES: dict[Kind, tuple[str, ...]] = {
 """What is reported, a subset of the task's categories."""
 
 PLACES = (0.05, 0.25)
-"""Share of a panel, or of the picture, by which an edge may be off for severity 1 and 2."""
+"""Share of a panel, or of the image, by which an edge may be off for severity 1 and 2."""
 SLACK = 0.012
 """The same, for no severity at all, and in pixels:"""
 SLACK_PIXELS = 1.6
@@ -53,9 +53,9 @@ SHAPE = 0.13
 SHAPE_SLACK = 0.06
 """The same, for no severity at all; thin shapes are granted more, pixel by pixel."""
 TINTS = (4.0, 25.0)
-"""Distance in Lab up to which a colour is the same, and up to which it is a shade off."""
+"""Distance in Lab up to which a color is the same, and up to which it is a shade off."""
 MOVED = 0.08
-"""Share of a panel, or of the picture, that a text may be away from its place."""
+"""Share of a panel, or of the image, that a text may be away from its place."""
 WHOLE = 0.96
 """Share of a curve or a cloud that must be in place for all of it to count as such."""
 MORE = 1.25
@@ -66,7 +66,7 @@ Costs = dict[str, np.ndarray]
 """What differs between each part of the reference and each of the prediction: severities by aspect, (n, m)."""
 
 
-def compare(reference: Seen, prediction: Seen, kind: Kind) -> tuple[Discrepancy, ...]:
+def compare(reference: Scene, prediction: Scene, kind: Kind) -> tuple[Discrepancy, ...]:
     """What differs, in CATEGORIES[kind]; severities sum to S."""
     panels = _paired_panels(reference.panels, prediction.panels)
     gathered = classes(reference)
@@ -82,20 +82,20 @@ def compare(reference: Seen, prediction: Seen, kind: Kind) -> tuple[Discrepancy,
         if i in paired:
             j = paired[i]
             severities = {aspect: int(cost[i, j]) for aspect, cost in costs.items() if cost[i, j]}
-            found += told.differing(part, theirs[j], severities, MASS * weight(part) - int(gain[i, j]))
+            found += told.differing(part, theirs[j], severities, MAX_SEVERITY * weight(part) - int(gain[i, j]))
     missing = [part for i, part in enumerate(ours) if i not in paired]
     surplus = [part for j, part in enumerate(theirs) if j not in set(paired.values())]
     for text in [part for part in missing if isinstance(part, Text)]:
         wrong = _in_place_of(text, [part for part in surplus if isinstance(part, Text)])
         if wrong:
-            found += told.differing(text, wrong, {"text": MASS}, MASS)
+            found += told.differing(text, wrong, {"text": MAX_SEVERITY}, MAX_SEVERITY)
             missing.remove(text)
             surplus.remove(wrong)
     for part in missing:
         found += told.missing(part)
-    excess = MASS * (sum(map(weight, theirs)) - sum(map(weight, ours)))
+    excess = MAX_SEVERITY * (sum(map(weight, theirs)) - sum(map(weight, ours)))
     for part in [*surplus, *(theirs[j] for j in paired.values())]:
-        charged = max(min(excess, MASS * weight(part)), 0)
+        charged = max(min(excess, MAX_SEVERITY * weight(part)), 0)
         found += told.surplus(part, charged)
         excess -= charged
     return tuple(found)
@@ -128,8 +128,8 @@ def _in_place_of(text: Text, others: list[Text]) -> Text | None:
 
 @dataclass(frozen=True)
 class _Sides:
-    reference: Seen
-    prediction: Seen
+    reference: Scene
+    prediction: Scene
     panels: dict[int, int]
 
 
@@ -148,7 +148,7 @@ def _gains(sides: _Sides, ours: list[Part], theirs: list[Part]) -> tuple[Costs, 
     shape = len(ours), len(theirs)
     costs: Costs = {aspect: np.zeros(shape, int) for aspect in ("place", "shape", "text", "moved", "colour")}
     gain = np.zeros(shape, int)
-    for kind in (Canvas, Panel, Text, Mark, Whole):
+    for kind in (Canvas, Panel, Text, Mark, MarkGroup):
         here = [[i for i, part in enumerate(side) if isinstance(part, kind)] for side in (ours, theirs)]
         if not all(here):
             continue
@@ -157,22 +157,22 @@ def _gains(sides: _Sides, ours: list[Part], theirs: list[Part]) -> tuple[Costs, 
         for aspect, cost in block.items():
             costs[aspect][pairs] = cost
         weights = [np.array([weight(side[i]) for i in places]) for side, places in zip((ours, theirs), here, strict=True)]
-        gain[pairs] = np.maximum(MASS * np.minimum(weights[0][:, None], weights[1]) - sum(block.values()), 0)
+        gain[pairs] = np.maximum(MAX_SEVERITY * np.minimum(weights[0][:, None], weights[1]) - sum(block.values()), 0)
     return costs, gain
 
 
 def _canvases(sides: _Sides, ours: list[Canvas], theirs: list[Canvas]) -> Costs:
     stretched = abs(np.log(ours[0].aspect / theirs[0].aspect)) > 0.15
-    colour = _colours([canvas.background for canvas in ours], [canvas.background for canvas in theirs])
-    return {"colour": colour, "place": np.array([[int(stretched)]])}
+    color = _colors([canvas.background for canvas in ours], [canvas.background for canvas in theirs])
+    return {"colour": color, "place": np.array([[int(stretched)]])}
 
 
 def _panels(sides: _Sides, ours: list[Panel], theirs: list[Panel]) -> Costs:
     away = np.abs(_edges([panel.box for panel in ours])[:, None] - _edges([panel.box for panel in theirs])).max(axis=2)
     ruling = [[(panel.frame, panel.rows > 0, panel.columns > 0) for panel in side] for side in (ours, theirs)]
     other = np.array([[one != another for another in ruling[1]] for one in ruling[0]], int)
-    colour = _colours([panel.colour for panel in ours], [panel.colour for panel in theirs])
-    return {"place": np.select([away <= 0.03, away <= 0.12], [0, 1], 2), "colour": np.minimum(colour + other, 1)}
+    color = _colors([panel.color for panel in ours], [panel.color for panel in theirs])
+    return {"place": np.select([away <= 0.03, away <= 0.12], [0, 1], 2), "colour": np.minimum(color + other, 1)}
 
 
 def _texts(sides: _Sides, ours: list[Text], theirs: list[Text]) -> Costs:
@@ -185,15 +185,15 @@ def _texts(sides: _Sides, ours: list[Text], theirs: list[Text]) -> Costs:
     )
     heights = [np.array([_height(text, seen) for text in side]) for side, seen in _with(sides, ours, theirs)]
     larger = np.abs(np.log(heights[0][:, None] / heights[1])) > 0.34
-    colour = _colours([text.colour for text in ours], [text.colour for text in theirs]) > 1
+    color = _colors([text.color for text in ours], [text.color for text in theirs]) > 1
     return {
         "text": severity,
         "moved": (away > MOVED).astype(int),
-        "colour": ((severity == 0) & (larger | colour)).astype(int),
+        "colour": ((severity == 0) & (larger | color)).astype(int),
     }
 
 
-def _height(text: Text, seen: Seen) -> float:
+def _height(text: Text, seen: Scene) -> float:
     return min(text.box.height * seen.height, text.box.width * seen.width) / (seen.width * seen.height) ** 0.5
 
 
@@ -202,29 +202,29 @@ def _marks(sides: _Sides, ours: list[Mark], theirs: list[Mark]) -> Costs:
     shapes = np.zeros(places.shape, int)
     masks = [np.array([list(mark.mask) for mark in side], np.float32) / 255 for side in (ours, theirs)]
     pixels = [[_least_side(mark, seen) for mark in side] for side, seen in _with(sides, ours, theirs)]
-    near = np.argwhere(places < MASS)
+    near = np.argwhere(places < MAX_SEVERITY)
     for start in range(0, len(near), 4096):
         i, j = near[start : start + 4096].T
         one, other = masks[0][i], masks[1][j]
         apart = np.abs(one - other).sum(axis=1) / np.maximum(np.maximum(one, other).sum(axis=1), 1)
         slack = SHAPE_SLACK + 1.5 / np.minimum(np.array(pixels[0])[i], np.array(pixels[1])[j])
         shapes[i, j] = np.select([apart <= slack, apart <= slack + SHAPE], [0, 1], 2)
-    colour = _colours([mark.colour for mark in ours], [mark.colour for mark in theirs])
+    color = _colors([mark.color for mark in ours], [mark.color for mark in theirs])
     worse = shapes > places
     return {
         "place": np.where(worse | moved, 0, places),
         "moved": np.where(moved & ~worse, places, 0),
         "shape": np.where(worse, shapes, 0),
-        "colour": colour,
+        "colour": color,
     }
 
 
-def _least_side(mark: Mark, seen: Seen) -> float:
+def _least_side(mark: Mark, seen: Scene) -> float:
     return max(min(mark.box.width * seen.width, mark.box.height * seen.height), 1)
 
 
 def _places(sides: _Sides, ours: list[Mark], theirs: list[Mark]) -> tuple[np.ndarray, np.ndarray]:
-    """How badly marks are out of place or of size, and which are of the right size; in their panel, or in the picture."""
+    """How badly marks are out of place or of size, and which are of the right size; in their panel, or in the image."""
     boxes = [_edges([mark.box for mark in side]) for side in (ours, theirs)]
     severity, moved = _displaced(boxes[0], boxes[1], _slack(sides, [None] * len(ours)))
     local = [_edges([_inside(mark, seen) for mark in side]) for side, seen in _with(sides, ours, theirs)]
@@ -249,12 +249,12 @@ def _displaced(ours: np.ndarray, theirs: np.ndarray, slack: np.ndarray) -> tuple
     common = np.maximum(width, 0).prod(axis=2)
     areas = [np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-9).prod(axis=1) for boxes in (ours, theirs)]
     overlap = common / (areas[0][:, None] + areas[1] - common)
-    severity = np.select([away == 0, away <= PLACES[0], (away <= PLACES[1]) | (overlap > 0.3)], [0, 1, 2], MASS)
+    severity = np.select([away == 0, away <= PLACES[0], (away <= PLACES[1]) | (overlap > 0.3)], [0, 1, 2], MAX_SEVERITY)
     sizes = np.abs(apart[..., 2:] - apart[..., :2])
     return severity, (sizes <= slack[:, None, :2]).all(axis=2)
 
 
-def _wholes(sides: _Sides, ours: list[Whole], theirs: list[Whole]) -> Costs:
+def _wholes(sides: _Sides, ours: list[MarkGroup], theirs: list[MarkGroup]) -> Costs:
     place = np.zeros((len(ours), len(theirs)), int)
     together = _together(sides, ours, theirs)
     window = np.ones((3, 3), np.uint8)
@@ -264,12 +264,12 @@ def _wholes(sides: _Sides, ours: list[Whole], theirs: list[Whole]) -> Costs:
             total = float(one.raster.sum())
             surplus = float(other.raster.sum()) / max(MORE * total, 1e-6)
             kept = float(np.minimum(one.raster, reach).sum()) / max(total, 1e-6) / max(surplus, 1)
-            mass = MASS * min(one.weight, other.weight)
+            mass = MAX_SEVERITY * min(one.weight, other.weight)
             place[i, j] = 0 if kept >= WHOLE and together[i, j] else mass - int(mass * kept * together[i, j])
-    return {"place": place, "colour": _colours([whole.colour for whole in ours], [whole.colour for whole in theirs])}
+    return {"place": place, "colour": _colors([whole.color for whole in ours], [whole.color for whole in theirs])}
 
 
-def _colours(ours: list[Colour], theirs: list[Colour]) -> np.ndarray:
+def _colors(ours: list[Color], theirs: list[Color]) -> np.ndarray:
     """0: the same, 1: a shade off, 2: another: (n, m)."""
     away = np.linalg.norm(lab(ours)[:, None] - lab(theirs), axis=2)
     return np.select([away <= TINTS[0], away <= TINTS[1]], [0, 1], 2)
@@ -280,15 +280,15 @@ _BETWEEN: dict[type, Callable[[_Sides, list, list], Costs]] = {
     Panel: _panels,
     Text: _texts,
     Mark: _marks,
-    Whole: _wholes,
+    MarkGroup: _wholes,
 }
 
 
-def _with(sides: _Sides, ours: list, theirs: list) -> tuple[tuple[list, Seen], tuple[list, Seen]]:
+def _with(sides: _Sides, ours: list, theirs: list) -> tuple[tuple[list, Scene], tuple[list, Scene]]:
     return (ours, sides.reference), (theirs, sides.prediction)
 
 
-def _inside(part: Text | Mark | Whole, seen: Seen) -> Box:
+def _inside(part: Text | Mark | MarkGroup, seen: Scene) -> Box:
     """A part's box as seen from its panel."""
     return part.box if part.panel is None else part.box.within(seen.panels[part.panel].box)
 
@@ -302,7 +302,7 @@ def _together(sides: _Sides, ours: list, theirs: list) -> np.ndarray:
 
 # --- in words --------------------------------------------------------------------------------------------------------
 
-_NAMED: dict[str, Colour] = {
+_NAMED: dict[str, Color] = {
     "black": (0, 0, 0), "white": (255, 255, 255), "grey": (128, 128, 128), "red": (214, 39, 40), "green": (44, 160, 44),
     "blue": (31, 119, 180), "orange": (255, 127, 14), "purple": (148, 103, 189), "brown": (140, 86, 75),
     "pink": (227, 119, 194), "yellow": (250, 220, 40), "cyan": (23, 190, 207),
@@ -310,9 +310,9 @@ _NAMED: dict[str, Colour] = {
 
 
 class _Words:
-    """Discrepancies in the categories of one kind of picture."""
+    """Discrepancies in the categories of one kind of image."""
 
-    def __init__(self, reference: Seen, prediction: Seen, kind: Kind) -> None:
+    def __init__(self, reference: Scene, prediction: Scene, kind: Kind) -> None:
         self._reference = reference
         self._prediction = prediction
         self._chart = kind == "chart"
@@ -329,7 +329,7 @@ class _Words:
 
     def missing(self, part: Part) -> list[Discrepancy]:
         where = self._where(part, self._reference)
-        return _entries("structure_error", MASS * weight(part), f"{where}: {_name(part)} is missing", where)
+        return _entries("structure_error", MAX_SEVERITY * weight(part), f"{where}: {_name(part)} is missing", where)
 
     def surplus(self, part: Part, severity: int) -> list[Discrepancy]:
         where = self._where(part, self._prediction)
@@ -355,14 +355,14 @@ class _Words:
             return f"{_name(ours)} has another look: {_look(ours)} in the reference, {_look(theirs)} in the prediction"
         if aspect == "shape":
             return f"{_name(ours)} has another shape"
-        if isinstance(ours, Whole):
+        if isinstance(ours, MarkGroup):
             return f"{_name(ours)} runs elsewhere in part"
         if aspect == "moved":
             return f"{_name(ours)} is in another place"
         size = f"{_size(ours)} in the reference, {_size(theirs)} in the prediction"
         return f"{_name(ours)} has another size: {size}"
 
-    def _where(self, part: Part, seen: Seen) -> str:
+    def _where(self, part: Part, seen: Scene) -> str:
         if isinstance(part, Canvas):
             return "whole picture"
         if isinstance(part, Panel):
@@ -371,14 +371,14 @@ class _Words:
             return self._panel(seen, part.panel)
         return _region(part.box)
 
-    def _panel(self, seen: Seen, number: int) -> str:
+    def _panel(self, seen: Scene, number: int) -> str:
         return "plot area" if len(seen.panels) == 1 else f"{_region(seen.panels[number].box)} panel"
 
 
 def _entries(category: str, severity: int, what: str, where: str) -> list[Discrepancy]:
     """One discrepancy, or as many as it takes where it weighs more than one may."""
-    full, rest = divmod(severity, MASS)
-    return [Discrepancy(category, part, what, where) for part in [MASS] * full + [rest] * (rest > 0)]
+    full, rest = divmod(severity, MAX_SEVERITY)
+    return [Discrepancy(category, part, what, where) for part in [MAX_SEVERITY] * full + [rest] * (rest > 0)]
 
 
 def _region(box: Box) -> str:
@@ -391,7 +391,7 @@ def _region(box: Box) -> str:
 def _name(part: Part) -> str:
     if isinstance(part, Text):
         return shown(part.text)
-    if isinstance(part, Whole):
+    if isinstance(part, MarkGroup):
         return f"the {_look(part)} curve or points"
     if isinstance(part, Mark):
         return f"the {_look(part)} mark"
@@ -402,13 +402,13 @@ def _look(part: Part) -> str:
     if isinstance(part, Panel):
         sides = ", ".join(name for name, drawn in zip(("left", "top", "right", "bottom"), part.frame, strict=True) if drawn)
         grid = "with" if part.rows or part.columns else "without"
-        return f"{_colour(part.colour)} ground, frame {sides or 'absent'}, {grid} grid"
-    return _colour(part.background if isinstance(part, Canvas) else part.colour)
+        return f"{_color(part.color)} ground, frame {sides or 'absent'}, {grid} grid"
+    return _color(part.background if isinstance(part, Canvas) else part.color)
 
 
-def _colour(colour: Colour) -> str:
-    away = np.linalg.norm(lab(list(_NAMED.values())) - lab([colour]), axis=1)
-    return f"{list(_NAMED)[int(away.argmin())]} (#{colour[0]:02x}{colour[1]:02x}{colour[2]:02x})"
+def _color(color: Color) -> str:
+    away = np.linalg.norm(lab(list(_NAMED.values())) - lab([color]), axis=1)
+    return f"{list(_NAMED)[int(away.argmin())]} (#{color[0]:02x}{color[1]:02x}{color[2]:02x})"
 
 
 def _size(part: Part) -> str:

@@ -1,4 +1,4 @@
-"""Seen -> parts: what is compared of a chart or a drawing, with what each part weighs.
+"""Scene -> parts: what is compared of a chart or a drawing, with what each part weighs.
 
 One thing that a reader would name is one part: a line of text, a bar, a slice, a shape, a panel. What a reader takes in as
 a whole (a curve and the dashes that it consists of, a cloud of points) is gathered into one part that weighs as much as
@@ -14,18 +14,18 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from visual_erm.vision.scene_types import GRID, Box, Colour, Mark, Panel, Seen, Text
+from visual_erm.vision.scene_types import GRID, Box, Color, Mark, Panel, Scene, Text
 
 RASTER = 64
-"""Cells along each side of a gathered part's picture of itself."""
+"""Cells along each side of a gathered part's image of itself."""
 CLOUD = 16
-"""Small marks of one colour in one place that are still compared one by one."""
+"""Small marks of one color in one place that are still compared one by one."""
 SMALL = 0.004
-"""Share of the picture that a mark covers at most, if it can be one of many."""
+"""Share of the image that a mark covers at most, if it can be one of many."""
 THIN = 0.35
 """Share of its box that a curve covers at most."""
 LONG = 0.15
-"""Of the picture's side: the shortest box of a curve."""
+"""Of the image's side: the shortest box of a curve."""
 CURVE = 3
 """What a curve weighs: as much as three bars."""
 HEAVIEST = 8
@@ -33,54 +33,54 @@ HEAVIEST = 8
 PER_UNIT = 15
 """Small marks that weigh as much as one bar, in a cloud."""
 SHADE = 30.0
-"""Distance in Lab below which small marks are of one colour."""
+"""Distance in Lab below which small marks are of one color."""
 
 
 @dataclass(frozen=True, eq=False)
-class Whole:
-    """A curve, or many small marks of one colour."""
+class MarkGroup:
+    """A curve, or many small marks of one color."""
 
-    colour: Colour
+    color: Color
     box: Box
     panel: int | None
     weight: int
     count: int
     raster: np.ndarray
-    """(RASTER, RASTER), float32: how much of each cell is covered, over its panel, or over the picture without one."""
+    """(RASTER, RASTER), float32: how much of each cell is covered, over its panel, or over the image without one."""
 
 
 @dataclass(frozen=True)
 class Canvas:
     """What everything stands on."""
 
-    background: Colour
+    background: Color
     aspect: float
     """Width over height."""
 
 
-Part = Text | Panel | Mark | Whole | Canvas
+Part = Text | Panel | Mark | MarkGroup | Canvas
 
 
 def weight(part: Part) -> int:
     """In units of a simple part."""
-    return part.weight if isinstance(part, Whole) else 1
+    return part.weight if isinstance(part, MarkGroup) else 1
 
 
-Classes = dict[int | None, list[tuple[Colour, bool]]]
-"""By panel: the colours of small marks and curves, and whether the marks of each are gathered."""
+Classes = dict[int | None, list[tuple[Color, bool]]]
+"""By panel: the colors of small marks and curves, and whether the marks of each are gathered."""
 
 
-def classes(seen: Seen) -> Classes:
+def classes(seen: Scene) -> Classes:
     """What is gathered in a reference; it never depends on the prediction."""
     found: Classes = {}
     for panel, marks in _groups(seen)[0].items():
-        seeds = [colour for colour, _ in _by_colour(marks, [])]
-        found[panel] = [(colour, _is_whole(members, panel)) for colour, members in _by_colour(marks, seeds)]
+        seeds = [color for color, _ in _by_color(marks, [])]
+        found[panel] = [(color, _is_whole(members, panel)) for color, members in _by_color(marks, seeds)]
     return found
 
 
-def parts(seen: Seen, like: Classes, panels: dict[int, int] | None = None) -> list[Part]:
-    """The parts of a picture.
+def parts(seen: Scene, like: Classes, panels: dict[int, int] | None = None) -> list[Part]:
+    """The parts of a image.
 
     `like`: the reference's classes, so that what is gathered there is gathered here, however few of it are left;
     `panels`: which of the reference's panels each of ours stands for, by default the one with the same number.
@@ -90,9 +90,9 @@ def parts(seen: Seen, like: Classes, panels: dict[int, int] | None = None) -> li
     for panel, marks in groups.items():
         model = panel if panel is None or panels is None else panels.get(panel)
         known = like.get(model, []) if panel is None or model is not None else []
-        wanted = {colour for colour, whole in known if whole}
-        for colour, members in _by_colour(marks, [colour for colour, _ in known]):
-            if colour in wanted or _is_whole(members, panel):
+        wanted = {color for color, whole in known if whole}
+        for color, members in _by_color(marks, [color for color, _ in known]):
+            if color in wanted or _is_whole(members, panel):
                 gathered.append(_whole(members, seen, panel))
             else:
                 alone += members
@@ -100,7 +100,7 @@ def parts(seen: Seen, like: Classes, panels: dict[int, int] | None = None) -> li
     return [canvas, *seen.panels, *seen.texts, *alone, *gathered]
 
 
-def _groups(seen: Seen) -> tuple[dict[int | None, list[Mark]], list[Mark]]:
+def _groups(seen: Scene) -> tuple[dict[int | None, list[Mark]], list[Mark]]:
     """The marks that can be gathered, by panel, and the others."""
     groups: dict[int | None, list[Mark]] = defaultdict(list)
     alone: list[Mark] = []
@@ -121,25 +121,25 @@ def _is_curve(mark: Mark) -> bool:
     return mark.fill <= THIN and max(mark.box.width, mark.box.height) >= LONG
 
 
-def _by_colour(marks: list[Mark], colours: list[Colour]) -> list[tuple[Colour, list[Mark]]]:
-    """Marks of nearly one colour together; those of `colours` first, then by the colour of the largest mark."""
-    groups: list[tuple[Colour, list[Mark]]] = [(colour, []) for colour in colours]
+def _by_color(marks: list[Mark], colors: list[Color]) -> list[tuple[Color, list[Mark]]]:
+    """Marks of nearly one color together; those of `colors` first, then by the color of the largest mark."""
+    groups: list[tuple[Color, list[Mark]]] = [(color, []) for color in colors]
     if not marks:
         return []
-    found = lab([mark.colour for mark in marks])
-    centres = list(lab(colours)) if colours else []
-    for mark, colour in zip(marks, found, strict=True):
-        away = [float(np.linalg.norm(colour - centre)) for centre in centres]
+    found = lab([mark.color for mark in marks])
+    centres = list(lab(colors)) if colors else []
+    for mark, color in zip(marks, found, strict=True):
+        away = [float(np.linalg.norm(color - centre)) for centre in centres]
         nearest = int(np.argmin(away)) if away else -1
         if nearest >= 0 and away[nearest] <= SHADE:
             groups[nearest][1].append(mark)
         else:
-            groups.append((mark.colour, [mark]))
-            centres.append(colour)
+            groups.append((mark.color, [mark]))
+            centres.append(color)
     return [group for group in groups if group[1]]
 
 
-def _whole(marks: list[Mark], seen: Seen, panel: int | None) -> Whole:
+def _whole(marks: list[Mark], seen: Scene, panel: int | None) -> MarkGroup:
     frame = seen.panels[panel].box if panel is not None else Box(0, 0, 1, 1)
     raster = np.zeros((RASTER, RASTER), np.float32)
     for mark in marks:
@@ -153,7 +153,7 @@ def _whole(marks: list[Mark], seen: Seen, panel: int | None) -> Whole:
     curve = panel is not None and any(map(_is_curve, marks))
     units = CURVE if curve else min(max(2, round(len(marks) / PER_UNIT)), HEAVIEST)
     largest = max(marks, key=lambda mark: mark.area)
-    return Whole(largest.colour, box, panel, units, len(marks), np.minimum(raster, 1))
+    return MarkGroup(largest.color, box, panel, units, len(marks), np.minimum(raster, 1))
 
 
 def _lay(raster: np.ndarray, mask: bytes, box: Box) -> None:
@@ -169,7 +169,7 @@ def _lay(raster: np.ndarray, mask: bytes, box: Box) -> None:
     np.add.at(raster, (rows, columns), cells[y, x] * ((right - left) * (bottom - top) / GRID**2))
 
 
-def lab(colours: Sequence[Colour]) -> np.ndarray:
-    """Colours where distances are as the eye sees them: (n, 3)."""
-    pixels = np.array(colours, np.float32).reshape(-1, 1, 3) / 255
+def lab(colors: Sequence[Color]) -> np.ndarray:
+    """Colors where distances are as the eye sees them: (n, 3)."""
+    pixels = np.array(colors, np.float32).reshape(-1, 1, 3) / 255
     return cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB).reshape(-1, 3)

@@ -1,8 +1,8 @@
-"""The judge without a GPU or a server: looks at both pictures and compares what it saw.
+"""The judge without a GPU or a server: looks at both images and compares what it saw.
 
-It sees pictures only, like any judge, and the task's categories say of what kind they are. It is no substitute for Visual-
-ERM. Tables: on pictures drawn by the project's renderer it is exact about cells, on scans it knows words but not their
-arrangement. Charts and drawings: it knows printed text, flat colours, and where marks are and how large; what it cannot
+It sees images only, like any judge, and the task's categories say of what kind they are. It is no substitute for Visual-
+ERM. Tables: on images drawn by the project's renderer it is exact about cells, on scans it knows words but not their
+arrangement. Charts and drawings: it knows printed text, flat colors, and where marks are and how large; what it cannot
 see is listed in charts.py.
 """
 
@@ -21,7 +21,7 @@ from PIL import Image
 from visual_erm.errors import ConfigError, JudgeUnavailable
 from visual_erm.judge.local import charts
 from visual_erm.judge.local.tables import CATEGORIES, compare
-from visual_erm.judge.usage import Account
+from visual_erm.judge.usage import JudgeUsage
 from visual_erm.reward.report import Report
 from visual_erm.runtime.cache import Cache
 from visual_erm.spec.judge import JudgeSettings
@@ -29,9 +29,9 @@ from visual_erm.spec.task import Task
 from visual_erm.vision.chart_scene import see
 from visual_erm.vision.colors import on_white
 from visual_erm.vision.ocr import Line, Ocr
-from visual_erm.vision.scene_types import Seen
+from visual_erm.vision.scene_types import Scene
 from visual_erm.vision.table_cells import Reading
-from visual_erm.vision.table_grid import grey, read
+from visual_erm.vision.table_grid import gray, read
 
 CELLS_PER_ENTRY = 16
 """Cells, or discrepancies, that one entry of the cache stands for: the memory of large tables is bounded as well."""
@@ -58,14 +58,14 @@ class LocalJudge:
         self._decoding = threading.Lock()
         size = settings.cache_size
         self._texts: Cache[str] = Cache(size)
-        self._seen: Cache[Seen] = Cache(CELLS_PER_ENTRY * size, lambda seen: 1 + len(seen.marks) + len(seen.texts))
+        self._seen: Cache[Scene] = Cache(CELLS_PER_ENTRY * size, lambda seen: 1 + len(seen.marks) + len(seen.texts))
         self._readings: Cache[Reading] = Cache(CELLS_PER_ENTRY * size, lambda reading: 1 + len(reading.cells))
         self._reports: Cache[Report] = Cache(CELLS_PER_ENTRY * size, lambda report: 1 + len(report.discrepancies))
 
     async def judge(
-        self, reference: Image.Image, prediction: Image.Image, task: Task, account: Account | None = None
+        self, reference: Image.Image, prediction: Image.Image, task: Task, account: JudgeUsage | None = None
     ) -> Report:
-        """What differs between two pictures; those that are pixel for pixel the same do not. No call is made.
+        """What differs between two images; those that are pixel for pixel the same do not. No call is made.
 
         Raises JudgeUnavailable (closed, or no working OCR); ConfigError when the task's categories are none of those known.
         """
@@ -93,7 +93,7 @@ class LocalJudge:
         if kind == "table":
             ours, theirs = self._pixels(reference), self._pixels(prediction)
         else:
-            ours, theirs = self._colours(reference), self._colours(prediction)
+            ours, theirs = self._colors(reference), self._colors(prediction)
         pair = _digest(ours), _digest(theirs)
         if pair[0] == pair[1]:
             return Report()
@@ -105,24 +105,24 @@ class LocalJudge:
             (kind, *pair), lambda: Report(charts.compare(self._look(pair[0], ours), self._look(pair[1], theirs), kind))
         )
 
-    def _colours(self, picture: Image.Image) -> np.ndarray:
+    def _colors(self, image: Image.Image) -> np.ndarray:
         with self._decoding:
-            picture.load()
-        return np.asarray(on_white(picture))
+            image.load()
+        return np.asarray(on_white(image))
 
-    def _look(self, key: bytes, picture: np.ndarray) -> Seen:
-        return self._seen.get(key, lambda: see(Image.fromarray(picture), self._lines))
+    def _look(self, key: bytes, image: np.ndarray) -> Scene:
+        return self._seen.get(key, lambda: see(Image.fromarray(image), self._lines))
 
-    def _pixels(self, picture: Image.Image) -> np.ndarray:
-        with self._decoding:  # pictures decode on first use, and a group shares its reference
-            picture.load()
-        return grey(picture)
+    def _pixels(self, image: Image.Image) -> np.ndarray:
+        with self._decoding:  # images decode on first use, and a group shares its reference
+            image.load()
+        return gray(image)
 
-    def _reading(self, key: bytes, picture: np.ndarray) -> Reading:
-        return self._readings.get(key, lambda: read(picture, self._lines, self._page))
+    def _reading(self, key: bytes, image: np.ndarray) -> Reading:
+        return self._readings.get(key, lambda: read(image, self._lines, self._page))
 
-    def _page(self, picture: np.ndarray) -> list[Line]:
-        return self._ocr().page(picture)
+    def _page(self, image: np.ndarray) -> list[Line]:
+        return self._ocr().page(image)
 
     def _lines(self, crops: list[np.ndarray]) -> list[str]:
         """Texts of crops, each distinct crop read once."""
@@ -150,6 +150,6 @@ def _kind(task: Task) -> Kind:
     raise ConfigError(f"the local judge knows the categories of {choices}; not those of the task `{task.name}`")
 
 
-def _digest(picture: np.ndarray) -> bytes:
-    shape = ",".join(map(str, picture.shape)).encode()
-    return hashlib.blake2b(np.ascontiguousarray(picture).data, digest_size=16, key=shape).digest()
+def _digest(image: np.ndarray) -> bytes:
+    shape = ",".join(map(str, image.shape)).encode()
+    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16, key=shape).digest()

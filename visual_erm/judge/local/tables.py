@@ -1,4 +1,4 @@
-"""Two readings -> discrepancies, without pictures, so that leaving out never costs less than getting wrong.
+"""Two readings -> discrepancies, without images, so that leaving out never costs less than getting wrong.
 
 Every part of a table (a cell of a ruled one, a word of an unruled one) has the same mass w = 3. Pairing part p of the
 prediction with part r of the reference gains g(p, r) = w - sub(p, r), where sub in 0..3 says how badly they differ. With n
@@ -30,12 +30,12 @@ from visual_erm.judge.local.text import CHUNK, equal, is_numeric, plain, shown, 
 from visual_erm.reward.report import Discrepancy
 from visual_erm.vision.table_cells import Cell, Reading
 
-MASS = 3
+MAX_SEVERITY = 3
 """w: severity of one part that is wholly wrong, missing or surplus."""
 CATEGORIES = ("layout_error", "text_error", "numeric_error")
 """What is reported, a subset of the task's categories."""
 MAX_WORDS = 2000
-"""Words compared per picture, in reading order; the rest is ignored. Pairing them freely takes time in their cube."""
+"""Words compared per image, in reading order; the rest is ignored. Pairing them freely takes time in their cube."""
 
 _WORD = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.\d+|[^\W_]+")
 _SMALL_PRINT = str.maketrans("OoSIlB", "005118")
@@ -68,25 +68,27 @@ def compare(reference: Reading, prediction: Reading) -> tuple[Discrepancy, ...]:
 def _compare_cells(reference: Reading, prediction: Reading) -> tuple[Discrepancy, ...]:
     ours, theirs = reference.cells, prediction.cells
     text = text_severity([cell.text for cell in ours], [cell.text for cell in theirs])
-    total = np.minimum(text + _layout_severity(ours, theirs), MASS)
-    pairs = _aligned(MASS - total, list(map(len, reference.rows)), list(map(len, prediction.rows)))
+    total = np.minimum(text + _layout_severity(ours, theirs), MAX_SEVERITY)
+    pairs = _aligned(MAX_SEVERITY - total, list(map(len, reference.rows)), list(map(len, prediction.rows)))
 
     found: list[Discrepancy] = []
     for i, j in pairs:
-        if 0 < total[i, j] < MASS:
+        if 0 < total[i, j] < MAX_SEVERITY:
             found += _differing(ours[i], theirs[j], int(text[i, j]), int(total[i, j]))
-    settled = [(i, j) for i, j in pairs if total[i, j] < MASS]
+    settled = [(i, j) for i, j in pairs if total[i, j] < MAX_SEVERITY]
     missing = sorted(set(range(len(ours))) - {i for i, _ in settled})
     surplus = sorted(set(range(len(theirs))) - {j for _, j in settled})
 
     for i, j in _same(text, missing, surplus):
         what = f"{ours[i].place}: reference {shown(ours[i].text)} has moved to {theirs[j].place} in the prediction"
-        found.append(Discrepancy("layout_error", MASS, what, ours[i].place))
+        found.append(Discrepancy("layout_error", MAX_SEVERITY, what, ours[i].place))
     spot = {(theirs[j].row, theirs[j].column): j for j in surplus}
     here = [(i, spot.get((ours[i].row, ours[i].column), -1)) for i in missing]
-    for i, j in [pair for pair in pairs if total[pair] == MASS] + here:
+    for i, j in [pair for pair in pairs if total[pair] == MAX_SEVERITY] + here:
         if i in missing and j in surplus:
-            found += _differing(ours[i], theirs[j], int(text[i, j]) if total[i, j] == MASS else MASS, MASS)
+            found += _differing(
+                ours[i], theirs[j], int(text[i, j]) if total[i, j] == MAX_SEVERITY else MAX_SEVERITY, MAX_SEVERITY
+            )
             missing.remove(i)
             surplus.remove(j)
     for lost, extra in zip_longest(missing, surplus):
@@ -133,7 +135,7 @@ def _row_gains(gain: np.ndarray, from_ours: np.ndarray, from_theirs: np.ndarray)
     lengths = np.diff(from_theirs)
     slots = from_theirs[:-1] + np.arange(count)
     places = np.delete(np.arange(from_theirs[-1] + count), slots)
-    bases = np.repeat(np.arange(count) * (MASS * (gain.shape[0] + 1)), lengths + 1)
+    bases = np.repeat(np.arange(count) * (MAX_SEVERITY * (gain.shape[0] + 1)), lengths + 1)
     result = np.zeros((len(from_ours) - 1, count), dtype=int)
     for row in range(len(from_ours) - 1):
         best = bases.copy()
@@ -197,7 +199,7 @@ def _left_over(lost: Cell | None, extra: Cell | None) -> Discrepancy:
     if extra:
         parts.append(f"{extra.place} of the prediction: {shown(extra.text)} is not in the reference")
     place = (lost or extra or Cell("", 0, 0)).place
-    return Discrepancy("layout_error", MASS, "; ".join(parts), place)
+    return Discrepancy("layout_error", MAX_SEVERITY, "; ".join(parts), place)
 
 
 # --- words -----------------------------------------------------------------------------------------------------------
@@ -224,8 +226,8 @@ def _compare_words(ours: list[Word], theirs: list[Word]) -> tuple[Discrepancy, .
     bare = [[word.key.replace(".", "").replace(",", "") for word in words] for words in (ours, theirs)]
     severity = np.where(equal(*bare), np.minimum(severity, 1), severity)  # a lost decimal point: specks in scans
     apart = np.abs(np.arange(len(ours))[:, None] / max(len(ours), 1) - np.arange(len(theirs)) / max(len(theirs), 1))
-    rows, columns = linear_sum_assignment(severity - MASS + apart * (0.5 / max(len(ours), len(theirs), 1)))
-    pairs = [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if severity[i, j] < MASS]
+    rows, columns = linear_sum_assignment(severity - MAX_SEVERITY + apart * (0.5 / max(len(ours), len(theirs), 1)))
+    pairs = [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if severity[i, j] < MAX_SEVERITY]
 
     found = []
     for i, j in pairs:
@@ -236,12 +238,12 @@ def _compare_words(ours: list[Word], theirs: list[Word]) -> tuple[Discrepancy, .
     for lost, extra in zip_longest(missing, surplus):
         if lost is None:
             what = f"{theirs[extra].place} of the prediction: {shown(theirs[extra].shown)} is not in the reference"
-            found.append(Discrepancy("layout_error", MASS, what, theirs[extra].place))
+            found.append(Discrepancy("layout_error", MAX_SEVERITY, what, theirs[extra].place))
         elif extra is None:
             what = f"{ours[lost].place}: reference {shown(ours[lost].shown)} is missing"
-            found.append(Discrepancy("layout_error", MASS, what, ours[lost].place))
+            found.append(Discrepancy("layout_error", MAX_SEVERITY, what, ours[lost].place))
         else:
-            found.append(_misread(ours[lost], theirs[extra], MASS))
+            found.append(_misread(ours[lost], theirs[extra], MAX_SEVERITY))
     return tuple(found)
 
 

@@ -1,8 +1,8 @@
-"""Python scripts -> pictures, with matplotlib: a toolkit.
+"""Python scripts -> images, with matplotlib: a toolkit.
 
 A script runs as `__main__` in its own folder, with nobody at the keyboard, its output unread and its random numbers fixed.
 A script that only defines functions has `main` called, or else the last of them that takes no argument. What of it is the
-picture, `figures` says. Ending early is no fault (`sys.exit()`, or waiting for input once something is drawn); raising is.
+image, `figures` says. Ending early is no fault (`sys.exit()`, or waiting for input once something is drawn); raising is.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def enter(options: Mapping[str, Any]) -> None:
 
 
 def draw(code: str, options: Mapping[str, Any]) -> Drawing:
-    """The picture of a script, on white. Raises DrawingFailed with the exception and its line, bounded in length."""
+    """The image of a script, on white. Raises DrawingFailed with the exception and its line, bounded in length."""
     files = Files()
     _figures.begin(files, options["max_pixels"])
     _fix_random_numbers()
@@ -103,9 +103,9 @@ def _draw_anything(options: Mapping[str, Any]) -> None:
 def _attempt(code: str, figures: Figures) -> Drawing | DrawingFailed:
     try:
         _run(code, figures)
-        return _on_white(figures.picture())
+        return _on_white(figures.image())
     except NothingDrawn as nothing:
-        return DrawingFailed("BlankPicture", str(nothing))
+        return DrawingFailed("BlankImage", str(nothing))
     except BaseException as error:  # noqa: BLE001  whatever a script may raise
         return _blame(error)
 
@@ -158,17 +158,17 @@ def _takes_nothing(code: types.CodeType, function: types.FunctionType) -> bool:
     )
 
 
-def _on_white(picture: Pixels) -> Drawing:
-    """Looked at in place, four bytes at once: every copy of a picture costs as much as a good part of drawing it."""
-    height, width, _ = picture.shape
-    if picture[..., 3].min() < 255:
+def _on_white(image: Pixels) -> Drawing:
+    """Looked at in place, four bytes at once: every copy of a image costs as much as a good part of drawing it."""
+    height, width, _ = image.shape
+    if image[..., 3].min() < 255:
         page = Image.new("RGBA", (width, height), "white")
-        page.alpha_composite(Image.fromarray(picture))
-        picture = np.asarray(page)
-    whole = picture.view(np.uint32)
+        page.alpha_composite(Image.fromarray(image))
+        image = np.asarray(page)
+    whole = image.view(np.uint32)
     if whole.min() == whole.max():
         raise NothingDrawn("the picture has a single colour")
-    return Drawing(width, height, picture[..., :3].tobytes())
+    return Drawing(width, height, image[..., :3].tobytes())
 
 
 def _blame(error: BaseException) -> DrawingFailed:

@@ -1,11 +1,11 @@
-"""The figures of a script: what it makes, saves and shows with matplotlib, and which of it is its picture.
+"""The figures of a script: what it makes, saves and shows with matplotlib, and which of it is its image.
 
-The picture is that of the last figure that the script saved or showed, as it was then; showing one that it has saved is
+The image is that of the last figure that the script saved or showed, as it was then; showing one that it has saved is
 nothing new. When it did neither, it is the current figure as `savefig` would save it at the end, or, without a current one,
 the last one made, closed ones and those without pyplot among them. Empty figures are passed over. An animation is its first
 frame.
 
-Every way to save ends in `FigureCanvasBase.print_figure` or in `FigureCanvasAgg._print_pil`, and that is where pictures are
+Every way to save ends in `FigureCanvasBase.print_figure` or in `FigureCanvasAgg._print_pil`, and that is where images are
 taken, drawn once by Agg whatever the format. The source of a script is never touched.
 """
 
@@ -36,11 +36,11 @@ from visual_erm.sandbox.backends.files import Files, Pixels
 MADE = 16
 """Figures remembered, the last ones: a script may draw any number, and close them."""
 FORMAT_OPTIONS = ("metadata", "pil_kwargs", "papertype")
-"""Options of `savefig` that are about the file, not about the picture."""
+"""Options of `savefig` that are about the file, not about the image."""
 
 
 class TooLarge(Exception):
-    """A figure has more pixels than a picture may."""
+    """A figure has more pixels than a image may."""
 
 
 class NothingDrawn(Exception):
@@ -60,7 +60,7 @@ class Figures:
         """Forgets all figures: a script begins."""
         self._files = files
         self._max_pixels = max_pixels
-        self._picture: Pixels | None = None
+        self._image: Pixels | None = None
         self._made: deque[Figure] = deque(maxlen=MADE)
         self._saved: weakref.WeakSet[Figure] = weakref.WeakSet()
         self._animations: list[Any] = []
@@ -70,17 +70,17 @@ class Figures:
         """Whether the script has made a figure."""
         return bool(self._made)
 
-    def picture(self) -> Pixels:
-        """The picture of the script, at its end. Raises NothingDrawn, TooLarge, or what drawing raises."""
-        if self._picture is None:
+    def image(self) -> Pixels:
+        """The image of the script, at its end. Raises NothingDrawn, TooLarge, or what drawing raises."""
+        if self._image is None:
             active = Gcf.get_active()
             current = [active.canvas.figure] if active else []
             drawn = [figure for figure in (*current, *reversed(self._made)) if _holds_something(figure)]
             if not drawn:
                 raise NothingDrawn("nothing is drawn in its figure" if self._made else "it makes no figure")
             self._take(drawn[0])
-        assert self._picture is not None
-        return self._picture
+        assert self._image is not None
+        return self._image
 
     def intercept(self) -> None:
         """Puts itself in matplotlib's place where figures are made, saved and shown."""
@@ -133,14 +133,14 @@ class Figures:
             with _no_layout_to_wait_for(canvas.figure):
                 print_figure(*call.args, **call.kwargs)
             self._keep(sink, canvas.figure)
-            self._files.save(file, kind, sink.picture)
+            self._files.save(file, kind, sink.image)
 
         def save_directly(canvas: FigureCanvasAgg, file: Any, kind: str, *_: Any, **__: Any) -> None:
             agg_draw(canvas)
             sink = _Sink()
             sink.write(canvas.buffer_rgba())
             self._keep(sink, canvas.figure)
-            self._files.save(file, kind, sink.picture)
+            self._files.save(file, kind, sink.image)
 
         savefig = pyplot.savefig
 
@@ -184,10 +184,10 @@ class Figures:
             self._pose(animation)
         sink = _Sink()
         self._savefig(figure, sink, format="raw")
-        self._picture = sink.picture
+        self._image = sink.image
 
     def _keep(self, sink: _Sink, figure: Figure) -> None:
-        self._picture = sink.picture
+        self._image = sink.image
         self._saved.add(figure)
 
     def _pose(self, animation: Any) -> None:
@@ -205,10 +205,10 @@ class Figures:
 class _Sink:
     """Where the renderer's pixels go instead of into a file."""
 
-    picture: Pixels
+    image: Pixels
 
     def write(self, pixels: memoryview) -> None:
-        self.picture = np.array(pixels)
+        self.image = np.array(pixels)
 
     def seek(self, _: int) -> None:
         """By this matplotlib knows a file."""

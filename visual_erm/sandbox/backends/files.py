@@ -1,6 +1,6 @@
-"""The files of a script: pictures it saves, filled when it looks at them, and pictures it has no business to read.
+"""The files of a script: images it saves, filled when it looks at them, and images it has no business to read.
 
-What counts is the picture of a figure, not a file, and packing pixels into one takes time: a file that the script saves is
+What counts is the image of a figure, not a file, and packing pixels into one takes time: a file that the script saves is
 made at once, and its contents follow when the script opens it. Saving to a folder that is not there does no harm. Walls
 keep a script from what it may not read; here it only shows that it tried.
 """
@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 Pixels = np.ndarray
-"""A picture as the renderer leaves it: height x width x 4 bytes, red, green, blue and how opaque."""
+"""A image as the renderer leaves it: height x width x 4 bytes, red, green, blue and how opaque."""
 SUFFIXES = (
     *(
         ".png",
@@ -39,11 +39,11 @@ SUFFIXES = (
     ),
     *(".svg", ".svgz", ".pdf", ".ps", ".eps", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2", ".parquet"),
 )
-"""Of files that hold pictures, data sets of them included."""
+"""Of files that hold images, data sets of them included."""
 PACKAGES = tuple(
     os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")
 )
-"""Folders of Python and what is installed: pictures there belong to the libraries."""
+"""Folders of Python and what is installed: images there belong to the libraries."""
 WAITING = 4
 """Files whose contents are kept until they are looked at; beyond that the oldest is written."""
 
@@ -57,7 +57,7 @@ class Files:
 
     def __init__(self) -> None:
         self.reached = ""
-        """The first picture that the script tried to read and that was none of its own; empty when there was none."""
+        """The first image that the script tried to read and that was none of its own; empty when there was none."""
         self._waiting: dict[str, tuple[str, Pixels]] = {}
         self._made: set[str] = set()
         self._allowed = (*PACKAGES, _real(os.curdir) + os.sep)
@@ -88,18 +88,18 @@ class Files:
 
         os.mkdir = make
 
-    def save(self, file: Any, kind: str, picture: Pixels) -> None:
-        """What `savefig` promises: `picture` in `file`, a path or something to write to, if that can be."""
+    def save(self, file: Any, kind: str, image: Pixels) -> None:
+        """What `savefig` promises: `image` in `file`, a path or something to write to, if that can be."""
         if isinstance(file, str | os.PathLike):
             with contextlib.suppress(OSError, ValueError):
                 open(file, "wb").close()  # noqa: PTH123
-                self._waiting[_real(file)] = kind, picture
+                self._waiting[_real(file)] = kind, image
             if len(self._waiting) > WAITING:
                 self._fill(next(iter(self._waiting)))
         elif hasattr(file, "write"):
             # A text stream that waits for an SVG gets none.
             with contextlib.suppress(OSError, ValueError, TypeError):
-                file.write(_packed(kind, picture))
+                file.write(_packed(kind, image))
 
     def _opened(self, path: Any, mode: str | None, flags: int) -> None:
         real = _real(path)
@@ -120,9 +120,9 @@ class Files:
 
     def _fill(self, path: str) -> None:
         if path in self._waiting:
-            kind, picture = self._waiting.pop(path)
+            kind, image = self._waiting.pop(path)
             with contextlib.suppress(OSError), open(path, "wb") as file:  # noqa: PTH123
-                file.write(_packed(kind, picture))
+                file.write(_packed(kind, image))
 
 
 def _real(path: Any) -> str:
@@ -130,10 +130,10 @@ def _real(path: Any) -> str:
     return _follow(_decode(path)) if isinstance(path, str | bytes | os.PathLike) else ""
 
 
-def _packed(kind: str, picture: Pixels) -> bytes:
-    """`picture` as bytes: the pixels alone where matplotlib writes them so, a PNG for every other kind of file."""
+def _packed(kind: str, image: Pixels) -> bytes:
+    """`image` as bytes: the pixels alone where matplotlib writes them so, a PNG for every other kind of file."""
     if kind in ("raw", "rgba"):
-        return picture.tobytes()
+        return image.tobytes()
     packed = io.BytesIO()
-    Image.fromarray(picture).save(packed, "png", compress_level=1)
+    Image.fromarray(image).save(packed, "png", compress_level=1)
     return packed.getvalue()

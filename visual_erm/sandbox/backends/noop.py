@@ -19,5 +19,5 @@ def enter(options: dict[str, Any]) -> None:
 
 
 def draw(code: str, options: dict[str, Any]) -> Drawing:
-    """Never a picture."""
-    raise DrawingFailed("BlankPicture", "nothing is drawn here")
+    """Never a image."""
+    raise DrawingFailed("BlankImage", "nothing is drawn here")

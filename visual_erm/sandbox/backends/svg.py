@@ -1,6 +1,6 @@
 """SVG, drawn by librsvg (through libvips) or by CairoSVG, in workers that draw many documents each.
 
-Both fill a picture of the task's size as CairoSVG does with an output size: the picture is the viewport, and the document's
+Both fill a image of the task's size as CairoSVG does with an output size: the image is the viewport, and the document's
 viewBox (or, without one, its own width and height) is fitted into it as its preserveAspectRatio says. Nothing that a
 document names is ever loaded.
 """
@@ -40,15 +40,15 @@ def enter(options: Mapping[str, Any]) -> None:
 
 
 def draw(code: str, options: Mapping[str, Any]) -> Drawing:
-    """The picture of an SVG document on the task's background. Raises DrawingFailed."""
+    """The image of an SVG document on the task's background. Raises DrawingFailed."""
     size = options["width"], options["height"]
     layer = _engine(options).layer(read(code), *size)
-    picture = Image.new("RGBA", size, ImageColor.getrgb(options["background"])[:3])
-    picture.alpha_composite(layer)
-    picture = picture.convert("RGB")
-    if picture.getcolors(1):
-        raise DrawingFailed("BlankPicture", "the picture holds nothing but one colour")
-    return Drawing(*size, picture.tobytes())
+    image = Image.new("RGBA", size, ImageColor.getrgb(options["background"])[:3])
+    image.alpha_composite(layer)
+    image = image.convert("RGB")
+    if image.getcolors(1):
+        raise DrawingFailed("BlankImage", "the picture holds nothing but one colour")
+    return Drawing(*size, image.tobytes())
 
 
 def _engine(options: Mapping[str, Any]) -> Any:

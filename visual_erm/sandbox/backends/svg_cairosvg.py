@@ -28,7 +28,7 @@ _STUMBLES = (
 
 
 def layer(document: Document, width: int, height: int) -> Image.Image:
-    """The picture of a document, transparent where it draws nothing. Raises DrawingFailed."""
+    """The image of a document, transparent where it draws nothing. Raises DrawingFailed."""
     try:
         tree = Tree(bytestring=document.data, url_fetcher=_fetch)
         surface = PNGSurface(tree, None, 96, output_width=width, output_height=height).cairo
@@ -54,7 +54,7 @@ def straight(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def _fetch(url: str, kind: str) -> bytes:
-    """Called for whatever the document names; knows `data:` alone, and answers everything else with an empty picture."""
+    """Called for whatever the document names; knows `data:` alone, and answers everything else with an empty image."""
     data: bytes = safe_fetch(url, kind)
     if kind != "text/css":
         check_embedded(data)

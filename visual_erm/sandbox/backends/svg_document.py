@@ -1,7 +1,7 @@
 """The text of an SVG document before an engine sees it: read within bounds, closed where it was cut off.
 
 What a document may hold is settled here, for both engines: no entities, no depth that a recursive reader does not survive,
-no embedded picture whose header promises more pixels than fit. What an innocent text can still make an engine do (a `use`
+no embedded image whose header promises more pixels than fit. What an innocent text can still make an engine do (a `use`
 of a `use` of a `use`, chains of filters) is left to the engines' own counts and to the limits of time and memory.
 """
 
@@ -19,12 +19,12 @@ from PIL import Image
 from visual_erm.sandbox.outcome import DrawingFailed
 
 LONGEST = 1_000_000
-"""In characters, over any real picture."""
+"""In characters, over any real image."""
 MOST_ELEMENTS = 50_000
 DEEPEST = 200
 """Elements inside each other; librsvg reads 255, CairoSVG some 900."""
 MOST_PIXELS = 16_000_000
-"""Of one embedded picture."""
+"""Of one embedded image."""
 
 _CUT_OFF = {
     expat.errors.codes[message]: closing
@@ -76,9 +76,9 @@ def read(code: str) -> Document:
 
 
 def check_embedded(data: bytes) -> None:
-    """Raises DrawingFailed for an embedded picture that is too large, or that holds what a document may not hold.
+    """Raises DrawingFailed for an embedded image that is too large, or that holds what a document may not hold.
 
-    What is no picture at all is left to the engine.
+    What is no image at all is left to the engine.
     """
     if data.startswith(b"\x1f\x8b"):
         raise DrawingFailed("RenderFailed", "an embedded picture is packed with gzip")
@@ -88,8 +88,8 @@ def check_embedded(data: bytes) -> None:
             raise DrawingFailed("RenderFailed", f"an embedded SVG, line {error.lineno}: {expat.ErrorString(error.code)}")
         return
     try:
-        with Image.open(io.BytesIO(data)) as picture:
-            width, height = picture.size
+        with Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
     except Image.DecompressionBombError as error:
         raise DrawingFailed("RenderLimit", f"an embedded picture: {error}") from error
     except (OSError, ValueError, SyntaxError):

@@ -1,7 +1,7 @@
 """SVG -> RGBA by librsvg, which libvips carries.
 
-It is given no base, so it loads nothing but `data:`. It sizes a picture by the document's own size, so the root is written
-anew with the task's: no document gets more memory than its picture takes.
+It is given no base, so it loads nothing but `data:`. It sizes a image by the document's own size, so the root is written
+anew with the task's: no document gets more memory than its image takes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ pyvips.cache_set_max(0)
 
 
 def layer(document: Document, width: int, height: int) -> Image.Image:
-    """The picture of a document, transparent where it draws nothing. Raises DrawingFailed."""
+    """The image of a document, transparent where it draws nothing. Raises DrawingFailed."""
     try:
         # The scale undoes what libvips makes of the resolution: a pixel larger than a point.
         image = pyvips.Image.svgload_buffer(with_size(document, width, height), dpi=DPI, scale=72 / DPI)
@@ -55,13 +55,13 @@ def layer(document: Document, width: int, height: int) -> Image.Image:
 def with_size(document: Document, width: int, height: int) -> bytes:
     """The document with a root of this size in pixels, into which its viewBox, or else its own size, is fitted.
 
-    Its own size is that of the picture where it gives none. Raises DrawingFailed for a size of zero.
+    Its own size is that of the image where it gives none. Raises DrawingFailed for a size of zero.
     """
     attributes = dict(document.attributes)
     style = attributes.get("style", "")
     across, down = (_own_length(name, attributes, style) for name in ("width", "height"))
     if across == 0 or down == 0:
-        raise DrawingFailed("BlankPicture", "the document's own size is zero")
+        raise DrawingFailed("BlankImage", "the document's own size is zero")
     if not _VIEW_BOX.fullmatch(attributes.get("viewBox", "")):
         across = width if across is None else across
         down = height if down is None else down

@@ -20,7 +20,7 @@ LADDER = "copy", "shade", "wrong", "missing", "half", "nothing"
 
 @dataclass(frozen=True, eq=False)
 class Steps:
-    """A picture, the `reference`, and what a policy might make of it, from the least wrong to the most."""
+    """A image, the `reference`, and what a policy might make of it, from the least wrong to the most."""
 
     name: str
     draw: Mapping[str, Callable[[], Image.Image]]
@@ -61,18 +61,18 @@ def _chart_steps(
     or, where a value cannot change alone, with `gone` of them.
     """
 
-    def picture(these: list, title: bool = True) -> Image.Image:
+    def image(these: list, title: bool = True) -> Image.Image:
         return chart(lambda figure: draw(figure, these, title), size)
 
     return Steps(
         name,
         {
-            "reference": lambda: picture(parts),
-            "copy": lambda: picture(parts),
-            "shade": lambda: picture(shade),
-            "wrong": lambda: picture(wrong),
-            "missing": lambda: picture(parts[:-gone]),
-            "half": lambda: picture(parts[: len(parts) // 2], title=False),
+            "reference": lambda: image(parts),
+            "copy": lambda: image(parts),
+            "shade": lambda: image(shade),
+            "wrong": lambda: image(wrong),
+            "missing": lambda: image(parts[:-gone]),
+            "half": lambda: image(parts[: len(parts) // 2], title=False),
             "nothing": lambda: chart(lambda figure: None, size),
         },
     )
@@ -89,59 +89,59 @@ def _axes(figure: Figure, title: bool, words: str = "Sales by region", x=(0, 6),
 
 def _bars(figure, parts, title, **how):
     axes = _axes(figure, title, **how)
-    for place, (value, colour) in enumerate(parts, 1):
-        axes.bar(place, value, color=colour)
+    for place, (value, color) in enumerate(parts, 1):
+        axes.bar(place, value, color=color)
 
 
 def _bars_across(figure, parts, title):
     axes = _axes(figure, title, "Budget", x=(0, 10), y=(0, 6))
-    for place, (value, colour) in enumerate(parts, 1):
-        axes.barh(place, value, color=colour)
+    for place, (value, color) in enumerate(parts, 1):
+        axes.barh(place, value, color=color)
 
 
 def _grouped(figure, parts, title):
     axes = _axes(figure, title, "Two years", x=(0, 4))
     axes.grid(axis="y")
     axes.set_axisbelow(True)
-    for number, (value, colour) in enumerate(parts):
-        axes.bar(1 + number // 2 + 0.4 * (number % 2), value, width=0.4, color=colour)
+    for number, (value, color) in enumerate(parts):
+        axes.bar(1 + number // 2 + 0.4 * (number % 2), value, width=0.4, color=color)
 
 
 def _stacked(figure, parts, title):
     axes = _axes(figure, title, "Stack", x=(0, 4), y=(0, 12))
     bottom = 0
-    for number, (value, colour) in enumerate(parts):
+    for number, (value, color) in enumerate(parts):
         bottom = 0 if number % 2 == 0 else bottom
-        axes.bar(1 + number // 2, value, bottom=bottom, color=colour)
+        axes.bar(1 + number // 2, value, bottom=bottom, color=color)
         bottom += value
 
 
 def _lines(figure, parts, title):
     axes = _axes(figure, title, "Trend")
     axes.grid()
-    for values, colour in parts:
-        axes.plot(range(1, 6), values, color=colour)
+    for values, color in parts:
+        axes.plot(range(1, 6), values, color=color)
 
 
 def _dashes(figure, parts, title):
     axes = _axes(figure, title, "Forecast")
-    for number, (values, colour) in enumerate(parts):
-        axes.plot(range(1, 6), values, ("-", "--", ":")[number % 3], color=colour, label=f"case {number}")
+    for number, (values, color) in enumerate(parts):
+        axes.plot(range(1, 6), values, ("-", "--", ":")[number % 3], color=color, label=f"case {number}")
     if parts and title:
         axes.legend(loc="upper left")
 
 
 def _points(figure, parts, title):
     axes = _axes(figure, title, "Sample")
-    for x, y, colour in parts:
-        axes.scatter([x], [y], color=colour, s=80)
+    for x, y, color in parts:
+        axes.scatter([x], [y], color=color, s=80)
 
 
 def _clouds(figure, parts, title):
     axes = _axes(figure, title, "Clusters")
-    for seed, (x, y, colour) in enumerate(parts):
+    for seed, (x, y, color) in enumerate(parts):
         chance = np.random.default_rng(seed)
-        axes.scatter(chance.normal(x, 0.4, 60), chance.normal(y, 0.7, 60), color=colour, s=12)
+        axes.scatter(chance.normal(x, 0.4, 60), chance.normal(y, 0.7, 60), color=color, s=12)
 
 
 def _slices(figure, parts, title):
@@ -157,25 +157,25 @@ def _slices(figure, parts, title):
 
 def _panels(figure, parts, title):
     grid = figure.add_gridspec(2, 2, hspace=0.5, wspace=0.4)
-    for number, (values, colour) in enumerate(parts):
+    for number, (values, color) in enumerate(parts):
         axes = figure.add_subplot(grid[number // 2, number % 2])
         axes.set(ylim=(0, 10), xlim=(0, 4))
-        axes.bar(range(1, 4), values, color=colour)
+        axes.bar(range(1, 4), values, color=color)
         if title:
             axes.set_title(f"Part {number}")
 
 
 def _areas(figure, parts, title):
     axes = _axes(figure, title, "Area")
-    for values, colour in parts:
-        axes.fill_between(range(1, 6), values, color=colour)
+    for values, color in parts:
+        axes.fill_between(range(1, 6), values, color=color)
 
 
 def _steps(figure, parts, title):
     axes = _axes(figure, title, "Despined")
     axes.spines[["top", "right"]].set_visible(False)
-    for place, (value, colour) in enumerate(parts, 1):
-        axes.bar(place, value, color=colour)
+    for place, (value, color) in enumerate(parts, 1):
+        axes.bar(place, value, color=color)
         axes.text(place, value + 0.2, str(value), ha="center")
 
 
@@ -185,8 +185,8 @@ def _plates(figure, parts, title):
     axes.grid(color="white")
     axes.set_axisbelow(True)
     axes.spines[:].set_visible(False)
-    for place, (value, colour) in enumerate(parts, 1):
-        axes.bar(place, value, color=colour)
+    for place, (value, color) in enumerate(parts, 1):
+        axes.bar(place, value, color=color)
 
 
 BARS = [(3, "#1f77b4"), (8, "#ff7f0e"), (5, "#2ca02c"), (2, "#d62728")]
@@ -341,8 +341,8 @@ def drawings() -> list[Steps]:
         _svg_steps(
             "dots",
             [
-                circle(15 + 23 * (n % 4), 20 + 30 * (n // 4), 7, colour)
-                for n, colour in enumerate(["#c33", "#3c3", "#33c", "#cc3", "#3cc", "#c3c", "#888", "#333"])
+                circle(15 + 23 * (n % 4), 20 + 30 * (n // 4), 7, color)
+                for n, color in enumerate(["#c33", "#3c3", "#33c", "#cc3", "#3cc", "#c3c", "#888", "#333"])
             ],
             (1, circle(38, 20, 7, "#44d044")),
             (2, rect(50, 6, 28, 28, "#33c")),
