@@ -25,9 +25,10 @@ from step_samples import Sample
 
 from visual_erm.errors import PolicyFault, VisualERMError
 from visual_erm.extract import Code, extract
+from visual_erm.kinds.svg import SvgSettings
 from visual_erm.render.table import page_of
 from visual_erm.reward.report import parse_report, report_schema
-from visual_erm.spec.task import SvgSettings, Task
+from visual_erm.spec.task import Task
 
 HERE = Path(__file__).parent
 WORKERS = 16
@@ -53,7 +54,7 @@ def image(code: Code, task: Task) -> bytes:
 def score(sample: Sample, number: int, task: Task, endpoints: Sequence[str], folder: str) -> float | None:
     """The severity of one sample; None where one `except` gives all that went wrong the same reward."""
     try:
-        drawn = image(extract(sample.reply, task.languages), task)
+        drawn = image(extract(sample.reply, task.code_languages), task)
         files = [Path(folder) / f"{uuid.uuid4()}.png" for _ in range(2)]
         for file, content in zip(files, (sample.reference, drawn), strict=True):
             file.write_bytes(content)

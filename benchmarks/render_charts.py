@@ -25,9 +25,9 @@ from rich.progress import Progress
 from rich.table import Table
 
 from visual_erm.extract import Code
+from visual_erm.kinds.chart import ChartSettings
 from visual_erm.pipeline import on_white
 from visual_erm.render.chart import ChartRenderer
-from visual_erm.spec.task import ChartSettings
 
 HERE = Path(__file__).parent
 MANY = 2 * len(KINDS)
@@ -35,7 +35,7 @@ PAIRS = 5
 """Drawings of one script without the walls and behind them, in turn."""
 SETTLED_S = 0.1
 IN_FLIGHT = 8
-SETTINGS = ChartSettings(renderer="chart", timeout_s=60)
+SETTINGS = ChartSettings(timeout_s=60)
 
 
 @dataclass(frozen=True)

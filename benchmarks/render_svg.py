@@ -19,17 +19,17 @@ from rich.table import Table
 from svg_inputs import KINDS, document
 
 from visual_erm.extract import Code
+from visual_erm.kinds.svg import SvgSettings
 from visual_erm.pipeline import on_white
 from visual_erm.render.svg import SvgRenderer
-from visual_erm.spec.task import SvgSettings
 
 COLD = Path(__file__).with_name("cold_svg.py")
 MANY = 4 * len(KINDS)
 WARM_TIMES = 5
 """Renders of a document in a row, whose median counts: caches that idled through a cold start are not yet warm."""
 IN_FLIGHT = 64
-LIBRSVG = SvgSettings(renderer="svg", backend="librsvg", timeout_s=60)
-CAIROSVG = SvgSettings(renderer="svg", backend="cairosvg", timeout_s=60)
+LIBRSVG = SvgSettings(backend="librsvg", timeout_s=60)
+CAIROSVG = SvgSettings(backend="cairosvg", timeout_s=60)
 
 
 @dataclass(frozen=True)

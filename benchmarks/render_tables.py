@@ -27,10 +27,10 @@ from rich.progress import Progress
 from rich.table import Table
 
 from visual_erm.extract import Code
+from visual_erm.kinds.table import TableSettings
 from visual_erm.render.browser import VIEWPORT
 from visual_erm.render.chromium import engine_of, find_chromium
 from visual_erm.render.table import TableRenderer, page_of
-from visual_erm.spec.task import TableSettings
 
 COLD = Path(__file__).with_name("cold_table.py")
 SIZES = [(3, 3), (4, 5), (5, 4), (6, 6), (8, 5), (10, 4), (10, 8), (12, 10), (15, 6), (20, 5)]
@@ -56,7 +56,7 @@ WARM_TIMES = 3
 """Renders of a table in a row, whose median counts: a browser that idled through a cold start is not yet warm."""
 FULL = ("google-chrome-stable", "google-chrome", "chromium")
 """Full browsers, which is what the published code starts; `apt-get install chromium` brings one."""
-SETTINGS = TableSettings(renderer="table", timeout_s=60)
+SETTINGS = TableSettings(timeout_s=60)
 MOST = len(SIZES)
 
 

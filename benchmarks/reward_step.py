@@ -16,7 +16,7 @@ On a machine that others use too, or that has few cores for its endpoints, the s
 processors alone: what it took of them, and what others took, is among the figures. `--median 6` makes the endpoints
 three times as slow, so that the processors matter less.
 
-Guards that read images in order to check a judge (injection, silence, omission) take more of two cores than all the
+Guards that read images in order to check a judge (injection, under_reporting, omission) take more of two cores than all the
 rest together, and are off unless `--guards` is given; what they cost is then in the step and in the bound of local
 work alike.
 """
@@ -86,7 +86,7 @@ class Options:
 
 def tasks_of(guards: bool) -> dict[str, Task]:
     """The three tasks, with or without the guards that read images to check on a judge."""
-    off = {name: {"enabled": guards} for name in ("injection", "silence", "omission")}
+    off = {name: {"enabled": guards} for name in ("injection", "under_reporting", "omission")}
     return {
         name: task.model_copy(update={"guard": task.guard.model_validate({**task.guard.model_dump(), **off})})
         for name, task in load_tasks("mixed").items()

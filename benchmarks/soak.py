@@ -31,8 +31,9 @@ from soak_attacks import DOCUMENTS, ENDLESS_DOCUMENTS, ENDLESS_SCRIPTS, SCRIPTS
 
 from visual_erm.errors import PolicyFault, VisualERMError
 from visual_erm.extract import Code
+from visual_erm.kinds.chart import ChartSettings
+from visual_erm.kinds.svg import SvgSettings
 from visual_erm.render.base import Renderer, make_renderer
-from visual_erm.spec.task import ChartSettings, SvgSettings
 
 BITS = 16
 """Of a job's number; its complement follows, so that every image has bars."""
@@ -112,9 +113,9 @@ def number_in(image: Image.Image) -> int | None:
 
 def renderers(workers: int) -> dict[str, Renderer]:
     """One of each kind; SVG with both engines."""
-    librsvg = SvgSettings(renderer="svg", width=8 * BITS, height=36, timeout_s=TIMEOUT_S)
+    librsvg = SvgSettings(width=8 * BITS, height=36, timeout_s=TIMEOUT_S)
     return {
-        "chart": make_renderer(ChartSettings(renderer="chart", timeout_s=TIMEOUT_S), workers),
+        "chart": make_renderer(ChartSettings(timeout_s=TIMEOUT_S), workers),
         "librsvg": make_renderer(librsvg, workers),
         "cairosvg": make_renderer(librsvg.model_copy(update={"backend": "cairosvg"}), workers),
     }

@@ -126,7 +126,7 @@ async def references(truths: Sequence[tuple[str, Any]], tasks: dict[str, Task]) 
     renderers = {name: make_renderer(tasks[name].render) for name in {name for name, _ in truths}}
 
     async def one(name: str, truth: Any) -> bytes:
-        image = await renderers[name].render(extract(PROBLEMS[name].write(truth), tasks[name].languages))
+        image = await renderers[name].render(extract(PROBLEMS[name].write(truth), tasks[name].code_languages))
         return await asyncio.to_thread(png, image)
 
     try:

@@ -207,7 +207,7 @@ class RenderStage:
 
     def __init__(self, task: Task, pages: int, model_judge: bool, entrance: asyncio.Semaphore | None = None) -> None:
         self.guards = GuardRunner(task, model_judge=model_judge)
-        self._languages = task.languages
+        self._languages = task.code_languages
         self._at_work = entrance or asyncio.Semaphore(AT_WORK * pages)
         self._renderer = DeduplicatingRenderer(make_renderer(task.render, pages=pages, low_priority=model_judge))
         self._references = References()

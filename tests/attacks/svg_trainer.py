@@ -23,7 +23,7 @@ from world import World
 from visual_erm.errors import PolicyFault, VisualERMError
 from visual_erm.sandbox.bubblewrap import missing_layers
 from visual_erm.sandbox.host import Limits, Sandbox
-from visual_erm.spec.task import SandboxSettings
+from visual_erm.spec.sandbox import SandboxSettings
 
 SIDE = 100
 TIME_S = 0.5

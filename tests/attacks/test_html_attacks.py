@@ -18,9 +18,9 @@ from playwright.async_api import Error as PlaywrightError
 
 from visual_erm.errors import RenderLimit
 from visual_erm.extract import Code
+from visual_erm.kinds.table import TableSettings
 from visual_erm.render.chromium import find_chromium
 from visual_erm.render.table import TableRenderer
-from visual_erm.spec.task import TableSettings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -99,7 +99,7 @@ async def unprotected() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def renderer() -> AsyncIterator[TableRenderer]:
-    shared = TableRenderer(TableSettings(renderer="table", timeout_s=PATIENCE_S))
+    shared = TableRenderer(TableSettings(timeout_s=PATIENCE_S))
     yield shared
     await shared.close()
 

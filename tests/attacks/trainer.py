@@ -31,7 +31,7 @@ from world import World
 from visual_erm.errors import PolicyFault, VisualERMError
 from visual_erm.sandbox.bubblewrap import missing_layers
 from visual_erm.sandbox.host import Limits, Sandbox
-from visual_erm.spec.task import SandboxSettings
+from visual_erm.spec.sandbox import SandboxSettings
 
 WORKERS = 3
 TIME_S, SHORT_S = 10.0, 0.8

@@ -36,7 +36,7 @@ async def test_policy_and_judge_are_shown_the_same_sample_at_two_sizes(folder, i
     (small,) = await problem.draw([sample])
     renderer = make_renderer(LOADED[task].render)
     try:
-        large = await renderer.render(extract(problem.write(sample), LOADED[task].languages))
+        large = await renderer.render(extract(problem.write(sample), LOADED[task].code_languages))
         assert row["extra_info"]["engine"] == renderer.engine
     finally:
         await renderer.close()

@@ -37,7 +37,7 @@ def test_code_comes_back_as_the_sample_it_was_made_from(problem):
 
 @each_problem
 def test_the_reward_finds_the_code_in_a_reply(problem):
-    code = extract(problem.write(samples(problem)[0]), load_task(problem.task).languages)
+    code = extract(problem.write(samples(problem)[0]), load_task(problem.task).code_languages)
     assert code.language == problem.language
 
 

@@ -200,7 +200,7 @@ def test_a_task_of_ones_own_is_trained_over_two_nodes_goes_on_when_one_is_lost_a
         *("task.judge.image.longest_side=256", "task.judge.sampling.max_tokens=700", "task.judge.sampling.temperature=1"),
         *("task.report.max_discrepancies=3", "task.report.max_text=24", "task.scoring.s_max=50"),
         # A model judge that was never taught says little that is so: here its reports count as they are.
-        *(f"+task.guard.{guard}.enabled=false" for guard in ("silence", "omission", "injection")),
+        *(f"+task.guard.{guard}.enabled=false" for guard in ("under_reporting", "omission", "injection")),
         *("judge.failure.on_failure=abort", "judge.unavailable_timeout_s=2"),
         # The policy is untrained: of many replies some hold a table and reach the judge.
         "actor_rollout_ref.rollout.n=8",

@@ -45,7 +45,7 @@ def task(mode: str = "fixed", **guards: dict[str, Any]) -> Task:
     content["scoring"]["mode"] = mode
     for name, settings in guards.items():
         content["guard"][name] |= settings
-    return validate(Task, content, "test")
+    return load_task(content)
 
 
 def says(*errors: tuple[str, int, str]) -> Any:
@@ -111,8 +111,8 @@ async def test_what_is_no_attempt_earns_the_minimum(reference, guard, reply, mod
 
 
 async def test_a_judge_that_says_nothing_about_another_table_is_overruled(reference):
-    result = await scored(OTHER, reference, says(), task(silence={"likeness": 0.4}))
-    assert flags(result) == ["silence"]
+    result = await scored(OTHER, reference, says(), task(under_reporting={"min_similarity": 0.4}))
+    assert flags(result) == ["under_reporting"]
     assert 0 < result.severity <= 25 and result.reward == pytest.approx(2 - result.severity / 50)
     assert "severity 0 ->" in result.reason and result.report == Report()
 
@@ -122,7 +122,7 @@ async def test_rows_left_out_cost_what_wrong_ones_cost(reference):
     wrong = table([*ROWS[:3], ["Rom", "997", "67"], ["Kiew", "126", "185"]])
     entries = [("text_error", 3, f"cell {number} reads differently") for number in range(6)]
     tried = await scored(wrong, reference, says(*entries), task())
-    dropped = await scored(HALF, reference, says(), task(silence={"enabled": False}))
+    dropped = await scored(HALF, reference, says(), task(under_reporting={"enabled": False}))
     assert flags(tried) == [] and flags(dropped) == ["omission"]
     assert dropped.severity == tried.severity == 18
     assert dropped.reward <= tried.reward
@@ -146,14 +146,20 @@ async def test_honest_answers_pass_all_guards(reference):
 
 @pytest.mark.parametrize(
     ("guard", "reply"),
-    [("blank", NEAR_BLANK), ("tampering", REACHING), ("injection", INJECTED), ("silence", OTHER), ("omission", HALF)],
+    [
+        ("blank", NEAR_BLANK),
+        ("tampering", REACHING),
+        ("injection", INJECTED),
+        ("under_reporting", OTHER),
+        ("omission", HALF),
+    ],
 )
 async def test_each_guard_can_be_switched_off(reference, guard, reply):
     """All are off but the others, which have nothing to find here."""
     alone = {name: {"enabled": False} for name in GUARDS}
     result = await scored(reply, reference, says(), task(**alone))
     assert (result.reward, flags(result), result.reason) == (2.0, [], "")
-    on = {**alone, guard: {"enabled": True, **({"likeness": 0.4} if guard == "silence" else {})}}
+    on = {**alone, guard: {"enabled": True, **({"min_similarity": 0.4} if guard == "under_reporting" else {})}}
     assert flags(await scored(reply, reference, says(), task(**on))) == [guard]
 
 
@@ -169,8 +175,12 @@ async def test_parts_of_a_chart_left_out_are_charged_and_slack_forgives_a_few():
         images.append(image)
     for slack, severity in ((0.1, 9), (0.4, 3)):
         chart = load_task("svg").model_dump()
-        chart["guard"] |= {"omission": {"slack": slack}, "silence": {"enabled": False}, "injection": {"enabled": False}}
-        panel = GuardRunner(validate(Task, chart, "test"), model_judge=True)
+        chart["guard"] |= {
+            "omission": {"slack": slack},
+            "under_reporting": {"enabled": False},
+            "injection": {"enabled": False},
+        }
+        panel = GuardRunner(load_task(chart), model_judge=True)
         ruling = await panel.review(*images, Report())
         assert (ruling.severity, ruling.flags) == (severity, {"omission"})
         assert (await panel.review(images[1], images[0], Report())).flags == set()
@@ -196,7 +206,7 @@ async def test_a_guard_that_cannot_read_is_no_fault_of_the_policy(reference, mon
 
     monkeypatch.setattr(Ocr, "lines", broken)
     with caplog.at_level(logging.WARNING):
-        result = await scored(INJECTED, reference, says(), task(silence={"enabled": False}))
+        result = await scored(INJECTED, reference, says(), task(under_reporting={"enabled": False}))
     assert (result.reward, flags(result), result.scored_ok) == (2.0, [], True)
     assert "a guard could not look" in caplog.text
 

@@ -7,18 +7,18 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from visual_erm.kinds.table import TableSettings
 from visual_erm.render.table import TableRenderer
-from visual_erm.spec.task import TableSettings
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def renderer() -> AsyncIterator[TableRenderer]:
     """One warm renderer for all tests of a module: each must draw right whatever the others drew."""
-    shared = TableRenderer(TableSettings(renderer="table"), pages=2)
+    shared = TableRenderer(TableSettings(), pages=2)
     yield shared
     await shared.close()
 
 
 @pytest.fixture
 def settings() -> TableSettings:
-    return TableSettings(renderer="table")
+    return TableSettings()

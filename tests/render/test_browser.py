@@ -15,10 +15,10 @@ from chromium import browsers, html, is_browser, is_tab, small_table
 from marked import nicer_than_other_sessions
 
 from visual_erm.errors import RendererUnavailable
+from visual_erm.kinds.table import TableSettings
 from visual_erm.render.chromium import engine_of, find_chromium
 from visual_erm.render.table import TableRenderer
 from visual_erm.runtime.cpu_priority import NICER
-from visual_erm.spec.task import TableSettings
 
 ROOT = Path(__file__).parents[2]
 
@@ -210,10 +210,10 @@ OWNER = """
 import asyncio, sys
 from visual_erm.extract import Code
 from visual_erm.render.table import TableRenderer
-from visual_erm.spec.task import TableSettings
+from visual_erm.kinds.table import TableSettings
 
 async def main():
-    renderer = TableRenderer(TableSettings(renderer="table", timeout_s=600))
+    renderer = TableRenderer(TableSettings(timeout_s=600))
     await renderer.render(Code("html", "<table><td>1</table>"))
     busy = [asyncio.create_task(renderer.render(Code("html", "<div>" * 60_000 + text))) for text in sys.argv[1:]]
     await asyncio.sleep(0.5)

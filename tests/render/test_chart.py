@@ -16,9 +16,9 @@ from PIL import Image
 
 from visual_erm.errors import BlankImage, RenderFailed, RenderLimit, Tampering
 from visual_erm.extract import Code
+from visual_erm.kinds.chart import ChartSettings
 from visual_erm.render.base import make_renderer
 from visual_erm.render.chart import ChartRenderer
-from visual_erm.spec.task import ChartSettings
 from visual_erm.vision.colors import on_white
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -35,7 +35,7 @@ def script(name: str) -> Path:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def renderer() -> AsyncIterator[ChartRenderer]:
     """Two workers for all tests of the module."""
-    shared = ChartRenderer(ChartSettings(renderer="chart", timeout_s=60), workers=2)
+    shared = ChartRenderer(ChartSettings(timeout_s=60), workers=2)
     yield shared
     await shared.close()
 
@@ -77,7 +77,7 @@ async def test_the_code_is_told_why_it_has_no_image(
 
 
 async def test_settings_of_a_chart_make_this_renderer() -> None:
-    renderer = make_renderer(ChartSettings(renderer="chart"), 1)
+    renderer = make_renderer(ChartSettings(), 1)
     assert isinstance(renderer, ChartRenderer)
     assert renderer.engine == f"matplotlib {version('matplotlib')}"
     await renderer.close()

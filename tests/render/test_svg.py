@@ -13,9 +13,9 @@ from svg_documents import BLUE, SAMPLES, WHITE
 
 from visual_erm.errors import BlankImage, RenderFailed, RenderLimit
 from visual_erm.extract import Code
+from visual_erm.kinds.svg import SvgSettings
 from visual_erm.render.base import make_renderer
 from visual_erm.render.svg import SvgRenderer
-from visual_erm.spec.task import SvgSettings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -32,7 +32,7 @@ def code(body: str, root: str = 'viewBox="0 0 100 100"') -> Code:
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["librsvg", "cairosvg"])
 async def renderer(request: pytest.FixtureRequest) -> AsyncIterator[SvgRenderer]:
     """Two workers for all tests of the module: each document must be drawn right whatever became of the others."""
-    shared = SvgRenderer(SvgSettings(renderer="svg", backend=request.param), workers=2)
+    shared = SvgRenderer(SvgSettings(backend=request.param), workers=2)
     yield shared
     await shared.close()
 
@@ -51,7 +51,7 @@ async def test_a_document_draws_the_same_pixels_twice(renderer: SvgRenderer) -> 
 
 
 async def test_a_document_that_never_ends_is_stopped_and_the_others_are_drawn() -> None:
-    renderer = SvgRenderer(SvgSettings(renderer="svg", timeout_s=1.5), workers=2)
+    renderer = SvgRenderer(SvgSettings(timeout_s=1.5), workers=2)
     documents = [code(ENDLESS), *[code(DOT)] * 4]
     try:
         endless, *others = await asyncio.gather(*map(renderer.render, documents), return_exceptions=True)
@@ -72,7 +72,7 @@ async def test_what_is_wrong_is_the_codes_fault_and_told(renderer: SvgRenderer) 
 
 async def test_memory_beyond_the_limit_is_the_codes_fault() -> None:
     mask = '<mask id="m" x="-1e6" y="-1e6" width="1e8" height="1e8"><rect width="1e8" height="1e8" fill="white"/></mask>'
-    renderer = SvgRenderer(SvgSettings(renderer="svg", backend="cairosvg"), workers=1)
+    renderer = SvgRenderer(SvgSettings(backend="cairosvg"), workers=1)
     try:
         with pytest.raises(RenderLimit, match="memory"):
             await renderer.render(code(f'{mask}<rect width="50" height="50" mask="url(#m)"/>'))
@@ -82,7 +82,7 @@ async def test_memory_beyond_the_limit_is_the_codes_fault() -> None:
 
 async def test_size_and_background_come_from_the_task_and_nothing_is_left_at_the_end() -> None:
     before = set(psutil.Process().children(recursive=True))
-    settings = SvgSettings(renderer="svg", width=64, height=32, background="#0000ff")
+    settings = SvgSettings(width=64, height=32, background="#0000ff")
     renderer = make_renderer(settings)
     try:
         image = await renderer.render(code('<rect width="50" height="100" fill="white"/>'))
@@ -95,5 +95,5 @@ async def test_size_and_background_come_from_the_task_and_nothing_is_left_at_the
 
 
 async def test_the_engine_is_told_by_name_and_version() -> None:
-    engines = [make_renderer(SvgSettings(renderer="svg", backend=backend)).engine for backend in ("librsvg", "cairosvg")]
+    engines = [make_renderer(SvgSettings(backend=backend)).engine for backend in ("librsvg", "cairosvg")]
     assert engines == [f"librsvg (pyvips-binary {version('pyvips-binary')})", f"cairosvg {version('cairosvg')}"]

@@ -18,10 +18,10 @@ from playwright.async_api import async_playwright
 
 from visual_erm.errors import BlankImage, RenderLimit
 from visual_erm.extract import Code
+from visual_erm.kinds.table import TableSettings
 from visual_erm.render.base import make_renderer
 from visual_erm.render.chromium import find_chromium
 from visual_erm.render.table import CROP, TableRenderer
-from visual_erm.spec.task import TableSettings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -56,7 +56,7 @@ async def test_header_cells_look_like_any_other(renderer: TableRenderer) -> None
 
 
 async def test_the_published_style_leaves_header_cells_to_the_browser() -> None:
-    published = TableRenderer(TableSettings(renderer="table", style="published"), pages=1)
+    published = TableRenderer(TableSettings(style="published"), pages=1)
     cells = html(TABLE.replace("th>", "td>"))
     header, plain = await published.render(html(TABLE)), await published.render(cells)
     assert not same(header, plain)
@@ -215,7 +215,7 @@ class TestLimits:
             await renderer.render(html("<div style='width:90px;height:17000px;background:red'>x</div>"))
 
     async def test_the_task_sets_the_pixels(self) -> None:
-        small = make_renderer(TableSettings(renderer="table", max_pixels=20_000), pages=1)
+        small = make_renderer(TableSettings(max_pixels=20_000), pages=1)
         assert (await small.render(html(TABLE))).width > 50
         with pytest.raises(RenderLimit, match="at most 20000"):
             await small.render(html(TABLE * 5))
@@ -238,7 +238,7 @@ class TestLimits:
         ids=["deep", "blurred", "growing"],
     )
     async def test_a_page_that_never_finishes_costs_only_its_own_sample(self, bomb: str) -> None:
-        renderer = TableRenderer(TableSettings(renderer="table", timeout_s=2), pages=2)
+        renderer = TableRenderer(TableSettings(timeout_s=2), pages=2)
         expected = [await renderer.render(small_table(seed)) for seed in range(20)]
 
         async def late(seed: int) -> Image.Image:
@@ -256,7 +256,7 @@ class TestLimits:
 
     async def test_memory_is_capped(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("visual_erm.render.browser.MEMORY_BYTES", 400 << 20)
-        renderer = TableRenderer(TableSettings(renderer="table", timeout_s=60), pages=2)
+        renderer = TableRenderer(TableSettings(timeout_s=60), pages=2)
         bomb = html("<table>" + ("<tr>" + "<td rowspan=65534 colspan=1000>x" * 40 + "</tr>") * 200 + "</table>")
         fate, image = await asyncio.gather(renderer.render(bomb), renderer.render(small_table(1)), return_exceptions=True)
         assert isinstance(fate, RenderLimit)

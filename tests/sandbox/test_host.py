@@ -19,7 +19,7 @@ from visual_erm.errors import BlankImage, RendererUnavailable, RenderLimit
 from visual_erm.runtime.cpu_priority import NICER
 from visual_erm.sandbox.bubblewrap import missing_layers
 from visual_erm.sandbox.host import Limits, Sandbox, examine
-from visual_erm.spec.task import SandboxSettings
+from visual_erm.spec.sandbox import SandboxSettings
 
 SIDE = 24
 OPTIONS = {"backend": "cairosvg", "width": SIDE, "height": SIDE, "background": "white"}

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from pydantic import Field
 
 from visual_erm.errors import ConfigError
-from visual_erm.spec.base import Settings, plain, read_yaml, shipped, validate
+from visual_erm.spec.base import Settings, plain, read_yaml, renamed, shipped, validate
 from visual_erm.spec.judge import JudgeSettings, load_judge_settings
 
 
@@ -48,23 +48,23 @@ def problems(model, content) -> list[str]:
 
 
 def test_a_misspelt_key_is_told_with_file_key_and_nearest_key():
-    content = {"width": 1, "height": 2, "colour": {"gren": 3}, "frame": {"rad": 1}}
+    content = {"width": 1, "height": 2, "color": {"gren": 3}, "frame": {"rad": 1}}
     assert problems(Picture, content) == [
-        "my.yaml: unknown key `colour.gren`; did you mean `green`?",
+        "my.yaml: unknown key `color.gren`; did you mean `green`?",
         "my.yaml: unknown key `frame.rad`; did you mean `red`?",
     ]
 
 
 def test_a_key_like_no_other_is_told_with_all_valid_ones():
     content = {"width": 1, "height": 2, "zzz": 3}
-    assert problems(Picture, content) == ["my.yaml: unknown key `zzz`; valid keys: colour, frame, height, width"]
+    assert problems(Picture, content) == ["my.yaml: unknown key `zzz`; valid keys: color, frame, height, width"]
 
 
 def test_settings_of_a_kind_are_told_as_they_are_written_with_the_keys_of_that_kind():
-    assert problems(Album, {"shape": {"kind": "box", "radus": 3, "colour": {"gren": 1}, "side": "long"}}) == [
+    assert problems(Album, {"shape": {"kind": "box", "radus": 3, "color": {"gren": 1}, "side": "long"}}) == [
         "my.yaml: key `shape.side`: Input should be a valid integer, unable to parse string as an integer (got 'long')",
-        "my.yaml: unknown key `shape.colour.gren`; did you mean `green`?",
-        "my.yaml: unknown key `shape.radus`; valid keys: colour, kind, side",
+        "my.yaml: unknown key `shape.color.gren`; did you mean `green`?",
+        "my.yaml: unknown key `shape.radus`; valid keys: color, kind, side",
     ]
     assert problems(Album, {"shape": {"kind": "round", "radus": 3}}) == [
         "my.yaml: missing key `shape.radius`",
@@ -85,18 +85,18 @@ def test_an_unknown_kind_is_told_with_the_valid_ones(shape, told):
 
 
 def test_settings_under_names_of_ones_own_are_told_with_the_name():
-    content = {"shape": {"kind": "box"}, "pictures": {"mine": {"width": 1, "height": 2, "colour": {"rad": 1}, "hight": 2}}}
+    content = {"shape": {"kind": "box"}, "images": {"mine": {"width": 1, "height": 2, "color": {"rad": 1}, "hight": 2}}}
     assert problems(Album, content) == [
-        "my.yaml: unknown key `pictures.mine.colour.rad`; did you mean `red`?",
-        "my.yaml: unknown key `pictures.mine.hight`; did you mean `height`?",
+        "my.yaml: unknown key `images.mine.color.rad`; did you mean `red`?",
+        "my.yaml: unknown key `images.mine.hight`; did you mean `height`?",
     ]
 
 
 def test_all_problems_are_told_at_once():
-    told = problems(Picture, {"widht": 1, "height": "tall", "colour": {"red": [1]}})
+    told = problems(Picture, {"widht": 1, "height": "tall", "color": {"red": [1]}})
     assert len(told) == 4
     assert all(line.startswith("my.yaml: ") for line in told)
-    for part in ("did you mean `width`", "missing key `width`", "key `height`: ", "(got 'tall')", "key `colour.red`: "):
+    for part in ("did you mean `width`", "missing key `width`", "key `height`: ", "(got 'tall')", "key `color.red`: "):
         assert any(part in line for line in told)
 
 
@@ -190,3 +190,30 @@ def test_an_unknown_judge_is_told_with_the_known_ones():
 def test_a_misspelt_judge_setting_is_told():
     with pytest.raises(ConfigError, match=r"judge: unknown key `failure\.windw`; did you mean `window`\?"):
         load_judge_settings({"kind": "local", "failure": {"windw": 3}})
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ({"savings": {"cache": False}}, "unknown key `savings`; it is called `reuse` now"),
+        ({"patience_s": 3}, "unknown key `patience_s`; it is called `unavailable_timeout_s` now"),
+    ],
+)
+def test_an_old_judge_key_is_told_with_its_new_name(content, told):
+    with pytest.raises(ConfigError) as caught:
+        load_judge_settings({"kind": "local", **content})
+    assert str(caught.value) == f"judge: {told}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("task.guard.silence.at_most", "task.guard.under_reporting.max_severity"),
+        ("judge.savings.cache_dir", "judge.reuse.cache_dir"),
+        ("task.tasks.chart.render.renderer", "task.tasks.chart.kind"),
+        ("trainer.v1.sampler.sampler_kwargs.fatal", "trainer.v1.sampler.sampler_kwargs.abort_file"),
+        ("task.guard.injection.enabled", ""),
+    ],
+)
+def test_a_renamed_key_is_found_inside_of_a_longer_one(old, new):
+    assert renamed(old) == new

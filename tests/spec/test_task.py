@@ -1,9 +1,11 @@
 """Task files: one schema for Hydra and the command line, and errors that name the file and the key."""
 
+import pickle
 import re
 
 import pytest
 import yaml
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from visual_erm.errors import ConfigError
@@ -136,12 +138,13 @@ def test_a_mixture_of_ones_own_takes_shipped_and_own_tasks_and_has_the_last_word
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("defaults: [chrt@tasks.chart]\nname: a\n", "no task `chrt`; known: chart, mixed"),
-        ("defaults: [chart]\nname: a\n", r"`defaults` holds 'chart'; write TASK@tasks\.DATA_SOURCE"),
-        ("defaults: 3\nname: a\n", "`defaults` holds 3"),
+        ("defaults: [chrt@tasks.chart]\nname: a\n", r"mine\.yaml: `defaults` names 'chrt'.*known: chart, mixed"),
+        ("defaults: 3\nname: a\n", r"mine\.yaml: .*defaults"),
         ("name: a\ntasks: {}\n", "key `tasks`: "),
         ("name: a\ntasks: [1]\n", "key `tasks`: "),
         ("name: a\ntasks:\n", "key `tasks`: "),
+        ("name: a\ntasks: {chart: {name: b}}\n", r"missing key `tasks\.chart\.kind`; give one of chart, svg, table"),
+        ("name: a\ntasks: {chart: {kind: graph}}\n", r"key `tasks\.chart\.kind`: must be one of chart, svg, table"),
         (
             "defaults: [chart@tasks.chart]\nname: a\ntasks: {chart: {render: {dpii: 3}}}\n",
             r"unknown key `tasks\.chart\.render\.dpii`; did you mean `dpi`\?",
@@ -152,6 +155,20 @@ def test_what_is_wrong_with_a_mixture_is_told(tmp_path, text, message):
     (tmp_path / "mine.yaml").write_text(text)
     with pytest.raises(ConfigError, match=message):
         load_tasks(tmp_path / "mine.yaml")
+
+
+def test_a_task_of_ones_own_may_be_a_shipped_one_with_other_values(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("defaults: [chart, _self_]\nname: mine\nscoring: {s_max: 30}\n")
+    task, chart = load_task(mine), load_task("chart")
+    assert (task.name, task.scoring.s_max, task.judge.prompt) == ("mine", 30, chart.judge.prompt)
+
+
+def test_composing_a_mixture_leaves_the_hydra_application_around_it_alone(tmp_path):
+    with initialize_config_dir(str(tmp_path), version_base="1.3"):
+        (tmp_path / "outer.yaml").write_text("a: 1\n")
+        load_tasks("mixed")
+        assert compose("outer") == {"a": 1}
 
 
 # What is wrong
@@ -189,7 +206,7 @@ def test_every_problem_of_a_file_is_told_with_its_name(tmp_path):
         ({"languages": ["html", "latex"]}, "languages.1"),
         ({"render": {"timeout_s": 0}}, "render.timeout_s"),
         ({"render": {"max_pixels": 0}}, "render.max_pixels"),
-        ({"render": {"renderer": "graph"}}, "render.renderer"),
+        ({"kind": "graph"}, "kind"),
         ({"render": 3}, "render"),
         ({"report": {"categories": []}}, "report.categories"),
         ({"report": {"categories": ["a", "a"]}}, "report.categories"),
@@ -216,3 +233,42 @@ def test_a_background_that_is_no_color_is_told_with_its_key():
     content["render"]["background"] = "whitish"
     with pytest.raises(ConfigError, match=r"`render\.background`.*whitish"):
         load_task(content)
+
+
+@pytest.mark.parametrize(
+    ("part", "told"),
+    [
+        ({"guard": {"silence": {"at_most": 5}}}, "unknown key `guard.silence`; it is called `guard.under_reporting` now"),
+        (
+            {"guard": {"under_reporting": {"at_most": 5}}},
+            "unknown key `guard.under_reporting.at_most`; it is called `guard.under_reporting.max_severity` now",
+        ),
+        (
+            {"guard": {"under_reporting": {"likeness": 0.4}}},
+            "unknown key `guard.under_reporting.likeness`; it is called `guard.under_reporting.min_similarity` now",
+        ),
+        (
+            {"guard": {"injection": {"kind": 0.4}}},
+            "unknown key `guard.injection.kind`; it is called `guard.injection.check_below_severity_share` now",
+        ),
+    ],
+)
+def test_an_old_key_is_told_with_its_new_name(part, told):
+    with pytest.raises(ConfigError) as caught:
+        load_task(changed(**part))
+    assert str(caught.value) == f"task table: {told}"
+    with pytest.raises(ConfigError) as caught:
+        load_tasks({"name": "mine", "tasks": {"t": changed(**part)}})
+    assert str(caught.value) == f"task mine: {told.replace('`guard', '`tasks.t.guard')}"
+
+
+def test_the_old_key_of_the_renderer_is_told_with_the_new_one():
+    content = load_task("table").model_dump()
+    del content["kind"]
+    content["render"]["renderer"] = "table"
+    with pytest.raises(ConfigError, match=r"^task table: unknown key `render\.renderer`; it is called `kind` now$"):
+        load_task(content)
+
+
+def test_a_task_survives_pickling():
+    assert pickle.loads(pickle.dumps(load_task("svg"))) == load_task("svg")

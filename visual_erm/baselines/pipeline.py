@@ -92,7 +92,7 @@ class TextPipeline:
         code = None
         try:
             with clock("extract"):
-                code = await asyncio.to_thread(extract, reply, self.task.languages)
+                code = await asyncio.to_thread(extract, reply, self.task.code_languages)
                 prediction = await asyncio.to_thread(_text, code)
                 wanted = await asyncio.to_thread(self._truth, truth)
             with clock("compare"):
@@ -113,7 +113,7 @@ class TextPipeline:
         if not MARKUP & set(self.task.languages):
             return truth
         try:
-            return _text(extract(truth, self.task.languages))
+            return _text(extract(truth, self.task.code_languages))
         except NoCodeError:
             raise ConfigError(f"`reward_model.ground_truth` is no table in {' or '.join(self.task.languages)}") from None
         except RenderLimit as error:

@@ -28,8 +28,9 @@ from visual_erm.data.rows import RowFormat, Sample, make_row, schema
 from visual_erm.data.sources import Item, Report
 from visual_erm.errors import ConfigError, PolicyFault
 from visual_erm.extract import Code
+from visual_erm.kinds import RenderSettings
 from visual_erm.render.base import make_renderer
-from visual_erm.spec.task import RenderSettings, Task
+from visual_erm.spec.task import Task
 
 SPLITS = ("test", "train")
 """In the order in which they are filled: a bad item of one is replaced by the next item."""

@@ -94,7 +94,7 @@ async def _draw_all(
     engines = {}
     for name, task in tasks.items():
         mine = [i for i, (problem, _) in enumerate(samples[:judged]) if problem.task == name]
-        codes = [extract(problem.write(sample), task.languages) for problem, sample in (samples[i] for i in mine)]
+        codes = [extract(problem.write(sample), task.code_languages) for problem, sample in (samples[i] for i in mine)]
         engines[name], drawn = await render(task, codes)
         references |= zip(mine, map(encode, drawn), strict=True)
     return [encode(image) for image in images], references, engines

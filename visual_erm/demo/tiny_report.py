@@ -185,7 +185,7 @@ def write_rollouts(folder: Path, calls: Sequence[Call], rows: Sequence[Row], tas
         write_json(here / "report.json", {key: call[key] for key in ("score", "severity", "render_ok", "reason", "report")})
     for task_name, task in tasks.items():
         drawn = [name for name, call in chosen.items() if call["data_source"] == task_name and call["render_ok"]]
-        _, images = asyncio.run(render(task, [extract(chosen[name]["reply"], task.languages) for name in drawn]))
+        _, images = asyncio.run(render(task, [extract(chosen[name]["reply"], task.code_languages) for name in drawn]))
         for name, image in zip(drawn, images, strict=True):
             image.save(folder / name / "render.png")
 

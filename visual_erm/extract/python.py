@@ -14,8 +14,7 @@ import textwrap
 import threading
 from collections.abc import Iterator
 
-from visual_erm.extract.code import Candidate, Code, Span
-from visual_erm.extract.fences import Section
+from visual_erm.extract.code import Candidate, Code, Section, Span
 
 LONGEST_PARSED = 32_768
 """In characters; a longer script without a fence ends where the text ends."""
@@ -42,9 +41,15 @@ _PARSER = threading.Lock()
 
 
 def block(section: Section) -> Candidate | None:
-    """The whole block, byte for byte unless it is indented as a whole, as in a list.
+    """The whole fenced block, byte for byte unless it is indented as a whole, as in a list.
 
-    Without a label it is a script if it imports something; with one it is, but an incomplete one if it does not.
+    A block without a label is a script if it imports something. A labelled one always is, incomplete without an import.
+
+    Args:
+        section: The block.
+
+    Returns:
+        The script, or None.
     """
     text = section.text
     if first := _REST_OF_FENCE.match(text):
@@ -59,11 +64,22 @@ def block(section: Section) -> Candidate | None:
     return Candidate(Code("python", text), section.closed and imports)
 
 
-def bare(text: str) -> Iterator[Span]:
+def bare(text: str) -> Iterator[tuple[Span, Candidate]]:
     """Scripts without a fence: from an import, or code right above it, to where the text stops being Python.
 
-    Where it never is, because of an error or a cut, the script goes on to the end and is incomplete.
+    Where it never is Python, because of an error or a cut, the script goes on to the end and is incomplete.
+
+    Args:
+        text: Text of a reply outside of any fence.
+
+    Yields:
+        Places of scripts and the scripts, in order.
     """
+    for span in _spans(text):
+        yield span, Candidate(Code("python", text[span.start : span.end].rstrip()), span.closed)
+
+
+def _spans(text: str) -> Iterator[Span]:
     start, failed = 0, -1
     for _ in range(MOST_PARSED):
         first = _FIRST_IMPORT.search(text, start)

@@ -3,31 +3,50 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
-from visual_erm.extract.code import Candidate, Code, Span
-from visual_erm.extract.fences import Section
+from visual_erm.extract.code import Candidate, Code, Section, Span
 
-# The tag of a real drawing has attributes, or another tag follows; one that text follows is a word of the reply.
+# The tag of a real document has attributes, or another tag follows; one that text follows is a word of the reply.
 _TAG = re.compile(r"<(?P<end>/?)svg(?=[\s/>])[^<>]*>(?=(?P<tag_follows>\s*(?:<|\Z))?)")
 _PROLOG = re.compile(r"(?:<\?xml[^<>]*\?>|<!--(?:(?!-->).)*-->|<!DOCTYPE[^\[\]<>]*(?:\[[^\[\]]*\]\s*)?>)\s*", re.DOTALL)
 
 
 def block(section: Section) -> Candidate | None:
-    """The last complete drawing of the block, or the beginning of one."""
-    spans = find(section.text, in_prose=False)
+    """The last complete document of a fenced block, or the beginning of one.
+
+    Args:
+        section: The block.
+
+    Returns:
+        The document with its XML declaration, or None.
+    """
+    spans = _find(section.text, in_prose=False)
     if not spans:
         return None
     span = ([span for span in spans if span.closed] or spans)[-1]
-    return candidate(section.text, span)
+    return _candidate(section.text, span)
 
 
-def candidate(text: str, span: Span) -> Candidate:
-    """A drawing that was found in `text`."""
+def bare(text: str) -> Iterator[tuple[Span, Candidate]]:
+    """Documents without a fence.
+
+    Args:
+        text: Text of a reply outside of any fence.
+
+    Yields:
+        Places of documents and the documents, in order.
+    """
+    for span in _find(text, in_prose=True):
+        yield span, _candidate(text, span)
+
+
+def _candidate(text: str, span: Span) -> Candidate:
     return Candidate(Code("svg", text[span.start : span.end].rstrip()), span.closed)
 
 
-def find(text: str, in_prose: bool) -> list[Span]:
-    """The outermost drawings, each with the declarations right before it; only the last can be open."""
+def _find(text: str, in_prose: bool) -> list[Span]:
+    """The outermost documents, each with the declarations right before it; only the last can be open."""
     spans: list[Span] = []
     opened, depth, after = -1, 0, 0
     for tag in _TAG.finditer(text):

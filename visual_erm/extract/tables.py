@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from visual_erm.extract.code import Candidate, Code, Span
-from visual_erm.extract.fences import Section
+from visual_erm.extract.code import Candidate, Code, Section, Span
 
 # The tag of a real table is followed by another tag; one that text follows is a word of the reply: `a <table> element`.
 _HTML_TAG = re.compile(
@@ -19,13 +18,27 @@ _DELIMITER_CELL = re.compile(r":?-+:?")
 
 
 def html_block(section: Section) -> Candidate | None:
-    """The whole block, if it holds a table in HTML."""
+    """The whole fenced block, if it holds a table in HTML.
+
+    Args:
+        section: The block.
+
+    Returns:
+        The block, or None.
+    """
     spans = _html_tables(section.text, in_prose=False)
     return _block(section, "html", spans) if _CELL_TAG.search(section.text) else None
 
 
 def markdown_block(section: Section) -> Candidate | None:
-    """The whole block, if it holds a table in Markdown."""
+    """The whole fenced block, if it holds a table in Markdown.
+
+    Args:
+        section: The block.
+
+    Returns:
+        The block, or None.
+    """
     return _block(section, "markdown", list(_pipe_tables(section.text)))
 
 
@@ -39,21 +52,30 @@ def _block(section: Section, language: str, spans: Sequence[Span]) -> Candidate 
     return Candidate(Code(language, text), section.closed or spans[-1].closed)
 
 
-def bare(text: str) -> Iterator[Candidate]:
-    """Tables without a fence; those with nothing but markup or blank lines between them are one candidate."""
+def bare(text: str) -> Iterator[tuple[Span, Candidate]]:
+    """Tables in HTML and Markdown without a fence. Those with nothing but markup or blanks between them are one candidate.
+
+    Args:
+        text: Text of a reply outside of any fence.
+
+    Yields:
+        Places of candidates and the candidates, in order.
+    """
     start = 0
     for span in _groups(text, _html_tables(text, in_prose=True)):
-        yield from _bare_markdown(text[start : span.start])
+        yield from _bare_markdown(text, start, span.start)
         if _CELL_TAG.search(text, span.start, span.end):
-            yield Candidate(Code("html", text[span.start : span.end].rstrip()), span.closed)
+            yield span, Candidate(Code("html", text[span.start : span.end].rstrip()), span.closed)
         start = span.end
-    yield from _bare_markdown(text[start:])
+    yield from _bare_markdown(text, start, len(text))
 
 
-def _bare_markdown(text: str) -> Iterator[Candidate]:
-    for span in _groups(text, _pipe_tables(text)):
-        lines = text[span.start : span.end].split("\n")
-        yield Candidate(Code("markdown", "\n".join(line.strip() for line in lines)), complete=True)
+def _bare_markdown(text: str, start: int, end: int) -> Iterator[tuple[Span, Candidate]]:
+    part = text[start:end]
+    for span in _groups(part, _pipe_tables(part)):
+        lines = part[span.start : span.end].split("\n")
+        found = Candidate(Code("markdown", "\n".join(line.strip() for line in lines)), complete=True)
+        yield Span(start + span.start, start + span.end), found
 
 
 def _groups(text: str, spans: Iterable[Span]) -> Iterator[Span]:

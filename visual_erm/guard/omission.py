@@ -18,9 +18,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from visual_erm.judge.local.tables import MAX_SEVERITY
+from visual_erm.kinds import ImageReading
 from visual_erm.reward.report import Report
+from visual_erm.vision.chart_scene import see, unread
 from visual_erm.vision.scene_types import Scene
-from visual_erm.vision.table_grid import MIN_CONTRAST, Table
+from visual_erm.vision.table_grid import MIN_CONTRAST, Table, find_tables
 
 Parts = Mapping[str, tuple[int, ...]]
 """How many parts of each kind a image shows: of the kind as such, and of narrower ones among them."""
@@ -62,6 +64,22 @@ def words(lines: Sequence[str]) -> Parts:
 def drawn(seen: Scene) -> Parts:
     """Parts of a chart or a drawing."""
     return {"text": (len(seen.texts),), "panel": (len(seen.panels),), "mark": (len(seen.marks) + seen.uncounted_marks,)}
+
+
+def cells_of(reading: ImageReading) -> Parts:
+    """Parts of an image of ruled tables, see `cells`."""
+    gray = reading.gray
+    return cells(gray, find_tables(gray))
+
+
+def words_of(reading: ImageReading) -> Parts:
+    """Parts of an image of text, see `words`."""
+    return words(reading.lines)
+
+
+def marks_of(reading: ImageReading) -> Parts:
+    """Parts of an image of a chart or a drawing, see `drawn`."""
+    return drawn(see(reading.image, unread))
 
 
 def absent(reference: Parts, prediction: Parts, slack: float) -> dict[str, int]:

@@ -23,19 +23,18 @@ from visual_erm.errors import BlankImage, InfrastructureError, PolicyFault, Tamp
 from visual_erm.extract import Code
 from visual_erm.guard.blank import is_near_blank
 from visual_erm.guard.injection import addresses_judge
-from visual_erm.guard.omission import Parts, absent, cells, drawn, unpriced, words
-from visual_erm.guard.tampering import reached_for
+from visual_erm.guard.omission import Parts, absent, unpriced
 from visual_erm.guard.under_reporting import likeness, severity_floor
 from visual_erm.judge.encode import digest_of
+from visual_erm.kinds import PartCounter, resolve
 from visual_erm.reward.report import Report
 from visual_erm.reward.scoring import worst
 from visual_erm.runtime.cache import Cache
 from visual_erm.spec.task import Task
-from visual_erm.vision.chart_scene import see, unread
 from visual_erm.vision.ocr import Ocr
-from visual_erm.vision.table_grid import find_tables, gray, read
+from visual_erm.vision.table_grid import gray
 
-GUARDS = ("blank", "tampering", "injection", "silence", "omission")
+GUARDS = ("blank", "tampering", "injection", "under_reporting", "omission")
 """Their names, as in `guard_<name>` of every result."""
 THREADS = 2
 KEPT = 256
@@ -81,7 +80,8 @@ class GuardRunner:
 
     async def check_code(self, code: Code) -> None:
         """Raises Tampering for code that reaches for a file of the machine."""
-        if self._settings.tampering.enabled and (address := await self._run(reached_for, code)):
+        search = self._task.kind.file_references
+        if self._settings.tampering.enabled and search and (address := await self._run(resolve(search), code)):
             raise Tampering(f"the code names a file of the machine: {address}")
 
     async def check_image(self, reference: Image.Image, prediction: Image.Image) -> None:
@@ -118,7 +118,7 @@ class GuardRunner:
         ours, theirs = _Image(reference), _Image(prediction)
         if report.severity >= self._worst or ours.key == theirs.key:
             return ruling
-        for guard in (self._omission, self._silence, self._injection):
+        for guard in (self._omission, self._under_reporting, self._injection):
             try:
                 ruling = guard(ours, theirs, report, ruling)
             except InfrastructureError as fault:
@@ -134,49 +134,42 @@ class GuardRunner:
         parts = ", ".join(f"{count} {kind}(s)" for kind, count in missing.items())
         return ruling.raised(ruling.severity + more, "omission", f"{parts} absent") if more else ruling
 
-    def _silence(self, ours: _Image, theirs: _Image, report: Report, ruling: GuardVerdict) -> GuardVerdict:
-        guard = self._settings.silence
-        if not guard.enabled or report.severity > guard.at_most:
+    def _under_reporting(self, ours: _Image, theirs: _Image, report: Report, ruling: GuardVerdict) -> GuardVerdict:
+        guard = self._settings.under_reporting
+        if not guard.enabled or report.severity > guard.max_severity:
             return ruling
         alike = likeness(ours.image, theirs.image)
-        floor = severity_floor(alike, guard.likeness, self._worst)
-        return ruling.raised(floor, "silence", f"likeness {alike:.2f}") if floor > ruling.severity else ruling
+        floor = severity_floor(alike, guard.min_similarity, self._worst)
+        return ruling.raised(floor, "under_reporting", f"likeness {alike:.2f}") if floor > ruling.severity else ruling
 
     def _injection(self, ours: _Image, theirs: _Image, report: Report, ruling: GuardVerdict) -> GuardVerdict:
         guard = self._settings.injection
-        if not guard.enabled or report.severity > guard.kind * self._worst:
+        if not guard.enabled or report.severity > guard.check_below_severity_share * self._worst:
             return ruling
         found = addresses_judge(self._text(theirs), self._text(ours))
         return replace(ruling.raised(self._worst, "injection", repr(found)), void=True) if found else ruling
 
     def _absent(self, ours: _Image, theirs: _Image, slack: float) -> dict[str, int]:
-        if self._task.render.renderer != "table":
-            return absent(self._drawn(ours), self._drawn(theirs), slack)
-        if self._cells(ours)["cell"][0] and self._cells(theirs)["cell"][0]:
-            return absent(self._cells(ours), self._cells(theirs), slack=0)
-        return absent(words(self._text(ours)), words(self._text(theirs)), slack)
+        parts: tuple[Parts, Parts] = ({}, {})
+        for counter in self._task.kind.parts:
+            parts = self._count(counter, ours), self._count(counter, theirs)
+            slack_here = 0 if counter.exact else slack
+            if all(next(iter(counts.values()), (0,))[0] for counts in parts):
+                break
+        return absent(*parts, slack_here)
 
-    def _drawn(self, image: _Image) -> Parts:
-        return self._parts.get(image.key, lambda: drawn(see(image.image, unread)))
-
-    def _cells(self, image: _Image) -> Parts:
-        return self._parts.get(image.key, lambda: _cells_of(gray(image.image)))
+    def _count(self, counter: PartCounter, image: _Image) -> Parts:
+        """The parts of an image, counted in one of the ways of the task's kind."""
+        return self._parts.get((image.key, counter), lambda: resolve(counter.count)(_Reading(self, image)))
 
     def _text(self, image: _Image) -> tuple[str, ...]:
         return self._lines.get(image.key, lambda: self._read(gray(image.image)))
 
     def _read(self, image: np.ndarray) -> tuple[str, ...]:
-        """Lines of text in reading order; those of tables cell by cell, which is quicker and surer."""
+        """Lines of text as the task's kind reads them."""
         if not hasattr(self._own, "ocr"):
             self._own.ocr = Ocr()
-        if self._task.render.renderer == "table":
-            return tuple(cell.text for cell in read(image, self._own.ocr.lines, self._own.ocr.page).cells)
-        lines = self._own.ocr.page(image)
-        return tuple(line.text for line in sorted(lines, key=lambda line: (line.top + line.bottom, line.left)))
-
-
-def _cells_of(image: np.ndarray) -> Parts:
-    return cells(image, find_tables(image))
+        return tuple(resolve(self._task.kind.read_text)(image, self._own.ocr))
 
 
 class _Image:
@@ -185,3 +178,23 @@ class _Image:
     def __init__(self, image: Image.Image) -> None:
         self.image = image
         self.key = digest_of(image)
+
+
+class _Reading:
+    """An `ImageReading` of one image: what its kind may read in order to count parts."""
+
+    def __init__(self, runner: GuardRunner, image: _Image) -> None:
+        self._runner = runner
+        self._image = image
+
+    @property
+    def image(self) -> Image.Image:
+        return self._image.image
+
+    @property
+    def gray(self) -> np.ndarray:
+        return gray(self._image.image)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        return self._runner._text(self._image)

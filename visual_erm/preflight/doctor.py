@@ -20,7 +20,8 @@ from visual_erm.judge.remote import connect, hidden
 from visual_erm.sandbox.host import examine as examine_sandbox
 from visual_erm.spec.judge import JudgeSettings, api_key
 from visual_erm.spec.prompts import described, shipped_prompts
-from visual_erm.spec.task import SandboxSettings, load_task
+from visual_erm.spec.sandbox import SandboxSettings
+from visual_erm.spec.task import load_task
 
 PACKAGES = {
     "visual-erm": "",

@@ -20,7 +20,6 @@ from visual_erm.preflight.model import TYPES, weights
 from visual_erm.render.browser import find_chromium
 from visual_erm.sandbox.host import examine
 from visual_erm.serve.plan import gpus_here
-from visual_erm.spec.task import TableSettings
 
 RAY_S = 120.0
 """For Ray to answer."""
@@ -29,7 +28,7 @@ GIB = 2**30
 
 def check_browser(case: RunContext) -> Iterator[Finding]:
     """There is a Chromium where tables are drawn."""
-    if "renderer" in case.needs and any(isinstance(task.render, TableSettings) for task in case.tasks.values()):
+    if "renderer" in case.needs and any(task.kind.runs_in == "browser" for task in case.tasks.values()):
         try:
             yield Note(str(find_chromium()))
         except RendererUnavailable as error:
@@ -45,9 +44,9 @@ def check_sandbox(case: RunContext) -> Iterator[Finding]:
         return
     prove = functools.cache(lambda settings: asyncio.run(examine(settings)))
     for name, task in case.tasks.items():
-        if isinstance(task.render, TableSettings):
+        if task.kind.runs_in != "sandbox":
             continue
-        settings = task.render.sandbox
+        settings = task.render.sandbox  # type: ignore[attr-defined]
         if lacking := prove(settings).lacking(settings):
             key = f"task.tasks.{name}" if len(case.tasks) > 1 else "task"
             yield Problem(

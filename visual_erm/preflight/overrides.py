@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from visual_erm.errors import ConfigError
 from visual_erm.preflight.findings import Problem
-from visual_erm.spec.base import shipped
+from visual_erm.spec.base import renamed, shipped
 
 SEARCH = "hydra.searchpath="
 ALIKE, WHOLE_ALIKE = 0.7, 0.9
@@ -118,6 +118,8 @@ def keys(config: DictConfig, above: str = "") -> Iterator[str]:
 def nearest(key: str, known: Sequence[str]) -> str:
     """The valid key that was meant: one beside it that is spelt alike, one of this name elsewhere, or one that is spelt
     alike as a whole; empty for none."""
+    if (new := renamed(key)) in known:
+        return new
     above, _, name = key.rpartition(".")
     beside = {full.rpartition(".")[2]: full for full in known if full.rpartition(".")[0] == above}
     if near := difflib.get_close_matches(name, beside, 1, ALIKE):
@@ -160,6 +162,8 @@ def _explained(word: str, error: Exception, known: Sequence[str]) -> Problem:
         names = choices.partition(": ")[2].split()
         return Problem(key, what, f"give one of {', '.join(names)}" if names else "give one of configs/")
     if said.startswith("Could not override"):
+        if (new := renamed(key)) in known:
+            return Problem(key, "no such key", f"it is called `{new}` now")
         if near := nearest(key, known):
             return Problem(key, "no such key", f"did you mean `{near}`?")
         above = key.rpartition(".")[0]

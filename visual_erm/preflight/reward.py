@@ -18,6 +18,7 @@ from visual_erm.preflight.findings import Finding, Note, Problem, problems_from
 from visual_erm.preflight.model import check_there
 from visual_erm.preflight.sample import Row
 from visual_erm.spec.base import plain
+from visual_erm.spec.task import Task
 from visual_erm.training.reward_requirements import MANAGER, REWARD, check_packages, check_tables, normalised
 
 ROWS = 3
@@ -25,13 +26,6 @@ SCORING_S = 180.0
 """For all of it, beyond the time that one request of a remote judge may take."""
 PATIENCE_S = 20.0
 """For a judge that does not answer: it has just been asked."""
-TRIVIAL = {
-    "html": "<table><tr><td>1</td></tr></table>",
-    "markdown": "| 1 |\n|---|\n| 2 |",
-    "python": "import matplotlib.pyplot as plt\nplt.plot([1, 2], [1, 2])\nplt.show()",
-    "svg": '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10"><rect width="5" height="5"/></svg>',
-}
-"""By language: draws, and is not what was asked for."""
 
 
 def check_needs(case: RunContext) -> Iterator[Finding]:
@@ -140,7 +134,7 @@ def choose(case: RunContext) -> list[Sample]:
     samples = []
     for row in turns[: max(ROWS, len(by_task))]:
         task = case.tasks.get(str(row.content.get("data_source"))) or next(iter(case.tasks.values()))
-        samples.append(Sample(row, TRIVIAL[task.languages[0]], true=False))
+        samples.append(Sample(row, _reply_of(task), true=False))
         if truth := (row.content.get("reward_model") or {}).get("ground_truth"):
             samples.append(Sample(row, str(truth), true=True))
     return samples
@@ -180,3 +174,9 @@ def _mean(scored: Sequence[Scored], samples: Sequence[Sample], true: bool) -> st
     if not scores:
         return ""
     return f"{', ' if true else ''}{len(scores)} {'true' if true else 'trivial'} replies {sum(scores) / len(scores):.2f}"
+
+
+def _reply_of(task: Task) -> str:
+    """A reply that renders, and is not what was asked for."""
+    language = task.code_languages[0]
+    return f"```{language.labels[0]}\n{task.kind.examples[language.name]}\n```"

@@ -7,7 +7,7 @@ from typing import Protocol
 from PIL import Image
 
 from visual_erm.extract import Code
-from visual_erm.spec.task import RenderSettings
+from visual_erm.kinds import RenderSettings, resolve
 
 
 class Renderer(Protocol):
@@ -31,18 +31,15 @@ class Renderer(Protocol):
 
 
 def make_renderer(settings: RenderSettings, pages: int = 2, low_priority: bool = False) -> Renderer:
-    """The renderer that a task asks for; nothing is started before the first render.
+    """The renderer that a task asks for. Nothing is started before the first render.
 
-    `low_priority`: where processors are scarce this process goes first (precedence.py).
+    Args:
+        settings: `Task.render`; its class names the renderer, so a kind without one is an error.
+        pages: How many renders run at once at most: pages of the browser, or workers of the sandbox.
+        low_priority: Let this process go before the renderer's where processors are scarce (runtime/cpu_priority.py).
+
+    Returns:
+        The renderer.
     """
-    if settings.renderer == "table":
-        from visual_erm.render.table import TableRenderer
-
-        return TableRenderer(settings, pages, low_priority)
-    if settings.renderer == "chart":
-        from visual_erm.render.chart import ChartRenderer
-
-        return ChartRenderer(settings, pages, low_priority)
-    from visual_erm.render.svg import SvgRenderer
-
-    return SvgRenderer(settings, pages, low_priority)
+    renderer: Renderer = resolve(settings.renderer_class)(settings, pages, low_priority)
+    return renderer

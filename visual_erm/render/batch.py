@@ -141,7 +141,7 @@ def _items_of(file: Path, name: str) -> Iterator[Item]:
 def _read_file(file: Path, task: Task) -> Code:
     text = file.read_text(encoding="utf-8", errors="replace")
     if file.suffix.lower() == REPLY:
-        return extract(text, task.languages)
+        return extract(text, task.code_languages)
     language = LANGUAGES.get(file.suffix.lower())
     if language not in task.languages:
         raise BadItem(f"task `{task.name}` draws no `{file.suffix}` files; {_expected(task.languages)}")
@@ -167,7 +167,7 @@ def _read_row(row: Any, task: Task) -> Code:
             raise BadItem(f"language `{language}` is none of the task's: {', '.join(task.languages)}")
         return Code(language, row["code"])
     if isinstance(row.get("text"), str):
-        return extract(row["text"], task.languages)
+        return extract(row["text"], task.code_languages)
     raise BadItem("needs `code` or `text`, a string")
 
 

@@ -7,8 +7,8 @@ from importlib.metadata import version
 from PIL import Image
 
 from visual_erm.extract import Code
+from visual_erm.kinds.chart import ChartSettings
 from visual_erm.sandbox.host import Limits, Sandbox
-from visual_erm.spec.task import ChartSettings
 
 
 class ChartRenderer:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from PIL import Image
 
 from visual_erm.extract import Code
+from visual_erm.kinds.svg import SvgSettings
 from visual_erm.render.svg_engine import engine
 from visual_erm.sandbox.host import Limits, Sandbox
-from visual_erm.spec.task import SvgSettings
 
 
 class SvgRenderer:

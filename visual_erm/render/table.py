@@ -16,9 +16,9 @@ from PIL import Image, ImageChops
 
 from visual_erm.errors import BlankImage, RenderLimit
 from visual_erm.extract import Code
+from visual_erm.kinds.table import TableSettings
 from visual_erm.render.browser import Tab, WarmBrowser
 from visual_erm.render.chromium import engine_of, find_chromium
-from visual_erm.spec.task import TableSettings
 
 MARGIN = 20
 """Between the page's edge and its content, in pixels."""

@@ -36,7 +36,7 @@ from visual_erm.sandbox import protocol
 from visual_erm.sandbox.bubblewrap import INSIDE, command, environment, missing_layers, readable
 from visual_erm.sandbox.isolation import Plan
 from visual_erm.sandbox.protocol import FAULTS, HEAD, JOB, KEY_BYTES, READY, SEAL_BYTES, Head
-from visual_erm.spec.task import SandboxSettings
+from visual_erm.spec.sandbox import SandboxSettings
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,12 @@
 """Strict settings: one reader for YAML files, Hydra nodes and command-line values.
 
-Task files and judge settings are read here, so that a misspelt key is found by the same message wherever it stands.
+Task files and judge settings are read here, so that a misspelt key is found by the same message wherever it stands. A key
+that had another name once is told with its new name (`RENAMED`).
+
+    class Color(Settings):
+        red: int = 0
+
+    validate(Color, {"rde": 3}, "my.yaml")    # ConfigError: my.yaml: unknown key `rde`; did you mean `red`?
 """
 
 from __future__ import annotations
@@ -8,14 +14,36 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from visual_erm.errors import ConfigError
 
 PACKAGE = Path(__file__).resolve().parents[1]
+"""Folder of the package `visual_erm`."""
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+RENAMED = {
+    "render.renderer": "kind",
+    "guard.silence": "guard.under_reporting",
+    "guard.under_reporting.at_most": "guard.under_reporting.max_severity",
+    "guard.under_reporting.likeness": "guard.under_reporting.min_similarity",
+    "guard.injection.kind": "guard.injection.check_below_severity_share",
+    "savings": "reuse",
+    "patience_s": "unavailable_timeout_s",
+    "readers": "ocr_workers",
+    "reward_kwargs.journal": "reward_kwargs.rollout_log",
+    "sampler_kwargs.max_lost": "sampler_kwargs.max_lost_rollouts",
+    "sampler_kwargs.stall_s": "sampler_kwargs.stall_timeout_s",
+    "sampler_kwargs.fatal": "sampler_kwargs.abort_file",
+}
+"""Old key -> the key that took its place. Both are the last parts of a whole key, like `guard.silence` in
+`task.tasks.chart.guard.silence.enabled`."""
 
 
 class Settings(BaseModel):
@@ -28,13 +56,32 @@ S = TypeVar("S", bound=Settings)
 
 
 def shipped(folder: str) -> Path:
-    """Path of a top-level folder of the project (`configs`, `reward_func` …), in a checkout and in an installed wheel."""
+    """The path of a top-level folder of the project, in a checkout and in an installed wheel.
+
+    Args:
+        folder: Name of the folder, for example `configs` or `reward_func`.
+
+    Returns:
+        Its path.
+    """
     inside = PACKAGE / folder
     return inside if inside.is_dir() else PACKAGE.parent / folder
 
 
 def settings_file(group: str, name: str | Path, else_give: str) -> Path:
-    """The YAML file that `name` means: a path, or a name in `configs/<group>`. Raises ConfigError with the names."""
+    """The YAML file that a name means.
+
+    Args:
+        group: Folder in `configs/`, for example `task`.
+        name: Path of a YAML file, or the name of a file in `configs/<group>` without its suffix.
+        else_give: What may be given in place of a name, for the error message.
+
+    Returns:
+        The path. One that was given is not checked.
+
+    Raises:
+        ConfigError: There is no file of this name; the message lists the names.
+    """
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
         return path
@@ -47,7 +94,14 @@ def settings_file(group: str, name: str | Path, else_give: str) -> Path:
 
 
 def plain(value: Any) -> Any:
-    """The same value as plain dicts, lists and scalars (Hydra hands over its own containers)."""
+    """Turns Hydra's containers into plain ones.
+
+    Args:
+        value: A mapping, a sequence or a scalar.
+
+    Returns:
+        The same as dicts, lists and scalars.
+    """
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
@@ -56,7 +110,17 @@ def plain(value: Any) -> Any:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds one mapping. Raises ConfigError, with line and column where YAML itself is broken."""
+    """Reads a YAML file that holds one mapping.
+
+    Args:
+        path: The file, UTF-8.
+
+    Returns:
+        The mapping.
+
+    Raises:
+        ConfigError: The file cannot be read, is not valid YAML (with line and column), or holds no mapping.
+    """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -70,23 +134,58 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def validate(model: type[S], content: Any, source: str) -> S:
-    """`content` as a `model`. Raises ConfigError that lists every problem with source, key and nearest valid key."""
+def validate(model: type[S], content: Any, source: str, above: str = "") -> S:
+    """Checks settings against their class.
+
+    Args:
+        model: The class of the settings.
+        content: The settings as read: a mapping of any type.
+        source: Where they were read, for messages: a file, or a name.
+        above: What stands before each key in messages, with the dot, for settings inside of other settings.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ConfigError: Lists every problem with source, key and the nearest valid key.
+    """
     try:
         return model.model_validate(plain(content))
     except ValidationError as error:
-        lines = [_explain(model, problem) for problem in error.errors()]
+        lines = [_explain(model, problem, above) for problem in error.errors()]
         raise ConfigError("\n".join(f"{source}: {line}" for line in lines)) from None
     except RecursionError:
         raise ConfigError(f"{source}: a part of it holds itself, or it is nested too deeply") from None
 
 
-def _explain(model: type[Settings], problem: Any) -> str:
+def renamed(key: str) -> str:
+    """The key that took the place of an old one.
+
+    Args:
+        key: A whole key, like `task.guard.silence.at_most`.
+
+    Returns:
+        The new key, like `task.guard.under_reporting.max_severity`; empty for a key that was not renamed.
+
+    >>> renamed("task.guard.silence.at_most")
+    'task.guard.under_reporting.max_severity'
+    """
+    new = f".{key}."
+    for old, name in RENAMED.items():
+        new = new.replace(f".{old}.", f".{name}.")
+    return new.strip(".") if new.strip(".") != key else ""
+
+
+def _explain(model: type[Settings], problem: Any, above: str = "") -> str:
     unknown = problem["type"] == "extra_forbidden"
     keys, found = _locate(model, problem["loc"][:-1] if unknown else problem["loc"])
+    if above:
+        keys = [*above.strip(".").split("."), *keys]
     key = ".".join(keys)
     if unknown:
         wrong, known = str(problem["loc"][-1]), list(found.model_fields) if found else []
+        if new := renamed(".".join([*keys, wrong])):
+            return f"unknown key `{'.'.join([*keys, wrong])}`; it is called `{new}` now"
         near = difflib.get_close_matches(wrong, known, 1)
         hint = f"did you mean `{near[0]}`?" if near else f"valid keys: {', '.join(sorted(known))}"
         return f"unknown key `{'.'.join([*keys, wrong])}`; {hint}"
@@ -95,7 +194,8 @@ def _explain(model: type[Settings], problem: Any) -> str:
         field = parent.model_fields.get(keys[-1]) if parent else None
         return f"missing key `{key}`" + (f", {field.description}" if field and field.description else "")
     if problem["type"].startswith("union_tag"):
-        kind, kinds = problem["ctx"]["discriminator"].strip("'"), ", ".join(sorted(_kinds_at(model, keys)))
+        here = keys[len(above.strip(".").split(".")) :] if above else keys
+        kind, kinds = problem["ctx"]["discriminator"].strip("'"), ", ".join(sorted(_kinds_at(model, here)))
         if problem["type"] == "union_tag_not_found":
             return f"missing key `{key}.{kind}`; give one of {kinds}"
         return f"key `{key}.{kind}`: must be one of {kinds} (got {problem['ctx']['tag']!r})"

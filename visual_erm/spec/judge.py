@@ -10,8 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from visual_erm.errors import ConfigError
-from visual_erm.spec.base import Settings, read_yaml, settings_file, validate
-from visual_erm.spec.task import Count, Fraction, Positive
+from visual_erm.spec.base import Count, Fraction, Positive, Settings, read_yaml, settings_file, validate
 
 BY_HAND_S = 20.0
 """Timeouts of who gives the URL of a server by hand."""

@@ -3,7 +3,7 @@
     judge.prompt_file --a shipped one that was imported--> the user's configuration directory, visual-erm/prompts/<task>.txt
                       --any other-----------------------> that file
 
-`visual_erm.spec.prompt_import` finds the published texts; here they are kept. A record beside them says where each came from,
+`prompt_import` finds the published texts; this module keeps them. A record beside them says where each came from,
 with its digest: a text that is not what was imported is refused, so that a run never asks with another one than it says.
 """
 

@@ -1,109 +1,37 @@
-"""Task: a vision-to-code task as read from `configs/task/*.yaml`.
+"""`Task`: a vision-to-code task as read from `configs/task/*.yaml`.
 
-Everything that tells tables from charts from images is in that file: the languages a reply may use, how code becomes a
-image, what the judge is asked, how its report is written and how it turns into a reward.
+A task file names the kind of code (visual_erm/kinds), the languages that a reply may use, how code becomes an image, what
+the judge is asked, how its report is written, and how the report becomes a reward.
+
+    task = load_task("chart")
+    task.scoring.s_max                                  # 50.0
+    load_task("my_task.yaml").kind.name                 # "table"
 """
 
 from __future__ import annotations
 
+import functools
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from PIL import ImageColor
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer, create_model, field_validator
 
 from visual_erm.errors import ConfigError
-from visual_erm.spec.base import Settings, plain, read_yaml, settings_file, shipped, validate
+from visual_erm.extract.code import Language
+from visual_erm.kinds import SHIPPED, Kind, RenderSettings, find_kind
+from visual_erm.spec.base import Count, Fraction, Positive, Settings, plain, read_yaml, settings_file, shipped, validate
 from visual_erm.spec.prompts import read_prompt
-
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
-
-
-Layer = Literal["bubblewrap", "landlock", "seccomp", "rlimits"]
-Guarantee = Literal["network", "files", "processes", "memory", "time"]
-
-
-class SandboxSettings(Settings):
-    """The walls round code that a model wrote. Its empty environment and its wall-clock limit cannot be switched off."""
-
-    layers: tuple[Layer, ...] = ("bubblewrap", "landlock", "seccomp", "rlimits")
-    """Put up where the machine allows them; take one out to look for the cause of a trouble."""
-    require: tuple[Guarantee, ...] = ("network", "files", "processes", "memory", "time")
-    """What must be certain before anything is drawn: no network, no file beyond the allowed ones, no new process, limits of
-    memory and of time. Take one out only where the machine itself is a sandbox."""
-    memory_mb: Count = 1024
-    """What one drawing may allocate beyond the libraries; over it the code is at fault."""
-    disk_mb: Count = 64
-    """What one drawing may write to its own temporary folder."""
-
-
-class TableSettings(Settings):
-    """How a table becomes a image."""
-
-    renderer: Literal["table"]
-    style: Literal["default", "published"] = "default"
-    """`published` draws with the published project's CSS: for references that were drawn with it."""
-    timeout_s: Positive = 5.0
-    """Wall time of one render; over it the code is at fault."""
-    max_pixels: Count = 16_000_000
-    """Width times height of the finished image; over it the code is at fault."""
-    allow_engine_mismatch: bool = False
-    """Compare with references that another engine, or another version of it, drew."""
-
-
-class ChartSettings(Settings):
-    """How a Python script becomes a image."""
-
-    renderer: Literal["chart"]
-    timeout_s: Positive = 15.0
-    """CPU time of one script, and wall time on a machine that is not overloaded; over it the code is at fault."""
-    dpi: Count = 100
-    """Of a figure that the script does not save with a resolution of its own."""
-    max_pixels: Count = 16_000_000
-    """Width times height of the finished image; over it the code is at fault."""
-    sandbox: SandboxSettings = SandboxSettings()
-    allow_engine_mismatch: bool = False
-    """Compare with references that another engine, or another version of it, drew."""
-
-
-class SvgSettings(Settings):
-    """How an SVG document becomes a image."""
-
-    renderer: Literal["svg"]
-    backend: Literal["librsvg", "cairosvg"] = "librsvg"
-    """`cairosvg` for references that were drawn with it, as the published ones were; `librsvg` draws more, and faster."""
-    width: Count = 336
-    height: Count = 336
-    """Size of every image in pixels, whatever the document says of its own."""
-    background: str = "white"
-    """What shows through where the document is transparent: a color as CSS names it."""
-    timeout_s: Positive = 10.0
-    """CPU time of one image, and wall time on a machine that is not overloaded; over it the code is at fault."""
-    sandbox: SandboxSettings = SandboxSettings()
-    allow_engine_mismatch: bool = False
-    """Compare with references that another engine, or another version of it, drew."""
-
-    @field_validator("background")
-    @classmethod
-    def _a_color(cls, name: str) -> str:
-        ImageColor.getrgb(name)
-        return name
-
-
-RenderSettings = Annotated[TableSettings | ChartSettings | SvgSettings, Field(discriminator="renderer")]
-"""How code becomes a image; `renderer` says of which kind."""
 
 
 class ImageSettings(Settings):
     """The images as the judge sees them."""
 
     longest_side: Count
+    """Longest side in pixels; larger images are scaled down."""
     format: Literal["png", "jpeg"]
+    """How images are encoded."""
 
 
 class Sampling(Settings):
@@ -177,46 +105,47 @@ class Scoring(Settings):
 
 
 class BlankGuard(Settings):
-    """Images that show next to nothing: the minimum reward."""
+    """Images that show next to nothing earn the minimum reward."""
 
     enabled: bool = True
     share: Fraction = 0.001
-    """Of the page that a image must cover with ink, unless the reference is as sparse."""
+    """Share of the page that an image must cover with foreground, unless the reference is as sparse."""
 
 
 class TamperingGuard(Settings):
-    """Code that goes for a file of the machine, or for the sandbox: the minimum reward."""
+    """Code that reaches for a file of the machine, or attacks the sandbox, earns the minimum reward."""
 
     enabled: bool = True
-    """false: markup is not searched, and what the sandbox stops is not flagged; it has no image all the same."""
+    """false: markup is not searched, and what the sandbox stops is not flagged. Such code has no image all the same."""
 
 
 class InjectionGuard(Settings):
-    """Text in the image that talks to the judge: the minimum reward. For judges that are models."""
+    """Text in the image that talks to the judge earns the minimum reward. For judges that are models."""
 
     enabled: bool = True
-    kind: Fraction = 0.5
-    """Share of the worst severity up to which a report is looked into, as reading takes a second: after a harsh one the
-    judge was not talked round."""
+    check_below_severity_share: Fraction = 0.5
+    """Share of the largest severity up to which an image is searched, as reading takes a second: after a harsher report
+    the judge was not talked round."""
 
 
 class UnderReportingGuard(Settings):
-    """Reports of nothing on images that plainly differ: severity is raised. For judges that are models."""
+    """Reports of next to nothing on images that plainly differ: severity is raised. For judges that are models."""
 
     enabled: bool = True
-    at_most: Annotated[float, Field(ge=0)] = 3
+    max_severity: Annotated[float, Field(ge=0)] = 3
     """Severity up to which a report says next to nothing."""
-    likeness: Annotated[float, Field(gt=0, le=1)] = 0.25
-    """Structural similarity below which images plainly differ; from there down to 0, severity rises to half the worst."""
+    min_similarity: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """Structural similarity (SSIM) below which images plainly differ. From there down to 0, severity rises to half the
+    largest."""
 
 
 class OmissionGuard(Settings):
-    """Parts of the reference that are absent, and not in the report: severity is raised by 3 each. For judges that are
+    """Parts of the reference that are missing and not in the report: severity is raised by 3 each. For judges that are
     models."""
 
     enabled: bool = True
     slack: Fraction = 0.1
-    """Share of the parts that may be absent where they can only be estimated (words, marks); cells are counted exactly."""
+    """Share of the parts that may be missing where they can only be estimated (words, marks). Cells are counted exactly."""
 
 
 class GuardSettings(Settings):
@@ -225,93 +154,176 @@ class GuardSettings(Settings):
     blank: BlankGuard = BlankGuard()
     tampering: TamperingGuard = TamperingGuard()
     injection: InjectionGuard = InjectionGuard()
-    silence: UnderReportingGuard = UnderReportingGuard()
+    under_reporting: UnderReportingGuard = UnderReportingGuard()
     omission: OmissionGuard = OmissionGuard()
 
 
+def _as_kind(value: Any) -> Any:
+    return find_kind(value) if isinstance(value, str) else value
+
+
 class Task(Settings):
-    """One vision-to-code task."""
+    """One vision-to-code task. `load_task` makes it: the kind decides which languages and render settings are valid."""
 
     name: Annotated[str, Field(min_length=1)]
-    languages: Annotated[list[Literal["html", "markdown", "python", "svg"]], Field(min_length=1)]
+    kind: Annotated[InstanceOf[Kind], BeforeValidator(_as_kind), PlainSerializer(lambda kind: kind.reference)]
+    """The kind of code: `table`, `chart`, `svg`, or the path of a Python file that assigns a `Kind` to `KIND`."""
+    languages: Annotated[list[str], Field(min_length=1)]
     """Accepted in a reply, in order of preference where one candidate could be read as several."""
     render: RenderSettings
+    """How code becomes an image. May be left out where the kind's settings all have defaults."""
     judge: JudgePrompt
     report: ReportFormat
     scoring: Scoring
     guard: GuardSettings = GuardSettings()
 
+    @property
+    def code_languages(self) -> tuple[Language, ...]:
+        """The accepted languages with their extractors, in order of preference."""
+        return self.kind.languages_of(self.languages)
 
-class Mixture(Settings):
-    """Several tasks in one run, told apart by the `data_source` of each row."""
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles the settings as plain data: the class of a task is made for its kind and has no importable name."""
+        return load_task, (self.model_dump(),)
 
-    name: Annotated[str, Field(min_length=1)]
-    tasks: Annotated[dict[str, Task], Field(min_length=1)]
-    """Each under the `data_source` of its rows."""
+
+@functools.cache
+def _task_class(reference: str) -> type[Task]:
+    """`Task` with the languages and the render settings of a kind. Raises ConfigError for an unknown kind."""
+    kind = find_kind(reference)
+    names = Literal[tuple(language.name for language in kind.languages)]  # type: ignore[valid-type]
+    needed = any(field.is_required() for field in kind.render_settings.model_fields.values())
+    render = Field() if needed else Field(default_factory=kind.render_settings)
+    return create_model(  # type: ignore[call-overload, no-any-return]
+        "Task",
+        __base__=Task,
+        __module__=__name__,
+        languages=(Annotated[list[names], Field(min_length=1)], ...),
+        render=(kind.render_settings, render),
+    )
 
 
 def load_task(task: str | Path | Mapping[str, Any]) -> Task:
-    """A task by name (`table`), by file, or from an already read mapping (a Hydra node).
+    """Reads one task.
 
-    Raises ConfigError that names the file, the key and the nearest valid key or task; for a mixture, its tasks.
+    Args:
+        task: Its name (`table`), the path of its YAML file, or its content as a mapping, such as a Hydra node.
+
+    Returns:
+        The task.
+
+    Raises:
+        ConfigError: Names the file, the key and the nearest valid key or task; for a mixture, its tasks.
     """
     content, source = _read(task)
     if "tasks" in content:
-        names = ", ".join(validate(Mixture, content, source).tasks)
+        names = ", ".join(_mixture(content, source))
         raise ConfigError(f"{source} holds several tasks; choose one of {names}")
-    return validate(Task, content, source)
+    return _task(content, source)
 
 
 def load_tasks(tasks: str | Path | Mapping[str, Any], folders: Iterable[Path] = ()) -> dict[str, Task]:
-    """The tasks of a mixture by `data_source`, or a single task by its name. Raises ConfigError as `load_task` does.
+    """Reads the tasks of a run.
 
-    A mapping does not say where it is from: its prompts' files are looked for in `folders`, then with the shipped tasks.
+    Args:
+        tasks: A mixture of tasks or a single task, as `load_task` takes it.
+        folders: Where the files that a mapping names are looked for, before the shipped tasks' folder: `prompt_file`, and
+            a kind's module. A mapping does not say where it is from.
+
+    Returns:
+        The tasks of a mixture by `data_source`, or the single task by its name.
+
+    Raises:
+        ConfigError: As for `load_task`.
     """
     content, source = _read(tasks, folders)
     if "tasks" in content:
-        return validate(Mixture, content, source).tasks
-    task = validate(Task, content, source)
+        return _mixture(content, source)
+    task = _task(content, source)
     return {task.name: task}
+
+
+def _task(content: Mapping[str, Any], source: str, above: str = "") -> Task:
+    """One task. `above` is what stands before its keys in messages."""
+    reference = content.get("kind")
+    if isinstance(reference, Kind):
+        reference = reference.reference
+    if reference is None and isinstance(content.get("render"), Mapping) and "renderer" in content["render"]:
+        raise ConfigError(f"{source}: unknown key `{above}render.renderer`; it is called `{above}kind` now")
+    if reference is None:
+        known = ", ".join(sorted(SHIPPED))
+        raise ConfigError(f"{source}: missing key `{above}kind`; give one of {known}, or the path of a kind's Python file")
+    try:
+        model = _task_class(str(reference))
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {str(error).replace('key `kind`', f'key `{above}kind`')}") from error.__cause__
+    return validate(model, content, source, above)
+
+
+class _Mixture(Settings):
+    """Several tasks in one run, told apart by the `data_source` of each row."""
+
+    name: Annotated[str, Field(min_length=1)]
+    tasks: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+    """Each under the `data_source` of its rows."""
+
+
+def _mixture(content: Mapping[str, Any], source: str) -> dict[str, Task]:
+    problems, tasks = [], {}
+    for name, part in validate(_Mixture, content, source).tasks.items():
+        try:
+            tasks[name] = _task(part, source, f"tasks.{name}.")
+        except ConfigError as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return tasks
 
 
 def _read(task: str | Path | Mapping[str, Any], folders: Iterable[Path] = ()) -> tuple[dict[str, Any], str]:
     """The content of a task or a mixture with the texts of its prompts, and what to call it in messages."""
     if isinstance(task, Mapping):
         content, source = plain(task), f"task {task.get('name', '?')}"
-        _place_prompts(content, *folders)
     else:
         path = settings_file("task", task, "the path of a YAML file")
-        content, source = _compose(path, _read_file(path)), str(path)
+        content, source, folders = read_yaml(path), str(path), [path.parent]
+        if "defaults" in content:
+            content = _compose(path)
+    _place_files(content, *folders)
     _read_prompts(content, source)
     return content, source
 
 
-def _read_file(path: Path) -> dict[str, Any]:
-    content = read_yaml(path)
-    _place_prompts(content, path.parent)
-    return content
-
-
-def _judges(content: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The `judge` of a task, or of each task of a mixture, with its key."""
+def _parts(content: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A task, or each task of a mixture, with what stands before its keys."""
     tasks = content.get("tasks")
     parts = {f"tasks.{name}.": part for name, part in tasks.items()} if isinstance(tasks, dict) else {"": content}
-    for key, part in parts.items():
-        if isinstance(part, dict) and isinstance(part.get("judge"), dict):
-            yield f"{key}judge", part["judge"]
+    yield from ((above, part) for above, part in parts.items() if isinstance(part, dict))
 
 
-def _place_prompts(content: dict[str, Any], *folders: Path) -> None:
-    """Makes each `prompt_file` absolute: it is in `folders`, or, as for copies of shipped tasks, with the shipped ones."""
-    for _, judge in _judges(content):
-        if isinstance(judge.get("prompt_file"), str):
-            places = [place.absolute() / judge["prompt_file"] for place in (*folders, shipped("configs") / "task")]
-            judge["prompt_file"] = str(next((place for place in places if os.access(place, os.F_OK)), places[0]))
+def _place_files(content: dict[str, Any], *folders: Path) -> None:
+    """Makes the path of each `prompt_file` and of each kind's module absolute.
+
+    A file is looked for in `folders`, then in the folder of the shipped tasks, for copies of those.
+    """
+    for _, task in _parts(content):
+        if isinstance(task.get("kind"), str) and task["kind"].endswith(".py"):
+            task["kind"] = _placed(task["kind"], *folders)
+        if isinstance(task.get("judge"), dict) and isinstance(task["judge"].get("prompt_file"), str):
+            task["judge"]["prompt_file"] = _placed(task["judge"]["prompt_file"], *folders)
+
+
+def _placed(file: str, *folders: Path) -> str:
+    places = [place.absolute() / Path(file).expanduser() for place in (*folders, shipped("configs") / "task")]
+    return str(next((place for place in places if os.access(place, os.F_OK)), places[0]))
 
 
 def _read_prompts(content: dict[str, Any], source: str) -> None:
     """Puts the text of each `prompt_file` in its place. Raises ConfigError for one that cannot be, or beside a `prompt`."""
-    for key, judge in _judges(content):
+    for above, task in _parts(content):
+        judge, key = task.get("judge"), f"{above}judge"
+        if not isinstance(judge, dict):
+            continue
         text, file = judge.pop("prompt", None), judge.pop("prompt_file", None)
         if text is not None and file is not None:
             raise ConfigError(f"{source}: `{key}.prompt` and `{key}.prompt_file` are both given; set one of them to null")
@@ -330,28 +342,36 @@ def _prompt(file: Any, key: str) -> str:
         raise ConfigError(f"{key}: {error}") from None
 
 
-_PART = re.compile(r"(\w[\w.-]*)@tasks\.([\w-]+)")
-
-
-def _compose(path: Path, content: dict[str, Any]) -> dict[str, Any]:
-    """What Hydra makes of a mixture's `defaults`: the tasks that they name, and over them what the file itself says."""
-    defaults, tasks = content.pop("defaults", []), {}
-    for entry in defaults if isinstance(defaults, list) else [defaults]:
-        part = _PART.fullmatch(str(entry))
-        if part:
-            beside = path.with_name(f"{part[1]}.yaml")
-            found = settings_file("task", beside if beside.is_file() else part[1], "a file beside this one")
-            tasks[part[2]] = _read_file(found)
-        elif entry != "_self_":
-            raise ConfigError(f"{path}: `defaults` holds {entry!r}; write TASK@tasks.DATA_SOURCE, and _self_ last")
-    return _merge({"tasks": tasks}, content) if tasks else content
-
-
-def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """`below` with the values of `above`, mapping by mapping."""
-    both = {
-        key: _merge(below[key], above[key])
-        for key in below
-        if isinstance(below[key], dict) and isinstance(above.get(key), dict)
-    }
-    return {**below, **above, **both}
+def _compose(path: Path) -> dict[str, Any]:
+    """What Hydra composes from a file with `defaults`. Other files are found beside it and among the shipped tasks."""
+    try:
+        from hydra import compose, initialize_config_dir
+        from hydra.core.global_hydra import GlobalHydra
+        from hydra.errors import HydraException, MissingConfigException
+        from omegaconf import OmegaConf
+        from omegaconf.errors import OmegaConfBaseException
+    except ImportError as error:
+        raise ConfigError(
+            f"{path}: `defaults` are composed by Hydra, which is missing; fix: pip install hydra-core"
+        ) from error
+    if path.suffix != ".yaml":
+        raise ConfigError(f"{path}: a file with `defaults` must end in .yaml")
+    # Inside of a Hydra application: its state is put aside and restored.
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(path.parent.absolute()), version_base="1.3"):
+            composed = compose(path.stem, [f"hydra.searchpath=[file://{shipped('configs') / 'task'}]"])
+        content = OmegaConf.to_container(composed, resolve=True)
+    except MissingConfigException as error:
+        known = ", ".join(sorted(file.stem for file in (shipped("configs") / "task").glob("*.yaml")))
+        missing = error.missing_cfg_file
+        raise ConfigError(
+            f"{path}: `defaults` names {missing!r}: no file beside it, and no task; known: {known}"
+        ) from error
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        message = str(error).partition("\nConfig search path:")[0]
+        raise ConfigError(f"{path}: {' '.join(message.split())}") from error
+    finally:
+        GlobalHydra.instance().hydra = outer
+    return plain(content)  # type: ignore[no-any-return]

@@ -66,6 +66,16 @@ Costs = dict[str, np.ndarray]
 """What differs between each part of the reference and each of the prediction: severities by aspect, (n, m)."""
 
 
+def compare_charts(reference: Scene, prediction: Scene) -> tuple[Discrepancy, ...]:
+    """What differs between two charts, in the categories of charts."""
+    return compare(reference, prediction, "chart")
+
+
+def compare_drawings(reference: Scene, prediction: Scene) -> tuple[Discrepancy, ...]:
+    """What differs between two drawings, in the categories of SVG."""
+    return compare(reference, prediction, "svg")
+
+
 def compare(reference: Scene, prediction: Scene, kind: Kind) -> tuple[Discrepancy, ...]:
     """What differs, in CATEGORIES[kind]; severities sum to S."""
     panels = _paired_panels(reference.panels, prediction.panels)

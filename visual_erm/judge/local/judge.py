@@ -12,37 +12,27 @@ import asyncio
 import hashlib
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from visual_erm.errors import ConfigError, JudgeUnavailable
-from visual_erm.judge.local import charts
-from visual_erm.judge.local.tables import CATEGORIES, compare
 from visual_erm.judge.usage import JudgeUsage
+from visual_erm.kinds import SHIPPED, LocalComparison, resolve
 from visual_erm.reward.report import Report
 from visual_erm.runtime.cache import Cache
 from visual_erm.spec.judge import JudgeSettings
 from visual_erm.spec.task import Task
-from visual_erm.vision.chart_scene import see
 from visual_erm.vision.colors import on_white
 from visual_erm.vision.ocr import Line, Ocr
-from visual_erm.vision.scene_types import Scene
-from visual_erm.vision.table_cells import Reading
-from visual_erm.vision.table_grid import gray, read
+from visual_erm.vision.table_grid import gray
 
 CELLS_PER_ENTRY = 16
 """Cells, or discrepancies, that one entry of the cache stands for: the memory of large tables is bounded as well."""
-
-Kind = Literal["table", "chart", "svg"]
-LIMITS: dict[Kind, str] = {
-    "table": "OCR of cells; blind to fonts and colours",
-    "chart": "OCR, colours and marks; blind to fonts, line styles and textures",
-    "svg": "OCR, colours and shapes; blind to fonts, gradients and textures",
-}
-"""What it goes by, for the log."""
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +48,7 @@ class LocalJudge:
         self._decoding = threading.Lock()
         size = settings.cache_size
         self._texts: Cache[str] = Cache(size)
-        self._seen: Cache[Scene] = Cache(CELLS_PER_ENTRY * size, lambda seen: 1 + len(seen.marks) + len(seen.texts))
-        self._readings: Cache[Reading] = Cache(CELLS_PER_ENTRY * size, lambda reading: 1 + len(reading.cells))
+        self._readings: Cache[tuple[Any, int]] = Cache(CELLS_PER_ENTRY * size, lambda kept: kept[1])
         self._reports: Cache[Report] = Cache(CELLS_PER_ENTRY * size, lambda report: 1 + len(report.discrepancies))
 
     async def judge(
@@ -69,13 +58,13 @@ class LocalJudge:
 
         Raises JudgeUnavailable (closed, or no working OCR); ConfigError when the task's categories are none of those known.
         """
-        kind = _kind(task)
+        comparison = _comparison(task)
         if self._closed:
             raise JudgeUnavailable("the local judge is closed")
         if self._pool is None:
-            logger.info("judging with the local judge (%s), %d reader(s)", LIMITS[kind], self._readers)
+            logger.info("judging with the local judge (%s), %d reader(s)", comparison.limits, self._readers)
             self._pool = ThreadPoolExecutor(self._readers, thread_name_prefix="local-judge")
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._judge, reference, prediction, kind)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._judge, reference, prediction, comparison)
 
     async def close(self) -> None:
         """Ends the threads after the readings under way and forgets what was read. May be called twice."""
@@ -83,43 +72,35 @@ class LocalJudge:
         pool, self._pool = self._pool, None
         if pool is not None:
             await asyncio.to_thread(pool.shutdown)
-        for cache in (self._texts, self._seen, self._readings, self._reports):
+        for cache in (self._texts, self._readings, self._reports):
             cache.clear()
         self._own = threading.local()
 
-    def _judge(self, reference: Image.Image, prediction: Image.Image, kind: Kind) -> Report:
+    def _judge(self, reference: Image.Image, prediction: Image.Image, comparison: LocalComparison) -> Report:
         if self._closed:
             raise JudgeUnavailable("the local judge was closed")
-        if kind == "table":
-            ours, theirs = self._pixels(reference), self._pixels(prediction)
-        else:
-            ours, theirs = self._colors(reference), self._colors(prediction)
-        pair = _digest(ours), _digest(theirs)
+        pixels = self._pixels(reference, comparison.color), self._pixels(prediction, comparison.color)
+        pair = _digest(pixels[0]), _digest(pixels[1])
         if pair[0] == pair[1]:
             return Report()
-        if kind == "table":
-            return self._reports.get(
-                pair, lambda: Report(compare(self._reading(pair[0], ours), self._reading(pair[1], theirs)))
-            )
-        return self._reports.get(
-            (kind, *pair), lambda: Report(charts.compare(self._look(pair[0], ours), self._look(pair[1], theirs), kind))
-        )
 
-    def _colors(self, image: Image.Image) -> np.ndarray:
-        with self._decoding:
-            image.load()
-        return np.asarray(on_white(image))
+        def compare() -> Report:
+            readings = (self._reading(key, image, comparison) for key, image in zip(pair, pixels, strict=True))
+            return Report(tuple(resolve(comparison.compare)(*readings)))
 
-    def _look(self, key: bytes, image: np.ndarray) -> Scene:
-        return self._seen.get(key, lambda: see(Image.fromarray(image), self._lines))
+        return self._reports.get((comparison, *pair), compare)
 
-    def _pixels(self, image: Image.Image) -> np.ndarray:
+    def _pixels(self, image: Image.Image, color: bool) -> np.ndarray:
         with self._decoding:  # images decode on first use, and a group shares its reference
             image.load()
-        return gray(image)
+        return np.asarray(on_white(image)) if color else gray(image)
 
-    def _reading(self, key: bytes, image: np.ndarray) -> Reading:
-        return self._readings.get(key, lambda: read(image, self._lines, self._page))
+    def _reading(self, key: bytes, image: np.ndarray, comparison: LocalComparison) -> Any:
+        def read() -> tuple[Any, int]:
+            reading = resolve(comparison.read)(image, _Reader(self._lines, self._page))
+            return reading, comparison.weight(reading)
+
+        return self._readings.get((comparison.read, key), read)[0]
 
     def _page(self, image: np.ndarray) -> list[Line]:
         return self._ocr().page(image)
@@ -140,14 +121,27 @@ class LocalJudge:
         return self._own.ocr
 
 
-def _kind(task: Task) -> Kind:
-    known: dict[Kind, tuple[str, ...]] = {"table": CATEGORIES}
-    known["chart"], known["svg"] = charts.CATEGORIES["chart"], charts.CATEGORIES["svg"]
-    for kind, categories in known.items():
-        if set(categories) <= set(task.report.categories):
-            return kind
-    choices = "; ".join(f"{kind}: {', '.join(categories)}" for kind, categories in known.items())
-    raise ConfigError(f"the local judge knows the categories of {choices}; not those of the task `{task.name}`")
+@dataclass(frozen=True)
+class _Reader:
+    """The OCR that a kind's `read` is given; texts of crops come from the judge's cache."""
+
+    lines: Callable[[list[np.ndarray]], list[str]]
+    page: Callable[[np.ndarray], list[Line]]
+
+
+def _comparison(task: Task) -> LocalComparison:
+    """How images of the task are compared. Raises ConfigError where the task's kind or categories leave that open."""
+    comparison = task.kind.local_comparison
+    if comparison is None:
+        raise ConfigError(
+            f"the local judge cannot compare images of the kind `{task.kind.name}`, which declares no `local_comparison`; "
+            "give it one, or take a model as judge"
+        )
+    if not set(comparison.categories) <= set(task.report.categories):
+        known = {kind.name: kind.local_comparison.categories for kind in SHIPPED.values() if kind.local_comparison}
+        choices = "; ".join(f"{name}: {', '.join(categories)}" for name, categories in known.items())
+        raise ConfigError(f"the local judge knows the categories of {choices}; not those of the task `{task.name}`")
+    return comparison
 
 
 def _digest(image: np.ndarray) -> bytes:

@@ -1,0 +1,82 @@
+"""The kind `chart`: Python scripts that plot with matplotlib, pandas or seaborn, run in the sandbox."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from visual_erm.extract.languages import PYTHON
+from visual_erm.kinds.base import Kind, LocalComparison, RenderSettings
+from visual_erm.spec.base import Count, Positive
+from visual_erm.spec.sandbox import SandboxSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from visual_erm.vision.scene_types import Scene
+
+
+class ChartSettings(RenderSettings):
+    """How a Python script becomes an image."""
+
+    renderer_class = "visual_erm.render.chart:ChartRenderer"
+
+    timeout_s: Positive = 15.0
+    """CPU seconds of one script, and wall time on a machine that is not overloaded. Over it the code is at fault."""
+    dpi: Count = 100
+    """Resolution of a figure that the script does not save with a resolution of its own, in dots per inch."""
+    max_pixels: Count = 16_000_000
+    """Width times height of the finished image; over it the code is at fault."""
+    sandbox: SandboxSettings = SandboxSettings()
+
+
+def read_scene(pixels: np.ndarray, ocr: Any) -> Scene:
+    """Texts, panels and marks of a chart or a drawing.
+
+    Args:
+        pixels: RGB on white, shape (height, width, 3), uint8.
+        ocr: Reads text: `ocr.lines(crops)` returns one string per crop.
+
+    Returns:
+        What stands in the image and where.
+    """
+    from PIL import Image
+
+    from visual_erm.vision.chart_scene import see
+
+    return see(Image.fromarray(pixels), ocr.lines)
+
+
+def scene_weight(scene: Any) -> int:
+    """How many parts a scene holds.
+
+    Args:
+        scene: A reading that `read_scene` made.
+
+    Returns:
+        One and the number of marks and texts.
+    """
+    return 1 + len(scene.marks) + len(scene.texts)
+
+
+CHART = Kind(
+    name="chart",
+    languages=(PYTHON,),
+    render_settings=ChartSettings,
+    prompts={
+        "python": """\
+<image>
+Write a Python script that draws the chart in this picture with matplotlib. Match what it shows: the kind of plot and the \
+arrangement of its panels, every value as closely as you can read it, all titles, labels, ticks and legends word for word, \
+and the colours, markers, line styles and proportions. You may use numpy, pandas, scipy and seaborn as well, but no files \
+and no network: write the data into the script. Answer with the whole script in one ```python block and nothing else.""",
+    },
+    examples={"python": "import matplotlib.pyplot as plt\nplt.plot([1, 2], [1, 2])\nplt.show()"},
+    runs_in="sandbox",
+    local_comparison=LocalComparison(
+        categories=("structure_error", "data_error", "text_error", "style_error"),
+        limits="OCR, colors and marks; blind to fonts, line styles and textures",
+        read=read_scene,
+        compare="visual_erm.judge.local.charts:compare_charts",
+        weight=scene_weight,
+    ),
+)

@@ -1,0 +1,81 @@
+"""The kind `table`: HTML and Markdown, rendered by Chromium. Forms and whole pages in HTML are of this kind too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from visual_erm.extract.languages import HTML, HTML_PAGE, MARKDOWN
+from visual_erm.kinds.base import Kind, LocalComparison, PartCounter, RenderSettings
+from visual_erm.spec.base import Count, Positive
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from visual_erm.vision.table_cells import Reading
+
+
+class TableSettings(RenderSettings):
+    """How a table becomes an image."""
+
+    renderer_class = "visual_erm.render.table:TableRenderer"
+
+    style: Literal["default", "published"] = "default"
+    """`published` renders with the published project's CSS: for references that were rendered with it."""
+    timeout_s: Positive = 5.0
+    """Wall time of one render in seconds; over it the code is at fault."""
+    max_pixels: Count = 16_000_000
+    """Width times height of the finished image; over it the code is at fault."""
+
+
+def _read_text(gray: np.ndarray, ocr: Any) -> tuple[str, ...]:
+    """Text cell by cell, which is faster and more exact than by page."""
+    return tuple(cell.text for cell in _read(gray, ocr).cells)
+
+
+def _read(gray: np.ndarray, ocr: Any) -> Reading:
+    from visual_erm.vision.table_grid import read
+
+    return read(gray, ocr.lines, ocr.page)
+
+
+TABLE = Kind(
+    name="table",
+    languages=(HTML, MARKDOWN, HTML_PAGE),
+    render_settings=TableSettings,
+    prompts={
+        "html": """\
+<image>
+Transcribe the table in this picture as HTML. Write a single <table>: one <tr> per row, <th> for header cells and <td> for \
+all others, with rowspan and colspan where cells are merged. Copy every text and number exactly as it is shown, and leave \
+empty cells empty. Answer with the HTML in one ```html block and nothing else.""",
+        "markdown": """\
+<image>
+Transcribe the table in this picture as a Markdown table: the header row, the row of dashes, then one line per row. Copy \
+every text and number exactly as it is shown, and leave empty cells empty. Answer with the table in one ```markdown block \
+and nothing else.""",
+        "html_page": """\
+<image>
+Write HTML that shows what is in this picture. Copy every text and number exactly as it is shown, and match the \
+arrangement, sizes and colours. Answer with the HTML in one ```html block and nothing else.""",
+    },
+    examples={
+        "html": "<table><tr><td>1</td></tr></table>",
+        "markdown": "| 1 |\n|---|\n| 2 |",
+        "html_page": "<p>1</p>",
+    },
+    runs_in="browser",
+    file_references="visual_erm.guard.tampering:reached_for",
+    read_text=_read_text,
+    parts=(
+        PartCounter("visual_erm.guard.omission:cells_of", exact=True),
+        PartCounter("visual_erm.guard.omission:words_of"),
+    ),
+    local_comparison=LocalComparison(
+        categories=("layout_error", "text_error", "numeric_error"),
+        limits="OCR of cells; blind to fonts and colors",
+        read=_read,
+        compare="visual_erm.judge.local.tables:compare",
+        weight=lambda reading: 1 + len(reading.cells),
+        color=False,
+    ),
+)
