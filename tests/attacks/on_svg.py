@@ -81,7 +81,7 @@ INCLUDE = '<xi:include xmlns:xi="http://www.w3.org/2001/XInclude" parse="xml" hr
 ON_SVG = [
     Document("shows_a_picture_by_its_address", lambda world: image(private(world, "colour.png"))),
     Document("shows_a_picture_by_its_path", lambda world: image(f"{world['private']}/colour.png")),
-    Document("shows_a_drawing", lambda world: image(private(world, "colour.svg"))),
+    Document("shows_a_drawing", lambda world: image(private(world, "color.svg"))),
     Document("uses_a_part_of_a_drawing", lambda world: svg(f'<use xlink:href="{private(world, "color.svg")}#part"/>')),
     Document(
         "imports_a_style",
@@ -89,7 +89,7 @@ ON_SVG = [
     ),
     Document(
         "has_an_external_entity",
-        lambda world: svg(f"<g>&colour;{RECT.format('')}</g>", before=ENTITY.format(private(world, "colour.css.xml"))),
+        lambda world: svg(f"<g>&colour;{RECT.format('')}</g>", before=ENTITY.format(private(world, "color.css.xml"))),
     ),
     Document("includes_a_file", lambda world: svg(INCLUDE.format(f"{world['private']}/part.xml"))),
     Document("calls_home_for_a_picture", lambda world: image(home(world))),

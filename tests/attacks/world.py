@@ -50,11 +50,11 @@ class World:
         self.color = tuple(self.secret[-3:])
         paint = "#" + self.secret[-3:].hex()
         Image.new("RGB", (60, 60), self.color).save(folder / "private" / "colour.png")
-        (folder / "private" / "colour.css").write_text(f"rect {{ fill: {paint} }}")
-        (folder / "private" / "colour.css.xml").write_text(f"<style>rect {{ fill: {paint} }}</style>")
+        (folder / "private" / "color.css").write_text(f"rect {{ fill: {paint} }}")
+        (folder / "private" / "color.css.xml").write_text(f"<style>rect {{ fill: {paint} }}</style>")
         part = f'<path xmlns="http://www.w3.org/2000/svg" id="part" d="M20 20h60v60h-60z" fill="{paint}"/>'
         (folder / "private" / "part.xml").write_text(part)
-        (folder / "private" / "colour.svg").write_text(
+        (folder / "private" / "color.svg").write_text(
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100" width="100" height="100">{part}</svg>'
         )
         image = Image.frombytes("RGB", (len(secret) // 3 + 1, 1), self.secret.ljust(len(secret) + 3))
