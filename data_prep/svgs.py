@@ -1,4 +1,4 @@
-"""SVG -> veRL data: train.parquet and test.parquet, each row with a image for the policy and the reward's reference.
+"""SVG -> veRL data: train.parquet and test.parquet, each row with an image for the policy and the reward's reference.
 
 Exit code 0: everything is in. 1: some items were left out, each reported by file and line. 2: nothing was written.
 """
@@ -15,8 +15,9 @@ from visual_erm.data import sources
 from visual_erm.data.command import Engine, Script
 from visual_erm.data.sources import Item, Report
 from visual_erm.demo import made_up_drawings, package_icons
+from visual_erm.testing import write_tiny_policy
 
-script = Script("svg", __doc__)
+script = Script("svg", __doc__, write_tiny_policy)
 
 
 @script.command
@@ -35,7 +36,7 @@ def documents(
     inputs: Annotated[list[Path], typer.Argument(help="SVG files, folders of them, or JSONL.")],
 ) -> Iterable[Item]:
     """SVG documents, drawn by this project's renderer: one per file, or per JSONL line ("svg" or "code")."""
-    return sources.written(inputs, sources.DOCUMENTS, report)
+    return sources.code_items(inputs, sources.DOCUMENTS, report)
 
 
 @script.command

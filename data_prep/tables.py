@@ -1,4 +1,4 @@
-"""Tables -> veRL data: train.parquet and test.parquet, each row with a image for the policy and the reward's reference.
+"""Tables -> veRL data: train.parquet and test.parquet, each row with an image for the policy and the reward's reference.
 
 Exit code 0: everything is in. 1: some items were left out, each reported by file and line. 2: nothing was written.
 """
@@ -16,8 +16,9 @@ from visual_erm.data.command import Engine, Script
 from visual_erm.data.pubtabnet import published_tables
 from visual_erm.data.sources import Item, Report
 from visual_erm.demo import package_tables
+from visual_erm.testing import write_tiny_policy
 
-script = Script("table", __doc__)
+script = Script("table", __doc__, write_tiny_policy)
 
 
 @script.command
@@ -47,7 +48,7 @@ def markup(
     inputs: Annotated[list[Path], typer.Argument(help="HTML or Markdown files, folders of them, or JSONL.")],
 ) -> Iterable[Item]:
     """HTML or Markdown tables, drawn by this project's renderer: one per file, or per JSONL line ("html" or "markdown")."""
-    return sources.written(inputs, sources.TABLES, report)
+    return sources.code_items(inputs, sources.TABLES, report)
 
 
 @script.command

@@ -120,7 +120,9 @@ def render(
     task: TaskName,
     inputs: Annotated[
         list[Path],
-        typer.Argument(help="Files of code (.html, .md; .py; .svg) or replies (.txt), folders of them, or JSONL."),
+        typer.Argument(
+            help="Files of code in the task's languages (.html, .py, .svg …) or replies (.txt), folders of them, or JSONL."
+        ),
     ],
     to: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures; what is already there is kept.")],
 ) -> None:

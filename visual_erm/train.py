@@ -183,7 +183,10 @@ def reward_path(path: str) -> str:
 def carry_prompts(config: DictConfig, tasks: Mapping[str, Task]) -> None:
     """Puts the text of each prompt into the recipe: what a file's name means may differ from node to node."""
     for name, task in tasks.items():
-        judge = (config.tasks[name] if "tasks" in config else config).judge
+        node = config.tasks[name] if "tasks" in config else config
+        # The path of a kind of the user's own, from the root on.
+        node.kind = task.kind.reference
+        judge = node.judge
         judge.pop("prompt_file", None)
         # As it stands: to OmegaConf, `${` starts a reference.
         judge.prompt = re.sub(r"(\\*)\$\{", r"\1\1\\${", task.judge.prompt)

@@ -13,11 +13,12 @@ from rich.console import Console
 from visual_erm.data_prep import charts, svgs, tables
 
 from visual_erm.data import build as building
-from visual_erm.data.build import Plan, build
-from visual_erm.data.prompts import PROMPTS, default_prompt
+from visual_erm.data.build import BuildOptions, build
+from visual_erm.data.prompts import default_prompt
 from visual_erm.data.rows import RowFormat
 from visual_erm.data.sources import Item
 from visual_erm.extract import Code
+from visual_erm.kinds import SHIPPED
 from visual_erm.spec.task import Task, load_task
 
 
@@ -46,12 +47,13 @@ def test_verl_takes_a_mixture_and_rows_say_whose_they_are(command_line: Any, tmp
         assert row["extra_info"]["engine"] == ("cairosvg 2.9.1" if row["data_source"] == "svg" else "")
 
 
-@pytest.mark.parametrize("language", PROMPTS)
-def test_each_language_has_a_prompt_that_asks_for_its_fence(language: str) -> None:
-    task = load_task("table").model_copy(update={"languages": [language]})
-    prompt = default_prompt(task)
-    assert prompt.count("<image>") == 1
-    assert f"```{language} block" in prompt
+@pytest.mark.parametrize("kind", SHIPPED)
+def test_each_language_has_a_prompt_that_asks_for_its_fence(kind: str) -> None:
+    for language in SHIPPED[kind].languages:
+        task = load_task(kind).model_copy(update={"languages": [language.name]})
+        prompt = default_prompt(task)
+        assert prompt.count("<image>") == 1
+        assert f"```{language.labels[0]} block" in prompt
 
 
 class Pen:
@@ -80,7 +82,7 @@ def drawn_again(
     items = [Item(f"item {number}", code=code) for number, code in enumerate(CODES)]
     for task, pen in zip((before, after), pens, strict=True):
         monkeypatch.setattr(building, "make_renderer", lambda settings, pages, pen=pen: pen)
-        build(items, Plan(out), task, RowFormat("svg", "<image>"), pytest.fail, Console(quiet=True), None)
+        build(items, BuildOptions(out), task, RowFormat("svg", "<image>"), pytest.fail, Console(quiet=True), None)
         assert {row["extra_info"]["engine"] for row in rows_of(out)} == {pen.engine}
     assert pens[0].drawn == len(CODES)
     return pens[1].drawn == len(CODES)

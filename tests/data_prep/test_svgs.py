@@ -94,10 +94,10 @@ def test_documents_that_cannot_be_drawn_are_reported_and_the_rest_goes_on(run: R
     assert "in/same.svg: the same as in/rows.jsonl:1; kept once" in said
 
 
-def test_a_task_with_another_renderer_is_refused(run: Run, tmp_path: Path) -> None:
+def test_a_task_of_another_kind_is_refused(run: Run, tmp_path: Path) -> None:
     code, said = run("images", scans(tmp_path / "in"), "--task", "table", "--out", "out", "--no-check")
     assert code == 2
-    assert "--task table: its renderer is `table`; give a task with `svg` here" in said
+    assert "--task table: its kind is `table`; give a task of the kind `svg` here" in said
 
 
 def test_icons_are_documents_within_their_square() -> None:

@@ -20,13 +20,14 @@ from PIL import Image
 from sklearn.datasets import load_iris
 from visual_erm.data_prep import tables
 
-from visual_erm.data.build import Plan, held_out, sample_items
+from visual_erm.data.build import BuildOptions, held_out, sample_items
 from visual_erm.data.check import VerlCheck
 from visual_erm.data.images import read_image
 from visual_erm.data.rows import RowFormat
 from visual_erm.data.sources import Item
 from visual_erm.demo.package_tables import tables as packages
 from visual_erm.errors import ConfigError
+from visual_erm.testing import write_tiny_policy
 
 PUBTABNET = ROOT.parent / "shared" / "data" / "pubtabnet"
 
@@ -267,7 +268,7 @@ def test_the_check_says_what_verl_cannot_open(tmp_path: Path, run: Run) -> None:
     assert run("images", scans(tmp_path / "in", "ab"), "--out", "out", "--no-embed", "--no-check")[0] == 0
     for image in (tmp_path / "out" / "images").iterdir():
         image.unlink()
-    (problem,) = VerlCheck(None, 8192)(tmp_path / "out" / "train.parquet").values()
+    (problem,) = VerlCheck.with_stand_in(write_tiny_policy)(tmp_path / "out" / "train.parquet").values()
     assert "veRL cannot load it (FileNotFoundError" in problem
 
 
@@ -277,12 +278,12 @@ def test_the_check_says_what_verl_cannot_open(tmp_path: Path, run: Run) -> None:
 @given(st.integers(2, 60), st.integers(0, 5), st.randoms(use_true_random=False))
 def test_the_order_depends_on_names_and_seed_alone(count: int, seed: int, chance: Any) -> None:
     items = [Item(f"item {number}") for number in range(count)]
-    plan = Plan(Path("out"), seed=seed)
-    order = sample_items(items, plan)
+    options = BuildOptions(Path("out"), seed=seed)
+    order = sample_items(items, options)
     assert sorted(item.where for item in order) == sorted(item.where for item in items)
     chance.shuffle(items)
-    assert sample_items(items, plan) == order
-    assert sample_items(items, Plan(Path("out"), seed=seed, limit=2)) == order[:2]
+    assert sample_items(items, options) == order
+    assert sample_items(items, BuildOptions(Path("out"), seed=seed, limit=2)) == order[:2]
 
 
 @given(st.integers(2, 1000), st.floats(0.001, 0.999))
@@ -345,7 +346,7 @@ def test_embedded_and_kept_images_are_the_same_and_load_from_anywhere(
         opened(row["extra_info"]["reference"]["bytes"]).size: opened(row["images"][0]["bytes"]).size for row in embedded
     }
     assert sizes == {(300, 120): (300, 120), (900, 300): (450, 150)}
-    check = VerlCheck(None, 8192)
+    check = VerlCheck.with_stand_in(write_tiny_policy)
     assert check(tmp_path / "kept" / "train.parquet") == check(tmp_path / "embedded" / "train.parquet") == {}
 
 

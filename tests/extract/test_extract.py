@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visual_erm.errors import NoCodeError
-from visual_erm.extract import Code, extract
+from visual_erm.extract import Code, Language, extract
+from visual_erm.extract.code import whole_block
 
 BOTH = ["html", "markdown"]
 ONE = "<table><tr><td>1</td></tr></table>"
@@ -378,3 +381,54 @@ def test_half_a_hostile_megabyte_is_read_in_linear_time(unit: str) -> None:
         assert len(extract(reply, ALL).text) <= len(reply)
     except NoCodeError:
         assert reply
+
+
+FORM = '<form>\n<label>Name <input value="Ada"></label>\n<p>Age</p>\n</form>'
+
+
+@pytest.mark.parametrize(
+    ("reply", "code"),
+    [
+        (f"```html\n{FORM}\n```", FORM),
+        (f"```\n{FORM}\n```", FORM),
+        ("```html\n<p>One line</p>\n```", "<p>One line</p>"),
+        (f"Here:\n{FORM}\nDone.", FORM),
+        (f"Here:\n{FORM}\n\n{FORM}\nDone.", f"{FORM}\n\n{FORM}"),
+        (f"<!DOCTYPE html>\n<html><body><div>{FORM}</div></body></html> Bye", None),
+        (f"I use a <form> element.\n\n{ONE}\n", ONE),
+        (f"{FORM}\nor rather\n<div>{ONE}<div>2</div></div>", f"<div>{ONE}<div>2</div></div>"),
+        ("Cut off: \n<form>\n<p>Name", "<form>\n<p>Name"),
+        (f"```html\n{FORM}", FORM),
+    ],
+)
+def test_a_page_is_any_html_with_or_without_a_table(reply: str, code: str | None) -> None:
+    assert extract(reply, ["html_page"]) == html(code or reply.removesuffix(" Bye"))
+
+
+@pytest.mark.parametrize(
+    "reply", ["a < b > c", "```html\nno tags\n```", "the <form> tag", "```python\nprint('<p>')\n```", ""]
+)
+def test_what_holds_no_html_is_no_page(reply: str) -> None:
+    with pytest.raises(NoCodeError, match="html_page"):
+        extract(reply, ["html_page"])
+
+
+RECIPE = Language("recipe", ("recipe",), (".recipe",), whole_block("recipe"))
+
+
+def test_a_language_of_ones_own_is_found_in_its_fences_only() -> None:
+    assert extract("First:\n```recipe\n  two eggs\n```\nthree eggs", [RECIPE]) == Code("recipe", "  two eggs")
+    assert extract("Look: ```recipe\none egg```", [RECIPE]) == Code("recipe", "one egg")
+    assert extract("```\none egg\n```", [RECIPE]) == Code("recipe", "one egg")
+    for reply in ("one egg", "```python\none egg\n```", "```recipe\n\n```"):
+        with pytest.raises(NoCodeError, match="recipe"):
+            extract(reply, [RECIPE])
+
+
+PIECES = ["<form>", "</form>", "<div>", "</div>", "<p a=1>", "\n", "x", "```", "```html\n", "<", ">"]
+
+
+@given(st.lists(st.sampled_from(PIECES)).map("".join))
+def test_any_reply_is_a_page_or_none(reply: str) -> None:
+    with contextlib.suppress(NoCodeError):
+        assert extract(reply, ["html_page"]).text.strip()

@@ -1,6 +1,9 @@
-"""Items -> train and test parquet: draw what has no image yet, split by share and seed, write whole files or none.
+"""Items -> train and test parquet: renders what has no image yet, splits by share and seed, and writes both files or none.
 
-A run that was stopped is started again with the same command: images that are drawn stay in `OUT/images`.
+The middle of the data path, between `sources` and veRL. A run that was stopped continues when it is started again with the
+same command: rendered images stay in `OUT/images`.
+
+    sizes = build(items, BuildOptions(Path("data")), task, RowFormat("svg", prompt), print, Console(), check=None)
 """
 
 from __future__ import annotations
@@ -23,102 +26,138 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from visual_erm.data.images import encode, write_whole
-from visual_erm.data.rows import RowFormat, Sample, make_row, schema
+from visual_erm.data.images import encode, write_atomic
+from visual_erm.data.rows import RowContent, RowFormat, make_row, schema
 from visual_erm.data.sources import Item, Report
 from visual_erm.errors import ConfigError, PolicyFault
 from visual_erm.extract import Code
-from visual_erm.kinds import RenderSettings
 from visual_erm.render.base import make_renderer
 from visual_erm.spec.task import Task
 
 SPLITS = ("test", "train")
-"""In the order in which they are filled: a bad item of one is replaced by the next item."""
+"""The splits in the order in which they are filled: an item that is left out is replaced by the next one."""
 ROWS_AT_ONCE = 32
-"""Rows of one row group: what is in memory while writing."""
+"""Rows of one row group, which are in memory together while they are written."""
 NOT_IN_PIXELS = {"timeout_s", "max_pixels", "sandbox", "allow_engine_mismatch"}
-"""Render settings that decide whether there is a image, never what is on it."""
+"""Render settings that decide whether there is an image, and never what is on it."""
 
 Check = Callable[[Path], dict[int, str]]
-"""Loads a parquet as veRL does and says, by index, what is wrong with the rows that veRL would lose."""
+"""Loads a parquet as veRL does and returns, by index, what is wrong with each row that veRL would lose."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to make of the items."""
+class BuildOptions:
+    """How the items become a data set."""
 
     out: Path
     """Folder for train.parquet, test.parquet and images/."""
     test_share: float = 0.1
-    """Share of the items held out, between 0 and 1; at least one item either way."""
+    """Share of the items in the test split, above 0 and below 1. Each split gets at least one item."""
     seed: int = 0
-    """Decides which items are held out, which a limit keeps, and the order of rows."""
+    """Decides which items are in the test split, which ones `limit` keeps, and the order of rows."""
     limit: int | None = None
-    """At most so many items, drawn by lot."""
+    """Largest number of items, chosen at random. None: all of them."""
     pages: int = 2
-    """Pages of the browser, or workers of the sandbox, that draw at the same time."""
+    """Number of browser pages or sandbox workers that render at the same time."""
 
 
 @dataclass(frozen=True)
-class Built:
-    """Rows written, by split."""
+class SplitSizes:
+    """Number of rows written to each split."""
 
     train: int
     test: int
 
 
 def build(
-    items: Iterable[Item], plan: Plan, task: Task, form: RowFormat, report: Report, console: Console, check: Check | None
-) -> Built:
-    """Writes the data set; `report` hears of every item that is left out.
+    items: Iterable[Item],
+    options: BuildOptions,
+    task: Task,
+    form: RowFormat,
+    report: Report,
+    console: Console,
+    check: Check | None,
+) -> SplitSizes:
+    """Writes train.parquet and test.parquet, and the images of rendered items.
 
-    Raises ConfigError when fewer than two items are left, RendererUnavailable when nothing can be drawn here.
+    Args:
+        items: What the data set is made of. Of items with the same code, the first is kept.
+        options: How the items become a data set.
+        task: The task of the rows, which defines how code is rendered.
+        form: What a row holds.
+        report: Is told of every item that is left out, in one sentence.
+        console: Where progress is shown.
+        check: Finds the rows that veRL would lose, which are left out. None: no check.
+
+    Returns:
+        The number of rows in each split.
+
+    Raises:
+        ConfigError: Fewer than two items are left, or an option is out of range.
+        RendererUnavailable: This machine lacks what renders the task.
     """
-    if not 0 < plan.test_share < 1:
-        raise ConfigError(f"--test-share {plan.test_share}: give a share between 0 and 1, 0.1 for every tenth item")
-    chosen = sample_items(_once(items, report), plan)
+    if not 0 < options.test_share < 1:
+        raise ConfigError(f"--test-share {options.test_share}: give a share between 0 and 1, 0.1 for every tenth item")
+    chosen = sample_items(_unique(items, report), options)
     try:
-        plan.out.mkdir(parents=True, exist_ok=True)
+        options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"--out {plan.out}: cannot be made: {error.strerror}") from error
+        raise ConfigError(f"--out {options.out}: cannot be created: {error.strerror}") from error
     with (
         Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
         ) as progress,
         ExitStack() as cleaning,
     ):
-        samples = list(_samples(chosen, *_draw(chosen, plan, task, report, progress)))
-        partial = {split: plan.out / f".{split}.partial.parquet" for split in SPLITS}
+        contents = list(_contents(chosen, *_render(chosen, options, task, report, progress)))
+        partial = {split: options.out / f".{split}.partial.parquet" for split in SPLITS}
         for path in partial.values():
             cleaning.callback(path.unlink, missing_ok=True)
-        bar = progress.add_task("writing rows", total=len(samples))
-        waiting = iter(samples)
+        bar = progress.add_task("writing rows", total=len(contents))
+        waiting = iter(contents)
         for split, path in partial.items():
-            rows = _rows(waiting, split, form, plan.out, report, lambda: progress.advance(bar))
-            _write(path, islice(rows, held_out(len(samples), plan.test_share) if split == "test" else None), form)
+            rows = _rows(waiting, split, form, options.out, report, lambda: progress.advance(bar))
+            _write(path, islice(rows, held_out(len(contents), options.test_share) if split == "test" else None), form)
         if check:
             bar = progress.add_task("loading rows through veRL", total=len(SPLITS))
-            names = {sample.index: sample.where for sample in samples}
+            names = {content.index: content.where for content in contents}
             for path in partial.values():
-                _leave_out(path, check(path), names, report)
+                _drop_rows(path, check(path), names, report)
                 progress.advance(bar)
         counts = {split: pq.read_metadata(path).num_rows for split, path in partial.items()}
         if not all(counts.values()):
-            raise ConfigError(f"{sum(counts.values())} items are left: a train and a test split need one each")
+            raise ConfigError(
+                f"{sum(counts.values())} items are left, but the train and the test split need one each; give more items"
+            )
         for split, path in partial.items():
-            path.replace(plan.out / f"{split}.parquet")
-    return Built(**counts)
+            path.replace(options.out / f"{split}.parquet")
+    return SplitSizes(**counts)
 
 
-def sample_items(items: Sequence[Item], plan: Plan) -> list[Item]:
-    """The items that the plan takes, in an order that depends on nothing but their names and the seed."""
+def sample_items(items: Sequence[Item], options: BuildOptions) -> list[Item]:
+    """Chooses and orders the items of a data set.
+
+    Args:
+        items: All items, in any order.
+        options: Their `seed` and `limit` are read.
+
+    Returns:
+        At most `options.limit` items, in an order that depends only on the items' names and the seed.
+    """
     order = sorted(items, key=lambda item: item.where)
-    random.Random(plan.seed).shuffle(order)
-    return order[: plan.limit]
+    random.Random(options.seed).shuffle(order)
+    return order[: options.limit]
 
 
 def held_out(count: int, share: float) -> int:
-    """How many of `count` items the test split gets: at least one, and one less than all.
+    """Computes the size of the test split: at least one item, and at most one less than all.
+
+    Args:
+        count: Number of items.
+        share: Share of them in the test split, between 0 and 1.
+
+    Returns:
+        The number of items in the test split; 0 only where there are fewer than two.
 
     >>> [held_out(count, 0.1) for count in (1, 2, 14, 16)]
     [0, 1, 1, 2]
@@ -126,66 +165,68 @@ def held_out(count: int, share: float) -> int:
     return min(max(round(share * count), 1), max(count - 1, 0))
 
 
-def _once(items: Iterable[Item], report: Report) -> list[Item]:
-    """Items without those whose code came before: what is in both splits is not held out."""
+def _unique(items: Iterable[Item], report: Report) -> list[Item]:
+    """Leaves out items whose code occurred before: an item in both splits would not be held out."""
     seen: dict[Code, str] = {}
     kept = []
     for item in items:
         if item.code and seen.setdefault(item.code, item.where) != item.where:
-            report(f"{item.where}: the same as {seen[item.code]}; kept once")
+            report(f"{item.where}: the same code as {seen[item.code]}; one of them is kept")
             continue
         kept.append(item)
     return kept
 
 
-# Drawing
+# Rendering
 
 
-def _draw(items: Sequence[Item], plan: Plan, task: Task, report: Report, progress: Progress) -> tuple[dict[str, Path], str]:
-    """Images of the items with code, by name, and what drew them."""
-    codes = {item.where: item.code for item in items if item.code}
-    return asyncio.run(_draw_codes(codes, plan, task, report, progress)) if codes else ({}, "")
-
-
-async def _draw_codes(
-    codes: dict[str, Code], plan: Plan, task: Task, report: Report, progress: Progress
+def _render(
+    items: Sequence[Item], options: BuildOptions, task: Task, report: Report, progress: Progress
 ) -> tuple[dict[str, Path], str]:
-    renderer = make_renderer(task.render, pages=plan.pages)
+    """Renders the items with code. Returns their images by name, and the version of the renderer."""
+    codes = {item.where: item.code for item in items if item.code}
+    return asyncio.run(_render_codes(codes, options, task, report, progress)) if codes else ({}, "")
+
+
+async def _render_codes(
+    codes: dict[str, Code], options: BuildOptions, task: Task, report: Report, progress: Progress
+) -> tuple[dict[str, Path], str]:
+    renderer = make_renderer(task.render, pages=options.pages)
     engine = renderer.engine
-    places = {where: plan.out / "images" / _image_name(code, engine, task.render) for where, code in codes.items()}
-    bar = progress.add_task("drawing", total=len(codes))
+    paths = {where: options.out / "images" / _image_name(code, engine, task) for where, code in codes.items()}
+    bar = progress.add_task("rendering", total=len(codes))
     waiting = iter(codes.items())
 
     async def work() -> None:
         for where, code in waiting:
             try:
-                if not _is_drawn(places[where]):
+                if not _is_readable(paths[where]):
                     image = await renderer.render(code)
-                    await asyncio.to_thread(_save, image, places[where])
+                    await asyncio.to_thread(_save, image, paths[where])
             except PolicyFault as fault:
-                report(f"{where}: cannot be drawn ({fault}); mend it or take it out")
-                del places[where]
+                report(f"{where}: cannot be rendered ({fault}); correct it or remove it")
+                del paths[where]
             progress.advance(bar)
 
     try:
-        await asyncio.gather(*(work() for _ in range(2 * plan.pages)))
+        await asyncio.gather(*(work() for _ in range(2 * options.pages)))
     finally:
         await renderer.close()
-    return places, engine
+    return paths, engine
 
 
-def _image_name(code: Code, engine: str, settings: RenderSettings) -> str:
-    """Named after all that decides its pixels: where one of these is another, the image is drawn anew."""
-    looks = settings.model_dump(mode="json", exclude=NOT_IN_PIXELS)
+def _image_name(code: Code, engine: str, task: Task) -> str:
+    """Names an image after all that decides its pixels, so that it is rendered again when any of that changes."""
+    looks = {"kind": task.kind.name} | task.render.model_dump(mode="json", exclude=NOT_IN_PIXELS)
     known = json.dumps([engine, looks, code.language, code.text], sort_keys=True)
     return f"{blake2b(known.encode(), digest_size=10).hexdigest()}.png"
 
 
 def _save(image: Image.Image, path: Path) -> None:
-    write_whole(path, encode(image))
+    write_atomic(path, encode(image))
 
 
-def _is_drawn(path: Path) -> bool:
+def _is_readable(path: Path) -> bool:
     try:
         with Image.open(path) as image:
             image.verify()
@@ -197,23 +238,23 @@ def _is_drawn(path: Path) -> bool:
 # Rows
 
 
-def _samples(items: Sequence[Item], drawn: dict[str, Path], engine: str) -> Iterator[Sample]:
+def _contents(items: Sequence[Item], rendered: dict[str, Path], engine: str) -> Iterator[RowContent]:
     for index, item in enumerate(items):
         if item.image:
-            yield Sample(index, item.where, item.image, item.engine, item.ground_truth)
-        elif item.where in drawn:
-            yield Sample(index, item.where, drawn[item.where], engine, item.ground_truth)
+            yield RowContent(index, item.where, item.image, item.engine, item.ground_truth)
+        elif item.where in rendered:
+            yield RowContent(index, item.where, rendered[item.where], engine, item.ground_truth)
 
 
 def _rows(
-    samples: Iterator[Sample], split: str, form: RowFormat, folder: Path, report: Report, done: Callable[[], None]
+    contents: Iterator[RowContent], split: str, form: RowFormat, folder: Path, report: Report, done: Callable[[], None]
 ) -> Iterator[dict[str, Any]]:
-    for sample in samples:
+    for content in contents:
         done()
         try:
-            yield make_row(sample, split, form, folder)
+            yield make_row(content, split, form, folder)
         except ConfigError as error:
-            report(str(error) if sample.where in str(error) else f"{sample.where}: {error}")
+            report(str(error) if content.where in str(error) else f"{content.where}: {error}")
 
 
 def _write(path: Path, rows: Iterator[dict[str, Any]], form: RowFormat) -> None:
@@ -229,7 +270,7 @@ def _write(path: Path, rows: Iterator[dict[str, Any]], form: RowFormat) -> None:
             writer.write_table(pa.Table.from_pylist(batch, columns))
 
 
-def _leave_out(path: Path, problems: dict[int, str], names: dict[int, str], report: Report) -> None:
+def _drop_rows(path: Path, problems: dict[int, str], names: dict[int, str], report: Report) -> None:
     """Rewrites the parquet without the rows that have a problem."""
     if not problems:
         return

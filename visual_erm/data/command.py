@@ -1,4 +1,9 @@
-"""The command line that the scripts in data_prep/ share: a script names its sources, each becomes a command.
+"""The command line that the scripts in data_prep/ share: a script names its sources, and each becomes a command.
+
+    script = Script("chart", __doc__, write_tiny_policy)
+
+    @script.command
+    def images(report: Report, folder: Path) -> Iterable[Item]: ...
 
 Exit code 0: everything is in. 1: some items were left out, each reported by file and line. 2: nothing was written.
 """
@@ -10,14 +15,14 @@ import logging
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, get_type_hints
+from typing import Annotated, Any, NoReturn, get_type_hints
 
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from visual_erm.data.build import Plan, build
-from visual_erm.data.check import VerlCheck
+from visual_erm.data.build import BuildOptions, build
+from visual_erm.data.check import ModelWriter, VerlCheck
 from visual_erm.data.prompts import default_prompt
 from visual_erm.data.rows import RowFormat
 from visual_erm.data.sources import Item, Report
@@ -34,23 +39,38 @@ err = Console(stderr=True)
 
 
 class Script:
-    """One script of data_prep/: commands that make data for the tasks of one renderer."""
+    """One script of data_prep/: commands that make data for the tasks of one kind.
 
-    def __init__(self, renderer: Literal["table", "chart", "svg"], about: str | None) -> None:
-        """`renderer` also names the task that the commands are for by default."""
-        self._renderer = renderer
+    Args:
+        kind: The kind's name, which also names the task that the commands are for by default. None: tasks of any kind, and
+            `--task` must be given.
+        about: Text of `--help`.
+        stand_in: Writes a small model, with which rows are checked where no `--model` is given.
+    """
+
+    def __init__(self, kind: str | None, about: str | None, stand_in: ModelWriter) -> None:
+        self._kind = kind
+        self._stand_in = stand_in
         self._app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=about)
 
     def command(self, source: Source) -> Source:
-        """Makes a command of `source`: its own arguments, then those of `_write`; one that both name goes to both."""
+        """Makes a command of a source: its own arguments, then those of every command. One that both name goes to both.
+
+        Args:
+            source: Takes a `Report`, then what its command is given; returns items. Its name and docstring are the
+                command's.
+
+        Returns:
+            The source, unchanged.
+        """
         own = list(inspect.signature(source).parameters.values())[1:]
         common = [p for p in _options() if p.name not in {o.name for o in own}]
-        common = [p.replace(default=self._renderer) if p.name == "task" else p for p in common]
+        common = [p.replace(default=self._kind) if p.name == "task" and self._kind else p for p in common]
 
         def run(**given: Any) -> None:
             mine = {parameter.name: given[parameter.name] for parameter in own}
             shared = {parameter.name: given[parameter.name] for parameter in _options()}
-            _write(lambda report: source(report, **mine), self._renderer, **shared)
+            _write(lambda report: source(report, **mine), self._kind, self._stand_in, **shared)
 
         hints = get_type_hints(_write, include_extras=True) | get_type_hints(source, include_extras=True)
         parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[p.name]) for p in (*own, *common)]
@@ -72,8 +92,9 @@ class Script:
 
 def _write(
     items: Callable[[Report], Iterable[Item]],
-    renderer: str,
-    task: Annotated[str, typer.Option(help="Task of the rows, whose renderer draws code: a name, or a YAML file.")],
+    kind: str | None,
+    stand_in: ModelWriter,
+    task: Annotated[str, typer.Option(help="Task of the rows, which says how code is rendered: a name, or a YAML file.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for train.parquet, test.parquet and images/.")],
     test_share: Annotated[float, typer.Option(help="Share of the items that is held out for the test split.")] = 0.1,
     seed: Annotated[int, typer.Option(help="Decides the split, what --limit keeps, and the order of rows.")] = 0,
@@ -108,11 +129,13 @@ def _write(
         err.print(sentence, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
     loaded = load_task(task)
-    if loaded.render.renderer != renderer:
-        raise ConfigError(f"--task {task}: its renderer is `{loaded.render.renderer}`; give a task with `{renderer}` here")
+    if kind and loaded.kind.name != kind:
+        raise ConfigError(f"--task {task}: its kind is `{loaded.kind.name}`; give a task of the kind `{kind}` here")
     form = RowFormat(loaded.name, prompt or default_prompt(loaded), longest_side, embed)
-    rows_load = VerlCheck(model, max_prompt_tokens) if check else None
-    built = build(items(report), Plan(out, test_share, seed, limit), loaded, form, report, err, rows_load)
+    row_check = None
+    if check:
+        row_check = VerlCheck(model, max_prompt_tokens) if model else VerlCheck.with_stand_in(stand_in)
+    built = build(items(report), BuildOptions(out, test_share, seed, limit), loaded, form, report, err, row_check)
     err.print(f"{built.train} rows in {out / 'train.parquet'}, {built.test} in {out / 'test.parquet'}", highlight=False)
     if left_out:
         err.print(f"{left_out} left out", style="yellow")
@@ -121,4 +144,4 @@ def _write(
 
 def _options() -> list[inspect.Parameter]:
     """Those of `_write` that are given on the command line."""
-    return list(inspect.signature(_write).parameters.values())[2:]
+    return list(inspect.signature(_write).parameters.values())[3:]

@@ -1,6 +1,9 @@
-"""Where items come from: folders of images, and files of code that this project will draw.
+"""Sources of items for data preparation: folders of images, and files of code that this project renders.
 
-Each source yields items and reports what it leaves out, by file and line; one bad item never costs the others.
+Each source yields items and reports what it leaves out, by file and line. One bad item never costs the others.
+
+    for item in code_items([Path("plots/")], SCRIPTS, report=print):
+        item.code
 """
 
 from __future__ import annotations
@@ -13,7 +16,10 @@ from typing import Any
 
 from visual_erm.data.images import SUFFIXES
 from visual_erm.errors import ConfigError, NoCodeError
-from visual_erm.extract import Code, extract
+from visual_erm.extract import Code, Language, extract
+from visual_erm.kinds.chart import CHART
+from visual_erm.kinds.svg import SVG
+from visual_erm.kinds.table import TABLE
 
 Report = Callable[[str], None]
 """Takes one sentence about an item that is left out: where it stands, what is wrong, how to mend it."""
@@ -21,20 +27,31 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Item:
-    """One table, chart or drawing: a image of it, or code to be drawn."""
+    """One sample to be: an image, or code that is to be rendered."""
 
     where: str
     """File and line, or whatever else names it in a message; no two items share it."""
     image: Path | None = None
     engine: str = ""
-    """What drew `image`, where that is known."""
+    """Engine that rendered `image`, where that is known."""
     code: Code | None = None
     ground_truth: str = ""
     """Its code where that is known."""
 
 
 def images(folder: Path, engine: str = "") -> Iterator[Item]:
-    """Every image in `folder` and below, drawn by `engine`. Raises ConfigError when there is none."""
+    """Finds images.
+
+    Args:
+        folder: Every image in it and below counts.
+        engine: Engine that rendered the images; empty: unknown.
+
+    Yields:
+        One item per image, sorted by path.
+
+    Raises:
+        ConfigError: There is no such folder, or no image in it.
+    """
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder")
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
@@ -49,72 +66,103 @@ def images(folder: Path, engine: str = "") -> Iterator[Item]:
 
 @dataclass(frozen=True)
 class CodeFormat:
-    """How one kind of code lies in files."""
+    """How code lies in files: suffixes of files with one item each, and keys of JSONL lines."""
 
-    suffixes: Mapping[str, str]
-    """Endings of files that hold one item each, and their language."""
-    keys: Mapping[str, str]
+    suffixes: Mapping[str, Language]
+    """Suffixes of files that hold one item each, with the dot, and their language."""
+    keys: Mapping[str, Language]
     """Keys of a JSONL line under which code can stand, the preferred one first, and their language."""
-    read: Callable[[str, str], Code] = Code
-    """Language and text -> what is to be drawn; by default the text as it is. Raises ConfigError when there is nothing."""
+
+    @classmethod
+    def of(cls, languages: Sequence[Language]) -> CodeFormat:
+        """The format of code in some languages.
+
+        Args:
+            languages: The languages; where two share a suffix, the first has it.
+
+        Returns:
+            Files by the suffixes of the languages; keys are their names, and `code` where there is one language only.
+        """
+        suffixes = {suffix: language for language in reversed(languages) for suffix in language.suffixes}
+        keys = {language.name: language for language in languages}
+        return cls(suffixes, keys if len(languages) > 1 else {**keys, "code": languages[0]})
 
 
-def _table_in(language: str, text: str) -> Code:
-    """The last table of a text, as in a reply: a Markdown file may hold prose as well."""
+def _code_in(language: Language, text: str) -> Code:
+    """The code of one item. Raises ConfigError where the text holds none."""
+    if language.whole_file:
+        return Code(language.code_language, text)
     try:
+        # A Markdown file may hold prose as well: its last table counts, as in a reply.
         return extract(text, [language])
     except NoCodeError:
         fix = "take it out, or name the language that it is in"
-        raise ConfigError(f"no {language} table with cells in it; {fix}") from None
+        raise ConfigError(f"no {language.name} table with cells in it; {fix}") from None
 
 
-TABLES = CodeFormat(
-    {".html": "html", ".htm": "html", ".md": "markdown", ".markdown": "markdown"},
-    {"html": "html", "markdown": "markdown"},
-    _table_in,
-)
-SCRIPTS = CodeFormat({".py": "python"}, {"python": "python", "code": "python"})
-DOCUMENTS = CodeFormat({".svg": "svg"}, {"svg": "svg", "code": "svg"})
+TABLES = CodeFormat.of(TABLE.languages_of(["html", "markdown"]))
+SCRIPTS = CodeFormat.of(CHART.languages)
+DOCUMENTS = CodeFormat.of(SVG.languages)
 
 
-def written(inputs: Sequence[Path], writing: CodeFormat, report: Report) -> Iterator[Item]:
-    """Code in files of that writing, in folders of them, and in JSONL, one item per line.
+def code_items(inputs: Sequence[Path], code_format: CodeFormat, report: Report) -> Iterator[Item]:
+    """Finds code in files, in folders of them, and in JSONL, one item per line.
 
-    Raises ConfigError when `inputs` name no such file.
+    Args:
+        inputs: Files and folders.
+        code_format: Which files and keys hold code, and in which language.
+        report: Is told of every item that is left out.
+
+    Yields:
+        The items in the order of the files.
+
+    Raises:
+        ConfigError: `inputs` name no such file.
     """
     files = [path for given in inputs for path in (sorted(given.rglob("*")) if given.is_dir() else [given])]
-    files = [path for path in dict.fromkeys(files) if path.suffix.lower() in (*writing.suffixes, ".jsonl")]
+    files = [path for path in dict.fromkeys(files) if path.suffix.lower() in (*code_format.suffixes, ".jsonl")]
     if not files:
-        raise ConfigError(f"no file to read ({', '.join(writing.suffixes)}, .jsonl) in {', '.join(map(str, inputs))}")
+        raise ConfigError(f"no file to read ({', '.join(code_format.suffixes)}, .jsonl) in {', '.join(map(str, inputs))}")
     for path in files:
-        for where, language, text in _texts(path, writing, report):
+        for where, language, text in _texts(path, code_format, report):
             try:
-                code = writing.read(language, text)
+                code = _code_in(language, text)
             except ConfigError as error:
                 report(f"{where}: {error}")
                 continue
             yield Item(where, code=code, ground_truth=code.text)
 
 
-def _texts(path: Path, writing: CodeFormat, report: Report) -> Iterator[tuple[str, str, str]]:
+def _texts(path: Path, code_format: CodeFormat, report: Report) -> Iterator[tuple[str, Language, str]]:
     """Where it stands, language and text of everything in one file."""
     if path.suffix.lower() != ".jsonl":
         try:
-            yield str(path), writing.suffixes[path.suffix.lower()], path.read_text(encoding="utf-8-sig")
+            yield str(path), code_format.suffixes[path.suffix.lower()], path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             report(f"{path}: cannot be read as UTF-8 text ({error})")
         return
     for where, row in json_lines(path, report):
-        keys = [key for key in writing.keys if isinstance(row.get(key), str)]
+        keys = [key for key in code_format.keys if isinstance(row.get(key), str)]
         if keys:
-            yield where, writing.keys[keys[0]], row[keys[0]]
+            yield where, code_format.keys[keys[0]], row[keys[0]]
         else:
-            wanted = " or ".join(f"`{key}`" for key in writing.keys)
+            wanted = " or ".join(f"`{key}`" for key in code_format.keys)
             report(f"{where}: needs a key {wanted} with the code as text; it has {', '.join(row) or 'none'}")
 
 
 def json_lines(path: Path, report: Report) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Where it stands, and the object, of every line that holds one. Raises ConfigError when the file cannot be read."""
+    """Reads a JSONL file.
+
+    Args:
+        path: The file.
+        report: Is told of every line that is left out.
+
+    Yields:
+        File and line, and the object, of every line that holds one.
+
+    Raises:
+        ConfigError: The file cannot be read.
+    """
     try:
         lines = path.open("rb")
     except OSError as error:

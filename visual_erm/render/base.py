@@ -1,4 +1,11 @@
-"""Code -> image: one Renderer per kind of code, all behind the same protocol."""
+"""`Renderer`: the protocol of what turns code into an image, the second step of the path, and its factory.
+
+Each kind of code (visual_erm/kinds) names its own renderer. Nothing else in this package depends on the kind.
+
+    renderer = make_renderer(task.render)
+    image = await renderer.render(Code("svg", "<svg …"))
+    await renderer.close()
+"""
 
 from __future__ import annotations
 
@@ -11,17 +18,28 @@ from visual_erm.kinds import RenderSettings, resolve
 
 
 class Renderer(Protocol):
-    """Draws code. Safe to call concurrently from one event loop; bounds its own concurrency."""
+    """Renders code. Safe to call concurrently from one event loop; bounds its own concurrency."""
 
     @property
     def engine(self) -> str:
-        """Name and version of what draws, for example `chromium-headless-shell 156.0`: recorded beside every reference."""
+        """Name and version of the engine, for example `chromium-headless-shell 156.0`: recorded beside every reference."""
         ...
 
     async def render(self, code: Code) -> Image.Image:
-        """The image of `code`, RGB.
+        """Renders one piece of code.
 
-        Raises RenderFailed, RenderLimit, BlankImage or Tampering (the code's fault) or RendererUnavailable (ours).
+        Args:
+            code: What is to be rendered.
+
+        Returns:
+            The image, RGB.
+
+        Raises:
+            RenderFailed: The code is malformed beyond what its language forgives, or it raised.
+            RenderLimit: The code went over its own limit of time, memory or pixels.
+            BlankImage: The code ran and showed nothing.
+            Tampering: The code reached for the reference, the judge or the sandbox.
+            RendererUnavailable: The infrastructure failed; the code is not at fault.
         """
         ...
 

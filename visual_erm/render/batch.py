@@ -1,15 +1,18 @@
-"""Many images at once: `visual-erm render`, the renderer used by itself.
+"""Renders many images at once: `visual-erm render`, the renderer used by itself.
 
-Inputs are files, folders and JSONL. A file's suffix says what it holds: `.html`, `.htm`, `.md`, `.markdown`, `.py` and
-`.svg` are code, `.txt` is a policy's reply. A folder stands for all files below it that the task can draw. A line of a
-`.jsonl` file is an object with
+Inputs are files, folders and JSONL. A file's suffix says what it holds: the suffixes of the task's languages (`.html`,
+`.md`, `.py`, `.svg` …) are code, `.txt` is a policy's reply. A folder stands for all files below it that the task can
+render. A line of a `.jsonl` file is an object with
 
-    code      the code to draw, and `language` (`html`, `markdown`, `python` or `svg`; default: the task's first), or
-    text      a policy's reply, whose code is taken out as in training;
+    code      the code to render, and `language`, one of the task's; default: the task's first; or
+    text      a policy's reply, whose code is extracted as in training;
     id        names the image; default: the file's name and the line's number.
 
-A image carries the engine that drew it and a digest of all that went into it: a later run keeps what is up to date, and
-no run overwrites a image that it did not draw.
+An image carries the engine that rendered it and a digest of all that went into it. A later run keeps what is up to date,
+and no run overwrites an image that it did not render.
+
+    summary = render_many(load_task("table"), [Path("tables/")], Path("images/"))
+    summary.failed                                      # items without an image, each with its reason
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,37 +36,31 @@ from visual_erm.extract import Code, extract
 from visual_erm.render.base import Renderer, make_renderer
 from visual_erm.spec.task import Task
 
-LANGUAGES = {
-    ".html": "html",
-    ".htm": "html",
-    ".md": "markdown",
-    ".markdown": "markdown",
-    ".py": "python",
-    ".svg": "svg",
-}
 REPLY = ".txt"
+"""Suffix of files that hold a policy's reply."""
 JSONL = ".jsonl"
+"""Suffix of files that hold one item per line."""
 
 
 class BadItem(PolicyFault):
-    """An input that says not what to draw: the message names the fix."""
+    """An input does not say what to render: the message names the fix."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One image to draw."""
+    """One image to render."""
 
     name: str
-    """Of the image, without suffix, relative to the output folder."""
+    """Name of the image without suffix, relative to the output folder."""
     source: str
     """Where it came from, for messages."""
     read: Callable[[Task], Code]
-    """Raises BadItem, NoCodeError or OSError."""
+    """Returns the code. Raises BadItem, NoCodeError or OSError."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """An item without a image."""
+    """An item without an image."""
 
     source: str
     reason: str
@@ -74,49 +71,72 @@ class Summary:
     """What became of a batch."""
 
     drawn: int = 0
+    """Images that were rendered."""
     kept: int = 0
-    """Already drawn from the same code with the same engine and settings."""
+    """Images that a former run rendered from the same code with the same engine and settings."""
     failed: list[Failure] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
+        """Whether every item has an image."""
         return not self.failed
 
 
 def render_many(task: Task, inputs: list[Path], to: Path, *, console: Console | None = None, pages: int = 2) -> Summary:
-    """Draws every item of `inputs` to `to`/NAME.png, as the reward would; an item that fails is reported, the rest goes on.
+    """Renders every item to `to`/NAME.png, as the reward would. An item that fails is reported, and the rest goes on.
 
-    May be stopped at any time: a image is there whole or not at all, and the next run goes on from there. Progress and
-    failures go to `console`, when there is one. Raises ConfigError for inputs that are missing or hold nothing to draw,
-    RendererUnavailable where there is nothing to draw with.
+    The run may be stopped at any time: an image is there whole or not at all, and the next run continues from there.
+
+    Args:
+        task: How code is extracted and rendered.
+        inputs: Files, folders and JSONL files.
+        to: Folder for the images; made when it is not there.
+        console: Shows progress and failures; None: nothing is shown.
+        pages: How many renders run at once at most.
+
+    Returns:
+        How many images were rendered and kept, and which items failed.
+
+    Raises:
+        ConfigError: Inputs are missing or hold nothing to render, or `to` cannot be made.
+        RendererUnavailable: The renderer cannot run on this machine.
     """
-    total = sum(1 for _ in find_items(inputs, task.languages))
+    total = sum(1 for _ in find_items(inputs, task))
     if not total:
-        raise ConfigError(f"nothing to draw in {', '.join(map(str, inputs))}: {_expected(task.languages)}")
+        raise ConfigError(f"nothing to draw in {', '.join(map(str, inputs))}: {_expected(task)}")
     try:
         to.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{to}: cannot be made: {error.strerror}") from error
-    return asyncio.run(
-        _render_all(task, find_items(inputs, task.languages), total, to, console or Console(quiet=True), pages)
-    )
+    return asyncio.run(_render_all(task, find_items(inputs, task), total, to, console or Console(quiet=True), pages))
 
 
-def _suffixes(languages: Sequence[str]) -> list[str]:
-    """Of the files that a task with these languages draws."""
-    return [*(suffix for suffix, language in LANGUAGES.items() if language in languages), REPLY, JSONL]
+def _suffixes(task: Task) -> list[str]:
+    """Suffixes of the files that the task can render."""
+    return [*(suffix for language in task.code_languages for suffix in language.suffixes), REPLY, JSONL]
 
 
-def _expected(languages: Sequence[str]) -> str:
-    return f"expected {', '.join(_suffixes(languages))} files, or folders of them"
+def _expected(task: Task) -> str:
+    return f"expected {', '.join(_suffixes(task))} files, or folders of them"
 
 
-def find_items(inputs: Iterable[Path], languages: Sequence[str]) -> Iterator[Item]:
-    """The items of files, folders and JSONL files, in a stable order. Raises ConfigError for a path that cannot be read."""
+def find_items(inputs: Iterable[Path], task: Task) -> Iterator[Item]:
+    """Finds what is to be rendered.
+
+    Args:
+        inputs: Files, folders and JSONL files.
+        task: Its languages say which files of a folder count.
+
+    Yields:
+        The items in a stable order.
+
+    Raises:
+        ConfigError: A path is missing or cannot be read.
+    """
     for path in inputs:
         if path.is_dir():
             for file in sorted(path.rglob("*")):
-                if file.is_file() and file.suffix.lower() in _suffixes(languages):
+                if file.is_file() and file.suffix.lower() in _suffixes(task):
                     yield from _items_of(file, file.relative_to(path).with_suffix("").as_posix())
         elif path.is_file():
             yield from _items_of(path, path.stem)
@@ -142,10 +162,10 @@ def _read_file(file: Path, task: Task) -> Code:
     text = file.read_text(encoding="utf-8", errors="replace")
     if file.suffix.lower() == REPLY:
         return extract(text, task.code_languages)
-    language = LANGUAGES.get(file.suffix.lower())
-    if language not in task.languages:
-        raise BadItem(f"task `{task.name}` draws no `{file.suffix}` files; {_expected(task.languages)}")
-    return Code(language, text)
+    for language in task.code_languages:
+        if file.suffix.lower() in language.suffixes:
+            return Code(language.code_language, text)
+    raise BadItem(f"task `{task.name}` draws no `{file.suffix}` files; {_expected(task)}")
 
 
 def _item_of_line(line: str, name: str, source: str) -> Item:
@@ -165,7 +185,7 @@ def _read_row(row: Any, task: Task) -> Code:
         language = row.get("language", task.languages[0])
         if language not in task.languages:
             raise BadItem(f"language `{language}` is none of the task's: {', '.join(task.languages)}")
-        return Code(language, row["code"])
+        return Code(task.kind.languages_of([language])[0].code_language, row["code"])
     if isinstance(row.get("text"), str):
         return extract(row["text"], task.code_languages)
     raise BadItem("needs `code` or `text`, a string")
@@ -183,7 +203,7 @@ async def _render_all(task: Task, items: Iterator[Item], total: int, to: Path, c
     )
     summary = Summary()
     sources: dict[str, str] = {}
-    settings = f"{renderer.engine} {task.render.model_dump_json()}"
+    settings = f"{renderer.engine} {task.kind.name} {task.render.model_dump_json()}"
 
     async def work() -> None:
         for item in items:
@@ -220,7 +240,7 @@ async def _render_one(task: Task, item: Item, path: Path, renderer: Renderer, se
 
 
 def _is_drawn(path: Path, digest: str) -> bool:
-    """Whether the image is there and up to date; one that is out of date is removed. Raises BadItem for a foreign one."""
+    """Whether the image is there and up to date. One that is out of date is removed; a foreign one raises BadItem."""
     try:
         with Image.open(path) as image:
             found = image.info.get("digest")

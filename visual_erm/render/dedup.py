@@ -1,7 +1,7 @@
-"""The renderer that draws equal code once: replies of a group that repeat each other share a image while one has it.
+"""DeduplicatingRenderer: renders equal code once while its image is in use.
 
-A image that nobody has any more is drawn again, so that nothing is kept here; images that are one object are also
-known to be equal without a look at them.
+Replies of a group often repeat each other. They share one image, held weakly: an image that nobody uses any more is
+rendered again. Images that are one object are known to be equal without a comparison.
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ from visual_erm.runtime.singleflight import SingleFlight
 
 
 class DeduplicatingRenderer:
-    """Asks `renderer` no more than it must. Bound to one event loop; closes `renderer` with itself."""
+    """A Renderer that asks another one only for code whose image nobody has. Bound to one event loop.
+
+    Args:
+        renderer: The renderer that is asked; closed with this one.
+    """
 
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer
@@ -25,14 +29,26 @@ class DeduplicatingRenderer:
 
     @property
     def engine(self) -> str:
+        """Name and version of the engine of the renderer behind it."""
         return self._renderer.engine
 
     async def render(self, code: Code) -> Image.Image:
-        """The image of `code`, not to be drawn on. Raises what the renderer raises, to all who share a drawing."""
+        """Renders `code`, or waits for and returns the image of equal code.
+
+        Args:
+            code: What is to be rendered.
+
+        Returns:
+            The image, RGB. It is shared: do not change it.
+
+        Raises:
+            VisualERMError: Whatever the renderer raises, to all who wait for the same code.
+        """
         image = self._in_use.get(code)
         if image is None:
             image = self._in_use[code] = await self._under_way.get(code, lambda: self._renderer.render(code))
         return image
 
     async def close(self) -> None:
+        """Closes the renderer behind it. May be called twice."""
         await self._renderer.close()

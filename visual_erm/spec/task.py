@@ -191,14 +191,15 @@ class Task(Settings):
 def _task_class(reference: str) -> type[Task]:
     """`Task` with the languages and the render settings of a kind. Raises ConfigError for an unknown kind."""
     kind = find_kind(reference)
-    names = Literal[tuple(language.name for language in kind.languages)]  # type: ignore[valid-type]
+    name: Any = Literal[tuple(language.name for language in kind.languages)]
+    languages: Any = Annotated[list[name], Field(min_length=1)]
     needed = any(field.is_required() for field in kind.render_settings.model_fields.values())
     render = Field() if needed else Field(default_factory=kind.render_settings)
     return create_model(  # type: ignore[call-overload, no-any-return]
         "Task",
         __base__=Task,
         __module__=__name__,
-        languages=(Annotated[list[names], Field(min_length=1)], ...),
+        languages=(languages, ...),
         render=(kind.render_settings, render),
     )
 
@@ -308,7 +309,8 @@ def _place_files(content: dict[str, Any], *folders: Path) -> None:
     """
     for _, task in _parts(content):
         if isinstance(task.get("kind"), str) and task["kind"].endswith(".py"):
-            task["kind"] = _placed(task["kind"], *folders)
+            # Without links: a training run reaches its task through a temporary one, which other nodes do not have.
+            task["kind"] = str(Path(_placed(task["kind"], *folders)).resolve())
         if isinstance(task.get("judge"), dict) and isinstance(task["judge"].get("prompt_file"), str):
             task["judge"]["prompt_file"] = _placed(task["judge"]["prompt_file"], *folders)
 
