@@ -23,7 +23,7 @@ script = Script("chart", __doc__, write_tiny_policy)
 @script.command
 def images(
     report: Report,
-    folder: Annotated[Path, typer.Argument(help="Pictures of charts, in this folder and below.")],
+    folder: Annotated[Path, typer.Argument(help="Images of charts, in this folder and below.")],
     engine: Engine = "",
 ) -> Iterable[Item]:
     """Images alone: each is its own reference, no script is needed."""
@@ -35,7 +35,7 @@ def scripts(
     report: Report,
     inputs: Annotated[list[Path], typer.Argument(help="Python files, folders of them, or JSONL.")],
 ) -> Iterable[Item]:
-    """Plotting scripts, drawn in this project's sandbox: one per file, or per JSONL line ("python" or "code")."""
+    """Plotting scripts, run in this project's sandbox: one per file, or per JSONL line ("python" or "code")."""
     return sources.code_items(inputs, sources.SCRIPTS, report)
 
 
@@ -44,7 +44,7 @@ def packages(
     report: Report,
     seed: Annotated[int, typer.Option(help="Decides the charts, the split, what --limit keeps, and the order.")] = 0,
 ) -> Iterable[Item]:
-    """Charts of real data from inside statsmodels and scikit-learn, drawn here: for trials without a download."""
+    """Charts of real data from inside statsmodels and scikit-learn, rendered here: for trials without a download."""
     return package_charts.charts(seed)
 
 

@@ -23,7 +23,7 @@ script = Script("svg", __doc__, write_tiny_policy)
 @script.command
 def images(
     report: Report,
-    folder: Annotated[Path, typer.Argument(help="Pictures, in this folder and below.")],
+    folder: Annotated[Path, typer.Argument(help="Images, in this folder and below.")],
     engine: Engine = "",
 ) -> Iterable[Item]:
     """Images alone: each is its own reference, no SVG is needed."""
@@ -35,14 +35,14 @@ def documents(
     report: Report,
     inputs: Annotated[list[Path], typer.Argument(help="SVG files, folders of them, or JSONL.")],
 ) -> Iterable[Item]:
-    """SVG documents, drawn by this project's renderer: one per file, or per JSONL line ("svg" or "code")."""
+    """SVG documents, rendered by this project: one per file, or per JSONL line ("svg" or "code")."""
     return sources.code_items(inputs, sources.DOCUMENTS, report)
 
 
 @script.command
 def packages(
     report: Report,
-    seed: Annotated[int, typer.Option(help="Decides the colours, the split, what --limit keeps, and the order.")] = 0,
+    seed: Annotated[int, typer.Option(help="Decides the colors, the split, what --limit keeps, and the order.")] = 0,
 ) -> Iterable[Item]:
     """Real icons from inside matplotlib: those of its toolbar, and the symbols of its font, in colors."""
     return package_icons.icons(seed)

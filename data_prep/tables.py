@@ -24,7 +24,7 @@ script = Script("table", __doc__, write_tiny_policy)
 @script.command
 def images(
     report: Report,
-    folder: Annotated[Path, typer.Argument(help="Pictures of tables, in this folder and below.")],
+    folder: Annotated[Path, typer.Argument(help="Images of tables, in this folder and below.")],
     engine: Engine = "",
 ) -> Iterable[Item]:
     """Images alone: each is its own reference, no markup is needed."""
@@ -35,7 +35,7 @@ def images(
 def pubtabnet(
     report: Report,
     rows: Annotated[Path, typer.Argument(help="PubTabNet's JSONL.")],
-    images: Annotated[Path, typer.Option(help="The folder with its pictures, or with its folders train, val, test.")],
+    images: Annotated[Path, typer.Option(help="The folder with its images, or with its folders train, val, test.")],
     split: Annotated[str | None, typer.Option(help="Only this split of PubTabNet: train, val or test.")] = None,
 ) -> Iterable[Item]:
     """PubTabNet: its images are the references, its markup is kept as ground truth."""
@@ -47,7 +47,7 @@ def markup(
     report: Report,
     inputs: Annotated[list[Path], typer.Argument(help="HTML or Markdown files, folders of them, or JSONL.")],
 ) -> Iterable[Item]:
-    """HTML or Markdown tables, drawn by this project's renderer: one per file, or per JSONL line ("html" or "markdown")."""
+    """HTML or Markdown tables, rendered by this project: one per file, or per JSONL line ("html" or "markdown")."""
     return sources.code_items(inputs, sources.TABLES, report)
 
 
@@ -58,7 +58,7 @@ def packages(
     max_columns: Annotated[int, typer.Option(min=2, help="Columns of a table.")] = 6,
     seed: Annotated[int, typer.Option(help="Decides the cuts, the split, what --limit keeps, and the order.")] = 0,
 ) -> Iterable[Item]:
-    """Real tables from inside statsmodels and scikit-learn, cut to size and drawn: for trials without a download."""
+    """Real tables from inside statsmodels and scikit-learn, cut to size and rendered: for trials without a download."""
     return package_tables.tables(max_rows, max_columns, seed)
 
 

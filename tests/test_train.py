@@ -23,7 +23,7 @@ from visual_erm.errors import ConfigError
 from visual_erm.preflight.overrides import arguments, compose_recipe
 from visual_erm.spec.base import read_yaml, shipped
 from visual_erm.spec.judge import load_judge_settings
-from visual_erm.spec.prompts import Found, keep
+from visual_erm.spec.prompts import Found, save_imported
 from visual_erm.spec.task import load_task, load_tasks
 
 KWARGS = "reward.custom_reward_function.reward_kwargs"
@@ -88,7 +88,7 @@ def test_the_reward_workers_get_the_text_of_each_prompt_whatever_their_home_hold
 ):
     texts = {name: f"Published for {name}: {{errors}} ${{this}}" for name in ("table", "chart", "svg")}
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    keep({name: Found(text, tmp_path / "checkout.py", 3) for name, text in texts.items()})
+    save_imported({name: Found(text, tmp_path / "checkout.py", 3) for name, text in texts.items()})
     config = recipe(f"task={task}", *files)
     with caplog.at_level("INFO", "visual_erm.train"):
         train.prepare(config)

@@ -241,10 +241,10 @@ def import_prompts(
 ) -> None:
     """From now on ask with the published texts. They are read from the checkout; nothing in it is run."""
     from visual_erm.spec.prompt_import import find_published
-    from visual_erm.spec.prompts import described, imported_prompts, keep
+    from visual_erm.spec.prompts import described, imported_prompts, save_imported
 
     texts = find_published(checkout)
-    keep(texts)
+    save_imported(texts)
     for task, found in texts.items():
         out.print(f"{task}: {described(found.text)}", markup=False, highlight=False, soft_wrap=True)
     out.print(f"kept in {imported_prompts()}", markup=False, highlight=False, soft_wrap=True)
@@ -272,9 +272,9 @@ def show(
 @prompts.command()
 def forget() -> None:
     """Remove the imported texts and ask with the project's own again."""
-    from visual_erm.spec.prompts import forget as forget_imported
+    from visual_erm.spec.prompts import remove_imported
 
-    out.print("removed; the project's own texts are in use" if forget_imported() else "none was imported")
+    out.print("removed; the project's own texts are in use" if remove_imported() else "none was imported")
 
 
 def main() -> NoReturn:

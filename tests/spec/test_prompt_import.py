@@ -21,7 +21,7 @@ from visual_erm.errors import ConfigError
 from visual_erm.preflight import doctor
 from visual_erm.spec.base import shipped
 from visual_erm.spec.prompt_import import find_published
-from visual_erm.spec.prompts import digest, imported_prompts, keep, shipped_prompts
+from visual_erm.spec.prompts import digest, imported_prompts, save_imported, shipped_prompts
 from visual_erm.spec.task import load_task, load_tasks
 
 TASKS = ("chart", "svg", "table")
@@ -290,7 +290,7 @@ def test_every_text_survives_to_the_letter(parts: list[str], escaped: bool) -> N
     literal = (lambda t: "f" + repr(t.replace("{", "{{").replace("}", "}}"))) if escaped else repr
     with tempfile.TemporaryDirectory() as folder, mock.patch.dict("os.environ", XDG_CONFIG_HOME=f"{folder}/config"):
         utils = constants(literal(chart), literal(svg))
-        keep(find_published(checkout(Path(folder), utils, function(f"return {literal(table)}"))))
+        save_imported(find_published(checkout(Path(folder), utils, function(f"return {literal(table)}"))))
         assert in_use() == {"chart": chart, "svg": svg, "table": table}
         recipe = OmegaConf.create({"task": {"name": "mixed", "tasks": {}}})
         recipe.task.tasks = {
@@ -305,8 +305,8 @@ def test_every_text_survives_to_the_letter(parts: list[str], escaped: bool) -> N
 
 
 def test_a_second_import_replaces_the_first(tmp_path: Path) -> None:
-    keep(find_published(checkout(tmp_path)))
-    keep(find_published(checkout(tmp_path, table=function("return 'another'"))))
+    save_imported(find_published(checkout(tmp_path)))
+    save_imported(find_published(checkout(tmp_path, table=function("return 'another'"))))
     assert in_use() == TEXTS | {"table": "another"}
 
 
@@ -323,16 +323,16 @@ def test_an_import_that_breaks_off_leaves_no_mixture(tmp_path: Path, broken_afte
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", full)
         with pytest.raises(ConfigError, match="prompts: cannot be written: No space left on device"):
-            keep(find_published(checkout(tmp_path)))
+            save_imported(find_published(checkout(tmp_path)))
     assert in_use() == OWN
-    keep(find_published(tmp_path))
+    save_imported(find_published(tmp_path))
     assert in_use() == TEXTS
 
 
 def test_a_configuration_that_cannot_be_written_is_told(tmp_path: Path, configuration: Path) -> None:
     configuration.write_text("a file")
     with pytest.raises(ConfigError, match="cannot be written"):
-        keep(find_published(checkout(tmp_path)))
+        save_imported(find_published(checkout(tmp_path)))
     assert in_use() == OWN
 
 
@@ -349,7 +349,7 @@ def test_a_configuration_that_cannot_be_written_is_told(tmp_path: Path, configur
 def test_what_is_not_as_imported_is_refused_with_the_fix(
     tmp_path: Path, file: str, content: bytes | None, message: str
 ) -> None:
-    keep(find_published(checkout(tmp_path)))
+    save_imported(find_published(checkout(tmp_path)))
     damaged = imported_prompts() / file
     damaged.unlink() if content is None else damaged.write_bytes(content)
     with pytest.raises(ConfigError, match=f"judge.prompt_file`: .*{message}.*visual-erm prompts forget"):
@@ -374,7 +374,7 @@ def written(folder: Path, judge: Mapping[str, object], name: str = "table") -> P
 
 @pytest.fixture
 def imported(tmp_path: Path) -> None:
-    keep(find_published(checkout(tmp_path / "theirs")))
+    save_imported(find_published(checkout(tmp_path / "theirs")))
 
 
 @pytest.mark.usefixtures("imported")

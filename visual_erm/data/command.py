@@ -32,7 +32,7 @@ from visual_erm.spec.task import load_task
 Source = Callable[..., Iterable[Item]]
 """Takes a Report, then what its command is given."""
 
-Engine = Annotated[str, typer.Option(help='What drew the pictures, if known: "cairosvg 2.9.1". The reward checks it.')]
+Engine = Annotated[str, typer.Option(help='What rendered the images, if known: "cairosvg 2.9.1". The reward checks it.')]
 """For the sources of images that were drawn elsewhere."""
 
 err = Console(stderr=True)
@@ -103,11 +103,11 @@ def _write(
         bool, typer.Option("--embed/--no-embed", help="Pictures in the parquet, which then can move; or absolute paths.")
     ] = True,
     longest_side: Annotated[
-        int, typer.Option(min=32, help="Pixels to which the policy's picture is scaled down; the reference is not.")
+        int, typer.Option(min=32, help="Pixels to which the policy's image is scaled down; the reference is not.")
     ] = 1280,
     prompt: Annotated[
         str | None,
-        typer.Option(help="What the policy is asked; <image> stands for the picture. By default as the task's language."),
+        typer.Option(help="What the policy is asked; <image> stands for the image. By default as the task's language."),
     ] = None,
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="Load every row through veRL, and leave out what it would drop.")

@@ -56,7 +56,7 @@ def images(folder: Path, engine: str = "") -> Iterator[Item]:
         raise ConfigError(f"{folder}: no such folder")
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not found:
-        raise ConfigError(f"{folder}: no pictures in it ({', '.join(SUFFIXES)})")
+        raise ConfigError(f"{folder}: no images in it ({', '.join(SUFFIXES)})")
     for path in found:
         yield Item(str(path), image=path, engine=engine)
 

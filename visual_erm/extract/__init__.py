@@ -26,7 +26,7 @@ _SHIPPED_LABELS = frozenset(label for language in SHIPPED.values() for label in 
 
 
 def extract(text: str, languages: Sequence[str | Language]) -> Code:
-    """Finds the code in a policy's reply.
+    r"""Finds the code in a policy's reply.
 
     Thinking (`<think>…</think>`) is no part of the answer, and a reply that ends while thinking has none. Candidates are
     the fenced blocks that hold code of the languages, as written, and the code that stands in the text without a fence,
@@ -45,7 +45,7 @@ def extract(text: str, languages: Sequence[str | Language]) -> Code:
     Raises:
         NoCodeError: The reply holds no code in any of the languages.
 
-    >>> extract("Here it is:\\n```html\\n<table><tr><td>1</td></tr></table>\\n```", ["html"]).text
+    >>> extract("Here it is:\n```html\n<table><tr><td>1</td></tr></table>\n```", ["html"]).text
     '<table><tr><td>1</td></tr></table>'
     """
     accepted = [SHIPPED[language] if isinstance(language, str) else language for language in languages]

@@ -1,4 +1,4 @@
-"""The languages of the shipped kinds: fence labels, file suffixes, and how code in them is found.
+r"""The languages of the shipped kinds: fence labels, file suffixes, and how code in them is found.
 
 from visual_erm.extract import extract
 from visual_erm.extract.languages import HTML

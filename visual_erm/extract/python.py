@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from visual_erm.extract.code import Candidate, Code, Section, Span
 
 LONGEST_PARSED = 32_768
-"""In characters; a longer script without a fence ends where the text ends."""
+"""Characters that are parsed at most; a longer script without a fence ends where the text ends."""
 MOST_PARSED = 8
 """Imports in one stretch of text that are tried as the beginning of a script."""
 MOST_CUTS = 3
-"""Paragraphs of prose that are tried as the end of one."""
+"""Paragraphs of prose that are tried as the end of a script."""
 
 # Whatever draws has to be imported: code without it is a piece of a script at most.
 _IMPORT = re.compile(r"^[ \t]*(?:import|from)[ \t]+\w", re.MULTILINE)

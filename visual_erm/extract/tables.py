@@ -79,7 +79,7 @@ def _bare_markdown(text: str, start: int, end: int) -> Iterator[tuple[Span, Cand
 
 
 def _groups(text: str, spans: Iterable[Span]) -> Iterator[Span]:
-    """Neighbours with nothing but markup between them, put together."""
+    """Joins neighbours with nothing but markup between them."""
     group: Span | None = None
     for span in spans:
         if group is None:

@@ -1,4 +1,4 @@
-"""`Kind`: the declaration of a kind of code. Everything that differs between kinds stands in it.
+r"""`Kind`: the declaration of a kind of code. Everything that differs between kinds stands in it.
 
 Functions and classes that need heavy libraries (a browser, OpenCV, OCR) are given by name, as `package.module:attribute`,
 and are imported when they are first needed. A kind outside of this package may give the function itself.
@@ -7,7 +7,7 @@ and are imported when they are first needed. A kind outside of this package may 
         name="shapes",
         languages=(Language("shapes", labels=("shapes",), suffixes=(".shapes",), find_fenced=whole_block("shapes")),),
         render_settings=ShapeSettings,
-        prompts={"shapes": "<image>\nWrite the shapes in this picture …"},
+        prompts={"shapes": "<image>\nWrite the shapes in this image …"},
         examples={"shapes": "circle 10 10 5"},
     )
 """

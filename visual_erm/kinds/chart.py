@@ -30,7 +30,7 @@ class ChartSettings(RenderSettings):
 
 
 def read_scene(pixels: np.ndarray, ocr: Any) -> Scene:
-    """Texts, panels and marks of a chart or a drawing.
+    """Reads texts, panels and marks of a chart or an SVG image.
 
     Args:
         pixels: RGB on white, shape (height, width, 3), uint8.
@@ -47,7 +47,7 @@ def read_scene(pixels: np.ndarray, ocr: Any) -> Scene:
 
 
 def scene_weight(scene: Any) -> int:
-    """How many parts a scene holds.
+    """Counts the parts of a scene.
 
     Args:
         scene: A reading that `read_scene` made.

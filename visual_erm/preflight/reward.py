@@ -179,4 +179,5 @@ def _mean(scored: Sequence[Scored], samples: Sequence[Sample], true: bool) -> st
 def _reply_of(task: Task) -> str:
     """A reply that renders, and is not what was asked for."""
     language = task.code_languages[0]
-    return f"```{language.labels[0]}\n{task.kind.examples[language.name]}\n```"
+    example = task.kind.examples.get(language.name, "")
+    return f"```{language.labels[0]}\n{example}\n```"

@@ -209,7 +209,7 @@ async def _render_all(task: Task, items: Iterator[Item], total: int, to: Path, c
         for item in items:
             try:
                 if sources.setdefault(item.name, item.source) != item.source:
-                    raise BadItem(f"would be drawn to the same picture as {sources[item.name]}")
+                    raise BadItem(f"would be rendered to the same image as {sources[item.name]}")
                 await _render_one(task, item, to / f"{item.name}.png", renderer, settings, summary)
             except (PolicyFault, InfrastructureError, OSError) as error:
                 summary.failed.append(Failure(item.source, f"{type(error).__name__}: {error}"))
@@ -218,7 +218,7 @@ async def _render_all(task: Task, items: Iterator[Item], total: int, to: Path, c
 
     try:
         with bar:
-            line = bar.add_task("drawing", total=total)
+            line = bar.add_task("rendering", total=total)
             await asyncio.gather(*(work() for _ in range(2 * pages)))
     finally:
         await renderer.close()

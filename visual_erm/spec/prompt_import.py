@@ -45,14 +45,21 @@ _BOUND_AS = {
 
 
 def find_published(path: Path) -> dict[str, Found]:
-    """The published prompt of each task, from a checkout or a folder in it.
+    """Finds the published prompt of each task.
 
-    Raises ConfigError that says what was looked for, and where, when one is not there, not the only one, or no plain text.
+    Args:
+        path: A checkout of InternLM/Visual-ERM, or a folder in it.
+
+    Returns:
+        By task: the text, and the file and line where it stands.
+
+    Raises:
+        ConfigError: Says what was looked for and where, when a text is missing, not the only one, or no plain text.
     """
     folder = _folder(path)
-    constants = Source(folder / CONSTANTS)
+    constants = PythonFile(folder / CONSTANTS)
     found = {task: constants.constant_with([*load_task(task).report.categories, "errors"]) for task in BY_CATEGORIES}
-    return {"table": Source(folder / FUNCTION_FILE).returned_by(FUNCTION), **found}
+    return {"table": PythonFile(folder / FUNCTION_FILE).returned_by(FUNCTION), **found}
 
 
 def _folder(path: Path) -> Path:
@@ -63,11 +70,17 @@ def _folder(path: Path) -> Path:
     raise ConfigError(f"{path}: holds no {FOLDER}, and is in no folder that does; give a checkout of InternLM/Visual-ERM")
 
 
-class Source:
-    """One Python file, parsed."""
+class PythonFile:
+    """One Python file, parsed and never run.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ConfigError: The file cannot be read, or is not Python.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Raises ConfigError when the file cannot be read, or is not Python."""
         self.path = path
         try:
             with warnings.catch_warnings():
@@ -81,7 +94,17 @@ class Source:
             raise ConfigError(f"{path}: cannot be parsed: {error}") from None
 
     def constant_with(self, words: list[str]) -> Found:
-        """The one constant of the module that holds all `words`."""
+        """Finds the one constant of the module that holds all of some words.
+
+        Args:
+            words: Words that the text must hold.
+
+        Returns:
+            The text and where it stands.
+
+        Raises:
+            ConfigError: There is none, or more than one.
+        """
         found: dict[str, Found] = {}
         for statement in self.module.body:
             if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value:
@@ -94,7 +117,17 @@ class Source:
         raise ConfigError(f"{self.path}: looked for {wanted}; found {_lines([each.line for each in found.values()])}")
 
     def returned_by(self, name: str) -> Found:
-        """The text that the one function of that name returns."""
+        """Finds the text that a function returns.
+
+        Args:
+            name: Name of the function.
+
+        Returns:
+            The text and where it stands.
+
+        Raises:
+            ConfigError: There is no such function, more than one, or it may return something else.
+        """
         functions = [
             node
             for node in ast.walk(self.module.node)
@@ -114,6 +147,15 @@ class Source:
         return self._found(returns[0].value, [scope, self.module])
 
     def refused(self, node: ast.expr | ast.stmt, why: str) -> ConfigError:
+        """The error for a part of the file that is no plain text.
+
+        Args:
+            node: The part; its line is named.
+            why: What is wrong with it.
+
+        Returns:
+            The error, to be raised.
+        """
         return ConfigError(f"{self.path}, line {node.lineno}: {why}; fix: give the text as a file, in `judge.prompt_file`")
 
     def _constant(self, statement: ast.Assign | ast.AnnAssign, value: ast.expr, words: list[str]) -> Found | None:
@@ -160,10 +202,25 @@ class Scope:
                     self._bindings.setdefault(name, []).append(inner)
 
     def bindings(self, name: str) -> list[ast.AST]:
+        """What binds a name in this scope.
+
+        Args:
+            name: The name.
+
+        Returns:
+            The nodes that bind it, none for an unknown name.
+        """
         return self._bindings.get(name, [])
 
     def assigned(self, name: ast.AST) -> ast.expr | None:
-        """What a statement of the scope's own assigns to that name alone."""
+        """What a statement of the scope's own assigns to a name alone.
+
+        Args:
+            name: The node that binds the name.
+
+        Returns:
+            The assigned expression, or None.
+        """
         for statement in self.body:
             if isinstance(statement, ast.Assign) and statement.targets == [name]:
                 return statement.value
@@ -173,15 +230,25 @@ class Scope:
 
 
 class Folding:
-    """Works out one text of a file from its expression."""
+    """Constant folding: works out one text of a file from its expression."""
 
-    def __init__(self, source: Source, scopes: list[Scope]) -> None:
+    def __init__(self, source: PythonFile, scopes: list[Scope]) -> None:
         self._source = source
         self._scopes = scopes
         self._parts = 0
 
     def text(self, node: ast.expr) -> str:
-        """The text that an expression stands for. Raises ConfigError where that takes more than constants."""
+        """Works out the text that an expression stands for.
+
+        Args:
+            node: The expression.
+
+        Returns:
+            The text.
+
+        Raises:
+            ConfigError: The expression is more than constants.
+        """
         self._parts += 1
         text = self._fold(node)
         if self._parts > MOST_PARTS or len(text) > MOST_CHARACTERS:

@@ -1,4 +1,4 @@
-"""What a judge is asked: texts in files, and published ones that the user imported in place of the project's own.
+"""Prompts of judges: texts in files, and published texts that the user imported in place of the project's own.
 
     judge.prompt_file --a shipped one that was imported--> the user's configuration directory, visual-erm/prompts/<task>.txt
                       --any other-----------------------> that file
@@ -33,7 +33,7 @@ class Origin(Settings):
     path: str
     line: int
     sha256: str
-    """Of the text."""
+    """Digest of the text."""
 
 
 class Record(Settings):
@@ -52,6 +52,14 @@ class Found:
 
 
 def digest(text: str) -> str:
+    """The SHA-256 of a text.
+
+    Args:
+        text: The text; its UTF-8 bytes count.
+
+    Returns:
+        64 hexadecimal digits.
+    """
     return sha256(text.encode("utf-8")).hexdigest()
 
 
@@ -66,13 +74,33 @@ def imported_prompts() -> Path:
 
 
 def read_prompt(path: Path) -> str:
-    """The text that `path` stands for. Raises ConfigError for a file without one, or an imported text that was changed."""
-    ours = path.resolve().parent == shipped_prompts().resolve()
-    return (imported(path.stem) if ours else None) or _read(path, "utf-8-sig")
+    """Reads the prompt that a path stands for.
+
+    Args:
+        path: A text file. A shipped one stands for the imported text of the same task, if there is one.
+
+    Returns:
+        The text.
+
+    Raises:
+        ConfigError: The file holds no text, or an imported text was changed.
+    """
+    is_shipped = path.resolve().parent == shipped_prompts().resolve()
+    return (imported(path.stem) if is_shipped else None) or _read(path, "utf-8-sig")
 
 
 def imported(task: str) -> str | None:
-    """The text imported for a task, if there is one. Raises ConfigError when it is not what was imported."""
+    """Reads the text that was imported for a task.
+
+    Args:
+        task: Name of the task.
+
+    Returns:
+        The text, or None where none was imported.
+
+    Raises:
+        ConfigError: The text is not what was imported.
+    """
     try:
         origin = _record().get(task)
         if origin is None:
@@ -87,7 +115,14 @@ def imported(task: str) -> str | None:
 
 
 def import_of(text: str) -> Origin | None:
-    """Where a text in use was imported from; None for the project's own and the user's own."""
+    """Finds out where a text in use was imported from.
+
+    Args:
+        text: A prompt.
+
+    Returns:
+        Its origin; None for the project's own texts and the user's own.
+    """
     try:
         return next((origin for origin in _record().values() if origin.sha256 == digest(text)), None)
     except ConfigError:
@@ -96,16 +131,30 @@ def import_of(text: str) -> Origin | None:
 
 
 def described(text: str) -> str:
-    """Where a text in use is from, and the first digits of its digest."""
+    """Says where a text in use is from.
+
+    Args:
+        text: A prompt.
+
+    Returns:
+        Its source and the first 12 digits of its digest, for messages.
+    """
     origin = import_of(text)
     source = f"imported from {origin.path}, line {origin.line}" if origin else "own"
     return f"{source}, sha256 {digest(text)[:12]}"
 
 
-def keep(texts: Mapping[str, Found]) -> None:
-    """Writes down imported texts by task, all or none. Raises ConfigError where that is not possible.
+def save_imported(texts: Mapping[str, Found]) -> None:
+    """Stores imported texts in the user's configuration directory, all or none.
 
-    The record comes last: until then none is in use, or, after an earlier import, what does not fit its record is refused.
+    The record is written last. Until then no text is in use, or, after an earlier import, one that its record does not fit
+    is refused.
+
+    Args:
+        texts: By task: the text, and the file and line where it was found.
+
+    Raises:
+        ConfigError: The folder cannot be written.
     """
     folder = imported_prompts()
     origins = {task: Origin(path=str(f.path), line=f.line, sha256=digest(f.text)) for task, f in texts.items()}
@@ -122,8 +171,15 @@ def keep(texts: Mapping[str, Found]) -> None:
         raise ConfigError(f"{folder}: cannot be written: {error.strerror}") from error
 
 
-def forget() -> bool:
-    """Removes all imported texts; whether there were any. Raises ConfigError where that is not possible."""
+def remove_imported() -> bool:
+    """Removes all imported texts.
+
+    Returns:
+        Whether there were any.
+
+    Raises:
+        ConfigError: The folder cannot be removed.
+    """
     folder = imported_prompts()
     try:
         shutil.rmtree(folder)

@@ -87,6 +87,7 @@ class ReportFormat(Settings):
 
     @property
     def category_key(self) -> str:
+        """The key that holds the category of a discrepancy: `type` or `category`."""
         return "type" if "type" in self.keys else "category"
 
 
@@ -99,9 +100,9 @@ class Scoring(Settings):
     s_max: Positive = 50.0
     """Severity at which nothing is left of the visual part of the reward; under `batch`, of tests and of single samples."""
     render_reward: Annotated[float, Field(ge=0)] = 1.0
-    """What drawing anything at all earns (paper: the render-success reward)."""
+    """What a reply earns whose code renders at all (paper: the render-success reward)."""
     raw_minimum: Annotated[float, Field(le=0)] = -50.0
-    """`raw` only: what a reply without a image earns, and the floor of -S, so that drawing never earns less."""
+    """`raw` only: what a reply without an image earns, and the floor of -S, so that rendering never earns less."""
 
 
 class BlankGuard(Settings):
@@ -120,7 +121,7 @@ class TamperingGuard(Settings):
 
 
 class InjectionGuard(Settings):
-    """Text in the image that talks to the judge earns the minimum reward. For judges that are models."""
+    """Text in the image that talks to the judge earns the minimum reward. For model judges."""
 
     enabled: bool = True
     check_below_severity_share: Fraction = 0.5
@@ -129,7 +130,7 @@ class InjectionGuard(Settings):
 
 
 class UnderReportingGuard(Settings):
-    """Reports of next to nothing on images that plainly differ: severity is raised. For judges that are models."""
+    """Reports of next to nothing on images that plainly differ: severity is raised. For model judges."""
 
     enabled: bool = True
     max_severity: Annotated[float, Field(ge=0)] = 3
@@ -140,8 +141,7 @@ class UnderReportingGuard(Settings):
 
 
 class OmissionGuard(Settings):
-    """Parts of the reference that are missing and not in the report: severity is raised by 3 each. For judges that are
-    models."""
+    """Parts of the reference that are missing and not in the report raise the severity by 3 each. For model judges."""
 
     enabled: bool = True
     slack: Fraction = 0.1
