@@ -73,10 +73,10 @@ def test_the_documented_scripts_become_rows_and_those_that_fail_are_reported(run
     assert code == 1, said
     look_at(rows_of(out_of(tmp_path, words)), drawn=True)
     assert truths_of(out_of(tmp_path, words)) == {script(1), script(2), script(3)}
-    assert "more.jsonl:2: cannot be drawn (NameError" in said and "'oops'" in said
-    assert "more.jsonl:3: cannot be drawn (SyntaxError" in said
-    assert "more.jsonl:4: cannot be drawn (" in said
-    assert "more.jsonl:5: cannot be drawn (FileNotFoundError" in said and "sales.csv" in said
+    assert "more.jsonl:2: cannot be rendered (NameError" in said and "'oops'" in said
+    assert "more.jsonl:3: cannot be rendered (SyntaxError" in said
+    assert "more.jsonl:4: cannot be rendered (" in said
+    assert "more.jsonl:5: cannot be rendered (FileNotFoundError" in said and "sales.csv" in said
     assert "more.jsonl:6: needs a key `python` or `code` with the code as text; it has r" in said
     assert "plots/latin.py: cannot be read as UTF-8" in said
     assert "6 left out" in said

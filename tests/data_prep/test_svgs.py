@@ -88,10 +88,10 @@ def test_documents_that_cannot_be_drawn_are_reported_and_the_rest_goes_on(run: R
     code, said = run("documents", "in", "--out", "out", "--no-check")
     assert code == 1, said
     assert truths_of(tmp_path / "out") == {disc("red"), disc("blue")}
-    assert "in/rows.jsonl:2: cannot be drawn (" in said
-    assert "in/rows.jsonl:3: cannot be drawn (" in said
+    assert "in/rows.jsonl:2: cannot be rendered (" in said
+    assert "in/rows.jsonl:3: cannot be rendered (" in said
     assert "in/rows.jsonl:4: needs a key `svg` or `code` with the code as text; it has png" in said
-    assert "in/same.svg: the same as in/rows.jsonl:1; kept once" in said
+    assert "in/same.svg: the same code as in/rows.jsonl:1; one of them is kept" in said
 
 
 def test_a_task_of_another_kind_is_refused(run: Run, tmp_path: Path) -> None:

@@ -181,11 +181,11 @@ def test_bad_lines_of_pubtabnet_are_reported_and_the_rest_goes_on(run: Run, tmp_
     assert code == 1
     assert len(rows_of(tmp_path / "out")) == 3
     assert "rows.jsonl:2: not valid JSON" in said
-    assert "rows.jsonl:3: no picture missing.png" in said
+    assert "rows.jsonl:3: there is no image missing.png" in said
     assert "rows.jsonl:4: `html.structure` has 2 cells, `html.cells` 1" in said
     assert "rows.jsonl:5: no `html` of type dict" in said
     assert "rows.jsonl:6: expected a JSON object, found list" in said
-    assert "rows.jsonl:7: torn.png: not a readable picture" in said
+    assert "rows.jsonl:7: torn.png: not a readable image" in said
     assert "6 left out" in said
 
 
@@ -206,9 +206,9 @@ def test_bad_markup_is_reported_and_the_rest_goes_on(run: Run, tmp_path: Path) -
     assert code == 1, said
     assert "in/rows.jsonl:2: no html table with cells in it" in said
     assert "in/rows.jsonl:3: needs a key `html` or `markdown` with the code as text; it has latex" in said
-    assert "in/rows.jsonl:4: cannot be drawn (the picture holds nothing but its background)" in said
-    assert "in/rows.jsonl:5: the same as in/rows.jsonl:1" in said
-    assert "in/rows.jsonl:6: cannot be drawn (90" in said
+    assert "in/rows.jsonl:4: cannot be rendered (the picture holds nothing but its background)" in said
+    assert "in/rows.jsonl:5: the same code as in/rows.jsonl:1" in said
+    assert "in/rows.jsonl:6: cannot be rendered (90" in said
     assert "in/prose.md: no markdown table" in said
     assert "in/latin.html: cannot be read as UTF-8" in said
     assert names_of(tmp_path / "out")["train"] | names_of(tmp_path / "out")["test"] >= {html(1), "| a |\n|---|\n| 2 |"}
@@ -218,7 +218,7 @@ def test_bad_markup_is_reported_and_the_rest_goes_on(run: Run, tmp_path: Path) -
     ("words", "message"),
     [
         (["images", "nowhere"], "nowhere: no such folder"),
-        (["images", "empty"], "empty: no pictures in it"),
+        (["images", "empty"], "empty: no images in it"),
         (["images", "one"], "1 items are left"),
         (["pubtabnet", "nowhere.jsonl", "--images", "one"], "nowhere.jsonl: cannot be read"),
         (["markup", "empty"], "no file to read"),

@@ -1,8 +1,8 @@
-"""Tables, charts, SVG -> veRL data set: everything before the path begins.
+"""Tables, charts and SVG -> a veRL data set: everything that happens before the reward path begins.
 
-    images, code, built-in trials --draw--> references --rows--> train and test parquet --check--> veRL
+    images or code --render--> references --make_row--> train.parquet and test.parquet --VerlCheck--> rows that veRL loads
 
-`sources` finds items in files (`pubtabnet` those of PubTabNet), the `builtin_` modules make some without a download,
-`build` draws them, splits them and writes the files, `rows` knows what one row holds, `prompts` what the policy is asked,
-`check` loads every row as veRL will. `command` is the command line over it, which the scripts in `data_prep/` fill.
+`sources` finds items in files, and `pubtabnet` finds those of PubTabNet. `build` renders the items that have code, splits
+them and writes the files. `rows` defines what one row holds, `prompts` what the policy is asked. `check` loads every row as
+veRL will. `row_contract` tells whether a row fits a run. `command` is the command line of the scripts in data_prep/.
 """

@@ -1,4 +1,11 @@
-"""Does veRL load every row? Asked of veRL's own dataset class, which drops what it cannot read with only a print."""
+"""Tells which rows veRL would lose: loads them with veRL's own dataset class, which drops what it cannot read.
+
+The last step of `build`, and a check before a run (`preflight`). veRL only prints how many rows it dropped; a `VerlCheck`
+names each of them.
+
+    check = VerlCheck(Path("models/Qwen3-VL-8B"), max_prompt_tokens=8192)
+    problems = check(Path("data/train.parquet"))
+"""
 
 from __future__ import annotations
 
@@ -6,7 +13,7 @@ import contextlib
 import io
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,55 +26,88 @@ from visual_erm.errors import ConfigError
 log = logging.getLogger(__name__)
 
 UNLIMITED = 10**9
-"""Prompt length in tokens that no row reaches."""
+"""A limit of the prompt in tokens that no row reaches."""
 TOO_LONG = "its prompt is longer than"
-"""How the reason of a row begins that veRL could load."""
+"""Beginning of the reason for a row that veRL could load, but whose prompt is over the limit."""
+
+ModelWriter = Callable[[Path], object]
+"""Writes a model with its processor to an empty folder."""
 
 
 class VerlCheck:
-    """Loads parquet files as veRL's trainer does, with the processor of a model."""
+    """Loads parquet files as veRL's trainer does, with the processor of a model.
+
+    Args:
+        model: Folder of a vision-language model with tokenizer and processor.
+        max_prompt_tokens: Rows with a longer prompt are reported. None: no prompt is too long.
+        settings: veRL's `data` settings, for a run that differs from veRL's defaults.
+
+    Raises:
+        ConfigError: veRL is not installed, or the model cannot be read or has no image processor.
+    """
 
     def __init__(
-        self, model: Path | None, max_prompt_tokens: int, settings: Mapping[str, Any] = MappingProxyType({})
+        self, model: Path, max_prompt_tokens: int | None = None, settings: Mapping[str, Any] = MappingProxyType({})
     ) -> None:
-        """Without a `model`, that of a tiny Qwen3-VL made on the spot, whose tokens are not worth counting.
-
-        `settings`: veRL's `data`, for a run that differs from its defaults.
-        Raises ConfigError when veRL is not installed or the model cannot be read.
-        """
+        hf_processor, hf_tokenizer = _verl_loaders()
         try:
-            from verl.utils import hf_processor, hf_tokenizer
-        except ImportError as error:
-            raise ConfigError(
-                f"rows are checked by veRL, which is not here ({error}): pip install visual-erm[train], or give --no-check"
-            ) from error
-        with contextlib.ExitStack() as made:
-            folder = model or _tiny_model(Path(made.enter_context(tempfile.TemporaryDirectory(prefix="visual-erm-"))))
-            try:
-                self._tokenizer, self._processor = hf_tokenizer(str(folder)), hf_processor(str(folder))
-            except (OSError, ValueError) as error:
-                raise ConfigError(f"--model {folder}: no tokenizer and processor can be read there ({error})") from error
+            self._tokenizer, self._processor = hf_tokenizer(str(model)), hf_processor(str(model))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"--model {model}: no tokenizer and processor can be read there ({error})") from error
         if self._processor is None:
-            raise ConfigError(f"--model {folder}: it has no image processor; give a vision-language model")
-        self._limit = max_prompt_tokens if model else UNLIMITED
+            raise ConfigError(f"--model {model}: it has no image processor; give a vision-language model")
+        self._limit = UNLIMITED if max_prompt_tokens is None else max_prompt_tokens
         self._settings = {**settings, "max_prompt_length": self._limit}
 
+    @classmethod
+    def with_stand_in(cls, write_model: ModelWriter) -> VerlCheck:
+        """Makes a check for data whose policy is not at hand. It counts no tokens: no prompt is too long.
+
+        Args:
+            write_model: Writes the stand-in for the policy to a temporary folder.
+
+        Returns:
+            The check. The folder is removed before this returns.
+
+        Raises:
+            ConfigError: veRL is not installed.
+        """
+        _verl_loaders()
+        with tempfile.TemporaryDirectory(prefix="visual-erm-") as folder:
+            with _output_to_log():
+                write_model(Path(folder))
+            return cls(Path(folder))
+
     def __call__(self, parquet: Path) -> dict[int, str]:
-        """What is wrong with the rows that veRL would lose, by `extra_info.index`."""
+        """Finds the rows of a file that veRL would lose.
+
+        Args:
+            parquet: A file of rows as `make_row` makes them.
+
+        Returns:
+            What is wrong with each row that veRL would lose, by its `extra_info.index`.
+        """
         written = pq.ParquetFile(parquet).read(columns=["extra_info.index"]).to_pylist()
         positions = {row["extra_info"]["index"]: position for position, row in enumerate(written)}
         if not positions:
             return {}
-        with _hugging_face_cache_elsewhere():
+        with _temporary_datasets_cache():
             loaded = self._load(parquet, filtered=True)
             lost = positions.keys() - {loaded[position]["index"] for position in range(len(loaded))}
-            whole = self._load(parquet, filtered=False) if lost else None
-            return {index: self._reason(whole, positions[index]) for index in sorted(lost)}
+            unfiltered = self._load(parquet, filtered=False) if lost else None
+            return {index: self._reason(unfiltered, positions[index]) for index in sorted(lost)}
 
     def rows(self, rows: Sequence[Mapping[str, Any]]) -> dict[int, str]:
-        """What is wrong with the rows that veRL would lose, by their place among `rows`."""
+        """Finds the rows of a sequence that veRL would lose.
+
+        Args:
+            rows: Rows as `make_row` makes them; their own `extra_info.index` is not read.
+
+        Returns:
+            What is wrong with each row that veRL would lose, by its position in `rows`.
+        """
         numbered = [
-            {**row, "extra_info": {**(row.get("extra_info") or {}), "index": place}} for place, row in enumerate(rows)
+            {**row, "extra_info": {**(row.get("extra_info") or {}), "index": position}} for position, row in enumerate(rows)
         ]
         with tempfile.TemporaryDirectory(prefix="visual-erm-") as folder:
             file = Path(folder) / "rows.parquet"
@@ -78,41 +118,44 @@ class VerlCheck:
         from omegaconf import OmegaConf
         from verl.utils.dataset.rl_dataset import RLHFDataset
 
-        # 0: in this process. veRL's workers are forks, and one of a process with threads may wait for ever.
-        here = {"filter_overlong_prompts": filtered, "filter_overlong_prompts_workers": 0}
-        settings = OmegaConf.create({**self._settings, **here})
-        with _logged():
+        # 0: in this process. veRL forks its workers, and a fork of a process with threads can hang.
+        in_process = {"filter_overlong_prompts": filtered, "filter_overlong_prompts_workers": 0}
+        settings = OmegaConf.create({**self._settings, **in_process})
+        with _output_to_log():
             return RLHFDataset(str(parquet), self._tokenizer, settings, self._processor)
 
-    def _reason(self, whole: Any, position: int) -> str:
+    def _reason(self, unfiltered: Any, position: int) -> str:
         try:
-            messages = whole[position]["raw_prompt"]
-            whole._process_multi_modal_info(messages, whole.image_patch_size, whole.config)
-        except Exception as error:  # noqa: BLE001  whatever veRL trips over is what this row has to be reported with
+            messages = unfiltered[position]["raw_prompt"]
+            unfiltered._process_multi_modal_info(messages, unfiltered.image_patch_size, unfiltered.config)
+        except Exception as error:  # noqa: BLE001  any error of veRL is the reason why it drops the row
             return f"veRL cannot load it ({type(error).__name__}: {error})"
         return f"{TOO_LONG} {self._limit} tokens: lower --longest-side, or raise --max-prompt-tokens"
 
 
-def _tiny_model(folder: Path) -> Path:
-    from visual_erm.testing.tiny_qwen3vl import build_tiny_qwen3vl
-
-    with _logged():
-        build_tiny_qwen3vl(folder)
-    return folder
+def _verl_loaders() -> tuple[Any, Any]:
+    """Imports veRL's loaders of processors and tokenizers. Raises ConfigError when veRL is not installed."""
+    try:
+        from verl.utils import hf_processor, hf_tokenizer
+    except ImportError as error:
+        raise ConfigError(
+            f"veRL checks the rows, but it cannot be imported ({error}): pip install visual-erm[train], or give --no-check"
+        ) from error
+    return hf_processor, hf_tokenizer
 
 
 @contextlib.contextmanager
-def _logged() -> Iterator[None]:
-    """What is printed goes to the log."""
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+def _output_to_log() -> Iterator[None]:
+    """Sends what is printed to the log."""
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         yield
-    log.debug("%s", said.getvalue())
+    log.debug("%s", output.getvalue())
 
 
 @contextlib.contextmanager
-def _hugging_face_cache_elsewhere() -> Iterator[None]:
-    """`datasets` copies every row into the user's cache for good; not for a check."""
+def _temporary_datasets_cache() -> Iterator[None]:
+    """Keeps `datasets` from copying every row into the user's cache, where the copies would stay."""
     import datasets
 
     before = datasets.config.HF_DATASETS_CACHE

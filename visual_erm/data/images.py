@@ -1,4 +1,10 @@
-"""Image files: read strictly, scaled for the policy, kept beside the data set under the hash of what is in them."""
+"""Image files of a data set: read strictly, scaled for the policy, and stored beside the parquet under their hash.
+
+`rows` reads every reference through this module before it writes a row.
+
+    content, image = read_image(Path("scan.png"))
+    path = store_by_hash(Path("data/images"), content)
+"""
 
 from __future__ import annotations
 
@@ -12,38 +18,54 @@ from visual_erm.errors import ConfigError
 from visual_erm.vision.colors import on_white
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-"""Files that count as images in a folder."""
+"""Suffixes of the files that count as images in a folder, in lower case."""
 MAX_RATIO = 200
-"""Of the longer to the shorter side: the processor of Qwen-VL models takes no more."""
+"""Largest ratio of the longer to the shorter side; the processor of Qwen-VL models accepts no more."""
+_EXIF_ORIENTATION = 0x0112
 
 
 def read_image(path: Path) -> tuple[bytes, Image.Image]:
-    """A image as it is to be stored, and decoded: upright, RGB, on white where it was transparent.
+    """Reads an image as it is to be stored: upright, RGB, and on white where it was transparent.
 
-    A file that already is that (PNG or JPEG) is stored byte for byte, any other as PNG.
-    Raises ConfigError that says what is wrong with the file.
+    Args:
+        path: An image file that Pillow reads.
+
+    Returns:
+        The content to store and the decoded image. The content is the file's own, byte for byte, where the file already is
+        an upright, opaque PNG or JPEG of 8 bits per channel. Otherwise the content is a new PNG.
+
+    Raises:
+        ConfigError: The file is missing, is not a readable image, or is too long and narrow for vision models.
     """
     try:
         content = path.read_bytes()
         with Image.open(io.BytesIO(content)) as opened:
             opened.load()
-            as_it_is = (
-                opened.format in ("PNG", "JPEG") and opened.mode in ("RGB", "L") and not opened.getexif().get(0x0112, 1) > 1
+            is_plain = (
+                opened.format in ("PNG", "JPEG") and opened.mode in ("RGB", "L") and "transparency" not in opened.info
             )
-            as_it_is = as_it_is and "transparency" not in opened.info
+            is_upright = opened.getexif().get(_EXIF_ORIENTATION, 1) <= 1
             upright = ImageOps.exif_transpose(opened)
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such picture") from None
+        raise ConfigError(f"{path}: there is no such image") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ConfigError(f"{path}: not a readable picture ({error}); save it anew, or take it out") from error
+        raise ConfigError(f"{path}: not a readable image ({error}); save it again, or remove it") from error
     image = on_white(upright)
     if max(image.size) > MAX_RATIO * min(image.size):
         raise ConfigError(f"{path}: {image.width}x{image.height} is too long for vision models; cut it into parts")
-    return (content if as_it_is else encode(image)), image
+    return (content if is_plain and is_upright else encode(image)), image
 
 
 def scale_down(image: Image.Image, longest_side: int) -> Image.Image:
-    """`image` with its longest side at most `longest_side` pixels."""
+    """Scales an image down, never up, and keeps its proportions.
+
+    Args:
+        image: Any image.
+        longest_side: Largest width and height of the result in pixels.
+
+    Returns:
+        The scaled image, at least one pixel wide and high.
+    """
     factor = min(longest_side / max(image.size), 1)
     return image.resize(
         (max(round(image.width * factor), 1), max(round(image.height * factor), 1)), Image.Resampling.LANCZOS
@@ -51,23 +73,43 @@ def scale_down(image: Image.Image, longest_side: int) -> Image.Image:
 
 
 def encode(image: Image.Image) -> bytes:
-    """`image` as PNG."""
+    """Encodes an image without loss.
+
+    Args:
+        image: Any image.
+
+    Returns:
+        The content of a PNG file.
+    """
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def keep(folder: Path, content: bytes) -> Path:
-    """The file in `folder` that holds `content`, written if it is not there: same content, same file."""
+def store_by_hash(folder: Path, content: bytes) -> Path:
+    """Stores an encoded image under the hash of its content, so that equal images share one file.
+
+    Args:
+        folder: Folder of the images. It is created where it is missing.
+        content: A PNG or JPEG file.
+
+    Returns:
+        The file that holds `content`. It is not written again where it exists.
+    """
     suffix = ".png" if content.startswith(b"\x89PNG") else ".jpg"
     path = folder / f"{blake2b(content, digest_size=10).hexdigest()}{suffix}"
     if not path.exists():
-        write_whole(path, content)
+        write_atomic(path, content)
     return path
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file that is either whole or not there."""
+def write_atomic(path: Path, content: bytes) -> None:
+    """Writes a file that is either complete or absent, whenever the process ends.
+
+    Args:
+        path: The file. Its folder is created where it is missing, and an older file is replaced.
+        content: The whole content.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     try:

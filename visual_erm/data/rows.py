@@ -1,4 +1,8 @@
-"""What one row of the data set holds: a prompt with a image for the policy, and the reference for the reward.
+"""What one row of the data set holds: a prompt with an image for the policy, and the reference for the reward.
+
+`build` calls `make_row` for every item that has an image.
+
+    row = make_row(RowContent(0, "a.png", Path("a.png")), "train", RowFormat("table", "<image>Write the HTML."), out)
 
 veRL 0.9.1 opens an entry of `images` by its `bytes` whenever that key is there, even if it is null, and then drops the row;
 and it takes paths as they are, relative to the working directory. Hence two forms: `{"bytes", "path"}` with the bytes
@@ -13,52 +17,63 @@ from typing import Any
 
 import pyarrow as pa
 
-from visual_erm.data.images import encode, keep, read_image, scale_down
+from visual_erm.data.images import encode, read_image, scale_down, store_by_hash
 from visual_erm.errors import ConfigError
 
 _EMBEDDED = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One table, chart or drawing, ready to become a row."""
+class RowContent:
+    """One table, chart or drawing that has an image and can become a row."""
 
     index: int
-    """Its number in the whole data set, over both splits."""
+    """Number of the item in the whole data set, over both splits, from 0."""
     where: str
-    """File and line that it came from."""
+    """File and line that the item came from."""
     reference: Path
     """The image that the reward compares with."""
     engine: str = ""
-    """What drew the reference, where that is known."""
+    """Name and version of the renderer of the reference; empty where it is not known."""
     ground_truth: str = ""
-    """Its code where that is known; only rewards that compare code look at it."""
+    """Code of the reference; empty where it is not known. Only rewards that compare code read it."""
 
 
 @dataclass(frozen=True)
 class RowFormat:
-    """How samples are written down."""
+    """How items become rows.
+
+    Raises:
+        ConfigError: The prompt does not hold `<image>` exactly once, or asks for a video or audio clip.
+    """
 
     task: str
-    """Name of the task, veRL's `data_source`."""
+    """Name of the task; veRL calls it `data_source`."""
     prompt: str
-    """Holds `<image>` once."""
+    """What the policy is asked; holds `<image>` exactly once."""
     longest_side: int = 1280
-    """Longest side in pixels of the image that the policy sees; larger ones are scaled down."""
+    """Longest side of the policy's image in pixels; larger images are scaled down. The reference keeps its size."""
     embed: bool = True
-    """Images inside of the parquet, or beside it in `images/`."""
+    """True: images are inside the parquet. False: they are beside it, in `images/`."""
 
     def __post_init__(self) -> None:
         found = self.prompt.count("<image>")
         if found != 1:
-            raise ConfigError(f"the prompt holds <image> {found} times; write it once, where the picture goes")
+            raise ConfigError(f"the prompt holds <image> {found} times; write it once, where the image belongs")
         for word in ("<video>", "<audio>"):
             if word in self.prompt:
                 raise ConfigError(f"the prompt holds {word}, which veRL would replace by a clip that no row has")
 
 
 def schema(embed: bool) -> pa.Schema:
-    """Columns of the parquet: veRL's own names."""
+    """Defines the columns of the parquet, under veRL's own names.
+
+    Args:
+        embed: Whether images are inside the parquet (`RowFormat.embed`).
+
+    Returns:
+        The schema that every row of `make_row` fits.
+    """
     image = _EMBEDDED if embed else pa.struct([("image", pa.string())])
     extra = [("index", pa.int64()), ("split", pa.string()), ("reference", _EMBEDDED), ("engine", pa.string())]
     return pa.schema(
@@ -73,26 +88,36 @@ def schema(embed: bool) -> pa.Schema:
     )
 
 
-def make_row(sample: Sample, split: str, form: RowFormat, folder: Path) -> dict[str, Any]:
-    """The row of a sample in the parquet of `split` (`train` or `test`) that lies in `folder`.
+def make_row(content: RowContent, split: str, form: RowFormat, folder: Path) -> dict[str, Any]:
+    """Makes the row of one item.
 
-    Rows that embed no images keep them in `images/` of that folder.
-    Raises ConfigError when the reference is not a image, or not one that vision models take.
+    Args:
+        content: The item.
+        split: `train` or `test`.
+        form: How items become rows.
+        folder: Folder of the parquet. A row that embeds no images stores them in `images/` of it.
+
+    Returns:
+        A row that fits `schema(form.embed)`.
+
+    Raises:
+        ConfigError: The reference is not an image, or not one that vision models accept.
     """
-    content, picture = read_image(sample.reference)
-    seen = encode(scale_down(picture, form.longest_side)) if max(picture.size) > form.longest_side else content
+    original, decoded = read_image(content.reference)
+    shown = encode(scale_down(decoded, form.longest_side)) if max(decoded.size) > form.longest_side else original
     if form.embed:
-        image: dict[str, Any] = {"bytes": seen, "path": None}
-        reference: dict[str, Any] = {"bytes": content, "path": None}
+        image: dict[str, Any] = {"bytes": shown, "path": None}
+        reference: dict[str, Any] = {"bytes": original, "path": None}
     else:
-        kept = sample.reference if sample.reference.parent == folder / "images" else keep(folder / "images", content)
-        image = {"image": str((kept if seen is content else keep(folder / "images", seen)).resolve())}
-        reference = {"bytes": None, "path": kept.relative_to(folder).as_posix()}
+        images = folder / "images"
+        stored = content.reference if content.reference.parent == images else store_by_hash(images, original)
+        image = {"image": str((stored if shown is original else store_by_hash(images, shown)).resolve())}
+        reference = {"bytes": None, "path": stored.relative_to(folder).as_posix()}
     return {
         "data_source": form.task,
         "prompt": [{"role": "user", "content": form.prompt}],
         "images": [image],
         "ability": "vision2code",
-        "reward_model": {"style": "model", "ground_truth": sample.ground_truth},
-        "extra_info": {"index": sample.index, "split": split, "reference": reference, "engine": sample.engine},
+        "reward_model": {"style": "model", "ground_truth": content.ground_truth},
+        "extra_info": {"index": content.index, "split": split, "reference": reference, "engine": content.engine},
     }

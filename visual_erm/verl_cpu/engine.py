@@ -1,7 +1,15 @@
 """veRL's FSDP2 training engine and the Hugging Face rollout, registered for the CPU platform.
 
-Loaded through `actor_rollout_ref.model.external_lib`, which veRL imports wherever it reads the model's settings: in the
-trainer before it picks a rollout, and in the workers before they pick an engine.
+veRL imports it wherever it reads the model's settings, because the recipe names it in
+`actor_rollout_ref.model.external_lib`: in the trainer before it chooses a rollout, and in the workers before they choose an
+engine.
+
+Internals of veRL that this module uses:
+
+- `verl.workers.engine`: `EngineRegistry.register`, `FSDPEngineWithLMHead` with its `_build_module` and `optimizer_config`.
+- `verl.workers.engine.fsdp.transformer_impl.CPUOffloadPolicy`, which is replaced.
+- `verl.workers.rollout.replica`: `RolloutReplica`, `RolloutReplicaRegistry.register`.
+- `verl.workers.rollout.base._ROLLOUT_REGISTRY`, a private registry.
 """
 
 from __future__ import annotations
@@ -15,14 +23,15 @@ from verl.workers.engine.fsdp import transformer_impl
 from verl.workers.rollout import base, replica
 
 ROLLOUT = "hf_cpu"
-"""The rollout's name in `actor_rollout_ref.rollout.name`."""
+"""Name of the rollout in `actor_rollout_ref.rollout.name`."""
 
 
 @EngineRegistry.register(model_type="language_model", backend="fsdp2", device="cpu")
 class CpuEngine(FSDPEngineWithLMHead):
-    """veRL's own engine, and `freeze_vision_tower`, which its FSDP engines leave unread.
+    """The FSDP engine of veRL, which also follows `freeze_vision_tower`; veRL's FSDP engines ignore that setting.
 
-    The flag arrives in `optim.override_optimizer_config`, the only free part of the actor's settings that an engine sees.
+    The setting arrives in `optim.override_optimizer_config`, the only part of the actor's settings without a schema that an
+    engine receives.
     """
 
     def _build_module(self) -> torch.nn.Module:
@@ -49,8 +58,8 @@ def _unpinned(**_: Any) -> CPUOffloadPolicy:
 
 
 replica.RolloutReplicaRegistry.register(ROLLOUT, _load_replica)
-# The trainer's side of a rollout has no public way to register.
+# veRL has no public function that registers the trainer's side of a rollout.
 base._ROLLOUT_REGISTRY[(ROLLOUT, "async")] = "visual_erm.verl_cpu.rollout.HFAdapter"
 
-# The reference policy's weights are kept in pinned memory, and only an accelerator can pin memory.
+# veRL keeps the reference policy's weights in pinned memory, which only an accelerator provides.
 transformer_impl.CPUOffloadPolicy = _unpinned  # type: ignore[misc,assignment]

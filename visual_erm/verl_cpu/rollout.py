@@ -1,8 +1,17 @@
 """Rollouts from Hugging Face `generate`, behind veRL's interface for inference servers.
 
-`HFServer` is the server: a Ray actor with a copy of the policy, which gathers the requests of a step into one batch.
-`HFReplica` starts it, in veRL's trainer. `HFAdapter` lives in the training worker and pushes the new weights after each
-step. What vLLM is on a GPU; here simplicity counts, and small models.
+It takes the place of vLLM for small models on a CPU. `HFServer` is the server: a Ray actor with a copy of the policy, which
+collects requests into batches. `HFReplica` starts the server from veRL's trainer. `HFAdapter` runs in the training worker
+and sends the new weights after each step.
+
+Internals of veRL that this module uses:
+
+- `verl.workers.rollout.base.BaseRollout`, and the methods `resume`, `release` and `update_weights` that it must have.
+- `verl.workers.rollout.replica`: `RolloutReplica` with `launch_servers`, `config`, `model_config`, `replica_rank`,
+  `max_concurrency`, `servers`, `_server_handle` and `_server_address`; the fields of `TokenOutput`.
+- The methods of a server handle that veRL calls: `generate`, `wake_up`, `sleep`, `abort_all_requests`,
+  `resume_generation`, `clear_kv_cache`, `release_kv_cache`, `resume_kv_cache`, `start_profile`, `stop_profile`.
+- The environment variable `RANK` of a training worker.
 """
 
 from __future__ import annotations
@@ -25,15 +34,15 @@ from verl.workers.rollout.replica import RolloutReplica, TokenOutput
 log = logging.getLogger(__name__)
 
 GATHER_S = 0.2
-"""A batch is closed when nothing new has arrived for this long, in seconds."""
+"""Time in seconds without a new request after which a batch is closed."""
 
 SUPPRESSED = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
-"""A policy that writes one of these would be read as if its reply held a image, and its positions break."""
+"""Tokens that a policy must not write: the model would look for an image in its reply, and positions would be wrong."""
 
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """One reply that somebody waits for."""
+    """A request that waits for its reply."""
 
     prompt: list[int]
     images: list[Image.Image]
@@ -41,7 +50,7 @@ class Request:
     reply: asyncio.Future[TokenOutput]
 
     def key(self) -> tuple[list[int], str]:
-        """Requests in this order draw the same random numbers in every run, whatever order they arrive in."""
+        """Returns a sort key. Sorted requests use the same random numbers in every run, in whatever order they arrive."""
         pixels = hashlib.blake2b(digest_size=8)
         for image in self.images:
             pixels.update(image.tobytes())
@@ -49,14 +58,14 @@ class Request:
 
 
 class HFServer:
-    """A policy and a queue in front of it.
+    """A policy with a queue of requests.
 
     Args:
-        model_path: folder of the model and its processor.
-        seed: of the sampling.
-        threads: torch threads while generating.
-        batch: requests generated at once, at most.
-        response_length: tokens of a reply, at most.
+        model_path: Folder of the model and its processor.
+        seed: Seed of the sampling.
+        threads: Number of torch threads.
+        batch: Largest number of requests that are generated together.
+        response_length: Largest number of tokens of a reply.
     """
 
     def __init__(self, model_path: str, seed: int, threads: int, batch: int, response_length: int) -> None:
@@ -83,7 +92,21 @@ class HFServer:
         image_data: list[Image.Image] | None = None,
         video_data: None = None,
     ) -> TokenOutput:
-        """One reply. Waits for the batch it is in; an error of the batch is an error of each of its requests."""
+        """Generates one reply, in a batch with other requests of the same sampling.
+
+        Args:
+            request_id: veRL's name of the request; not used.
+            prompt_ids: Tokens of the prompt.
+            sampling_params: `temperature`, `top_p`, `top_k`, `repetition_penalty` and `max_tokens`, each with a default.
+            image_data: Images of the prompt, in the order of their placeholders.
+            video_data: Not supported.
+
+        Returns:
+            Tokens of the reply and their log probabilities.
+
+        Raises:
+            Exception: Whatever the generation of the batch raised.
+        """
         reply: asyncio.Future[TokenOutput] = asyncio.get_running_loop().create_future()
         self.queue.append(Request(list(prompt_ids), list(image_data or []), dict(sampling_params), reply))
         if self.worker is None or self.worker.done():
@@ -102,7 +125,7 @@ class HFServer:
             self.queue = [request for request in self.queue if request not in requests]
             try:
                 outputs = await asyncio.to_thread(self._generate, requests)
-            except Exception as error:  # noqa: BLE001 - whoever waits must hear of it, whatever it is
+            except Exception as error:  # noqa: BLE001 - each waiting request must fail with it
                 for request in requests:
                     request.reply.set_exception(error)
             else:
@@ -132,7 +155,7 @@ class HFServer:
         return [self._output(tokens, scores) for tokens, scores in zip(replies.tolist(), chosen.tolist(), strict=True)]
 
     def _inputs(self, requests: list[Request]) -> dict[str, torch.Tensor]:
-        """Prompts padded on the left, with the images of all of them one after another."""
+        """Pads prompts on the left, and puts the images of all of them one after another."""
         width = max(len(request.prompt) for request in requests)
         pad = self.processor.tokenizer.pad_token_id
         tokens = torch.tensor([[pad] * (width - len(r.prompt)) + r.prompt for r in requests])
@@ -159,7 +182,15 @@ class HFServer:
         )
 
     async def load_weights(self, weights: dict[str, torch.Tensor], step: int) -> None:
-        """Takes the policy of `step`. Raises ValueError when the weights are not those of this model."""
+        """Replaces the policy's weights.
+
+        Args:
+            weights: All weights of the model by name; tied ones may be missing.
+            step: The training step after which they were taken. Later replies carry it as `global_steps`.
+
+        Raises:
+            ValueError: The names are not those of this model.
+        """
         own = self.model.state_dict()
         tied = {"lm_head.weight"} if self.model.config.tie_word_embeddings else set()
         if set(weights) | tied != set(own) | tied:
@@ -168,17 +199,18 @@ class HFServer:
         self.model.load_state_dict(weights, strict=False)
         self.step = step
 
-    async def _nothing(self, *_: Any, **__: Any) -> None:
-        """What an inference server does with its GPU memory between steps."""
+    async def _no_op(self, *_: Any, **__: Any) -> None:
+        """Stands for what an inference server does with its GPU memory between steps."""
 
-    wake_up = sleep = abort_all_requests = resume_generation = clear_kv_cache = _nothing
-    release_kv_cache = resume_kv_cache = start_profile = stop_profile = _nothing
+    wake_up = sleep = abort_all_requests = resume_generation = clear_kv_cache = _no_op
+    release_kv_cache = resume_kv_cache = start_profile = stop_profile = _no_op
 
 
 class HFReplica(RolloutReplica):
     """Starts the server of one replica."""
 
     async def launch_servers(self) -> None:
+        """Starts one server as a Ray actor, which loads the model."""
         settings = self.config.engine_kwargs[self.config.name]
         actor: Any = ray.remote(num_cpus=0)(HFServer).options(
             name=server_name(self.replica_rank), max_concurrency=self.max_concurrency
@@ -195,16 +227,18 @@ class HFReplica(RolloutReplica):
 
 
 class HFAdapter(BaseRollout):
-    """The training worker's end of the replica: one worker, one replica."""
+    """The training worker's side of a replica; each worker has one replica."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.server = server_name(int(os.environ["RANK"]))
         self.sleep_level = 1
 
-    async def resume(self, tags: list[str]) -> None: ...
+    async def resume(self, tags: list[str]) -> None:
+        """Does nothing: the server keeps its memory."""
 
-    async def release(self) -> None: ...
+    async def release(self) -> None:
+        """Does nothing: the server keeps its memory."""
 
     async def update_weights(
         self,
@@ -213,10 +247,24 @@ class HFAdapter(BaseRollout):
         global_steps: int | None = None,
         **_: Any,
     ) -> None:
-        """Sends a copy of the whole model; small models only."""
+        """Sends a copy of the whole model to the server, which suits small models only.
+
+        Args:
+            weights: All weights with their names.
+            wire_format: veRL's name of the form of `weights`; not used.
+            global_steps: The training step after which they were taken.
+        """
         copies = {name: tensor.detach().to("cpu", torch.float32).clone() for name, tensor in weights}
         await ray.get_actor(self.server).load_weights.remote(copies, global_steps or 0)
 
 
 def server_name(rank: int) -> str:
+    """Names the Ray actor of a server.
+
+    Args:
+        rank: Number of the replica, from 0, which is also the rank of its training worker.
+
+    Returns:
+        The name by which `ray.get_actor` finds it.
+    """
     return f"hf_cpu_server_{rank}"
