@@ -16,7 +16,7 @@ from visual_erm.judge.base import make_judge
 from visual_erm.reward.report import Report
 from visual_erm.spec.judge import JudgeSettings
 from visual_erm.spec.task import load_task
-from visual_erm.vision import table_grid
+from visual_erm.vision import readings
 
 TASK = load_task("table")
 SQUARE = [["item", "mean", "share"], ["alpha", "12.5", "40%"], ["beta", "-3.07", "60%"]]
@@ -141,13 +141,13 @@ async def test_leaving_out_a_row_column_or_cell_never_pays(judge, draw, seed):
 
 async def test_a_group_shares_the_reading_of_its_reference(judge, draw, monkeypatch):
     seen = []
-    read = table_grid.read
+    read = readings.read
 
     def counting(image, *how):
         seen.append(image.shape)
         return read(image, *how)
 
-    monkeypatch.setattr(table_grid, "read", counting)
+    monkeypatch.setattr(readings, "read", counting)
     reference = draw(table(SQUARE))
     answers = [draw(table(changed(2, 2, str(number)))) for number in (1, 1, 2, 2)]
     reports = await asyncio.gather(*(judge.judge(reference, answer, TASK) for answer in answers))

@@ -123,7 +123,7 @@ class Kind:
     file_references: Named | None = None
     """Takes `Code`; returns the first address in it that names a file of the machine, or an empty string. None: the code
     is not searched, because its renderer opens no files or runs in the sandbox, which stops it."""
-    read_text: Named = "visual_erm.vision.ocr:page_text"
+    read_text: Named = "visual_erm.vision.readings:page_text"
     """Takes (gray, ocr); returns the lines of text in an image, for the guard against injection."""
     parts: tuple[PartCounter, ...] = (PartCounter("visual_erm.guard.omission:marks_of"),)
     """Ways to count the parts of an image. The first that finds parts in both images is taken, and else the last."""

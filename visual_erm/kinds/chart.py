@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from visual_erm.extract.languages import PYTHON
 from visual_erm.kinds.base import Kind, LocalComparison, RenderSettings
 from visual_erm.spec.base import Count, Positive
 from visual_erm.spec.sandbox import SandboxSettings
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from visual_erm.vision.scene_types import Scene
 
 
 class ChartSettings(RenderSettings):
@@ -27,23 +22,6 @@ class ChartSettings(RenderSettings):
     max_pixels: Count = 16_000_000
     """Width times height of the finished image; over it the code is at fault."""
     sandbox: SandboxSettings = SandboxSettings()
-
-
-def read_scene(pixels: np.ndarray, ocr: Any) -> Scene:
-    """Reads texts, panels and marks of a chart or an SVG image.
-
-    Args:
-        pixels: RGB on white, shape (height, width, 3), uint8.
-        ocr: Reads text: `ocr.lines(crops)` returns one string per crop.
-
-    Returns:
-        What stands in the image and where.
-    """
-    from PIL import Image
-
-    from visual_erm.vision.chart_scene import see
-
-    return see(Image.fromarray(pixels), ocr.lines)
 
 
 def scene_weight(scene: Any) -> int:
@@ -75,7 +53,7 @@ and no network: write the data into the script. Answer with the whole script in 
     local_comparison=LocalComparison(
         categories=("structure_error", "data_error", "text_error", "style_error"),
         limits="OCR, colors and marks; blind to fonts, line styles and textures",
-        read=read_scene,
+        read="visual_erm.vision.readings:read_scene",
         compare="visual_erm.judge.local.charts:compare_charts",
         weight=scene_weight,
     ),

@@ -9,7 +9,7 @@ from pydantic import field_validator
 
 from visual_erm.extract.languages import SVG as SVG_LANGUAGE
 from visual_erm.kinds.base import Kind, LocalComparison, RenderSettings
-from visual_erm.kinds.chart import read_scene, scene_weight
+from visual_erm.kinds.chart import scene_weight
 from visual_erm.spec.base import Count, Positive
 from visual_erm.spec.sandbox import SandboxSettings
 
@@ -58,7 +58,7 @@ nothing outside of the document. Answer with the whole document in one ```svg bl
     local_comparison=LocalComparison(
         categories=("structure_error", "shape_error", "style_error", "text_symbol_error"),
         limits="OCR, colors and shapes; blind to fonts, gradients and textures",
-        read=read_scene,
+        read="visual_erm.vision.readings:read_scene",
         compare="visual_erm.judge.local.charts:compare_drawings",
         weight=scene_weight,
     ),

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 from visual_erm.extract.languages import HTML, HTML_PAGE, MARKDOWN
 from visual_erm.kinds.base import Kind, LocalComparison, PartCounter, RenderSettings
 from visual_erm.spec.base import Count, Positive
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from visual_erm.vision.table_cells import Reading
 
 
 class TableSettings(RenderSettings):
@@ -25,17 +20,6 @@ class TableSettings(RenderSettings):
     """Wall time of one render in seconds; over it the code is at fault."""
     max_pixels: Count = 16_000_000
     """Width times height of the finished image; over it the code is at fault."""
-
-
-def _read_text(gray: np.ndarray, ocr: Any) -> tuple[str, ...]:
-    """Text cell by cell, which is faster and more exact than by page."""
-    return tuple(cell.text for cell in _read(gray, ocr).cells)
-
-
-def _read(gray: np.ndarray, ocr: Any) -> Reading:
-    from visual_erm.vision.table_grid import read
-
-    return read(gray, ocr.lines, ocr.page)
 
 
 TABLE = Kind(
@@ -65,7 +49,7 @@ arrangement, sizes and colours. Answer with the HTML in one ```html block and no
     },
     runs_in="browser",
     file_references="visual_erm.guard.tampering:reached_for",
-    read_text=_read_text,
+    read_text="visual_erm.vision.readings:table_text",
     parts=(
         PartCounter("visual_erm.guard.omission:cells_of", exact=True),
         PartCounter("visual_erm.guard.omission:words_of"),
@@ -73,7 +57,7 @@ arrangement, sizes and colours. Answer with the HTML in one ```html block and no
     local_comparison=LocalComparison(
         categories=("layout_error", "text_error", "numeric_error"),
         limits="OCR of cells; blind to fonts and colors",
-        read=_read,
+        read="visual_erm.vision.readings:read_table",
         compare="visual_erm.judge.local.tables:compare",
         weight=lambda reading: 1 + len(reading.cells),
         color=False,

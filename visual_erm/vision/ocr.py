@@ -126,17 +126,3 @@ def _enlarged(image: np.ndarray, scale: float) -> np.ndarray:
 
 def _colors(image: np.ndarray) -> np.ndarray:
     return np.repeat(image[:, :, None], 3, axis=2)
-
-
-def page_text(gray: np.ndarray, ocr: Ocr) -> tuple[str, ...]:
-    """Reads the text of a whole image.
-
-    Args:
-        gray: Gray levels, shape (height, width), uint8.
-        ocr: The reader.
-
-    Returns:
-        Lines of text in reading order.
-    """
-    lines = ocr.page(gray)
-    return tuple(line.text for line in sorted(lines, key=lambda line: (line.top + line.bottom, line.left)))
