@@ -1,34 +1,45 @@
+# make quick   set up what it needs, then run the linters, the type checker, and all tests without veRL, vLLM and Slurm
+# make test    set up what it needs, then run the linters, the type checker, and all tests
+# make soak    render thousands of images with attacks among them, and fail when anything is lost or grows
 # make demo    set up what it needs, then train a tiny policy on tables with real veRL on this CPU (15 to 20 minutes);
 #              TASK=chart and TASK=svg do it with charts and drawings, TASK=mixed with all three in one run
-# make test    set up what it needs, then run the linters and all tests
+# make lint    only the linters and the type checker
 # make setup   only prepare .venv and the system packages for the demo
 # Another Python: make setup PYTHON=python3.12.  Another seed, length or folder: make demo SEED=1 STEPS=60 OUT=outputs/other.
+# Arguments for pytest: make quick ARGS="tests/extract -x"
 
 SEED ?= 0
 STEPS ?= 45
 TASK ?= table
-NEEDS := setup.py requirements/install.sh requirements/system.txt requirements/demo.txt requirements/lock.txt
+ARGS ?=
+REQUIREMENTS := setup.py requirements/install.sh requirements/system.txt requirements/demo.txt requirements/lock.txt
 
-.PHONY: demo test setup lint clean
+.PHONY: demo quick test soak setup lint clean
 
 demo: setup
-	.venv/bin/python -m visual_erm.demo.run --task $(TASK) --seed $(SEED) --steps $(STEPS) $(if $(OUT),--out $(OUT))
+	.venv/bin/python -m visual_erm.demo.run --task "$(TASK)" --seed "$(SEED)" --steps "$(STEPS)" $(if $(OUT),--out "$(OUT)")
+
+quick: .venv/.ready-test lint
+	.venv/bin/python -m pytest --quick -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test: .venv/.ready-test lint
-	.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+soak: .venv/.ready-test
+	.venv/bin/python benchmarks/soak.py
 
 lint: .venv/.ready-test
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy
+	.venv/bin/python -m mypy
 
 setup: .venv/.ready-demo
 
-.venv/.ready-demo: $(NEEDS)
+.venv/.ready-demo: $(REQUIREMENTS)
 	bash requirements/install.sh demo
 	touch $@
 
-.venv/.ready-test: $(NEEDS) requirements/test.txt requirements/system-test.txt
+.venv/.ready-test: $(REQUIREMENTS) requirements/test.txt requirements/system-test.txt
 	bash requirements/install.sh test
 	touch $@ .venv/.ready-demo
 

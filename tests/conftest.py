@@ -1,4 +1,4 @@
-"""What all tests share: properties are about results, never about time; nobody's own configuration is read or changed."""
+"""What all tests share. Properties are about results, never about time, and the user's configuration is never read."""
 
 import asyncio
 import copy
@@ -19,8 +19,8 @@ settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """An empty configuration directory, before any test module loads a task: prompts that someone imported stay out."""
-    # Where a shell has put the tests in the background, all that they start would ignore Ctrl-C.
+    """Sets an empty configuration directory before any test module loads a task, so that no imported prompt is found."""
+    # Where a shell runs the tests in the background, all processes that they start would ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = tempfile.TemporaryDirectory(prefix="verm-config-", ignore_cleanup_errors=True)
     os.environ["XDG_CONFIG_HOME"] = folder.name
@@ -29,13 +29,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The slow files first: whoever is done with one goes on with the many short ones, and nobody waits in the end."""
+    """Runs the slow files first. A worker that is done with one continues with short ones, and none is idle in the end."""
     items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
 
 
 @pytest.fixture(scope="module")
 def hydra_reads_files_once() -> Iterator[None]:
-    """It reads some 40 of them for every composition, which takes most of a second."""
+    """Caches what Hydra reads: some 40 files for every composition, which take most of a second."""
     omegaconf = pytest.importorskip("omegaconf")
     read = functools.cache(omegaconf.OmegaConf.load)
     with pytest.MonkeyPatch.context() as patch:
@@ -45,7 +45,7 @@ def hydra_reads_files_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def tiny_dino(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A DINOv2 of a few hundred thousand random parameters."""
+    """Writes a DINOv2 of a few hundred thousand random parameters."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
@@ -59,7 +59,7 @@ def tiny_dino(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def draw() -> Iterator[Callable[[str], Image.Image]]:
-    """Markup -> image, by one warm browser for the tests of a module."""
+    """Renders markup, with one warm browser for the tests of a module."""
     from visual_erm.extract import Code
     from visual_erm.render.base import make_renderer
     from visual_erm.spec.task import load_task

@@ -276,7 +276,8 @@ def poisons_the_server_s_own_folder(world):
 def mounts_a_file_system(world):
     clone_newns = 0x20000
     syscall("unshare", clone_newns)
-    syscall("mount", b"none", b"/tmp", b"tmpfs", 0, None)
+    # Over the folder that the script runs in: over /tmp it would hide the packages of an environment there.
+    syscall("mount", b"none", os.getcwd().encode(), b"tmpfs", 0, None)
     return True
 
 
