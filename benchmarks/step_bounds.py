@@ -69,7 +69,7 @@ def planned(times: Iterable[float], slots: int) -> float:
 
 
 def busy(served: Iterable[Served], begin: float, end: float) -> float:
-    """ExclusiveSemaphore in use between two moments, on average, by requests that got a report; 0 of no time."""
+    """Slots in use between two moments, on average, by requests that got a report; 0 of no time."""
     overlap = (min(one.ended, end) - max(one.started, begin) for one in served)
     return sum(seconds for seconds in overlap if seconds > 0) / (end - begin) if end > begin else 0.0
 

@@ -83,7 +83,7 @@ class Stats:
     given_up: int = 0
     """The client went away before the answer."""
     running: int = 0
-    """ExclusiveSemaphore in use."""
+    """Slots in use."""
     busy_s: float = 0.0
     """Seconds of all slots together, those spent on what then failed included."""
 

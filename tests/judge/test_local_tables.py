@@ -48,7 +48,7 @@ def found(reference: Reading, prediction: Reading) -> list[tuple[str, int]]:
         ("12.5%", "12.5", ("numeric_error", 2)),
         ("1.38 (4.79)", "1.38 (4.97)", ("numeric_error", 2)),
         ("Group 1", "Group 2", ("numeric_error", 2)),
-        ("Total", "JudgeStats", ("text_error", 1)),
+        ("Total", "Totals", ("text_error", 1)),
         ("Total", "total", ("text_error", 1)),
         ("Specificity", "Sensitivity", ("text_error", 2)),
         ("Total", "Fever", ("text_error", 3)),
@@ -138,7 +138,7 @@ def test_cells_swallowed_by_a_merged_one_are_missing():
 
 
 def test_a_wrong_text_in_a_wrong_span_is_two_findings():
-    merged, plain = Cell("Total", 1, 1, columns=2), Cell("JudgeStats", 1, 1)
+    merged, plain = Cell("Total", 1, 1, columns=2), Cell("Totals", 1, 1)
     assert found(Reading(((merged,),), True), Reading(((plain,),), True)) == [("text_error", 1), ("layout_error", 1)]
 
 

@@ -97,7 +97,7 @@ def test_counts_come_first_every_category_present():
     assert [list(error) for error in wire["errors"]] == [["type", "description", "severity"]] * 2
 
 
-# Timeouts for form
+# Patience for form
 
 
 @pytest.mark.parametrize(

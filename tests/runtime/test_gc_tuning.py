@@ -5,7 +5,7 @@ import sys
 
 IDLE = """
 import gc
-from visual_erm import garbage
+from visual_erm.runtime import gc_tuning
 
 full = []
 gc.callbacks.append(lambda phase, info: full.append(info) if phase == "start" and info["generation"] == 2 else None)
