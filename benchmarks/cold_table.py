@@ -1,6 +1,6 @@
 """The cold way to draw one table: started afresh for it, with a browser of its own, the whole page drawn and then cropped.
 
-`python render_cold.py CHROMIUM WIDTH HEIGHT < PAGE.html > IMAGE.png`
+`python cold_table.py CHROMIUM WIDTH HEIGHT < PAGE.html > IMAGE.png`
 """
 
 from __future__ import annotations

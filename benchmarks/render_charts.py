@@ -118,7 +118,7 @@ async def measured(scripts: list[tuple[str, str]], pages: int, console: Console)
         await asyncio.gather(
             *(renderer.render(Code("python", scripts[step % len(scripts)][1])) for step in range(IN_FLIGHT))
         )
-        return samples, IN_FLIGHT / (time.perf_counter() - begun), renderer.engine
+        return samples, IN_FLIGHT / (time.perf_counter() - begun), renderer.renderer_version
     finally:
         await renderer.close()
         plain.close()

@@ -87,7 +87,7 @@ async def measured(documents: list[tuple[str, str]], pages: int, console: Consol
             tracked = progress.track(documents, description="cold and warm in turn")
             samples = [await compare(text, kind, librsvg, cairosvg) for kind, text in tracked]
         return {
-            "engines": [librsvg.engine, cairosvg.engine],
+            "engines": [librsvg.renderer_version, cairosvg.renderer_version],
             "samples": samples,
             "librsvg_per_s": await throughput(librsvg, documents),
             "cairosvg_per_s": await throughput(cairosvg, documents),

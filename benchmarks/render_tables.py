@@ -29,7 +29,7 @@ from rich.table import Table
 from visual_erm.extract import Code
 from visual_erm.kinds.table import TableSettings
 from visual_erm.render.browser import VIEWPORT
-from visual_erm.render.chromium import engine_of, find_chromium
+from visual_erm.render.chromium import renderer_version_of, find_chromium
 from visual_erm.render.table import TableRenderer, page_of
 
 COLD = Path(__file__).with_name("cold_table.py")
@@ -205,7 +205,7 @@ def measure(console: Console, count: int, pages: int) -> dict[str, Any]:
         renderer = TableRenderer(SETTINGS, pages=pages)
         try:
             samples = await compare(inputs, renderer, console)
-            return samples, await throughput(renderer), renderer.engine
+            return samples, await throughput(renderer), renderer.renderer_version
         finally:
             await renderer.close()
 
@@ -213,7 +213,7 @@ def measure(console: Console, count: int, pages: int) -> dict[str, Any]:
     peaks = memory([markup for *_, markup in inputs], pages)
     return {
         "engine": engine,
-        "cold_engine": engine_of(cold_browser()),
+        "cold_engine": renderer_version_of(cold_browser()),
         "tables": count,
         "median_ratio": statistics.median(sample.ratio for sample in samples),
         "median_cold_ms": statistics.median(sample.cold_ms for sample in samples),

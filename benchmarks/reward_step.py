@@ -118,7 +118,7 @@ def counted(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return {
         "samples": len(outcomes),
         "judged": sum(one.result.report is not None for one in outcomes),
-        "without_picture": sum(not one.result.render_ok for one in outcomes),
+        "without_image": sum(not one.result.render_ok for one in outcomes),
         "not_judged": sum(not one.result.scored_ok for one in outcomes),
         **{
             name: sum(getattr(account, name) for account in accounts)
@@ -338,7 +338,7 @@ async def measure(options: Options) -> dict[str, Any]:
 def show(console: Console, figures: dict[str, Any]) -> None:
     one = figures["step"]
     console.print(f"samples             {one['samples']} ({figures['mix']}), {one['judged']} judged, ", end="")
-    console.print(f"{one['without_image']} without a picture, {one['not_judged']} lost")
+    console.print(f"{one['without_image']} without an image, {one['not_judged']} lost")
     console.print(f"local work alone    {one['local_bound_s']:.1f} s")
     for what, cpu, seconds in (
         ("local work", one["cpu_local_s"], one["local_bound_s"]),

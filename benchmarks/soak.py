@@ -148,7 +148,7 @@ async def fate(job: Job, renderer: Renderer) -> str:
     except PolicyFault as error:
         return "stopped" if job.attack else f"lost: {error}"
     except VisualERMError as error:
-        return f"our fault: {error}"
+        return f"infrastructure: {error}"
     if job.attack:
         return "drawn"
     return "right" if number_in(image) == job.number else "crossed"

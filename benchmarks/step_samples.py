@@ -24,7 +24,7 @@ from typing import Any
 from PIL import Image
 
 from visual_erm.demo.tiny_charts import Chart
-from visual_erm.demo.tiny_problem import Problem
+from visual_erm.demo.tiny_problem import TinyProblem
 from visual_erm.demo.tiny_svgs import COLORS, Drawing
 from visual_erm.demo.tiny_tables import Rows, random_number
 from visual_erm.demo.tiny_tasks import TASKS
@@ -45,7 +45,7 @@ EMPTY = {
     "svg": '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"></svg>',
     "chart": "```python\nimport matplotlib.pyplot as plt\nplt.figure(figsize=(3, 2))\nplt.show()\n```",
 }
-PROBLEMS: dict[str, Problem] = {problem.task: problem for problem in TASKS["mixed"].problems}
+PROBLEMS: dict[str, TinyProblem] = {problem.task: problem for problem in TASKS["mixed"].problems}
 
 
 @dataclass(frozen=True)

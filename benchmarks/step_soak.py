@@ -20,7 +20,7 @@ from visual_erm.spec.judge import JudgeSettings, ReuseSettings
 from visual_erm.spec.task import Task
 
 IN_FLIGHT, PARTS = 256, 50
-"""NeutralFallback under way at a time; how often it is looked at what is there."""
+"""Judgements under way at a time; how often it is looked at what is there."""
 CONNECTIONS = 18
 """With each endpoint at most: few enough that all are open before the first fifth is over."""
 KEPT = 0.1

@@ -172,12 +172,12 @@ class Workers:
         self._lines: list[Connection] = []
         self._processes: list[BaseProcess] = []
         for start in range(0, len(mix), each):
-            ours, theirs = spawn.Pipe()
-            part = (theirs, mix[start : start + each], tasks, settings, instant)
+            here, there = spawn.Pipe()
+            part = (there, mix[start : start + each], tasks, settings, instant)
             self._processes.append(spawn.Process(target=_work, args=part))
             self._processes[-1].start()
-            theirs.close()
-            self._lines.append(ours)
+            there.close()
+            self._lines.append(here)
 
     async def __aenter__(self) -> Workers:
         try:

@@ -12,9 +12,9 @@ from typing import Annotated
 import typer
 
 from visual_erm.data import sources
-from visual_erm.data.command import Engine, Script
+from visual_erm.data.command import RendererVersion, Script
 from visual_erm.data.sources import Item, Report
-from visual_erm.demo import made_up_drawings, package_icons
+from visual_erm.demo import synthetic_drawings, package_icons
 from visual_erm.testing import write_tiny_policy
 
 script = Script("svg", __doc__, write_tiny_policy)
@@ -24,10 +24,10 @@ script = Script("svg", __doc__, write_tiny_policy)
 def images(
     report: Report,
     folder: Annotated[Path, typer.Argument(help="Images, in this folder and below.")],
-    engine: Engine = "",
+    renderer_version: RendererVersion = "",
 ) -> Iterable[Item]:
     """Images alone: each is its own reference, no SVG is needed."""
-    return sources.images(folder, engine)
+    return sources.images(folder, renderer_version)
 
 
 @script.command
@@ -55,7 +55,7 @@ def drawings(
     seed: Annotated[int, typer.Option(help="Decides the drawings, the split, what --limit keeps, and the order.")] = 0,
 ) -> Iterable[Item]:
     """Made-up drawings: suns, houses, clocks and the like, in all sorts of arrangements."""
-    return made_up_drawings.drawings(count, seed)
+    return synthetic_drawings.drawings(count, seed)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from visual_erm.kinds import SHIPPED
 from visual_erm.spec.task import Task, load_task
 
 
+@pytest.mark.verl
 def test_verl_takes_a_mixture_and_rows_say_whose_they_are(command_line: Any, tmp_path: Path) -> None:
     from omegaconf import OmegaConf
     from verl.utils import hf_processor, hf_tokenizer
@@ -33,8 +34,8 @@ def test_verl_takes_a_mixture_and_rows_say_whose_they_are(command_line: Any, tmp
     for script, count in ((tables, 3), (charts, 4), (svgs, 5)):
         out = f"out-{count}"
         scans(tmp_path / f"in-{count}", "abcde"[:count])
-        engine = ("--engine", "cairosvg 2.9.1") if script is svgs else ()
-        assert command_line(script)("images", f"in-{count}", "--out", out, *engine, "--no-check")[0] == 0
+        renderer_version = ("--renderer-version", "cairosvg 2.9.1") if script is svgs else ()
+        assert command_line(script)("images", f"in-{count}", "--out", out, *renderer_version, "--no-check")[0] == 0
         files.append(f"{out}/train.parquet")
     build_tiny_qwen3vl(tmp_path / "model")
     tokenizer, processor = hf_tokenizer(str(tmp_path / "model")), hf_processor(str(tmp_path / "model"))
@@ -44,7 +45,7 @@ def test_verl_takes_a_mixture_and_rows_say_whose_they_are(command_line: Any, tmp
     fences = {"table": "```html", "chart": "```python", "svg": "```svg"}
     for row in rows:
         assert fences[row["data_source"]] in str(row["raw_prompt"])
-        assert row["extra_info"]["engine"] == ("cairosvg 2.9.1" if row["data_source"] == "svg" else "")
+        assert row["extra_info"]["renderer_version"] == ("cairosvg 2.9.1" if row["data_source"] == "svg" else "")
 
 
 @pytest.mark.parametrize("kind", SHIPPED)
@@ -59,8 +60,8 @@ def test_each_language_has_a_prompt_that_asks_for_its_fence(kind: str) -> None:
 class Pen:
     """Stands for a renderer: counts what it draws."""
 
-    def __init__(self, engine: str) -> None:
-        self.engine = engine
+    def __init__(self, renderer_version: str) -> None:
+        self.renderer_version = renderer_version
         self.drawn = 0
 
     async def render(self, code: Code) -> Image.Image:
@@ -78,12 +79,12 @@ def drawn_again(
     before: Task, after: Task, out: Path, monkeypatch: pytest.MonkeyPatch, engines: tuple[str, str] = ("a 1", "a 1")
 ) -> bool:
     """Whether the second of two runs draws."""
-    pens = [Pen(engine) for engine in engines]
+    pens = [Pen(renderer_version) for renderer_version in engines]
     items = [Item(f"item {number}", code=code) for number, code in enumerate(CODES)]
     for task, pen in zip((before, after), pens, strict=True):
         monkeypatch.setattr(building, "make_renderer", lambda settings, pages, pen=pen: pen)
         build(items, BuildOptions(out), task, RowFormat("svg", "<image>"), pytest.fail, Console(quiet=True), None)
-        assert {row["extra_info"]["engine"] for row in rows_of(out)} == {pen.engine}
+        assert {row["extra_info"]["renderer_version"] for row in rows_of(out)} == {pen.renderer_version}
     assert pens[0].drawn == len(CODES)
     return pens[1].drawn == len(CODES)
 

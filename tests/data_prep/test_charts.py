@@ -44,6 +44,7 @@ def test_the_documentation_shows_every_command() -> None:
     assert [command.split()[0] for command in DOCUMENTED] == ["images", "scripts", "packages"]
 
 
+@pytest.mark.verl
 @pytest.mark.parametrize("command", [DOCUMENTED[0], DOCUMENTED[2]], ids=["images", "packages"])
 def test_each_documented_command_makes_rows_that_verl_loads(command: str, run: Run, tmp_path: Path) -> None:
     scans(tmp_path / "figures", "abc")
@@ -91,7 +92,7 @@ def look_at(rows: Sequence[dict[str, Any]], drawn: bool) -> None:
         assert row["data_source"] == "chart"
         assert "```python" in row["prompt"][0]["content"]
         assert bool(row["reward_model"]["ground_truth"]) == drawn
-        assert row["extra_info"]["engine"] == (f"matplotlib {version('matplotlib')}" if drawn else "")
+        assert row["extra_info"]["renderer_version"] == (f"matplotlib {version('matplotlib')}" if drawn else "")
         assert opened(row["images"][0]["bytes"]).size == opened(row["extra_info"]["reference"]["bytes"]).size
 
 

@@ -13,7 +13,7 @@ import yaml
 from data_sets import ROOT, documented, opened, rows_of, scans, truths_of, write_lines
 from visual_erm.data_prep import svgs
 
-from visual_erm.demo.made_up_drawings import drawings
+from visual_erm.demo.synthetic_drawings import drawings
 from visual_erm.demo.package_icons import icons
 
 DOCUMENTED = documented("svgs")
@@ -35,6 +35,7 @@ def test_the_documentation_shows_every_command() -> None:
     assert [command.split()[0] for command in DOCUMENTED] == COMMANDS
 
 
+@pytest.mark.verl
 @pytest.mark.parametrize("command", DOCUMENTED, ids=COMMANDS)
 def test_each_documented_command_makes_rows_that_verl_loads(command: str, run: Run, tmp_path: Path) -> None:
     scans(tmp_path / "icons", "abc")
@@ -52,7 +53,7 @@ def test_each_documented_command_makes_rows_that_verl_loads(command: str, run: R
         assert row["data_source"] == "svg"
         assert "```svg" in row["prompt"][0]["content"]
         assert bool(row["reward_model"]["ground_truth"]) == (words[0] != "images")
-        assert row["extra_info"]["engine"].startswith("cairosvg 2.9.1" if words[0] == "images" else "librsvg (")
+        assert row["extra_info"]["renderer_version"].startswith("cairosvg 2.9.1" if words[0] == "images" else "librsvg (")
         reference = opened(row["extra_info"]["reference"]["bytes"])
         assert reference.size == ((300, 120) if words[0] == "images" else (336, 336))
         assert opened(row["images"][0]["bytes"]).tobytes() == reference.tobytes()
@@ -69,7 +70,7 @@ def test_the_task_says_with_what_and_how_large_documents_are_drawn(run: Run, tmp
     assert run("documents", "rows.jsonl", "--task", "mine.yaml", "--out", "out", "--no-check")[0] == 0
     for row in rows_of(tmp_path / "out"):
         assert row["data_source"] == "published-svg"
-        assert row["extra_info"]["engine"].startswith("cairosvg ")
+        assert row["extra_info"]["renderer_version"].startswith("cairosvg ")
         reference = opened(row["extra_info"]["reference"]["bytes"])
         assert reference.size == (64, 32)
         assert reference.getpixel((0, 0)) == (0, 255, 0)

@@ -68,6 +68,7 @@ def test_the_documentation_shows_every_command() -> None:
     assert [command.split()[0] for command in DOCUMENTED] == ["images", "pubtabnet", "markup", "packages"]
 
 
+@pytest.mark.verl
 @pytest.mark.parametrize("command", DOCUMENTED, ids=[command.split()[0] for command in DOCUMENTED])
 def test_each_documented_command_makes_rows_that_verl_loads(command: str, run: Run, tmp_path: Path) -> None:
     scans(tmp_path / "scans")
@@ -92,7 +93,7 @@ def test_each_documented_command_makes_rows_that_verl_loads(command: str, run: R
         assert row["data_source"] == "table"
         assert row["prompt"][0]["content"].count("<image>") == 1
         assert bool(row["reward_model"]["ground_truth"]) == (words[0] != "images")
-        assert bool(row["extra_info"]["engine"]) == (words[0] in ("markup", "packages"))
+        assert bool(row["extra_info"]["renderer_version"]) == (words[0] in ("markup", "packages"))
         assert opened(row["images"][0]["bytes"]).size == opened(row["extra_info"]["reference"]["bytes"]).size
     assert not list(out.glob("*partial*"))
 
@@ -249,6 +250,7 @@ def test_a_run_that_fails_leaves_the_files_of_the_one_before(run: Run, tmp_path:
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
 
+@pytest.mark.verl
 def test_what_verl_would_drop_is_reported_and_left_out(run: Run, tmp_path: Path) -> None:
     from visual_erm.testing.tiny_qwen3vl import build_tiny_qwen3vl
 
@@ -264,6 +266,7 @@ def test_what_verl_would_drop_is_reported_and_left_out(run: Run, tmp_path: Path)
     assert len(rows_of(tmp_path / "out")) == 3
 
 
+@pytest.mark.verl
 def test_the_check_says_what_verl_cannot_open(tmp_path: Path, run: Run) -> None:
     assert run("images", scans(tmp_path / "in", "ab"), "--out", "out", "--no-embed", "--no-check")[0] == 0
     for image in (tmp_path / "out" / "images").iterdir():
@@ -327,6 +330,7 @@ def test_images_that_are_drawn_are_not_drawn_again(run: Run, tmp_path: Path) -> 
     assert {path: path.stat().st_mtime_ns for path in images[2:]} == ages
 
 
+@pytest.mark.verl
 def test_embedded_and_kept_images_are_the_same_and_load_from_anywhere(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

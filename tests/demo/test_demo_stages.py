@@ -27,7 +27,7 @@ TINY = TASKS["table"]
 EVALUATION = Evaluation(Accuracy(0.9, 0.9), Accuracy(0.6, 0.8), Accuracy(0.6, 0.1), 1.7, 1.1, 192, 64)
 
 
-def journal_line(index, problem, sample, rollout, step):
+def log_line(index, problem, sample, rollout, step):
     reply = "I cannot" if rollout == 0 else problem.write(sample)
     number = {"score": 0.1 * step if rollout else 0.0, "render_ok": float(rollout > 0), "severity": 1.0, "scored_ok": 1.0}
     report = {"errors": []} if rollout else None
@@ -59,7 +59,7 @@ def out(tmp_path, data):
     shutil.copytree(data, tmp_path / "data")
     journal = tmp_path / "seed0" / "journal"
     journal.mkdir(parents=True)
-    lines = [journal_line(i, *sample, k, i // TINY.batch) for i, sample in enumerate(ASKED) for k in range(run.ROLLOUTS)]
+    lines = [log_line(i, *sample, k, i // TINY.batch) for i, sample in enumerate(ASKED) for k in range(run.ROLLOUTS)]
     (journal / "host-1.jsonl").write_text("\n".join(json.dumps(line) for line in lines) + "\n")
     for path in (tmp_path / "before.json", tmp_path / "seed0" / "after.json"):
         path.write_text(json.dumps({"table": asdict(EVALUATION)}))
@@ -125,6 +125,7 @@ def test_a_stage_that_failed_is_not_taken_for_finished(tmp_path):
             run.once("a stage", folder, {}, work)
 
 
+@pytest.mark.verl
 def test_a_training_that_fails_says_why(out):
     with pytest.raises(run.TrainingFailed, match=r"exit code 2: .*problems: .*data\.train_files.*seed0/log"):
         run.train(out / "seed0", out / "nowhere", out / "data", "table", 0, STEPS)
@@ -156,6 +157,7 @@ def test_what_libraries_leave_in_the_temporary_folder_is_removed(monkeypatch):
     assert os.environ["TMPDIR"] == "/somewhere"
 
 
+@pytest.mark.verl
 @pytest.mark.parametrize("name", TASKS)
 def test_the_launcher_trains_on_what_the_demo_makes(name):
     launcher = ["bash", ROOT / "rl_scripts" / "run_tiny_cpu.sh", "--cfg", "job"]

@@ -33,11 +33,11 @@ async def test_policy_and_judge_are_shown_the_same_sample_at_two_sizes(folder, i
     row = pq.read_table(folder / "train.parquet").to_pylist()[index]
     assert row["data_source"] == task
     problem, sample = TRAIN[index]
-    (small,) = await problem.draw([sample])
+    (small,) = await problem.render([sample])
     renderer = make_renderer(LOADED[task].render)
     try:
         large = await renderer.render(extract(problem.write(sample), LOADED[task].code_languages))
-        assert row["extra_info"]["engine"] == renderer.engine
+        assert row["extra_info"]["renderer_version"] == renderer.renderer_version
     finally:
         await renderer.close()
     for expected, found in ((small, row["images"][0]["bytes"]), (large, row["extra_info"]["reference"]["bytes"])):
@@ -52,6 +52,7 @@ def test_the_rows_are_read_back(folder):
     assert [row.reference is not None for row in rows] == [i < JUDGED for i in range(len(TEST))]
 
 
+@pytest.mark.verl
 def test_verl_loads_every_row(folder, tmp_path):
     build(tmp_path, TINY.problems, seed=0)
     check = VerlCheck(tmp_path, max_prompt_tokens=64)

@@ -85,7 +85,7 @@ def test_what_a_cell_shows_fits_the_canvas_and_the_heads(problem):
 @each_problem
 async def test_different_samples_never_look_the_same(problem):
     different = {problem.write(sample): sample for sample in samples(problem)}
-    images = await problem.draw([*different.values()])
+    images = await problem.render([*different.values()])
     assert {(image.size, image.mode) for image in images} == {(CANVAS, "RGB")}
     assert len({image.tobytes() for image in images}) == len(different)
 
@@ -108,8 +108,8 @@ def test_a_mixture_has_as_many_samples_of_each_problem_in_every_step():
 
 async def test_images_of_a_mixture_are_those_of_each_problem_alone():
     asked = tiny_data.train_samples(TASKS["mixed"], seed=0, steps=1)
-    for (problem, sample), image in zip(asked[::5], (await tiny_data.draw(asked))[::5], strict=True):
-        (alone,) = await problem.draw([sample])
+    for (problem, sample), image in zip(asked[::5], (await tiny_data.render_images(asked))[::5], strict=True):
+        (alone,) = await problem.render([sample])
         assert ImageChops.difference(alone, image).getbbox() is None
 
 

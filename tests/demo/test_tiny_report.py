@@ -7,10 +7,10 @@ from PIL import Image
 
 from visual_erm.demo import tiny_report
 from visual_erm.demo.tiny_charts import CHART, Chart
-from visual_erm.demo.tiny_data import Row
+from visual_erm.demo.tiny_data import TinyRow
 from visual_erm.demo.tiny_tables import TABLE, to_html
 
-ROWS = [Row(TABLE, [["a", "b"], [str(i), "2"]], Image.new("RGB", (1, 1)), None) for i in range(4)]
+ROWS = [TinyRow(TABLE, [["a", "b"], [str(i), "2"]], Image.new("RGB", (1, 1)), None) for i in range(4)]
 
 
 def call(index, score, reply=None, time=0.0):
@@ -25,11 +25,11 @@ def call(index, score, reply=None, time=0.0):
     }
 
 
-def test_the_journal_of_several_workers_is_read_in_the_order_of_time(tmp_path):
+def test_the_rollout_log_of_several_workers_is_read_in_the_order_of_time(tmp_path):
     for name, times in (("a", (1.0, 3.0)), ("b", (2.0,))):
         lines = [json.dumps(call(0, 1.0, time=time)) for time in times]
         (tmp_path / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
-    assert [line["time"] for line in tiny_report.read_journal(tmp_path)] == [1.0, 2.0, 3.0]
+    assert [line["time"] for line in tiny_report.read_rollout_log(tmp_path)] == [1.0, 2.0, 3.0]
 
 
 def test_every_prompt_must_have_been_rewarded_exactly_n_times():
@@ -49,7 +49,7 @@ def test_a_step_is_the_mean_of_its_rollouts():
 
 
 def test_a_step_of_a_mixture_has_a_mean_reward_for_each_task(tmp_path):
-    chart = Row(CHART, Chart(("a", "b"), ("1", "2"), "red"), Image.new("RGB", (1, 1)), None)
+    chart = TinyRow(CHART, Chart(("a", "b"), ("1", "2"), "red"), Image.new("RGB", (1, 1)), None)
     calls = [call(0, 2.0), call(1, 1.0, reply=CHART.write(chart.sample)), call(0, 1.0), call(1, 0.0)]
     (step,) = tiny_report.step_figures(calls, [ROWS[0], chart], batch=2)
     assert (step.reward, step.shape, step.rewards) == (1.0, 0.75, {"chart": 0.5, "table": 1.5})

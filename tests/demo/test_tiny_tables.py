@@ -58,15 +58,15 @@ def test_a_damaged_table_has_one_row_or_column_more_or_less():
 async def test_a_image_shows_its_own_table_whatever_else_is_drawn_with_it():
     rng = random.Random(0)
     tables = [tiny_tables.synthetic_table(rng) for _ in range(45)]
-    images = await tiny_tables.draw(tables)
+    images = await tiny_tables.render(tables)
     assert {image.size for image in images} == {(MAX_COLUMNS * CELL, MAX_ROWS * CELL)}
     for i in (0, 21, 44):
-        alone = await tiny_tables.draw([tables[i]])
+        alone = await tiny_tables.render([tables[i]])
         assert ImageChops.difference(alone[0], images[i]).getbbox() is None
 
 
 async def test_a_image_has_one_cell_per_square_and_nothing_around():
-    (image,) = await tiny_tables.draw([[["alc", "ash"], ["1.5", "2"]]])
+    (image,) = await tiny_tables.render([[["alc", "ash"], ["1.5", "2"]]])
     blank = Image.new("RGB", image.size, "white")
     assert ImageChops.difference(image, blank).getbbox() == (0, 0, 2 * CELL, 2 * CELL)
     cells = [image.crop((c * CELL, r * CELL, (c + 1) * CELL, (r + 1) * CELL)) for r in (0, 1) for c in (0, 1)]
@@ -75,5 +75,5 @@ async def test_a_image_has_one_cell_per_square_and_nothing_around():
 
 async def test_two_different_texts_never_look_the_same():
     texts = [f"{n / 10:g}" for n in range(1, 200)]
-    images = await tiny_tables.draw([[["alc"], [text]] for text in texts])
+    images = await tiny_tables.render([[["alc"], [text]] for text in texts])
     assert len({image.tobytes() for image in images}) == len(texts)

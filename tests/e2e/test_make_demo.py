@@ -13,7 +13,7 @@ import pytest
 from marked import marked
 
 from visual_erm.demo import run
-from visual_erm.demo.tiny_report import read_journal
+from visual_erm.demo.tiny_report import read_rollout_log
 from visual_erm.demo.tiny_tasks import TASKS
 from visual_erm.demo.warm_start import WarmStart, build
 
@@ -45,7 +45,7 @@ def test_the_demo_counts_its_rewards_reports_and_leaves_nothing(tmp_path):
         expected = 3 * TINY.batch * run.ROLLOUTS
         assert summary["reward_calls"] == {"expected": expected, "counted": expected, "wrong_prompts": {}, "ok": True}
         assert summary["steps"] == 3
-        sources = Counter(call["data_source"] for call in read_journal(out / "seed3" / "journal"))
+        sources = Counter(call["data_source"] for call in read_rollout_log(out / "seed3" / "journal"))
         assert sources == dict.fromkeys(("table", "chart", "svg"), expected // 3)
         assert {task: after["judged"] for task, after in summary["held_out"]["after"].items()} == (
             dict.fromkeys(sources, TINY.judged)

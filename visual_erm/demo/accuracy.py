@@ -1,4 +1,7 @@
-"""How right are replies, as texts? Structures and parts against the true samples; pure, and no part of any reward."""
+"""Accuracy of replies as texts: structures and parts, compared with the true samples. No reward uses it.
+
+`evaluate` measures a policy with it, and `tiny_report` every training step.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from visual_erm.demo.tiny_problem import Problem, Sample
+from visual_erm.demo.tiny_problem import TinyProblem, TinySample
 
 
 @dataclass(frozen=True)
@@ -14,13 +17,22 @@ class Accuracy:
     """Shares over samples, 0 to 1."""
 
     shape: float
-    """Samples of the right shape: as many parts, in as many rows where there are rows."""
+    """Share of samples of the right shape: as many parts, in as many rows where there are rows."""
     parts: float
-    """Parts of the true samples (cells, names and numbers, shapes) that are right and at their place, mean over samples."""
+    """Share of the true parts (cells, names, numbers, shapes) that are right and at their position; mean over samples."""
 
 
-def accuracy(problem: Problem, replies: Sequence[str], truths: Sequence[Sample]) -> Accuracy:
-    """Shares of right structures and right parts of `replies`."""
+def accuracy(problem: TinyProblem, replies: Sequence[str], truths: Sequence[TinySample]) -> Accuracy:
+    """Computes the accuracy of replies.
+
+    Args:
+        problem: The problem that the replies answer.
+        replies: What the policy wrote.
+        truths: The true sample of each reply.
+
+    Returns:
+        Shares of right structures and of right parts.
+    """
     pairs = list(zip(map(problem.read, replies), truths, strict=True))
     return Accuracy(
         shape=sum(problem.shape(sample) == problem.shape(truth) for sample, truth in pairs) / len(pairs),
@@ -29,7 +41,14 @@ def accuracy(problem: Problem, replies: Sequence[str], truths: Sequence[Sample])
 
 
 def right(found: Mapping[Any, Hashable], truth: Mapping[Any, Hashable]) -> float:
-    """Share of the parts of `truth` that are in `found`, the same at the same place.
+    """Computes the share of right parts of one sample.
+
+    Args:
+        found: Parts of the reply, by position.
+        truth: Parts of the true sample, by position.
+
+    Returns:
+        Share of the parts of `truth` that `found` has at the same position, 0 to 1.
 
     >>> right({(0, 0): "a", (1, 0): "1"}, {(0, 0): "a", (1, 0): "2"})
     0.5
@@ -37,8 +56,16 @@ def right(found: Mapping[Any, Hashable], truth: Mapping[Any, Hashable]) -> float
     return sum(found.get(place) == part for place, part in truth.items()) / len(truth)
 
 
-def swap(problem: Problem, samples: Sequence[Sample]) -> list[int]:
-    """For every sample the number of another one of the same shape: each shape's samples, moved on by one."""
+def swap(problem: TinyProblem, samples: Sequence[TinySample]) -> list[int]:
+    """Pairs every sample with another one of the same shape.
+
+    Args:
+        problem: The problem of the samples.
+        samples: The samples.
+
+    Returns:
+        For every sample the index of the next sample of its shape.
+    """
     groups: dict[Hashable, list[int]] = {}
     for i, sample in enumerate(samples):
         groups.setdefault(problem.shape(sample), []).append(i)

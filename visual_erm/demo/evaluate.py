@@ -1,8 +1,8 @@
-"""Does the policy read, and does it get the structures right? Measured on samples it was never trained on.
+"""Evaluation of a policy on samples that it was not trained on: does it read, and are its structures right?
 
-Two ways of asking: the share of right structures and right parts, by comparing texts; and the reward itself, through the
-project's pipeline, once with each reply against its own reference and once against that of another sample of the same
-shape. A policy that wrote well-formed code without looking would earn the same both times.
+There are two measures. The first is the share of right structures and parts, from a comparison of texts. The second is the
+reward itself. Each reply is scored against its own reference, and against that of another sample of the same shape. A
+policy that writes well-formed code without looking at the image earns the same both times.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from visual_erm.demo.accuracy import Accuracy, accuracy, swap
-from visual_erm.demo.tiny_data import Row
+from visual_erm.demo.tiny_data import TinyRow
 from visual_erm.demo.tiny_policy import TinyPolicy
 from visual_erm.pipeline import RewardPipeline
 from visual_erm.spec.judge import JudgeSettings
@@ -22,31 +22,43 @@ from visual_erm.spec.task import Task
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one policy does on the held-out samples of one problem."""
+    """Results of one policy on the held-out samples of one problem."""
 
     greedy: Accuracy
     sampled: Accuracy
-    """At temperature 1, as in training."""
+    """Accuracy of replies at temperature 1, as in training."""
     swapped: Accuracy
-    """The sampled replies against other samples of the same shape."""
+    """Accuracy of the sampled replies against other samples of the same shape."""
     reward: float
     """Mean reward of the sampled replies to those samples that have a reference."""
     reward_swapped: float
-    """The same replies, each against the reference of another sample of the same shape."""
+    """Mean reward of the same replies, each against the reference of another sample of the same shape."""
     samples: int
+    """Number of samples."""
     judged: int
+    """Number of samples that have a reference."""
 
 
 async def evaluate(
-    folder: Path, rows: Sequence[Row], tasks: Mapping[str, Task], judge: JudgeSettings
+    folder: Path, rows: Sequence[TinyRow], tasks: Mapping[str, Task], judge: JudgeSettings
 ) -> dict[str, Evaluation]:
-    """Questions the policy in `folder` about `rows`, for each of `tasks` by name."""
+    """Evaluates a policy.
+
+    Args:
+        folder: Folder of the policy.
+        rows: Held-out samples of all tasks.
+        tasks: The tasks, by name.
+        judge: Settings of the judge.
+
+    Returns:
+        The results, by name of the task.
+    """
     policy = TinyPolicy.load(folder)
     own = {name: [row for row in rows if row.problem.task == name] for name in tasks}
     return {name: await _evaluate(policy, own[name], task, judge) for name, task in tasks.items()}
 
 
-async def _evaluate(policy: TinyPolicy, rows: Sequence[Row], task: Task, judge: JudgeSettings) -> Evaluation:
+async def _evaluate(policy: TinyPolicy, rows: Sequence[TinyRow], task: Task, judge: JudgeSettings) -> Evaluation:
     problem = rows[0].problem
     images, truths = [row.image for row in rows], [row.sample for row in rows]
     greedy = policy.reply(problem.prompt, images, temperature=0)

@@ -1,8 +1,7 @@
-"""Real data as charts, for trials: scripts for matplotlib that hold stretches of the data sets inside of statsmodels and
-scikit-learn.
+"""Real data as charts for trials: matplotlib scripts that hold parts of the data sets inside statsmodels and scikit-learn.
 
-A data set is cut into stretches, each becomes one chart of a kind that suits it. A kind is a function from a stretch to the
-statements that draw it on `ax`; titles, colors and styles are by lot.
+A data set is cut into parts, and each part becomes one chart of a kind that suits it. A kind is a function from a part to
+the statements that draw it on `ax`. Titles, colors and styles are random. A source of `data_prep/charts.py`.
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ from itertools import pairwise
 from typing import Any
 
 from visual_erm.data.sources import Item
-from visual_erm.demo.package_dataframes import decimals, frames
+from visual_erm.demo.package_dataframes import decimals, package_dataframes
 from visual_erm.extract import Code
 
 CHARTS_PER_FRAME = 40
-"""Charts of one data set, so that the long ones do not crowd out the others."""
+"""Largest number of charts of one data set, so that long data sets do not dominate."""
 _LONGEST_TEXT = 24
-"""Characters; longer titles and labels are left out."""
+"""Longest title or label in characters; longer ones are left out."""
 _TIMES = ("year", "time", "quarter")
-"""Columns of these names say when, in lower case."""
+"""Names of columns that hold a time, in lower case."""
 _PALETTES = (
     ["tab:blue", "tab:orange", "tab:green", "tab:red"],
     ["#264653", "#2a9d8f", "#e9c46a", "#e76f51"],
@@ -36,23 +35,31 @@ _SIZES = ("(6, 4)", "(6.4, 4.8)", "(7, 4.5)", "(8, 5)", "(5, 5)")
 
 
 @dataclass(frozen=True)
-class Table:
-    """A data set, sorted into what charts need."""
+class ChartData:
+    """A data set or a part of it, sorted into what charts need."""
 
     name: str
     numbers: Mapping[str, list[float]]
-    """Columns of measurements, rounded."""
+    """Rounded columns of measurements, by title."""
     groups: Mapping[str, list[str]]
-    """Columns of a few classes."""
+    """Columns of a few classes, by title."""
     labels: tuple[str, list[str]] | None
     """Title and values of the column that names a row."""
     time: tuple[str, list[float]] | None
-    """Title and values of the column that rises with every row."""
+    """Title and values of the column of times, which rises with every row."""
 
-    def cut(self, start: int, stop: int) -> Table:
-        """The rows from `start` to `stop`, with the columns that are whole there."""
+    def cut(self, start: int, stop: int) -> ChartData:
+        """Takes some of the rows, with the columns that have no gaps there.
+
+        Args:
+            start: First row, from 0.
+            stop: Row after the last one.
+
+        Returns:
+            The part.
+        """
         numbers = {title: values[start:stop] for title, values in self.numbers.items()}
-        return Table(
+        return ChartData(
             self.name,
             {title: values for title, values in numbers.items() if all(map(math.isfinite, values))},
             {title: values[start:stop] for title, values in self.groups.items()},
@@ -62,8 +69,18 @@ class Table:
 
 
 def charts(seed: int) -> Iterator[Item]:
-    """Charts of stretches that share no row. Raises ConfigError when neither package is installed."""
-    for name, frame in frames():
+    """Makes charts of parts that share no row.
+
+    Args:
+        seed: Decides parts, kinds and styles.
+
+    Yields:
+        One item for each chart, with its script as ground truth.
+
+    Raises:
+        ConfigError: Neither package is installed.
+    """
+    for name, frame in package_dataframes():
         rng = random.Random(f"{seed} {name}")
         for number, (kind, script) in enumerate(_scripts(_table(name, frame, rng), len(frame), rng), 1):
             yield Item(f"{name} chart {number}, {kind}", code=Code("python", script), ground_truth=script)
@@ -71,8 +88,8 @@ def charts(seed: int) -> Iterator[Item]:
                 break
 
 
-def _scripts(table: Table, rows: int, rng: random.Random) -> Iterator[tuple[str, str]]:
-    """Kind and script of one chart after the other, until the rows are used up."""
+def _scripts(table: ChartData, rows: int, rng: random.Random) -> Iterator[tuple[str, str]]:
+    """Yields kind and script of one chart after another, until all rows are used."""
     start = 0
     while start < rows:
         for kind in rng.sample(list(KINDS), len(KINDS)):
@@ -96,8 +113,8 @@ def _script(body: Sequence[str], rng: random.Random) -> str:
 # Data sets
 
 
-def _table(name: str, frame: Any, rng: random.Random) -> Table:
-    """The data set with its rows in the order of time; those of one without time are shuffled."""
+def _table(name: str, frame: Any, rng: random.Random) -> ChartData:
+    """Sorts a data set, whose rows are in the order of time; without a time they are shuffled."""
     time = _time(frame)
     order = list(range(len(frame)))
     if time is None:
@@ -123,11 +140,11 @@ def _table(name: str, frame: Any, rng: random.Random) -> Table:
             lowest = min(known)
             shown = decimals([value - lowest for value in known])
             numbers[title] = [round(float(value), shown) for value in values]
-    return Table(name.split("/")[1], numbers, groups, labels, time)
+    return ChartData(name.split("/")[1], numbers, groups, labels, time)
 
 
 def _time(frame: Any) -> tuple[str, list[float]] | None:
-    """Years, with their fractions where there are several rows to a year."""
+    """Finds the years of the rows, with fractions where a year has several rows."""
     if frame.index.dtype.kind == "M":
         return "year", [round(day.year + (day.dayofyear - 1) / 366, 2) for day in frame.index]
     title = next((title for title in frame.columns if str(title).lower() in _TIMES), None)
@@ -140,11 +157,11 @@ def _time(frame: Any) -> tuple[str, list[float]] | None:
 
 # Kinds of charts
 
-Kind = Callable[[Table, random.Random], "list[str] | None"]
-"""Statements that draw the stretch on `ax`, or None where it does not suit."""
+ChartKind = Callable[[ChartData, random.Random], "list[str] | None"]
+"""Writes statements that draw a part of a data set on `ax`; None where the part does not suit."""
 
 
-def _line(table: Table, rng: random.Random) -> list[str] | None:
+def _line(table: ChartData, rng: random.Random) -> list[str] | None:
     titles = _alike(table, rng, rng.randint(1, 3))
     if not titles or table.time is None:
         return None
@@ -159,7 +176,7 @@ def _line(table: Table, rng: random.Random) -> list[str] | None:
     return [*lines, *ticks, *_texts(table, rng, x, titles), *_legend(titles, rng)]
 
 
-def _bars(table: Table, rng: random.Random) -> list[str] | None:
+def _bars(table: ChartData, rng: random.Random) -> list[str] | None:
     named = _named(table, rng)
     if named is None:
         return None
@@ -175,7 +192,7 @@ def _bars(table: Table, rng: random.Random) -> list[str] | None:
     return [*lines, f"ax.bar(labels, values, width={width}, color={color}{edge})", *_texts(table, rng, x, [y]), *turned]
 
 
-def _grouped_bars(table: Table, rng: random.Random) -> list[str] | None:
+def _grouped_bars(table: ChartData, rng: random.Random) -> list[str] | None:
     titles = _alike(table, rng, rng.randint(2, 3))
     labels = _row_names(table)
     if len(titles) < 2 or labels is None or min(min(table.numbers[title]) for title in titles) < 0:
@@ -199,7 +216,7 @@ def _grouped_bars(table: Table, rng: random.Random) -> list[str] | None:
     return [*lines, *_texts(table, rng, labels[0], titles), *_legend(titles, rng)]
 
 
-def _scatter(table: Table, rng: random.Random) -> list[str] | None:
+def _scatter(table: ChartData, rng: random.Random) -> list[str] | None:
     spread = [title for title, values in table.numbers.items() if len(set(values)) > len(values) // 2]
     if len(spread) < 2:
         return None
@@ -219,7 +236,7 @@ def _scatter(table: Table, rng: random.Random) -> list[str] | None:
     return [*lines, *_texts(table, rng, x, [y]), *_legend([label for label, _ in classes], rng)]
 
 
-def _histogram(table: Table, rng: random.Random) -> list[str] | None:
+def _histogram(table: ChartData, rng: random.Random) -> list[str] | None:
     titles = [title for title, values in table.numbers.items() if len(set(values)) >= 5]
     if not titles:
         return None
@@ -228,7 +245,7 @@ def _histogram(table: Table, rng: random.Random) -> list[str] | None:
     return [_assign("values", table.numbers[title]), f"ax.hist(values, {style})", *_texts(table, rng, title, ["count"])]
 
 
-def _box(table: Table, rng: random.Random) -> list[str] | None:
+def _box(table: ChartData, rng: random.Random) -> list[str] | None:
     classes = [(label, rows) for label, rows in _classes(table, rng) if len(rows) >= 4]
     titles = _alike(table, rng, 4)
     if len(classes) >= 2:
@@ -245,7 +262,7 @@ def _box(table: Table, rng: random.Random) -> list[str] | None:
     return [*lines, f"ax.set_title({f'{table.name}: {y}' if y else table.name!r})"]
 
 
-def _pie(table: Table, rng: random.Random) -> list[str] | None:
+def _pie(table: ChartData, rng: random.Random) -> list[str] | None:
     named = _named(table, rng)
     if named is None or min(named[3]) <= 0:
         return None
@@ -257,8 +274,8 @@ def _pie(table: Table, rng: random.Random) -> list[str] | None:
     return [*lines, pie, f"ax.set_title({f'{table.name}: {title}'!r})"]
 
 
-def _panels(table: Table, rng: random.Random) -> list[str] | None:
-    """Two charts of the same rows, side by side or one above the other."""
+def _panels(table: ChartData, rng: random.Random) -> list[str] | None:
+    """Writes two charts of the same rows, side by side or one above the other."""
     bodies = [body for kind in rng.sample(_IN_PANELS, len(_IN_PANELS)) if (body := kind(table, rng))][:2]
     if len(bodies) < 2:
         return None
@@ -266,8 +283,8 @@ def _panels(table: Table, rng: random.Random) -> list[str] | None:
     return [f"fig, axes = plt.subplots({grid})", "ax = axes[0]", *bodies[0], "ax = axes[1]", *bodies[1]]
 
 
-_IN_PANELS: list[Kind] = [_line, _scatter, _histogram, _box]
-KINDS: dict[str, Kind] = {
+_IN_PANELS: list[ChartKind] = [_line, _scatter, _histogram, _box]
+KINDS: dict[str, ChartKind] = {
     "line": _line,
     "bars": _bars,
     "grouped bars": _grouped_bars,
@@ -287,14 +304,14 @@ ROWS = {
     "pie": (3, 6),
     "panels": (14, 24),
 }
-"""Fewest and most rows that a chart of the kind shows."""
+"""Smallest and largest number of rows of a chart, by kind."""
 
 
 # Parts of charts
 
 
-def _alike(table: Table, rng: random.Random, most: int) -> list[str]:
-    """At most so many columns that can share an axis."""
+def _alike(table: ChartData, rng: random.Random, most: int) -> list[str]:
+    """Chooses at most `most` columns of similar size, which can share an axis."""
     if not table.numbers:
         return []
     first = rng.choice(list(table.numbers))
@@ -303,8 +320,8 @@ def _alike(table: Table, rng: random.Random, most: int) -> list[str]:
     return [first, *rng.sample(others, min(len(others), most - 1))]
 
 
-def _row_names(table: Table) -> tuple[str, list[str]] | None:
-    """Title and names of the rows, where they have names that fit under a bar."""
+def _row_names(table: ChartData) -> tuple[str, list[str]] | None:
+    """Finds title and names of the rows, where these have names that fit under a bar."""
     if table.labels and max(map(len, table.labels[1])) <= _LONGEST_TEXT:
         return table.labels
     if table.time and all(year == int(year) for year in table.time[1]):
@@ -312,8 +329,8 @@ def _row_names(table: Table) -> tuple[str, list[str]] | None:
     return None
 
 
-def _named(table: Table, rng: random.Random) -> tuple[str, list[str], str, list[float]] | None:
-    """Title and names, title and values: a column by the names of its rows, or else the means of columns."""
+def _named(table: ChartData, rng: random.Random) -> tuple[str, list[str], str, list[float]] | None:
+    """Finds title and names, title and values: a column by the names of its rows, or else the means of columns."""
     rows = _row_names(table)
     titles = _alike(table, rng, rng.randint(3, 6))
     if rows and titles:
@@ -325,8 +342,8 @@ def _named(table: Table, rng: random.Random) -> tuple[str, list[str], str, list[
     return "", titles, "mean", [round(mean, shown) for mean in means]
 
 
-def _classes(table: Table, rng: random.Random) -> list[tuple[str, list[int]]]:
-    """Label and rows of each class of one column; without one, all rows as one class without a label."""
+def _classes(table: ChartData, rng: random.Random) -> list[tuple[str, list[int]]]:
+    """Finds label and rows of each class of a column; without such a column, all rows are one class without a label."""
     rows = range(len(next(iter(table.numbers.values()), [])))
     if not table.groups or rng.random() < 0.2:
         return [("", list(rows))]
@@ -334,8 +351,8 @@ def _classes(table: Table, rng: random.Random) -> list[tuple[str, list[int]]]:
     return [(f"{title} {value}", [row for row in rows if values[row] == value]) for value in sorted(set(values))]
 
 
-def _texts(table: Table, rng: random.Random, x: str, y: Sequence[str]) -> list[str]:
-    """Title, axis labels and grid."""
+def _texts(table: ChartData, rng: random.Random, x: str, y: Sequence[str]) -> list[str]:
+    """Writes title, axis labels and grid."""
     shown = " and ".join(y)
     title = rng.choice([f"{table.name}: {shown}", f"{shown} by {x}" if x and shown else table.name, table.name.title()])
     lines = [f"ax.set_title({title!r})"]

@@ -1,4 +1,4 @@
-"""Data sets that lie inside of statsmodels and scikit-learn: real numbers for trials without a download."""
+"""Data sets inside the packages statsmodels and scikit-learn: real numbers for trials without a download."""
 
 from __future__ import annotations
 
@@ -12,8 +12,15 @@ from typing import Any
 from visual_erm.errors import ConfigError
 
 
-def frames() -> Iterator[tuple[str, Any]]:
-    """Name and pandas frame of each data set. Raises ConfigError when neither package is installed."""
+def package_dataframes() -> Iterator[tuple[str, Any]]:
+    """Loads each data set.
+
+    Yields:
+        Name and pandas data frame.
+
+    Raises:
+        ConfigError: Neither package is installed.
+    """
     found = False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -25,7 +32,13 @@ def frames() -> Iterator[tuple[str, Any]]:
 
 
 def decimals(values: Sequence[Any]) -> int:
-    """How many decimals the numbers of one column need: those that they have, up to three figures of the largest.
+    """Computes how many decimals the numbers of one column need.
+
+    Args:
+        values: Cells of a column. Those that are not finite numbers are ignored.
+
+    Returns:
+        Number of decimals that the values have, at most as many as give the largest value three significant figures.
 
     >>> decimals([1871.0, 1120.0]), decimals([5.1, 3.5]), decimals([0.038076, 0.05068])
     (0, 1, 4)

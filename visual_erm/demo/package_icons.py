@@ -1,7 +1,7 @@
-"""Real icons for trials: those of matplotlib's toolbar, and the symbols of the DejaVu font that comes with it, in colors.
+"""Real icons for trials: those of matplotlib's toolbar, and the symbols of its DejaVu font in colors.
 
 The toolbar's icons were drawn with the font of Font Awesome 4.7 (SIL Open Font License); DejaVu is under the Bitstream Vera
-licence. Both let anyone use and pass on images that are made with the font.
+licence. Both licences allow anyone to use and pass on images that are made with the font.
 """
 
 from __future__ import annotations
@@ -27,16 +27,23 @@ SYMBOLS = (
     range(0x2639, 0x27C0),
     range(0x1F600, 0x1F650),
 )
-"""Stretches of Unicode that hold images: arrows, weather and chess and the like, dingbats, faces."""
+"""Ranges of Unicode that hold pictograms: arrows, weather, chess, dingbats, faces."""
 SIZE = 128
 """Side of an icon's square, in its own units."""
 LONGEST = 6000
-"""Characters; a longer document (matplotlib's logo) is nothing that a policy writes in one reply."""
+"""Longest document in characters. A longer one, such as matplotlib's logo, does not fit a reply."""
 _COLORS = ("#1d3557", "#c1121f", "#2a9d8f", "#e76f51", "#6a4c93", "#0077b6", "#588157", "#f4a261", "#3a3a3a", "#d62976")
 
 
 def icons(seed: int) -> Iterator[Item]:
-    """Icons in colors and frames that depend on the seed."""
+    """Makes all icons.
+
+    Args:
+        seed: Decides the colors and the style of each symbol.
+
+    Yields:
+        One item for each icon, with its SVG as ground truth.
+    """
     data = Path(matplotlib.get_data_path())
     for path in sorted((data / "images").glob("*.svg")):
         text = path.read_text(encoding="utf-8")
@@ -51,7 +58,7 @@ def icons(seed: int) -> Iterator[Item]:
 
 
 def _icon(font: TTFont, glyph: str, rng: random.Random) -> str:
-    """One symbol: alone, as an outline, or in white on a disc or a tile."""
+    """Writes one symbol: filled, as an outline, or in white on a disc or a tile."""
     color, other = rng.sample(_COLORS, 2)
     style = rng.choice(["plain", "plain", "outline", "disc", "tile"])
     path = _outline(font, glyph, round(SIZE * (0.84 if style in ("plain", "outline") else 0.6)))
@@ -66,7 +73,7 @@ def _icon(font: TTFont, glyph: str, rng: random.Random) -> str:
 
 
 def _outline(font: TTFont, glyph: str, side: int) -> str:
-    """Path data of a glyph, upright, in the middle of the square, its longer side `side` units long."""
+    """Writes path data of a glyph, upright, centered in the square, with a longer side of `side` units."""
     glyphs = font.getGlyphSet()
     bounds = BoundsPen(glyphs)
     glyphs[glyph].draw(bounds)

@@ -1,4 +1,4 @@
-"""Real tables for trials: stretches of the data sets inside of statsmodels and scikit-learn, numbers rounded."""
+"""Real tables for trials: parts of the data sets inside statsmodels and scikit-learn, with rounded numbers."""
 
 from __future__ import annotations
 
@@ -9,19 +9,28 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from visual_erm.data.sources import Item
-from visual_erm.demo.package_dataframes import decimals, frames
+from visual_erm.demo.package_dataframes import decimals, package_dataframes
 from visual_erm.extract import Code
 
 CUTS_PER_TABLE = 200
-"""Tables cut out of one data set, so that the long ones do not crowd out the others."""
+"""Largest number of tables from one data set, so that long data sets do not dominate."""
 _LONGEST_TEXT = 24
-"""Characters; columns with longer texts are left out."""
+"""Longest text of a cell in characters; columns with longer texts are left out."""
 
 
 def tables(max_rows: int, max_columns: int, seed: int) -> Iterator[Item]:
-    """Tables of at most so many rows and columns. Cuts of one data set never share a row, and no table comes twice.
+    """Cuts tables out of the data sets. Tables of one data set never share a row, and no table occurs twice.
 
-    Raises ConfigError when neither package is installed.
+    Args:
+        max_rows: Largest number of rows below the header, at least 2.
+        max_columns: Largest number of columns, at least 2.
+        seed: Decides the cuts.
+
+    Yields:
+        One item for each table, with its HTML as ground truth.
+
+    Raises:
+        ConfigError: Neither package is installed.
     """
     seen: set[Code] = set()
     for name, columns in _columns():
@@ -38,8 +47,8 @@ def tables(max_rows: int, max_columns: int, seed: int) -> Iterator[Item]:
 
 
 def _columns() -> Iterator[tuple[str, dict[str, list[str]]]]:
-    """Name and columns, all as text, of each data set that has at least two rows and columns worth showing."""
-    for name, frame in frames():
+    """Yields name and columns, all as text, of each data set with at least two rows and two short columns."""
+    for name, frame in package_dataframes():
         columns = {str(title): _as_text(frame[title].tolist()) for title in frame.columns}
         columns = {title: cells for title, cells in columns.items() if max(map(len, [title, *cells])) <= _LONGEST_TEXT}
         if len(columns) >= 2 and len(frame) >= 2:
@@ -58,7 +67,7 @@ def _cell(value: Any, shown: int) -> str:
 
 
 def _blocks(rows: int, max_rows: int, rng: random.Random) -> Iterator[tuple[int, int]]:
-    """Neighbouring stretches of 2 to `max_rows` rows."""
+    """Yields first and last row of neighboring blocks of 2 to `max_rows` rows."""
     start = 0
     while rows - start >= 2:
         stop = min(start + rng.randint(2, max_rows), rows)

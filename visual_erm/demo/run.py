@@ -30,8 +30,8 @@ from rich.logging import RichHandler
 from rich.table import Table
 
 from visual_erm.demo import tiny_report
-from visual_erm.demo.tiny_data import draw, held_out_samples, read_rows, train_samples, write_data
-from visual_erm.demo.tiny_problem import Problem
+from visual_erm.demo.tiny_data import held_out_samples, read_rows, render_images, train_samples, write_data
+from visual_erm.demo.tiny_problem import TinyProblem
 from visual_erm.demo.tiny_tasks import TASKS, TinyTask
 from visual_erm.errors import ConfigError, VisualERMError
 from visual_erm.spec.base import shipped
@@ -44,20 +44,28 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TEMPORARY = tempfile.gettempdir()
-"""Where the training makes its own temporary folder: the paths of Ray's sockets must be short."""
+"""Folder in which the training makes its own temporary folder; the paths of Ray's sockets must be short."""
 ROLLOUTS = 8
-"""Replies per prompt."""
-LEAST_STEPS = 3
+"""Number of replies to each prompt."""
+MIN_STEPS = 3
+"""Smallest number of steps from which a trend and a spread can be computed."""
 SHOWN = 4
-"""Prompts of the first and of the last step whose rollouts are kept to look at."""
+"""Number of prompts of the first and the last step whose rollouts are written."""
 
 
 class TrainingFailed(VisualERMError):
-    """The launcher did not finish."""
+    """The training ended with an error."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the demo; returns the exit code: 0 when every rollout was rewarded exactly once."""
+    """Runs the demo as the command line asks.
+
+    Args:
+        arguments: Arguments of the command line. None: those of the process.
+
+    Returns:
+        The exit code: 0 when every rollout was rewarded exactly once.
+    """
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--task", choices=TASKS, default="table", help="what is learned; `mixed` is all three in one run")
     parser.add_argument("--seed", type=int, default=0, help="order of the training samples and sampling of the rollouts")
@@ -66,8 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--out", type=Path, help="folder for everything that is written; default: outputs/tiny or outputs/tiny-TASK"
     )
     options = parser.parse_args(arguments)
-    if options.steps < LEAST_STEPS:
-        parser.error(f"--steps: at least {LEAST_STEPS}, for there to be a trend and a spread")
+    if options.steps < MIN_STEPS:
+        parser.error(f"--steps: give at least {MIN_STEPS}, so that a trend and a spread can be computed")
     logging.basicConfig(level=logging.INFO, format="%(message)s", datefmt="[%X]", handlers=[RichHandler(show_path=False)])
     for name in ("httpx", "RapidOCR", "transformers", "matplotlib"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -100,8 +108,21 @@ def own_temporary_folder() -> Iterator[None]:
 
 
 def run(name: str, seed: int, steps: int, out: Path) -> dict[str, Any]:
-    """All stages for the task `name`; returns the content of `summary.json`. Raises VisualERMError."""
-    # Not before there is a temporary folder: torch uses it while being imported.
+    """Runs all stages for one task.
+
+    Args:
+        name: Name of the task, one of `TASKS`.
+        seed: Order of the training samples, and seed of the rollouts.
+        steps: Number of training steps.
+        out: Folder for everything that is written.
+
+    Returns:
+        The content of `summary.json`.
+
+    Raises:
+        VisualERMError: A stage failed.
+    """
+    # Only after the temporary folder was set: torch uses it during its import.
     import torch
     from transformers.utils.logging import disable_progress_bar
 
@@ -114,7 +135,7 @@ def run(name: str, seed: int, steps: int, out: Path) -> dict[str, Any]:
     data, policy, run_dir = out / "data", out / "policy", out / f"seed{seed}"
     trained = run_dir / "checkpoints" / f"global_step_{steps}" / "actor" / "huggingface"
     before, after = out / "before.json", run_dir / "after.json"
-    # What each stage depends on, those before it included.
+    # What each stage depends on, with what earlier stages depend on.
     taught = {"task": name, "warm_start": asdict(how)}
     rules = {task: settings.model_dump() for task, settings in tasks.items()}
     shown = {
@@ -128,9 +149,9 @@ def run(name: str, seed: int, steps: int, out: Path) -> dict[str, Any]:
     stages: list[tuple[str, Path, Any, Callable[[], None]]] = [
         ("data", data, shown, lambda: make_data(data, tiny, tasks, seed, steps)),
         ("warm start", policy, taught, lambda: teach(policy, tiny.problems, how)),
-        ("evaluation before", before, [taught, rules], lambda: judge_policy(policy, data, tasks, before)),
+        ("evaluation before", before, [taught, rules], lambda: evaluate_policy(policy, data, tasks, before)),
         ("training", run_dir, rewarded, lambda: train(run_dir, data, policy, name, seed, steps)),
-        ("evaluation after", after, [rewarded, rules], lambda: judge_policy(trained, data, tasks, after)),
+        ("evaluation after", after, [rewarded, rules], lambda: evaluate_policy(trained, data, tasks, after)),
     ]
     start = time.monotonic()
     seconds = {}
@@ -145,7 +166,14 @@ def run(name: str, seed: int, steps: int, out: Path) -> dict[str, Any]:
 
 
 def once(name: str, result: Path, settings: Any, work: Callable[[], None]) -> None:
-    """Does the `work` that makes the file or folder `result`, unless it was finished for the same `settings` before."""
+    """Does a stage, unless it was finished for the same settings before.
+
+    Args:
+        name: Name of the stage for the log.
+        result: File or folder that the stage makes.
+        settings: What the stage depends on.
+        work: Does the stage.
+    """
     stamp = result.with_name(result.name + ".made.json")
     wanted = json.loads(json.dumps(settings))
     if result.exists() and stamp.exists() and json.loads(stamp.read_text(encoding="utf-8")) == wanted:
@@ -159,8 +187,15 @@ def once(name: str, result: Path, settings: Any, work: Callable[[], None]) -> No
     tiny_report.write_json(stamp, wanted)
 
 
-def demo_tasks(problems: Sequence[Problem]) -> dict[str, Task]:
-    """The tasks of `problems` by name, with the scoring that suits images of few parts."""
+def demo_tasks(problems: Sequence[TinyProblem]) -> dict[str, Task]:
+    """Loads tasks with the scoring that suits images of few parts.
+
+    Args:
+        problems: The problems.
+
+    Returns:
+        The tasks, by name.
+    """
     tasks = {}
     for problem in problems:
         content = load_task(problem.task).model_dump()
@@ -170,21 +205,42 @@ def demo_tasks(problems: Sequence[Problem]) -> dict[str, Task]:
 
 
 def make_data(folder: Path, tiny: TinyTask, tasks: Mapping[str, Task], seed: int, steps: int) -> None:
-    """The data set."""
+    """Writes the data set.
+
+    Args:
+        folder: Folder of the data set.
+        tiny: The task of the demo.
+        tasks: Its tasks, by name.
+        seed: Decides the training samples.
+        steps: Number of training steps.
+    """
     judged = tiny.judged * len(tiny.problems)
     write_data(folder, tasks, train_samples(tiny, seed, steps), held_out_samples(tiny), judged)
 
 
-def teach(folder: Path, problems: Sequence[Problem], how: WarmStart) -> None:
-    """The warm start; the same policy for all seeds."""
+def teach(folder: Path, problems: Sequence[TinyProblem], how: WarmStart) -> None:
+    """Does the warm start, which is the same for all seeds.
+
+    Args:
+        folder: Folder of the policy.
+        problems: The problems to teach.
+        how: Settings of the warm start.
+    """
     from visual_erm.demo.warm_start import synthetic_samples, warm_start
 
     samples = synthetic_samples(problems, how)
-    warm_start(folder, samples, asyncio.run(draw(samples)), how)
+    warm_start(folder, samples, asyncio.run(render_images(samples)), how)
 
 
-def judge_policy(policy: Path, data: Path, tasks: Mapping[str, Task], result: Path) -> None:
-    """An evaluation: what `policy` does on the held-out samples, written to `result`."""
+def evaluate_policy(policy: Path, data: Path, tasks: Mapping[str, Task], result: Path) -> None:
+    """Evaluates a policy on the held-out samples.
+
+    Args:
+        policy: Folder of the policy.
+        data: Folder of the data set.
+        tasks: The tasks, by name.
+        result: JSON file to write.
+    """
     from visual_erm.demo.evaluate import evaluate
 
     figures = asyncio.run(evaluate(policy, read_rows(data / "test.parquet"), tasks, load_judge_settings("local")))
@@ -192,7 +248,20 @@ def judge_policy(policy: Path, data: Path, tasks: Mapping[str, Task], result: Pa
 
 
 def train(run_dir: Path, data: Path, policy: Path, name: str, seed: int, steps: int) -> None:
-    """The training: real veRL, through the launcher that anyone can use. Raises TrainingFailed."""
+    """Trains in veRL, with the launcher that users call.
+
+    Args:
+        run_dir: Folder of the run.
+        data: Folder of the data set.
+        policy: Folder of the policy.
+        name: Name of the task.
+        seed: Seed of the run.
+        steps: Number of training steps.
+
+    Raises:
+        TrainingFailed: The training ended with an error.
+        ConfigError: There is no launcher, because this is not a checkout.
+    """
     launcher = shipped("rl_scripts") / "run_tiny_cpu.sh"
     if not launcher.is_file():
         raise ConfigError(f"{launcher} is missing: the demo runs in a checkout of the project")
@@ -215,9 +284,17 @@ def train(run_dir: Path, data: Path, policy: Path, name: str, seed: int, steps: 
 
 
 def run_to_the_end(command: list[str], environment: dict[str, str], log_path: Path) -> int:
-    """Exit code of a command that writes to `log_path`. When the demo is stopped, the command is told once, and awaited.
+    """Runs a command. When the demo is stopped, the command is terminated once and awaited.
 
-    It has a session of its own, because a Ctrl-C that reached it as well would disturb its own clearing up.
+    The command has a session of its own, because a Ctrl-C that reached it as well would disturb its own cleanup.
+
+    Args:
+        command: The command.
+        environment: Its environment.
+        log_path: File for its output.
+
+    Returns:
+        Its exit code.
     """
     with log_path.open("wb") as lines:
         process = subprocess.Popen(  # noqa: S603
@@ -233,16 +310,28 @@ def run_to_the_end(command: list[str], environment: dict[str, str], log_path: Pa
 
 
 def report(run_dir: Path, data: Path, before: Path, name: str, seed: int, steps: int) -> dict[str, Any]:
-    """The report stage: prints and writes what the run did; returns the summary."""
+    """Writes and prints what the run did.
+
+    Args:
+        run_dir: Folder of the run.
+        data: Folder of the data set.
+        before: Result of the evaluation before the training.
+        name: Name of the task.
+        seed: Seed of the run.
+        steps: Number of training steps.
+
+    Returns:
+        The summary.
+    """
     tiny = TASKS[name]
     rows = read_rows(data / "train.parquet")
-    calls = tiny_report.read_journal(run_dir / "journal")
+    calls = tiny_report.read_rollout_log(run_dir / "journal")
     wrong = tiny_report.miscounts(calls, steps * tiny.batch, ROLLOUTS)
     figures = tiny_report.step_figures(calls, rows, tiny.batch)
     tiny_report.write_steps(figures, run_dir)
     tiny_report.plot_steps(figures, run_dir / "steps.png", f"GRPO on small problems ({name}), seed {seed}")
     shutil.rmtree(run_dir / "rollouts", ignore_errors=True)
-    # Some prompts of every problem: a batch has them one problem after the other.
+    # Some prompts of every problem; a batch has one problem after another.
     share = tiny.batch // len(tiny.problems)
     places = {place for place in range(tiny.batch) if place % share < SHOWN}
     for step in (0, steps - 1):
@@ -273,8 +362,14 @@ def report(run_dir: Path, data: Path, before: Path, name: str, seed: int, steps:
 TRENDS = {"reward": "Mean reward", "shape": "Share of rollouts of the right shape"}
 
 
-def show(steps: Sequence[tiny_report.Step], summary: dict[str, Any], run_dir: Path) -> None:
-    """Prints the table of steps and what the run comes to."""
+def show(steps: Sequence[tiny_report.StepFigures], summary: dict[str, Any], run_dir: Path) -> None:
+    """Prints the table of steps and the summary.
+
+    Args:
+        steps: Figures of each step.
+        summary: The summary.
+        run_dir: Folder of the run.
+    """
     console = Console()
     table = Table("step", "mean reward", *steps[0].rewards, "renders", "right shape", "mean severity", title="Training")
     for step in steps:
@@ -296,12 +391,19 @@ def show(steps: Sequence[tiny_report.Step], summary: dict[str, Any], run_dir: Pa
 
 
 def show_held_out(console: Console, task: str, before: dict[str, Any], after: dict[str, Any]) -> None:
-    """Prints what one evaluation says, before and after."""
-    table = Table(f"held out: {task}", "before", "after", title="Pictures that the policy was never trained on")
-    for name, key in (("greedy", "greedy"), ("sampled", "sampled"), ("sampled, pictures swapped", "swapped")):
+    """Prints an evaluation before and after the training.
+
+    Args:
+        console: Where to print.
+        task: Name of the task.
+        before: Results before the training.
+        after: Results after it.
+    """
+    table = Table(f"held out: {task}", "before", "after", title="Images that the policy was not trained on")
+    for name, key in (("greedy", "greedy"), ("sampled", "sampled"), ("sampled, images swapped", "swapped")):
         for kind in ("shape", "parts"):
             table.add_row(f"right {kind}, {name}", f"{before[key][kind]:.3f}", f"{after[key][kind]:.3f}")
-    for name, key in (("mean reward", "reward"), ("mean reward, pictures swapped", "reward_swapped")):
+    for name, key in (("mean reward", "reward"), ("mean reward, images swapped", "reward_swapped")):
         table.add_row(name, f"{before[key]:.3f}", f"{after[key]:.3f}")
     console.print(table)
 

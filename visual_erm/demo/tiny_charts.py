@@ -1,8 +1,8 @@
 """Charts small enough for a tiny policy to read: a few bars with names and numbers, and their Python.
 
-A real chart shows one row of measurements (see `tiny_tables`), of columns whose numbers go together; a synthetic one, for
-the warm start, random names and numbers. In the policy's image, which is drawn small by Pillow, every bar has a row of
-cells: its name, then its number above the beginning of the bar. The judge sees what matplotlib makes of the code.
+A real chart shows one row of measurements (see `tiny_tables`), from comparable columns. A synthetic chart, for the warm
+start, shows random names and numbers. Pillow draws the policy's image. Every bar has a row of cells there: its
+name, then its number above the beginning of the bar. The judge sees what matplotlib draws from the code.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 
 from PIL import Image, ImageDraw, ImageFont
 
-from visual_erm.demo.tiny_problem import CANVAS, CELL, MAX_COLUMNS, MAX_ROWS, Place, Problem, letters
+from visual_erm.demo.tiny_problem import CANVAS, CELL, MAX_COLUMNS, MAX_ROWS, Place, TinyProblem, letters
 from visual_erm.demo.tiny_tables import HEADERS, SOURCES, measurements, random_number
 
 COLORS = ("red", "green", "blue")
 BARS = (2, 3, 4)
-"""How many bars a chart has."""
+"""Numbers of bars of the charts."""
 TOGETHER = (
     (SOURCES[0], ("sl", "sw", "pl", "pw")),
     (SOURCES[1], ("mal", "ash", "phen", "flav", "pro", "od")),
@@ -27,7 +27,7 @@ TOGETHER = (
     (SOURCES[3], ("wt", "wst", "puls")),
     (SOURCES[5], ("loss", "air", "temp", "acid")),
 )
-"""Columns that make sense in one chart."""
+"""Columns that are comparable in one chart, by source."""
 
 START = "```python\nimport matplotlib.pyplot as plt\nplt.figure(figsize=(3, 2))\nplt.bar_label(plt.barh(['"
 NEXT_NAME, TO_NUMBERS, NEXT_NUMBER, TO_COLOR = "','", "'],[", ",", "],color='"
@@ -40,12 +40,22 @@ class Chart:
 
     names: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
-    """As texts, shortest form."""
+    """The bars' numbers as texts, in the shortest form."""
     color: str = ""
 
 
 def real_chart(rng: random.Random, split: str, bars: int, number: int) -> Chart:
-    """A chart of `bars` measurements of one row of `split`; `number` says which of the suitable sources."""
+    """Makes a chart of measurements.
+
+    Args:
+        rng: Source of randomness.
+        split: `train` or `test`.
+        bars: Number of bars.
+        number: Chooses one of the sources with enough columns.
+
+    Returns:
+        A chart of one row of measurements.
+    """
     suitable = [(source, names) for source, names in TOGETHER if len(names) >= bars]
     source, together = suitable[number % len(suitable)]
     rows = measurements(source, split)
@@ -54,26 +64,56 @@ def real_chart(rng: random.Random, split: str, bars: int, number: int) -> Chart:
 
 
 def synthetic_chart(rng: random.Random) -> Chart:
-    """Random names over random numbers."""
+    """Makes a chart of random names and numbers.
+
+    Args:
+        rng: Source of randomness.
+
+    Returns:
+        A chart.
+    """
     bars = rng.choice(BARS)
     numbers = tuple(random_number(rng) for _ in range(bars))
     return Chart(tuple(rng.sample(HEADERS, bars)), numbers, rng.choice(COLORS))
 
 
 def batch(rng: random.Random, count: int) -> list[Chart]:
+    """Makes samples of the training split for one step.
+
+    Args:
+        rng: Source of randomness.
+        count: Number of samples.
+
+    Returns:
+        The samples, of the same shapes in every step.
+    """
     return [real_chart(rng, "train", BARS[i % len(BARS)], i // len(BARS)) for i in range(count)]
 
 
 def held_out(rng: random.Random, count: int) -> list[Chart]:
+    """Makes samples of the test split.
+
+    Args:
+        rng: Source of randomness.
+        count: Number of samples.
+
+    Returns:
+        The samples, equally many of each shape.
+    """
     return [real_chart(rng, "test", BARS[i % len(BARS)], i // len(BARS)) for i in range(count)]
 
 
 def damaged(rng: random.Random, chart: Chart) -> Chart:
-    """The chart with its last bar dropped or one too many, without its last number, or in another color.
+    """Makes a wrong copy of a chart. Code with a number too few does not run.
 
-    Code with a number too few does not run.
+    Args:
+        rng: Source of randomness.
+        chart: The chart to copy.
+
+    Returns:
+        The chart without its last bar, with one bar too many, without its last number, or in another color.
     """
-    kind = rng.choice(["drop bar", "add bar", "drop number", "colour"])
+    kind = rng.choice(["drop bar", "add bar", "drop number", "color"])
     if kind == "drop bar":
         return replace(chart, names=chart.names[:-1], numbers=chart.numbers[:-1])
     if kind == "add bar":
@@ -85,7 +125,13 @@ def damaged(rng: random.Random, chart: Chart) -> Chart:
 
 
 def to_python(chart: Chart) -> str:
-    """The chart as the policy is taught to write it.
+    """Writes a chart as the policy is taught to write it.
+
+    Args:
+        chart: The chart.
+
+    Returns:
+        A fenced block of Python.
 
     >>> print(to_python(Chart(("sl", "sw"), ("5.1", "3.5"), "red")))
     ```python
@@ -102,7 +148,14 @@ def to_python(chart: Chart) -> str:
 
 
 def from_python(reply: str) -> Chart:
-    """The chart of the last call of `barh` in a reply; an empty one when there is none, or the code is no Python."""
+    """Reads the chart of the last call of `barh` in a reply.
+
+    Args:
+        reply: What the policy wrote.
+
+    Returns:
+        The chart; an empty one where there is no such call, or the code is not Python.
+    """
     code = reply.partition("```python")[2].partition("```")[0]
     try:
         tree = ast.parse(code)
@@ -126,16 +179,40 @@ def _constant(node: ast.expr) -> str:
 
 
 def shape(chart: Chart) -> tuple[int, int]:
+    """Counts the names and the numbers of a chart.
+
+    Args:
+        chart: The chart.
+
+    Returns:
+        Number of names and number of numbers.
+    """
     return len(chart.names), len(chart.numbers)
 
 
 def parts(chart: Chart) -> dict[tuple[str, int], str]:
+    """Lists what must be right about a chart.
+
+    Args:
+        chart: The chart.
+
+    Returns:
+        Names, numbers and the color, by kind and position.
+    """
     names = {("name", i): name for i, name in enumerate(chart.names)}
     numbers = {("number", i): number for i, number in enumerate(chart.numbers)}
-    return names | numbers | {("colour", 0): chart.color}
+    return names | numbers | {("color", 0): chart.color}
 
 
 def sight(chart: Chart) -> dict[Place, tuple[str, ...]]:
+    """Describes the cells of the policy's image.
+
+    Args:
+        chart: The chart.
+
+    Returns:
+        Letters and word of each cell that shows something, by row and column.
+    """
     seen = {}
     for i, (name, number) in enumerate(zip(chart.names, chart.numbers, strict=True)):
         row = MAX_ROWS - 1 - i
@@ -144,13 +221,20 @@ def sight(chart: Chart) -> dict[Place, tuple[str, ...]]:
     return seen
 
 
-async def draw(charts: Sequence[Chart]) -> list[Image.Image]:
-    """The policy's images."""
+async def render(charts: Sequence[Chart]) -> list[Image.Image]:
+    """Draws the policy's images with Pillow.
+
+    Args:
+        charts: The charts.
+
+    Returns:
+        One image of the CANVAS size for each chart.
+    """
     font = ImageFont.load_default(size=11)
-    return [_draw(chart, font) for chart in charts]
+    return [_render(chart, font) for chart in charts]
 
 
-def _draw(chart: Chart, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> Image.Image:
+def _render(chart: Chart, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> Image.Image:
     image = Image.new("RGB", CANVAS, "white")
     pen = ImageDraw.Draw(image)
     longest = max([*map(float, chart.numbers), 1e-9])
@@ -163,7 +247,7 @@ def _draw(chart: Chart, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> I
     return image
 
 
-CHART = Problem(
+CHART = TinyProblem(
     task="chart",
     prompt="python",
     language="python",
@@ -179,5 +263,5 @@ CHART = Problem(
     shape=shape,
     parts=parts,
     sight=sight,
-    draw=draw,
+    render=render,
 )

@@ -1,7 +1,6 @@
 """The demo's data set: veRL parquet of tiny problems, each with the policy's image and the judge's reference.
 
-Every batch holds samples of the same problems and shapes, so that the mean reward of a step depends little on which samples
-the step happens to see.
+Every batch holds samples of the same problems and shapes, so that the mean reward of a step depends little on its samples.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from PIL import Image
 
 from visual_erm.data.images import encode
 from visual_erm.data.rows import schema
-from visual_erm.demo.tiny_problem import Problem, Sample
+from visual_erm.demo.tiny_problem import TinyProblem, TinySample
 from visual_erm.demo.tiny_tasks import TASKS, TinyTask
 from visual_erm.extract import Code, extract
 from visual_erm.pipeline import load_image
@@ -28,31 +27,47 @@ from visual_erm.spec.task import Task
 
 log = logging.getLogger(__name__)
 
-Asked = tuple[Problem, Sample]
-"""A sample, and which problem it is of."""
+Asked = tuple[TinyProblem, TinySample]
+"""A sample with its problem."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of a parquet file, read back."""
+class TinyRow:
+    """One row of a parquet file of the demo."""
 
-    problem: Problem
-    sample: Sample
+    problem: TinyProblem
+    sample: TinySample
     image: Image.Image
-    """As the policy sees it."""
+    """The policy's image."""
     reference: bytes | None
-    """As the judge sees it, where there is one."""
+    """The judge's reference as a PNG; None where there is none."""
 
 
 def train_samples(tiny: TinyTask, seed: int, steps: int) -> list[Asked]:
-    """`batch` samples for each of `steps` steps."""
+    """Makes the training samples.
+
+    Args:
+        tiny: The task.
+        seed: Decides the samples.
+        steps: Number of training steps.
+
+    Returns:
+        `tiny.batch` samples for each step, in the order of training.
+    """
     rng = random.Random(seed)
     share = tiny.batch // len(tiny.problems)
     return [(problem, sample) for _ in range(steps) for problem in tiny.problems for sample in problem.batch(rng, share)]
 
 
 def held_out_samples(tiny: TinyTask) -> list[Asked]:
-    """Samples that training never shows, the same for every seed; those that are judged come first."""
+    """Makes the samples that training never shows, the same for every seed.
+
+    Args:
+        tiny: The task.
+
+    Returns:
+        The samples; those with a reference come first.
+    """
     own = [
         [(problem, sample) for sample in problem.held_out(random.Random("held out"), tiny.held_out)]
         for problem in tiny.problems
@@ -62,13 +77,18 @@ def held_out_samples(tiny: TinyTask) -> list[Asked]:
 
 
 def write_data(folder: Path, tasks: Mapping[str, Task], train: Sequence[Asked], test: Sequence[Asked], judged: int) -> None:
-    """Writes `train.parquet` and `test.parquet` to `folder`; the first `judged` of the test samples get references.
+    """Writes `train.parquet` and `test.parquet`.
 
-    References are drawn by the renderers of `tasks`, by name.
+    Args:
+        folder: Folder of the files. It is created where it is missing.
+        tasks: The tasks by name; their renderers render the references.
+        train: Samples of the training split.
+        test: Samples of the test split.
+        judged: Number of test samples that get a reference, from the first on. All training samples get one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     samples = [*train, *test]
-    images, references, engines = asyncio.run(_draw_all(tasks, samples, len(train) + judged))
+    images, references, engines = asyncio.run(_render_all(tasks, samples, len(train) + judged))
     for split, first, last in (("train", 0, len(train)), ("test", len(train), len(samples))):
         rows = [_row(split, i - first, *samples[i], images[i], references.get(i), engines) for i in range(first, last)]
         path = folder / f"{split}.parquet"
@@ -76,35 +96,50 @@ def write_data(folder: Path, tasks: Mapping[str, Task], train: Sequence[Asked], 
         log.info("%d rows in %s", len(rows), path)
 
 
-async def draw(samples: Sequence[Asked]) -> list[Image.Image]:
-    """The policy's images of samples of several problems."""
+async def render_images(samples: Sequence[Asked]) -> list[Image.Image]:
+    """Renders the policy's images of samples of several problems.
+
+    Args:
+        samples: The samples with their problems.
+
+    Returns:
+        One image for each sample.
+    """
     images: dict[int, Image.Image] = {}
     for problem in {problem.task: problem for problem, _ in samples}.values():
         mine = [i for i, (other, _) in enumerate(samples) if other is problem]
-        images |= zip(mine, await problem.draw([samples[i][1] for i in mine]), strict=True)
+        images |= zip(mine, await problem.render([samples[i][1] for i in mine]), strict=True)
     return [images[i] for i in range(len(samples))]
 
 
-async def _draw_all(
+async def _render_all(
     tasks: Mapping[str, Task], samples: Sequence[Asked], judged: int
 ) -> tuple[list[bytes], dict[int, bytes], dict[str, str]]:
-    """The policy's images, the judge's references of the first `judged` by number, and what drew the references."""
-    images = await draw(samples)
+    """Renders the policy's images and, by index, the references of the first `judged` samples. Names the renderers."""
+    images = await render_images(samples)
     references: dict[int, bytes] = {}
     engines = {}
     for name, task in tasks.items():
         mine = [i for i, (problem, _) in enumerate(samples[:judged]) if problem.task == name]
         codes = [extract(problem.write(sample), task.code_languages) for problem, sample in (samples[i] for i in mine)]
-        engines[name], drawn = await render(task, codes)
+        engines[name], drawn = await render_codes(task, codes)
         references |= zip(mine, map(encode, drawn), strict=True)
     return [encode(image) for image in images], references, engines
 
 
-async def render(task: Task, codes: Sequence[Code]) -> tuple[str, list[Image.Image]]:
-    """What draws for `task`, and its images of `codes`."""
+async def render_codes(task: Task, codes: Sequence[Code]) -> tuple[str, list[Image.Image]]:
+    """Renders codes as the reward does.
+
+    Args:
+        task: The task, which decides the renderer.
+        codes: The codes.
+
+    Returns:
+        The version of the renderer, and one image for each code.
+    """
     renderer = make_renderer(task.render)
     try:
-        return renderer.engine, await asyncio.gather(*(renderer.render(code) for code in codes))
+        return renderer.renderer_version, await asyncio.gather(*(renderer.render(code) for code in codes))
     finally:
         await renderer.close()
 
@@ -112,8 +147,8 @@ async def render(task: Task, codes: Sequence[Code]) -> tuple[str, list[Image.Ima
 def _row(
     split: str,
     index: int,
-    problem: Problem,
-    sample: Sample,
+    problem: TinyProblem,
+    sample: TinySample,
     image: bytes,
     reference: bytes | None,
     engines: Mapping[str, str],
@@ -128,19 +163,26 @@ def _row(
             "index": index,
             "split": split,
             "reference": {"bytes": reference, "path": None},
-            "engine": engines[problem.task] if reference else "",
+            "renderer_version": engines[problem.task] if reference else "",
         },
     }
 
 
-def read_rows(path: Path) -> list[Row]:
-    """The rows of a file that `write_data` wrote."""
+def read_rows(path: Path) -> list[TinyRow]:
+    """Reads a file that `write_data` wrote.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its rows, in order.
+    """
     problems = {problem.task: problem for problem in TASKS["mixed"].problems}
     rows = []
     for row in pq.read_table(path).to_pylist():
         problem = problems[row["data_source"]]
         rows.append(
-            Row(
+            TinyRow(
                 problem=problem,
                 sample=problem.read(row["reward_model"]["ground_truth"]),
                 image=load_image(row["images"][0]["bytes"]),

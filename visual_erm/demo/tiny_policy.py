@@ -1,6 +1,9 @@
-"""A tiny policy in hand: a model folder loaded, its prompt, its images as tensors, and its replies.
+"""A tiny policy in memory: the model, its prompts, its images as tensors, and its replies.
 
-The warm start trains it and the evaluation questions it; veRL loads the same folder by itself.
+The warm start trains it and the evaluation uses it. veRL loads the same folder by itself.
+
+    policy = TinyPolicy.load(Path("outputs/tiny/policy"))
+    replies = policy.reply("html", images, temperature=0)
 """
 
 from __future__ import annotations
@@ -17,26 +20,45 @@ from transformers import AutoProcessor, Qwen3VLForConditionalGeneration
 from visual_erm.demo.tiny_problem import CANVAS
 
 MAX_REPLY = 64
-"""Tokens of a reply; the largest table takes about 60."""
+"""Largest number of tokens of a reply; the largest table takes about 60."""
 
 
 @dataclass
 class TinyPolicy:
-    """Model and processor of one folder. Every image must be of the CANVAS size."""
+    """Model and processor of one folder. Every image must have the CANVAS size.
+
+    Args:
+        model: A Qwen3-VL.
+        processor: Its processor.
+        prompts: Prompts by their word, filled as they are used.
+    """
 
     model: Any
     processor: Any
     prompts: dict[str, list[int]] = field(default_factory=dict)
-    """Prompts made so far."""
 
     @classmethod
     def load(cls, folder: Path) -> TinyPolicy:
-        """The policy in a folder that `build_tiny_qwen3vl` or veRL's checkpoint wrote."""
+        """Loads a policy.
+
+        Args:
+            folder: A folder that `build_tiny_qwen3vl` or veRL's checkpoint wrote.
+
+        Returns:
+            The policy in float32.
+        """
         model = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
         return cls(model, AutoProcessor.from_pretrained(folder))
 
     def prompt(self, word: str) -> list[int]:
-        """Token ids of the prompt that shows a image and says `word`, up to where the reply begins."""
+        """Tokenizes a prompt that shows an image and says one word.
+
+        Args:
+            word: The word.
+
+        Returns:
+            Token ids up to where the reply begins.
+        """
         if word not in self.prompts:
             message = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": word}]}
             text = self.processor.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
@@ -47,8 +69,16 @@ class TinyPolicy:
     def inputs(
         self, words: Sequence[str], images: Sequence[Image.Image], replies: torch.Tensor | None = None
     ) -> dict[str, torch.Tensor]:
-        """Model inputs for one sequence per image: the prompt that says its word (all words are as many tokens), then the
-        row of `replies` [images, tokens] if given."""
+        """Makes model inputs, with one sequence for each image.
+
+        Args:
+            words: The word of each prompt; all words have the same number of tokens.
+            images: The images.
+            replies: Token ids [images, tokens] to append to the prompts. None: prompts alone.
+
+        Returns:
+            Keyword arguments of the model.
+        """
         ids = torch.tensor([self.prompt(word) for word in words])
         if replies is not None:
             ids = torch.cat([ids, replies], dim=1)
@@ -63,9 +93,16 @@ class TinyPolicy:
 
     @torch.no_grad()
     def reply(self, word: str, images: Sequence[Image.Image], temperature: float, seed: int = 0) -> list[str]:
-        """One reply per image to the prompt that says `word`; greedy at temperature 0.
+        """Generates one reply for each image. The global random state does not change.
 
-        The global random state is left as it was.
+        Args:
+            word: The word of the prompt.
+            images: The images.
+            temperature: Temperature of the sampling; 0 is greedy.
+            seed: Seed of the sampling.
+
+        Returns:
+            The replies as texts.
         """
         config = self.model.config
         pads = [config.image_token_id, config.video_token_id, config.vision_start_token_id, config.vision_end_token_id]

@@ -1,7 +1,7 @@
-"""What a run did, from its journal: figures per step, their spread, a plot, and rollouts to look at.
+"""The report of a run, from its rollout log: figures of each step, their spread, a plot, and rollouts to look at.
 
-The journal has one line per reward call. A prompt's number says which step it belonged to, because the demo's data is in
-the order of training and every prompt is used once; so lost or doubled calls are found by counting.
+The rollout log has one line for each reward call. The demo's data is in the order of training, and every prompt is
+used once. So the index of a prompt tells its step, and counting finds lost or repeated calls.
 """
 
 from __future__ import annotations
@@ -17,86 +17,112 @@ from pathlib import Path
 from typing import Any
 
 from visual_erm.demo.accuracy import accuracy
-from visual_erm.demo.tiny_data import Row, render
+from visual_erm.demo.tiny_data import TinyRow, render_codes
 from visual_erm.extract import extract
 from visual_erm.spec.task import Task
 
 EDGE = 5
-"""Steps at either end of a run that are compared."""
+"""Number of steps at the beginning and at the end of a run that are compared."""
 
 Call = dict[str, Any]
-"""One line of the journal."""
+"""One line of the rollout log."""
 
 
 @dataclass(frozen=True)
-class Step:
+class StepFigures:
     """Means over the rollouts of one training step."""
 
     step: int
-    """From 1."""
+    """Number of the step, from 1."""
     rollouts: int
     reward: float
     render_ok: float
-    """Share that became a image."""
+    """Share of rollouts that render."""
     severity: float
     shape: float
-    """Share of the right shape."""
+    """Share of rollouts of the right shape."""
     scored_ok: float
-    """Share that was judged."""
+    """Share of rollouts that were judged."""
     rewards: dict[str, float]
-    """Mean reward of each task of a mixture; empty without one."""
+    """Mean reward of each task of a mixture; empty for a single task."""
 
     def figures(self) -> dict[str, float]:
-        """All of it as plain numbers, under names that suit a table's head."""
+        """Returns all figures as plain numbers, under names for the columns of a table."""
         plain = {name: value for name, value in asdict(self).items() if name != "rewards"}
         return plain | {f"reward_{task}": value for task, value in self.rewards.items()}
 
 
 @dataclass(frozen=True)
 class Trend:
-    """How far a figure moved over a run, against how much it wobbles from step to step."""
+    """The change of a figure over a run, beside its variation from step to step."""
 
     first: float
     """Mean of the first EDGE steps."""
     last: float
     """Mean of the last EDGE steps."""
     spread: float
-    """Standard deviation of the steps around their straight line: the wobble, without the trend."""
+    """Standard deviation of the steps around their regression line, which leaves the trend out."""
     spread_with_trend: float
-    """Standard deviation of the steps as they are."""
+    """Standard deviation of the steps, which includes the trend."""
 
     @property
     def gain(self) -> float:
+        """Difference of the means at both ends."""
         return self.last - self.first
 
     def figures(self) -> dict[str, float | None]:
-        """All of it as plain numbers; `gain_over_spread` is None where nothing wobbled."""
+        """Returns all figures as plain numbers; `gain_over_spread` is None where the spread is 0."""
         ratio = self.gain / self.spread if self.spread else None
         return {**asdict(self), "gain": self.gain, "gain_over_spread": ratio}
 
 
-def read_journal(folder: Path) -> list[Call]:
-    """All reward calls of a run, in the order of time."""
+def read_rollout_log(folder: Path) -> list[Call]:
+    """Reads all reward calls of a run.
+
+    Args:
+        folder: Folder of the rollout log.
+
+    Returns:
+        The calls, in the order of time.
+    """
     lines = [line for path in sorted(folder.glob("*.jsonl")) for line in path.read_text(encoding="utf-8").splitlines()]
     return sorted((json.loads(line) for line in lines), key=lambda call: call["time"])
 
 
 def miscounts(calls: Sequence[Call], prompts: int, n: int) -> dict[int, int]:
-    """Reward calls per prompt, for those of `prompts` prompts that do not have exactly `n`; empty when all are right."""
+    """Finds prompts that were not rewarded as often as they should.
+
+    Args:
+        calls: All reward calls.
+        prompts: Number of prompts.
+        n: Number of rollouts of each prompt.
+
+    Returns:
+        Number of calls of each wrong prompt, by index; empty when all are right.
+    """
     found = Counter(int(call["index"]) for call in calls)
     numbers = sorted({*range(prompts), *found})
     return {i: found[i] for i in numbers if found[i] != (n if i < prompts else 0)}
 
 
-def step_figures(calls: Sequence[Call], rows: Sequence[Row], batch: int) -> list[Step]:
-    """Figures of each step; `rows` are the prompts in the order of training, `batch` to a step."""
+def step_figures(calls: Sequence[Call], rows: Sequence[TinyRow], batch: int) -> list[StepFigures]:
+    """Computes the figures of each step.
+
+    Args:
+        calls: All reward calls.
+        rows: The prompts, in the order of training.
+        batch: Number of prompts of a step.
+
+    Returns:
+        The figures, in the order of steps.
+    """
     by_step: dict[int, list[Call]] = {}
     for call in calls:
         by_step.setdefault(int(call["index"]) // batch, []).append(call)
     return [_figures(step + 1, by_step[step], rows) for step in sorted(by_step)]
 
 
-def _figures(step: int, calls: Sequence[Call], rows: Sequence[Row]) -> Step:
+def _figures(step: int, calls: Sequence[Call], rows: Sequence[TinyRow]) -> StepFigures:
     def mean(key: str) -> float:
         return statistics.fmean(call[key] for call in calls)
 
@@ -108,11 +134,19 @@ def _figures(step: int, calls: Sequence[Call], rows: Sequence[Row]) -> Step:
         shapes.append(accuracy(row.problem, [call["reply"]], [row.sample]).shape)
     rewards = {task: statistics.fmean(scores) for task, scores in sorted(by_task.items())} if len(by_task) > 1 else {}
     shape = statistics.fmean(shapes)
-    return Step(step, len(calls), mean("score"), mean("render_ok"), mean("severity"), shape, mean("scored_ok"), rewards)
+    return StepFigures(
+        step, len(calls), mean("score"), mean("render_ok"), mean("severity"), shape, mean("scored_ok"), rewards
+    )
 
 
 def trend(values: Sequence[float]) -> Trend:
-    """The trend of one value per step, at least three of them.
+    """Computes the trend of a figure.
+
+    Args:
+        values: One value for each step, at least three.
+
+    Returns:
+        The trend.
 
     >>> trend([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).spread
     0.0
@@ -128,8 +162,13 @@ def trend(values: Sequence[float]) -> Trend:
     )
 
 
-def write_steps(steps: Sequence[Step], folder: Path) -> None:
-    """Writes `steps.csv` and `steps.json`."""
+def write_steps(steps: Sequence[StepFigures], folder: Path) -> None:
+    """Writes `steps.csv` and `steps.json`.
+
+    Args:
+        steps: Figures of each step.
+        folder: An existing folder.
+    """
     with (folder / "steps.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [*steps[0].figures()])
         writer.writeheader()
@@ -137,8 +176,14 @@ def write_steps(steps: Sequence[Step], folder: Path) -> None:
     write_json(folder / "steps.json", [step.figures() for step in steps])
 
 
-def plot_steps(steps: Sequence[Step], path: Path, title: str) -> None:
-    """Draws mean reward, render-success, right shapes and severity per step."""
+def plot_steps(steps: Sequence[StepFigures], path: Path, title: str) -> None:
+    """Plots mean reward, shares that render and have the right shape, and severity, by step.
+
+    Args:
+        steps: Figures of each step.
+        path: Image file to write.
+        title: Title of the plot.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -165,10 +210,16 @@ def plot_steps(steps: Sequence[Step], path: Path, title: str) -> None:
     pyplot.close(figure)
 
 
-def write_rollouts(folder: Path, calls: Sequence[Call], rows: Sequence[Row], tasks: Mapping[str, Task]) -> None:
-    """Writes the best and the worst rollout of each prompt in `calls`, one folder each.
+def write_rollouts(folder: Path, calls: Sequence[Call], rows: Sequence[TinyRow], tasks: Mapping[str, Task]) -> None:
+    """Writes the best and the worst rollout of each prompt, each to a folder of its own.
 
-    The image is drawn again from the reply, as the reward drew it.
+    The image is rendered again from the reply, as the reward rendered it.
+
+    Args:
+        folder: Folder of the rollouts.
+        calls: Reward calls of the prompts to show.
+        rows: The prompts, in the order of training.
+        tasks: The tasks, by name.
     """
     prompts: dict[int, list[Call]] = {}
     for call in calls:
@@ -185,11 +236,16 @@ def write_rollouts(folder: Path, calls: Sequence[Call], rows: Sequence[Row], tas
         write_json(here / "report.json", {key: call[key] for key in ("score", "severity", "render_ok", "reason", "report")})
     for task_name, task in tasks.items():
         drawn = [name for name, call in chosen.items() if call["data_source"] == task_name and call["render_ok"]]
-        _, images = asyncio.run(render(task, [extract(chosen[name]["reply"], task.code_languages) for name in drawn]))
+        _, images = asyncio.run(render_codes(task, [extract(chosen[name]["reply"], task.code_languages) for name in drawn]))
         for name, image in zip(drawn, images, strict=True):
             image.save(folder / name / "render.png")
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes readable JSON."""
+    """Writes readable JSON.
+
+    Args:
+        path: The file.
+        content: Anything that JSON can hold.
+    """
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from bs4 import BeautifulSoup
 from PIL import Image, ImageDraw
 
-from visual_erm.demo.tiny_problem import CANVAS, CELL, MAX_COLUMNS, MAX_ROWS, Place, Problem
+from visual_erm.demo.tiny_problem import CANVAS, CELL, MAX_COLUMNS, MAX_ROWS, Place, TinyProblem
 
 COLORS = ("red", "green", "blue", "orange", "purple")
 ELEMENTS = {
@@ -23,9 +23,9 @@ ELEMENTS = {
     "square": '<rect x="-.4" y="-.4" width=".8" height=".8" fill="',
     "triangle": '<path d="M-.4 .4h.8L0-.4z" fill="',
 }
-"""How the element of each kind of shape begins."""
+"""Beginning of the element of each kind of shape."""
 COUNTS = (2, 3, 4)
-"""How many shapes a image has."""
+"""Numbers of shapes of the drawings."""
 CELLS = [(column, row) for column in range(MAX_COLUMNS) for row in range(MAX_ROWS)]
 
 START = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-.5 -.5 {MAX_COLUMNS} {MAX_ROWS}"><g transform="translate('
@@ -43,11 +43,20 @@ class Shape:
 
 
 Drawing = tuple[Shape, ...]
-"""At least one shape, column by column."""
+"""At least one shape, ordered by column, then by row."""
 
 
 def random_drawing(rng: random.Random, split: str, count: int) -> Drawing:
-    """`count` shapes in random cells, of those drawings that belong to `split`."""
+    """Makes a random drawing of one split.
+
+    Args:
+        rng: Source of randomness.
+        split: `train` or `test`; no drawing belongs to both.
+        count: Number of shapes.
+
+    Returns:
+        A drawing whose shapes are in different cells.
+    """
     while True:
         cells = sorted(rng.sample(CELLS, count))
         drawing = tuple(Shape(*cell, rng.choice([*ELEMENTS]), rng.choice(COLORS)) for cell in cells)
@@ -56,19 +65,53 @@ def random_drawing(rng: random.Random, split: str, count: int) -> Drawing:
 
 
 def synthetic_drawing(rng: random.Random) -> Drawing:
+    """Makes a random drawing for the warm start.
+
+    Args:
+        rng: Source of randomness.
+
+    Returns:
+        A drawing of the training split.
+    """
     return random_drawing(rng, "train", rng.choice(COUNTS))
 
 
 def batch(rng: random.Random, count: int) -> list[Drawing]:
+    """Makes samples of the training split for one step.
+
+    Args:
+        rng: Source of randomness.
+        count: Number of samples.
+
+    Returns:
+        The samples, of the same shapes in every step.
+    """
     return [random_drawing(rng, "train", COUNTS[i % len(COUNTS)]) for i in range(count)]
 
 
 def held_out(rng: random.Random, count: int) -> list[Drawing]:
+    """Makes samples of the test split.
+
+    Args:
+        rng: Source of randomness.
+        count: Number of samples.
+
+    Returns:
+        The samples, equally many of each shape.
+    """
     return [random_drawing(rng, "test", COUNTS[i % len(COUNTS)]) for i in range(count)]
 
 
 def damaged(rng: random.Random, drawing: Drawing) -> Drawing:
-    """The drawing with its last shape dropped, or one shape drawn a second time elsewhere, or moved."""
+    """Makes a wrong copy of a drawing.
+
+    Args:
+        rng: Source of randomness.
+        drawing: The drawing to copy.
+
+    Returns:
+        The drawing without its last shape, with one shape repeated elsewhere, or with one shape moved.
+    """
     kind = rng.choice(["drop", "double", "move"])
     if kind == "drop":
         return drawing[:-1]
@@ -79,7 +122,13 @@ def damaged(rng: random.Random, drawing: Drawing) -> Drawing:
 
 
 def to_svg(drawing: Drawing) -> str:
-    """The drawing as the policy is taught to write it.
+    """Writes a drawing as the policy is taught to write it.
+
+    Args:
+        drawing: The drawing.
+
+    Returns:
+        One `<svg>` element.
 
     >>> to_svg((Shape(2, 0, "circle", "red"),)).partition(">")[2]
     '<g transform="translate(2 0)"><circle r=".4" fill="red"/></g></svg>'
@@ -88,7 +137,14 @@ def to_svg(drawing: Drawing) -> str:
 
 
 def from_svg(reply: str) -> Drawing:
-    """The shapes of the last SVG in a reply that stand in a group which moves them to a cell."""
+    """Reads the last SVG of a reply.
+
+    Args:
+        reply: What the policy wrote.
+
+    Returns:
+        The shapes that are in a group which moves them to a cell.
+    """
     images = BeautifulSoup(reply, "html5lib").find_all("svg")
     kinds = {"circle": "circle", "rect": "square", "path": "triangle"}
     shapes = []
@@ -102,15 +158,30 @@ def from_svg(reply: str) -> Drawing:
 
 
 def parts(drawing: Drawing) -> dict[Place, tuple[str, str]]:
+    """Lists what must be right about a drawing.
+
+    Args:
+        drawing: The drawing.
+
+    Returns:
+        Kind and color of each shape, by row and column.
+    """
     return {(shape.row, shape.column): (shape.kind, shape.color) for shape in drawing}
 
 
-async def draw(drawings: Sequence[Drawing]) -> list[Image.Image]:
-    """The policy's images."""
-    return [_draw(drawing) for drawing in drawings]
+async def render(drawings: Sequence[Drawing]) -> list[Image.Image]:
+    """Draws the policy's images with Pillow.
+
+    Args:
+        drawings: The drawings.
+
+    Returns:
+        One image of the CANVAS size for each drawing.
+    """
+    return [_render(drawing) for drawing in drawings]
 
 
-def _draw(drawing: Drawing) -> Image.Image:
+def _render(drawing: Drawing) -> Image.Image:
     image = Image.new("RGB", CANVAS, "white")
     pen = ImageDraw.Draw(image)
     for shape in drawing:
@@ -125,7 +196,7 @@ def _draw(drawing: Drawing) -> Image.Image:
     return image
 
 
-SVG = Problem(
+SVG = TinyProblem(
     task="svg",
     prompt="svg",
     language="svg",
@@ -141,5 +212,5 @@ SVG = Problem(
     shape=len,
     parts=parts,
     sight=parts,
-    draw=draw,
+    render=render,
 )

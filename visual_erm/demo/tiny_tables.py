@@ -1,8 +1,8 @@
 """Tables small enough for a tiny policy to read: where they come from, their HTML, and their images.
 
-The values of the real ones are measurements that scikit-learn and statsmodels carry in their packages, rounded to four
-characters; the synthetic ones, for the warm start, have the same headers over random numbers. The policy's images are
-drawn small by Chromium, one cell per visual token; the judge sees the same tables drawn at normal size by the renderer.
+The values of real tables are measurements inside the packages scikit-learn and statsmodels, rounded to four characters.
+Synthetic tables, for the warm start, have the same headers over random numbers. Chromium renders the policy's images, with
+one cell per visual token. The judge sees the same tables at normal size, from the project's renderer.
 """
 
 from __future__ import annotations
@@ -21,41 +21,41 @@ from pathlib import Path
 from bs4 import BeautifulSoup
 from PIL import Image
 
-from visual_erm.demo.tiny_problem import CANVAS, CELL, MAX_COLUMNS, MAX_ROWS, MAX_TEXT, Place, Problem, letters
+from visual_erm.demo.tiny_problem import CANVAS, CELL, MAX_COLUMNS, MAX_ROWS, MAX_TEXT, Place, TinyProblem, letters
 from visual_erm.errors import ConfigError
 from visual_erm.render.browser import Tab, WarmBrowser
 
 Rows = list[list[str]]
-"""A table as its rows of cell texts, the header first."""
+"""A table as rows of cell texts, with the header first."""
 
 SHAPES = [(rows, columns) for rows in (2, 3, 4) for columns in (2, 3)]
 """Rows (header included) and columns of the demo's tables."""
 
 
 @dataclass(frozen=True)
-class Source:
+class PackageFile:
     """A data file inside an installed package."""
 
     package: str
     file: str
     columns: tuple[str, ...]
-    """Headers, in the file's order, shortened to four letters; empty for a column that is left out."""
+    """Headers in the order of the file, shortened to four letters; empty for a column that is left out."""
 
 
 SOURCES = [
-    Source("sklearn", "datasets/data/iris.csv", ("sl", "sw", "pl", "pw", "cls")),
-    Source(
+    PackageFile("sklearn", "datasets/data/iris.csv", ("sl", "sw", "pl", "pw", "cls")),
+    PackageFile(
         "sklearn",
         "datasets/data/wine_data.csv",
         ("alc", "mal", "ash", "alk", "mg", "phen", "flav", "nonf", "pro", "col", "hue", "od", "prol", "cls"),
     ),
-    Source("sklearn", "datasets/data/linnerud_exercise.csv", ("chin", "sit", "jump")),
-    Source("sklearn", "datasets/data/linnerud_physiological.csv", ("wt", "wst", "puls")),
-    Source("statsmodels", "datasets/spector/spector.csv", ("", "gpa", "tuce", "psi", "grad")),
-    Source("statsmodels", "datasets/stackloss/stackloss.csv", ("loss", "air", "temp", "acid")),
+    PackageFile("sklearn", "datasets/data/linnerud_exercise.csv", ("chin", "sit", "jump")),
+    PackageFile("sklearn", "datasets/data/linnerud_physiological.csv", ("wt", "wst", "puls")),
+    PackageFile("statsmodels", "datasets/spector/spector.csv", ("", "gpa", "tuce", "psi", "grad")),
+    PackageFile("statsmodels", "datasets/stackloss/stackloss.csv", ("loss", "air", "temp", "acid")),
 ]
 LARGE = (SOURCES[0], SOURCES[1], SOURCES[1], SOURCES[1])
-"""The longest files, of which a batch has more tables than of the others."""
+"""The longest files; a batch has more tables of them."""
 HEADERS = sorted({name for source in SOURCES for name in source.columns if name})
 
 TAGS = ("<table>", "</table>", "<tr>", "</tr>", "<th>", "</th>", "<td>", "</td>")
@@ -63,13 +63,22 @@ RUNS = (
     "<table><tr><th>", "</th><th>", "</th></tr><tr><td>", "</td><td>", "</td></tr><tr><td>", "</td></tr></table>",
     "</th></tr></table>",
 )  # fmt: skip
-"""Stretches of tags that a table is written with."""
+"""Stretches of tags in the code of a table."""
 
 
-def real_table(rng: random.Random, split: str, shape: tuple[int, int], source: Source | None = None) -> Rows:
-    """A table of measurements: `shape` rows and columns (header included) of one source, drawn at random.
+def real_table(rng: random.Random, split: str, shape: tuple[int, int], source: PackageFile | None = None) -> Rows:
+    """Makes a table of measurements.
 
-    Every fifth of a file's different rows belongs to the split `test`, the others to `train`: no row is in both.
+    Every fifth of the different rows of a file belongs to the split `test`, the others to `train`.
+
+    Args:
+        rng: Source of randomness.
+        split: `train` or `test`; no row is in both.
+        shape: Number of rows, header included, and of columns.
+        source: The file that the values are from. None: a random one.
+
+    Returns:
+        The table.
     """
     source = source or rng.choice(SOURCES)
     rows = measurements(source, split)
@@ -79,8 +88,19 @@ def real_table(rng: random.Random, split: str, shape: tuple[int, int], source: S
 
 
 @cache
-def measurements(source: Source, split: str) -> Rows:
-    """The rows of one split of a source below its header. Raises ConfigError when its package is not installed."""
+def measurements(source: PackageFile, split: str) -> Rows:
+    """Reads the rows of one split of a file.
+
+    Args:
+        source: The file.
+        split: `train` or `test`.
+
+    Returns:
+        The header and the different rows of the split.
+
+    Raises:
+        ConfigError: The file's package is not installed.
+    """
     keep = [i for i, name in enumerate(source.columns) if name]
     lines = _package_file(source.package, source.file).read_text(encoding="utf-8").splitlines()[1:]
     cells = [re.split(r"[,\s]+", line.strip()) for line in lines if line.strip()]
@@ -99,7 +119,13 @@ def _package_file(package: str, name: str) -> Path:
 
 
 def short(number: str) -> str:
-    """A number rounded to at most four characters.
+    """Rounds a number to at most four characters.
+
+    Args:
+        number: A number as text.
+
+    Returns:
+        The rounded number as text.
 
     >>> [short(text) for text in ("14.23", "1065", "0.280", "3", "162.0")]
     ['14.2', '1065', '0.28', '3', '162']
@@ -110,13 +136,27 @@ def short(number: str) -> str:
 
 
 def synthetic_table(rng: random.Random) -> Rows:
-    """Random headers over random numbers, in the shapes of the real tables."""
+    """Makes a table of random headers over random numbers, in the shapes of real tables.
+
+    Args:
+        rng: Source of randomness.
+
+    Returns:
+        The table.
+    """
     rows, columns = rng.choice(SHAPES)
     return [rng.sample(HEADERS, columns), *([random_number(rng) for _ in range(columns)] for _ in range(rows - 1))]
 
 
 def random_number(rng: random.Random) -> str:
-    """Tenths, hundredths, two digits and a tenth, small whole numbers, large ones: about as often as in measurements."""
+    """Makes a number whose form is about as frequent as in measurements.
+
+    Args:
+        rng: Source of randomness.
+
+    Returns:
+        A number of at most four characters.
+    """
     low, high, divisor = rng.choices(
         [(1, 99, 10), (1, 999, 100), (100, 999, 10), (0, 30, 1), (10, 250, 1), (251, 1999, 1)], [7, 4, 3, 3, 2, 1]
     )[0]
@@ -124,7 +164,15 @@ def random_number(rng: random.Random) -> str:
 
 
 def batch(rng: random.Random, count: int) -> list[Rows]:
-    """Tables of measurements, of the same shapes from the same sources in every batch of `count`."""
+    """Makes samples of the training split for one step.
+
+    Args:
+        rng: PackageFile of randomness.
+        count: Number of samples.
+
+    Returns:
+        The samples, of the same shapes in every step.
+    """
     shapes = [SHAPES[i % len(SHAPES)] for i in range(count)]
     sources = [*SOURCES, *SOURCES, *LARGE][:count]
     pairs = zip(rng.sample(shapes, count), rng.sample(sources, count), strict=True)
@@ -132,11 +180,28 @@ def batch(rng: random.Random, count: int) -> list[Rows]:
 
 
 def held_out(rng: random.Random, count: int) -> list[Rows]:
+    """Makes samples of the test split.
+
+    Args:
+        rng: PackageFile of randomness.
+        count: Number of samples.
+
+    Returns:
+        The samples, equally many of each shape.
+    """
     return [real_table(rng, "test", SHAPES[i % len(SHAPES)]) for i in range(count)]
 
 
 def damaged(rng: random.Random, rows: Rows) -> Rows:
-    """The table with its last row or column dropped or doubled."""
+    """Makes a wrong copy of a table.
+
+    Args:
+        rng: Source of randomness.
+        rows: The table to copy.
+
+    Returns:
+        The table with its last row or column missing or repeated.
+    """
     kind = rng.choice(["drop row", "double row", "drop column", "double column"])
     if kind == "drop row" and len(rows) > 2:
         return rows[:-1]
@@ -148,7 +213,13 @@ def damaged(rng: random.Random, rows: Rows) -> Rows:
 
 
 def to_html(rows: Rows) -> str:
-    """The table as the policy is taught to write it.
+    """Writes a table as the policy is taught to write it.
+
+    Args:
+        rows: The table.
+
+    Returns:
+        One `<table>` element.
 
     >>> to_html([["alc", "ash"], ["13.2", "2"]])
     '<table><tr><th>alc</th><th>ash</th></tr><tr><td>13.2</td><td>2</td></tr></table>'
@@ -159,7 +230,14 @@ def to_html(rows: Rows) -> str:
 
 
 def from_html(text: str) -> Rows:
-    """The rows of the last table in `text`, read as a browser reads it; empty when there is none."""
+    """Reads the last table of a text as a browser reads it.
+
+    Args:
+        text: What the policy wrote.
+
+    Returns:
+        The table; empty where there is none.
+    """
     tables = BeautifulSoup(text, "html5lib").find_all("table")
     if not tables:
         return []
@@ -167,29 +245,59 @@ def from_html(text: str) -> Rows:
 
 
 def shape(rows: Rows) -> tuple[int, ...]:
-    """Cells of each row."""
+    """Counts the cells of each row.
+
+    Args:
+        rows: The table.
+
+    Returns:
+        Number of cells, by row.
+    """
     return tuple(map(len, rows))
 
 
 def parts(rows: Rows) -> dict[Place, str]:
+    """Lists what must be right about a table.
+
+    Args:
+        rows: The table.
+
+    Returns:
+        The text of each cell, by row and column.
+    """
     return {(r, c): text for r, row in enumerate(rows) for c, text in enumerate(row)}
 
 
 def sight(rows: Rows) -> dict[Place, tuple[str, ...]]:
+    """Describes the cells of the policy's image.
+
+    Args:
+        rows: The table.
+
+    Returns:
+        Letters of each cell by row and column, and for headers the whole word.
+    """
     return {place: letters(text, text if place[0] == 0 else "") for place, text in parts(rows).items()}
 
 
-async def draw(tables: Sequence[Rows]) -> list[Image.Image]:
-    """The policy's images.
+async def render(tables: Sequence[Rows]) -> list[Image.Image]:
+    """Renders the policy's images in Chromium, SHEET to a page, and cuts them out of its screenshot.
 
-    Drawn by Chromium, SHEET to a page, and cut out of its screenshot. Raises RendererUnavailable without a browser.
+    Args:
+        tables: The tables.
+
+    Returns:
+        One image of the CANVAS size for each table.
+
+    Raises:
+        RendererUnavailable: There is no browser.
     """
     images: list[Image.Image] = []
     browser = WarmBrowser(tabs=1)
     try:
         for start in range(0, len(tables), SHEET):
             sheet = tables[start : start + SHEET]
-            shot = await browser.draw(partial(_screenshot, sheet), limit_s=SHEET_LIMIT_S)
+            shot = await browser.render(partial(_screenshot, sheet), limit_s=SHEET_LIMIT_S)
             with Image.open(io.BytesIO(base64.b64decode(shot))) as image:
                 images.extend(_cut(image.convert("RGB"), len(sheet)))
     finally:
@@ -203,9 +311,9 @@ async def _screenshot(tables: Sequence[Rows], tab: Tab) -> str:
 
 
 SHEET_COLUMNS, SHEET = 20, 1000
-"""Tables side by side on a page, and on a page altogether."""
+"""Number of tables in a row of a page, and on a whole page."""
 SHEET_LIMIT_S = 60
-"""For one page, which takes a second or two on an idle machine."""
+"""Time limit of one page in seconds; a page takes one or two on an idle machine."""
 
 _STYLE = f"""
 body {{ margin: 0; background: white; display: grid;
@@ -230,7 +338,7 @@ def _cut(sheet: Image.Image, count: int) -> Iterator[Image.Image]:
         yield sheet.crop((x, y, x + width, y + height))
 
 
-TABLE = Problem(
+TABLE = TinyProblem(
     task="table",
     prompt="html",
     language="html",
@@ -246,5 +354,5 @@ TABLE = Problem(
     shape=shape,
     parts=parts,
     sight=sight,
-    draw=draw,
+    render=render,
 )

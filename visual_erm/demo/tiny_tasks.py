@@ -1,30 +1,30 @@
-"""The tasks of the demo: which problems each is made of, and how much of everything it takes."""
+"""The tasks of the demo: the problems of each, and the sizes of its training and evaluation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from visual_erm.demo.tiny_charts import CHART
-from visual_erm.demo.tiny_problem import Problem
+from visual_erm.demo.tiny_problem import TinyProblem
 from visual_erm.demo.tiny_svgs import SVG
 from visual_erm.demo.tiny_tables import TABLE
 
 
 @dataclass(frozen=True)
 class TinyTask:
-    """One task, or the mixture."""
+    """One task, or a mixture of tasks."""
 
-    problems: tuple[Problem, ...]
+    problems: tuple[TinyProblem, ...]
     out: str
-    """Folder that everything is written to."""
+    """Folder for everything that is written."""
     batch: int = 16
-    """Prompts per training step, equally many of each problem."""
+    """Number of prompts of a training step, equally many of each problem."""
     lessons: int = 500
-    """Steps of the warm start."""
+    """Number of steps of the warm start."""
     held_out: int = 192
-    """Samples of the test split for each problem."""
+    """Number of samples of the test split for each problem."""
     judged: int = 64
-    """Of these, the first so many have a reference for the judge."""
+    """Number of these samples, from the first on, that have a reference for the judge."""
 
 
 TASKS = {

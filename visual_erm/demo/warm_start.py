@@ -1,8 +1,8 @@
-"""Teaches the tiny policy to read, within minutes: supervised training on synthetic samples before GRPO begins.
+"""The warm start: teaches the tiny policy to read by supervised training on synthetic samples, before GRPO begins.
 
-Two things make it quick. Throw-away heads on the vision output predict what is in each cell, letter by letter, so that the
-vision tower learns to read before the language model can use it. And two in five labels have a part missing, too many or
-wrong on purpose: the policy reads well and gets structures wrong, which is what the reward then has to mend.
+Temporary heads on the vision output predict what is in each cell, letter by letter, so that the vision tower learns to read
+early. Two in five labels have a part missing, too many or wrong. So the policy reads well and gets structures wrong, which
+the reward then corrects.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy
 
 from visual_erm.demo.tiny_data import Asked
 from visual_erm.demo.tiny_policy import TinyPolicy
-from visual_erm.demo.tiny_problem import MAX_COLUMNS, MAX_ROWS, MAX_TEXT, Place, Problem
+from visual_erm.demo.tiny_problem import MAX_COLUMNS, MAX_ROWS, MAX_TEXT, Place, TinyProblem
 from visual_erm.testing.tiny_qwen3vl import build_tiny_qwen3vl, save_model
 
 log = logging.getLogger(__name__)
@@ -28,32 +28,53 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class WarmStart:
-    """How long and on what the policy is taught."""
+    """Settings of a warm start."""
 
     steps: int = 500
     batch: int = 32
     learning_rate: float = 3e-3
     damaged_share: float = 0.4
-    """Share of labels with a part missing, too many or wrong."""
+    """Share of labels with a part missing, too many or wrong, 0 to 1."""
     seed: int = 2
 
 
-def synthetic_samples(problems: Sequence[Problem], how: WarmStart) -> list[Asked]:
-    """The samples of a warm start, one for every place in every batch, of each problem in turn: each is seen once."""
+def synthetic_samples(problems: Sequence[TinyProblem], how: WarmStart) -> list[Asked]:
+    """Makes the samples of a warm start, of each problem in turn.
+
+    Args:
+        problems: The problems.
+        how: Settings of the warm start.
+
+    Returns:
+        One sample for every position in every batch; each is used once.
+    """
     rngs = [random.Random(f"{problem.task}s {how.seed}") for problem in problems]
     turns = (i % len(problems) for i in range(how.steps * how.batch))
     return [(problems[turn], problems[turn].synthetic(rngs[turn])) for turn in turns]
 
 
-def build(out: Path, problems: Sequence[Problem], seed: int) -> None:
-    """A policy in the folder `out` that has a token for all that `problems` are written with, and knows nothing yet."""
+def build(out: Path, problems: Sequence[TinyProblem], seed: int) -> None:
+    """Builds an untrained policy that has a token for all that the problems' code is made of.
+
+    Args:
+        out: Folder of the policy.
+        problems: The problems.
+        seed: Seed of the weights.
+    """
     words = {word: None for problem in problems for word in (problem.prompt, *problem.words)}
     runs = {run: None for problem in problems for run in problem.runs}
     build_tiny_qwen3vl(out, seed=seed, words=[*words], runs=[*runs])
 
 
 def warm_start(out: Path, samples: Sequence[Asked], images: Sequence[Image.Image], how: WarmStart) -> None:
-    """Builds the tiny policy in `out` and trains it on the `synthetic_samples` of `how` and their `images`."""
+    """Builds a policy and trains it.
+
+    Args:
+        out: Folder of the policy.
+        samples: What `synthetic_samples` made for `how`.
+        images: The policy's image of each sample.
+        how: Settings of the warm start.
+    """
     rng = random.Random(how.seed)
     build(out, [*{problem.task: problem for problem, _ in samples}.values()], how.seed)
     policy = TinyPolicy.load(out)
@@ -88,13 +109,30 @@ def warm_start(out: Path, samples: Sequence[Asked], images: Sequence[Image.Image
 
 
 def rate(step: int, steps: int) -> float:
-    """Learning rate of a step relative to its peak: 50 steps up, level until 60%, then down to a twentieth."""
+    """Computes the learning rate: 50 steps up, constant until 60 %, then down to a twentieth.
+
+    Args:
+        step: The step, from 0.
+        steps: Number of steps.
+
+    Returns:
+        Learning rate relative to its peak, 0 to 1.
+    """
     done = step / steps
     return min(1.0, (step + 1) / 50) * (1.0 if done < 0.6 else max(0.05, 1 - (done - 0.6) / 0.4))
 
 
 def reply_loss(policy: TinyPolicy, images: Sequence[Image.Image], samples: Sequence[Asked]) -> torch.Tensor:
-    """Mean cross-entropy of the replies that write `samples`, given the images."""
+    """Computes the mean cross-entropy of replies.
+
+    Args:
+        policy: The policy.
+        images: The images.
+        samples: The sample that each reply should write.
+
+    Returns:
+        The loss, a scalar.
+    """
     tokenizer = policy.processor.tokenizer
     replies = [tokenizer(problem.write(sample))["input_ids"] + [tokenizer.eos_token_id] for problem, sample in samples]
     longest = max(map(len, replies))
@@ -106,7 +144,12 @@ def reply_loss(policy: TinyPolicy, images: Sequence[Image.Image], samples: Seque
 
 
 class CellHeads(torch.nn.Module):
-    """Predicts from each visual token the letters and the word that can be seen in its cell."""
+    """Heads that predict, from each visual token, the letters and the word in its cell.
+
+    Args:
+        policy: The policy whose vision output the heads read.
+        samples: All samples of the warm start, which give the vocabulary.
+    """
 
     def __init__(self, policy: TinyPolicy, samples: Sequence[Asked]) -> None:
         super().__init__()
@@ -121,13 +164,27 @@ class CellHeads(torch.nn.Module):
         self.seen = output
 
     def loss(self, samples: Sequence[Asked]) -> torch.Tensor:
-        """Sum of the heads' cross-entropies for the images that the model was last shown."""
-        assert self.seen is not None, "the model must be shown the pictures first"
+        """Computes the heads' loss for the images that the model processed last.
+
+        Args:
+            samples: The samples of these images.
+
+        Returns:
+            Sum of the heads' cross-entropies, a scalar.
+        """
+        assert self.seen is not None, "the model must process the images first"
         cells = torch.tensor([cell for problem, sample in samples for cell in self.labels(problem.sight(sample))])
         return torch.stack([cross_entropy(head(self.seen), cells[:, i]) for i, head in enumerate(self.heads)]).sum()
 
     def labels(self, sight: Mapping[Place, Sequence[str]]) -> list[list[int]]:
-        """Per cell of the canvas, row by row: the numbers of what is seen in it; 0 for nothing."""
+        """Numbers what is in each cell of the canvas.
+
+        Args:
+            sight: Contents of cells, as `TinyProblem.sight` gives them.
+
+        Returns:
+            Numbers of letters and word of each cell, row by row; 0 for nothing.
+        """
         places = [(row, column) for row in range(MAX_ROWS) for column in range(MAX_COLUMNS)]
         cells = [[self.numbers[text] for text in sight.get(place, ())] for place in places]
         return [cell + [0] * (len(self.heads) - len(cell)) for cell in cells]

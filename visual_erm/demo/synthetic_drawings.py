@@ -1,6 +1,7 @@
-"""Made-up drawings for trials: a few motifs in all sorts of arrangements.
+"""Synthetic drawings for trials: a few motifs in many arrangements, as SVG.
 
-Together they use what icons use of SVG: shapes, paths, groups, transforms, gradients, dashes, opacity and text.
+Together they use what icons use of SVG: shapes, paths, groups, transforms, gradients, dashes, opacity and text. A source of
+`data_prep/svgs.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from visual_erm.data.sources import Item
 from visual_erm.extract import Code
 
 SIZE = 200
-"""Side of a drawing, in its own units; a motif has a square of 100."""
+"""Side of a drawing in its own units; a motif has a square of 100."""
 _PALETTES = (
     ("#264653", "#2a9d8f", "#e9c46a", "#f4a261", "#e76f51"),
     ("#003049", "#d62828", "#f77f00", "#fcbf49", "#669bbc"),
@@ -29,13 +30,21 @@ _PLACES: dict[int, Sequence[tuple[float, float, float]]] = {
     3: [(55, 8, 0.9), (5, 105, 0.9), (105, 105, 0.9)],
     4: [(5, 5, 0.9), (105, 5, 0.9), (5, 105, 0.9), (105, 105, 0.9)],
 }
-"""Where so many motifs stand: x, y, scale."""
+"""Positions of the motifs, by their number: x, y and scale."""
 
 Colors = Sequence[str]
 
 
 def drawings(count: int, seed: int) -> Iterator[Item]:
-    """So many drawings; the first ones do not depend on how many there are."""
+    """Makes random drawings.
+
+    Args:
+        count: Number of drawings. The first ones do not depend on it.
+        seed: Decides the drawings.
+
+    Yields:
+        One item for each drawing, with its SVG as ground truth.
+    """
     for number in range(1, count + 1):
         text = _drawing(random.Random(f"{seed} {number}"))
         yield Item(f"drawing {number:06}", code=Code("svg", text), ground_truth=text)
@@ -45,7 +54,7 @@ def _drawing(rng: random.Random) -> str:
     palette = rng.choice(_PALETTES)
     places = _PLACES[rng.choice([1, 1, 1, 2, 2, 3, 4])]
     lines = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {SIZE} {SIZE}">']
-    lines += rng.choice([_no_ground, _no_ground, _tile, _sky])(rng)
+    lines += rng.choice([_no_background, _no_background, _tile, _sky])(rng)
     for x, y, scale in places:
         colors = rng.sample(palette, len(palette))
         turn = f" rotate({rng.choice([-15, -8, 8, 15])} 50 50)" if rng.random() < 0.25 else ""
@@ -60,10 +69,10 @@ def _drawing(rng: random.Random) -> str:
     return "\n".join([*lines, "</svg>", ""])
 
 
-# Grounds
+# Backgrounds
 
 
-def _no_ground(rng: random.Random) -> list[str]:
+def _no_background(rng: random.Random) -> list[str]:
     return []
 
 
