@@ -29,7 +29,7 @@ from rich.table import Table
 from visual_erm.extract import Code
 from visual_erm.kinds.table import TableSettings
 from visual_erm.render.browser import VIEWPORT
-from visual_erm.render.chromium import renderer_version_of, find_chromium
+from visual_erm.render.chromium import find_chromium, renderer_version_of
 from visual_erm.render.table import TableRenderer, page_of
 
 COLD = Path(__file__).with_name("cold_table.py")

@@ -96,7 +96,7 @@ def digest(images: list[bytes]) -> str:
 def without_images(body: bytes) -> tuple[list[bytes], bytes]:
     """The encoded pictures of a request and the rest of it, which is short: base64 is not worth parsing as JSON.
 
-    >>> without_pictures(b'{"a": "data:image/png;base64,AAA=", "b": "data:image/png;base64,BB=="}')
+    >>> without_images(b'{"a": "data:image/png;base64,AAA=", "b": "data:image/png;base64,BB=="}')
     ([b'AAA=', b'BB=='], b'{"a": "data:image/png;base64,", "b": "data:image/png;base64,"}')
     """
     first, *parts = body.split(IMAGE)

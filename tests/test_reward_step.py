@@ -206,7 +206,7 @@ def test_the_benchmark_scores_every_sample_in_calm_and_in_trouble(tmp_path: Path
     step, faults = found["step"], found["faults"]
     for one in (step, faults):
         assert one["samples"] == 24
-        assert one["judged"] + one["without_picture"] == 24
+        assert one["judged"] + one["without_image"] == 24
         assert one["not_judged"] == 0
         assert one["calls"] >= one["judged"] - one["identical"] - one["shared"] - one["cached"] > 0
         assert one["loop"]["longest_ms"] > 0

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from visual_erm.demo.made_up_drawings import drawings
+from visual_erm.demo.synthetic_drawings import drawings
 from visual_erm.demo.package_charts import charts
 from visual_erm.demo.package_icons import icons
 from visual_erm.demo.package_tables import tables
