@@ -147,7 +147,15 @@ def serve(
         ),
     ] = None,
     replicas: Annotated[int | None, typer.Option(min=1, help="Servers; by default as many as the GPUs make.")] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",  # noqa: S104
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 lets in other machines, with a key.")
+    ] = "127.0.0.1",
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with the key; made when missing. By default LOG_DIR/api_key when other machines are let in."
+        ),
+    ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Of the first server; the others count up.")] = 8000,
     advertise: Annotated[str | None, typer.Option(help="This machine's name in the URLs; by default its hostname.")] = None,
     name: Annotated[str, typer.Option(help="The name that judges ask for (`model` of configs/judge/remote.yaml).")] = (
@@ -165,24 +173,30 @@ def serve(
 ) -> None:
     """Serve the reward model: vLLM servers on this machine's GPUs, watched and started again, gone with this command.
 
-    A key in the environment variable VISUAL_ERM_API_KEY is asked of every judge.
+    Only this machine reaches the servers unless --host says otherwise. Then every judge must have the key: the one in the
+    environment variable VISUAL_ERM_API_KEY, or a new one, which is kept in --key-file.
     """
+    from visual_erm.serve.key import is_loopback, server_key
     from visual_erm.serve.plan import ServeOptions, check_ports, look_at_machine, look_at_model, plan
     from visual_erm.serve.supervisor import KEYS, Supervisor
 
-    wish = ServeOptions(
+    options = ServeOptions(
         gpus, tensor_parallel, replicas, host, port, advertise, name, max_seqs, max_model_len, tuple(flags or ())
     )
-    servers = plan(wish, look_at_model(model), look_at_machine(os.environ), os.environ)
+    servers = plan(options, look_at_model(model), look_at_machine(os.environ), os.environ)
     if dry_run:
         for server in servers:
             print(server)
         return
     check_ports(host, [server.port for server in servers])
     logging.getLogger("visual_erm.serve").setLevel(logging.INFO)
-    if host not in ("127.0.0.1", "localhost", "::1") and not any(os.environ.get(key) for key in KEYS):
-        err.print(f"{KEYS[0]} is not set: whoever reaches these ports may use the judge", style="yellow")
-    asyncio.run(Supervisor(servers, name, log_dir, endpoints_file, os.environ).run())
+    file = key_file or (None if is_loopback(host) else log_dir / "api_key")
+    key = server_key(host, file, os.environ)
+    if file and not any(os.environ.get(variable) for variable in KEYS):
+        place = file.resolve()
+        err.print(f"the key is in {place}; give judges judge.api_key_file={place}", markup=False, soft_wrap=True)
+    environ = {**os.environ, **({KEYS[0]: key} if key else {})}
+    asyncio.run(Supervisor(servers, name, log_dir, endpoints_file, environ).run())
 
 
 @app.command()

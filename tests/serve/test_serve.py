@@ -134,10 +134,10 @@ def test_further_flags_stand_last_where_they_win() -> None:
 @pytest.mark.parametrize(
     ("wish", "local", "url"),
     [
-        ({}, "http://127.0.0.1:8000", f"http://{socket.gethostname()}:8000/v1"),
-        ({"host": "127.0.0.1"}, "http://127.0.0.1:8000", "http://127.0.0.1:8000/v1"),
+        ({"host": "0.0.0.0"}, "http://127.0.0.1:8000", f"http://{socket.gethostname()}:8000/v1"),
+        ({}, "http://127.0.0.1:8000", "http://127.0.0.1:8000/v1"),
         ({"host": "::"}, "http://[::1]:8000", f"http://{socket.gethostname()}:8000/v1"),
-        ({"advertise": "node7.ib"}, "http://127.0.0.1:8000", "http://node7.ib:8000/v1"),
+        ({"host": "0.0.0.0", "advertise": "node7.ib"}, "http://127.0.0.1:8000", "http://node7.ib:8000/v1"),
         ({"advertise": "fd00::7", "port": 9}, "http://127.0.0.1:9", "http://[fd00::7]:9/v1"),
     ],
 )

@@ -98,6 +98,8 @@ def variables(environ: Mapping[str, str]) -> list[str]:
         judge, key = JUDGES[name]
         value = _list(name, environ[name]) if name == "JUDGE_URLS" else _quoted(name, environ[name])
         words += [f"judge={judge}", f"{key}={value}"]
+        if judge == "remote" and environ.get("API_KEY_FILE"):
+            words.append(f"judge.api_key_file={_quoted('API_KEY_FILE', environ['API_KEY_FILE'])}")
     if run_dir := environ.get("RUN_DIR"):
         words.append(f"run_dir={_quoted('RUN_DIR', run_dir)}")
     return words

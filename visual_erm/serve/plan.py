@@ -80,7 +80,8 @@ class ServeOptions:
     """`auto`, a number of GPUs, or indices with a comma: `0,1` or `3,`."""
     tensor_parallel: int | None = None
     replicas: int | None = None
-    host: str = "0.0.0.0"  # noqa: S104
+    host: str = "127.0.0.1"
+    """Address to listen on; the default lets in this machine only."""
     port: int = 8000
     advertise: str | None = None
     name: str = "visual-erm"

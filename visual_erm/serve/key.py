@@ -1,0 +1,86 @@
+"""The key of servers that other machines can reach: it stands between the command line and the supervisor.
+
+    key = server_key("0.0.0.0", Path("outputs/endpoints/api_key"), os.environ)
+
+The key is made once and kept in a file that only its owner can read. Judges read the file (`judge.api_key_file`).
+Servers on several machines share the key when they share the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+from visual_erm.errors import ConfigError
+from visual_erm.serve.supervisor import KEYS
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a server that listens there.
+
+    Args:
+        host: Address or name that the server listens on.
+
+    Returns:
+        True for `localhost` and loopback addresses. False for every other name.
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def server_key(host: str, file: Path | None, environ: Mapping[str, str]) -> str:
+    """The key that the servers ask of every judge.
+
+    Args:
+        host: Address that the servers listen on.
+        file: File that holds the key, or will hold it. None: on a loopback address no key is made.
+        environ: Environment of this process. A key in it is used as it is, and no file is written.
+
+    Returns:
+        The key; empty where none is asked for.
+
+    Raises:
+        ConfigError: The file cannot be read or written, or others than its owner can read it.
+    """
+    if given := next((environ[name] for name in KEYS if environ.get(name)), ""):
+        return given
+    if file is None:
+        if is_loopback(host):
+            return ""
+        raise ConfigError(f"--host {host}: other machines reach it; give --key-file FILE, or set {KEYS[0]}")
+    try:
+        if not file.exists():
+            _write_new(file)
+        found = file.stat()
+        if found.st_mode & 0o077 or found.st_uid != os.getuid():
+            raise ConfigError(
+                f"{file}: others than its owner can read it; run `chmod 600 {file}`, or give another --key-file"
+            )
+        key = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise ConfigError(f"{file}: cannot be read or written: {reason}; give another --key-file") from None
+    if not key:
+        raise ConfigError(f"{file}: it is empty; remove it, or give another --key-file")
+    return key
+
+
+def _write_new(file: Path) -> None:
+    """Makes the file with a new key, unless another machine is faster: then that one's key stays."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    new = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
+    try:
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+            out.write(f"{secrets.token_hex(32)}\n")
+        # A link is made in one step, and fails where the file is there already.
+        with contextlib.suppress(FileExistsError):
+            os.link(new, file)
+    finally:
+        new.unlink(missing_ok=True)
