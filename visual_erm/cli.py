@@ -235,7 +235,7 @@ def preflight(
     from visual_erm.preflight.checks import exit_code
     from visual_erm.preflight.overrides import arguments, composed
     from visual_erm.preflight.report import as_json as report
-    from visual_erm.preflight.report import tell
+    from visual_erm.preflight.report import print_report
 
     console = Console(file=sys.stdout, quiet=as_json)
     with tempfile.TemporaryDirectory(prefix="verm-task-") as folder:
@@ -245,7 +245,7 @@ def preflight(
     if as_json:
         print(report(outcomes))
     else:
-        tell(outcomes, console)
+        print_report(outcomes, console)
     raise typer.Exit(exit_code(outcomes))
 
 

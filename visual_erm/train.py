@@ -35,7 +35,7 @@ from visual_erm.preflight.checks import checked, exit_code
 from visual_erm.preflight.context import select
 from visual_erm.preflight.findings import Outcome, Problem
 from visual_erm.preflight.overrides import arguments, composed, one_line, places_of
-from visual_erm.preflight.report import last_line, tell
+from visual_erm.preflight.report import last_line, print_report
 from visual_erm.preflight.settings import unresolved
 from visual_erm.runtime.process_tree import adopt_orphans, end_descendants
 from visual_erm.spec.base import shipped
@@ -89,7 +89,7 @@ def check(config: DictConfig | None, beforehand: Sequence[Problem] = (), words: 
     console = Console(file=sys.stderr)
     outcomes = preflight(config, console, beforehand, words)
     if code := exit_code(outcomes):
-        tell(outcomes, console)
+        print_report(outcomes, console)
         fail(code, last_line(outcomes))
 
 
@@ -218,7 +218,7 @@ def run(config: DictConfig) -> None:
     from verl.trainer import main_ppo
 
     forget(Path(config.run_dir), before=psutil.Process().create_time())
-    books = RunLedger.open(config)
+    ledger = RunLedger.open(config)
     try:
         main_ppo.main(config)
     except RayTaskError as error:
@@ -227,8 +227,8 @@ def run(config: DictConfig) -> None:
             raise cause from error
         raise
     finally:
-        books.close()
-    books.check()
+        ledger.close()
+    ledger.check()
     if step := stopped_after(Path(config.run_dir)):
         raise RunInterrupted(
             f"stopped after step {step}, which is saved, as was asked; the same command goes on from there"

@@ -23,7 +23,7 @@ from visual_erm.launch.cluster import Node
 from visual_erm.launch.head import check_nodes
 from visual_erm.launch.recipe import Recipe, last_of_each, variables
 from visual_erm.launch.topology import Topology, find_place
-from visual_erm.runtime.guarded_process import Child
+from visual_erm.runtime.guarded_process import GuardedProcess
 
 PROJECT = Path(__file__).parents[2]
 RECIPES = sorted((PROJECT / "rl_scripts").glob("run_*_32gpus.sh"))
@@ -196,7 +196,7 @@ def test_the_token_is_its_owners_alone_and_gone_with_the_head(tmp_path):
 
 
 def test_what_a_node_runs_outlives_the_word_that_time_is_up_but_not_the_node():
-    child = Child(["sh", "-c", "echo up; sleep 300"], os.environ, 2.0, quiet=True)
+    child = GuardedProcess(["sh", "-c", "echo up; sleep 300"], os.environ, 2.0, quiet=True)
     found = psutil.Process(child._process.pid)
     deadline = time.monotonic() + 30
     while "up" not in child.said():

@@ -24,11 +24,11 @@ from omegaconf.errors import OmegaConfBaseException
 from visual_erm.errors import ConfigError, RunInterrupted, VisualERMError
 from visual_erm.launch import token
 from visual_erm.launch.commands import RAY_ENVIRONMENT, Settings, ray_start, training
-from visual_erm.launch.head import lead
+from visual_erm.launch.head import run_head
 from visual_erm.launch.node import host, node_name
 from visual_erm.launch.recipe import Recipe, read_recipe
 from visual_erm.launch.topology import Topology, find_place
-from visual_erm.launch.worker import follow
+from visual_erm.launch.worker import run_worker
 from visual_erm.preflight.overrides import one_line
 from visual_erm.runtime.process_tree import adopt_orphans, end_descendants
 
@@ -80,10 +80,10 @@ def _run(recipe: Recipe, place: Topology, settings: Settings) -> int:
     os.environ.update({name: value for name, value in RAY_ENVIRONMENT.items() if name not in os.environ})
     try:
         if place.rank:
-            return follow(recipe, place, settings, file)
+            return run_worker(recipe, place, settings, file)
         with contextlib.ExitStack() as stack:
             secret = stack.enter_context(token.made(file if recipe.nodes > 1 else None)) if file else None
-            return lead(recipe, place, settings, secret)
+            return run_head(recipe, place, settings, secret)
     finally:
         end_descendants()
 

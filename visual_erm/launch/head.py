@@ -33,7 +33,7 @@ from visual_erm.launch.node import (
 )
 from visual_erm.launch.recipe import Recipe
 from visual_erm.launch.topology import Topology
-from visual_erm.runtime.guarded_process import Child
+from visual_erm.runtime.guarded_process import GuardedProcess
 from visual_erm.training.stop_callback import ask_to_stop
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class RayFailed(VisualERMError):
     """Ray did not start on the head, or ended while the run went on."""
 
 
-def lead(recipe: Recipe, place: Topology, settings: Settings, token: str | None) -> int:
+def run_head(recipe: Recipe, place: Topology, settings: Settings, token: str | None) -> int:
     """The run, from the start of Ray to the end of the last node; returns the training's exit code.
 
     Raises ConfigError when a node is not what the recipe needs, NodesMissing, RayFailed, and RunInterrupted when a node was
@@ -190,7 +190,7 @@ def check_nodes(nodes: Sequence[Node], recipe: Recipe, place: Topology) -> list[
 
 def _train(cluster: Cluster, ray: Ray, command: Sequence[str], environ: Mapping[str, str]) -> int:
     """The training, while every node stays."""
-    child = Child(command, {**environ, "PYTHONUNBUFFERED": "1"}, TRAINING_GRACE_S)
+    child = GuardedProcess(command, {**environ, "PYTHONUNBUFFERED": "1"}, TRAINING_GRACE_S)
     try:
         heard = time.monotonic()
         while (code := child.poll()) is None:

@@ -13,7 +13,7 @@ from visual_erm.errors import ConfigError
 from visual_erm.launch.commands import Settings, ray_start
 from visual_erm.launch.recipe import Recipe
 from visual_erm.launch.topology import Topology
-from visual_erm.runtime.guarded_process import Child
+from visual_erm.runtime.guarded_process import GuardedProcess
 
 POLL_S = 1.0
 """Between two looks at processes and nodes."""
@@ -130,6 +130,6 @@ class Ray:
         """Ends Ray and everything it started."""
         self._child.end()
 
-    def _started(self) -> Child:
+    def _started(self) -> GuardedProcess:
         self._starts -= 1
-        return Child(["sh", "-c", f"exec {self._command(free_port())}"], self._environ, GRACE_S, quiet=True)
+        return GuardedProcess(["sh", "-c", f"exec {self._command(free_port())}"], self._environ, GRACE_S, quiet=True)

@@ -39,7 +39,7 @@ class RayDied(VisualERMError):
     """Ray did not start on this node, or its processes ended while the run went on."""
 
 
-def follow(recipe: Recipe, place: Topology, settings: Settings, token_file: Path | None) -> int:
+def run_worker(recipe: Recipe, place: Topology, settings: Settings, token_file: Path | None) -> int:
     """This node's part in the run, from waiting for the head to the head's verdict, which is returned.
 
     Raises RunInterrupted when the head is lost, HeadMissing when it never came, RayDied.

@@ -81,9 +81,9 @@ def checked(config: DictConfig, console: Console, beforehand: Sequence[Problem] 
     return outcomes
 
 
-def look(case: RunContext, check: Check, wanting: AbstractSet[str] = frozenset()) -> Outcome:
-    """One check, unless it waits for one of `wanting`."""
-    if waits := [title for title in check.needs if title in wanting]:
+def look(case: RunContext, check: Check, failed: AbstractSet[str] = frozenset()) -> Outcome:
+    """One check, unless it waits for one of `failed`."""
+    if waits := [title for title in check.needs if title in failed]:
         return Outcome(check.title, skipped=tuple(waits))
     start = time.monotonic()
     problems: list[Problem] = []

@@ -13,7 +13,7 @@ from visual_erm.errors import ConfigError
 from visual_erm.preflight.sample import Row, count, sample
 from visual_erm.spec.judge import JudgeSettings, load_judge_settings
 from visual_erm.spec.task import Task, load_tasks
-from visual_erm.training.reward_requirements import needs_of
+from visual_erm.training.reward_requirements import reward_requirements_of
 
 KEYS = ("train_files", "val_files")
 SAMPLE = 64
@@ -48,7 +48,7 @@ class RunContext:
     @cached_property
     def needs(self) -> frozenset[str]:
         """What the reward function needs, see needs.py. Raises ConfigError."""
-        return needs_of(self.config)
+        return reward_requirements_of(self.config)
 
     def readable(self, key: str) -> list[str]:
         """Those of the files that are there and are parquet."""

@@ -28,7 +28,7 @@ def line(outcome: Outcome) -> str:
     return f"[green]✓[/] {outcome.title}{f'  [dim]{notes}[/]' if notes else ''}{took}"
 
 
-def tell(outcomes: Sequence[Outcome], console: Console) -> None:
+def print_report(outcomes: Sequence[Outcome], console: Console) -> None:
     """The problems, and what could not be looked at."""
     for outcome in outcomes:
         if outcome.failure:

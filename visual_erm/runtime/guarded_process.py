@@ -15,7 +15,7 @@ TAIL = 4000
 """Bytes of what a quiet command said, in the message about its failure."""
 
 
-class Child:
+class GuardedProcess:
     """A running command, in a session of its own: a signal to the launcher's group does not reach it.
 
     Args:

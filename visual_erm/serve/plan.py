@@ -108,21 +108,21 @@ class Server:
         return shlex.join([*(f"{name}={value}" for name, value in self.environment.items()), *self.command])
 
 
-def plan(wish: ServeOptions, model: Model, machine: Machine, environ: Mapping[str, str]) -> list[Server]:
+def plan(options: ServeOptions, model: Model, machine: Machine, environ: Mapping[str, str]) -> list[Server]:
     """One server per replica. What `environ` already says about the CPU is left as it is.
 
     Raises ConfigError for a wish that the machine or vLLM cannot fulfil.
     """
-    _check_extra(wish.extra)
-    groups = _groups(wish, machine, model)
-    length = wish.max_model_len or min(CONTEXT, model.context or CONTEXT)
+    _check_extra(options.extra)
+    groups = _groups(options, machine, model)
+    length = options.max_model_len or min(CONTEXT, model.context or CONTEXT)
     servers = []
     for number, group in enumerate(groups):
-        port = wish.port + number
+        port = options.port + number
         flags = [
-            *("--served-model-name", wish.name, "--host", wish.host, "--port", str(port)),
+            *("--served-model-name", options.name, "--host", options.host, "--port", str(port)),
             *("--tensor-parallel-size", str(max(1, len(group)))),
-            *("--max-model-len", str(length), "--max-num-seqs", str(wish.max_seqs)),
+            *("--max-model-len", str(length), "--max-num-seqs", str(options.max_seqs)),
             # Two images per judgement; without video there is none to keep memory for.
             *("--limit-mm-per-prompt", '{"image":2,"video":0}'),
             # Rollouts of one group share their reference, which comes first.
@@ -143,10 +143,10 @@ def plan(wish: ServeOptions, model: Model, machine: Machine, environ: Mapping[st
         servers.append(
             Server(
                 port=port,
-                command=(machine.vllm, "serve", str(model.folder), *flags, *wish.extra),
+                command=(machine.vllm, "serve", str(model.folder), *flags, *options.extra),
                 environment=settings,
-                local=f"http://{_in_url(_reached_from_here(wish.host))}:{port}",
-                url=f"http://{_in_url(wish.advertise or _reached_from_elsewhere(wish.host))}:{port}/v1",
+                local=f"http://{_in_url(_reached_from_here(options.host))}:{port}",
+                url=f"http://{_in_url(options.advertise or _reached_from_elsewhere(options.host))}:{port}/v1",
             )
         )
     return servers
@@ -232,17 +232,17 @@ def _check_extra(extra: Sequence[str]) -> None:
             raise ConfigError(f"`{flag}` after `--`: use {OURS[flag]}")
 
 
-def _groups(wish: ServeOptions, machine: Machine, model: Model) -> list[tuple[Gpu, ...]]:
+def _groups(options: ServeOptions, machine: Machine, model: Model) -> list[tuple[Gpu, ...]]:
     """The GPUs of each replica; on a CPU, an empty group for each."""
     if not machine.gpus:
-        if wish.gpus not in ("auto", "0") or (wish.tensor_parallel or 1) > 1:
+        if options.gpus not in ("auto", "0") or (options.tensor_parallel or 1) > 1:
             raise ConfigError("no GPU here, or vLLM is one for CPUs: leave out --gpus and --tensor-parallel")
-        return [()] * (wish.replicas or 1)
-    gpus = _chosen(wish.gpus, machine.gpus)
-    size = wish.tensor_parallel or _fitting(model.weights, gpus)
-    if wish.replicas is None and len(gpus) % size:
+        return [()] * (options.replicas or 1)
+    gpus = _chosen(options.gpus, machine.gpus)
+    size = options.tensor_parallel or _fitting(model.weights, gpus)
+    if options.replicas is None and len(gpus) % size:
         raise ConfigError(f"--tensor-parallel {size} does not divide {len(gpus)} GPUs; give --gpus or --replicas")
-    replicas = wish.replicas or len(gpus) // size
+    replicas = options.replicas or len(gpus) // size
     if replicas * size > len(gpus):
         raise ConfigError(
             f"{replicas} replicas with tensor parallel {size} take {replicas * size} GPUs; there are {len(gpus)}"

@@ -24,7 +24,7 @@ MARKUP = {"html", "markdown"}
 MANAGER = "BatchRewardManager"
 
 
-def needs_of(config: DictConfig) -> frozenset[str]:
+def reward_requirements_of(config: DictConfig) -> frozenset[str]:
     """What the run's reward function needs. Raises ConfigError for what nobody knows."""
     needs = frozenset(config.reward.custom_reward_function.get("needs", ("judge", "renderer")))
     if unknown := needs - set(KNOWN):
@@ -50,7 +50,11 @@ def check_tables(tasks: Mapping[str, Task]) -> None:
 
 def normalised(config: DictConfig, tasks: Mapping[str, Task]) -> list[str]:
     """Tasks whose rewards, a judge's, are normalised over a batch: `scoring.mode` says so. Raises ConfigError."""
-    return [name for name, task in tasks.items() if task.scoring.mode == "batch"] if "judge" in needs_of(config) else []
+    return (
+        [name for name, task in tasks.items() if task.scoring.mode == "batch"]
+        if "judge" in reward_requirements_of(config)
+        else []
+    )
 
 
 def choose_manager(config: DictConfig, tasks: Mapping[str, Task], manager: str) -> None:

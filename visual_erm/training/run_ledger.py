@@ -50,16 +50,16 @@ class RunLedger:
         folder = config.reward.custom_reward_function.reward_kwargs.journal
         per_step = config.data.train_batch_size * config.actor_rollout_ref.rollout.n
         metrics = Path(config.env.VERL_FILE_LOGGER_PATH)
-        books = cls(Path(folder) if folder else None, metrics, per_step, checkpoint(config.trainer))
+        ledger = cls(Path(folder) if folder else None, metrics, per_step, checkpoint(config.trainer))
         metrics.parent.mkdir(parents=True, exist_ok=True)
-        if books.journal:
-            (books.journal / "fatal.txt").unlink(missing_ok=True)
-            for file in sorted(books.journal.glob("*.jsonl")):
-                books._set_aside(file)
-        kept = [row for row in _metrics(books._earlier, metrics) if row["step"] <= books.resumed]
+        if ledger.journal:
+            (ledger.journal / "fatal.txt").unlink(missing_ok=True)
+            for file in sorted(ledger.journal.glob("*.jsonl")):
+                ledger._set_aside(file)
+        kept = [row for row in _metrics(ledger._earlier, metrics) if row["step"] <= ledger.resumed]
         if kept:
-            _write(books._earlier, map(json.dumps, kept))
-        return books
+            _write(ledger._earlier, map(json.dumps, kept))
+        return ledger
 
     def close(self) -> None:
         """Puts the metrics of all starts of the run into one file."""
