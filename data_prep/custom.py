@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from visual_erm.data import sources
-from visual_erm.data.command import Engine, Script
+from visual_erm.data.command import RendererVersion, Script
 from visual_erm.data.sources import CodeFormat, Item, Report
 from visual_erm.spec.task import load_task
 from visual_erm.testing import write_tiny_policy
@@ -24,10 +24,10 @@ script = Script(None, __doc__, write_tiny_policy)
 def images(
     report: Report,
     folder: Annotated[Path, typer.Argument(help="Images, in this folder and below.")],
-    engine: Engine = "",
+    renderer_version: RendererVersion = "",
 ) -> Iterable[Item]:
     """Images alone: each is its own reference, no code is needed."""
-    return sources.images(folder, engine)
+    return sources.images(folder, renderer_version)
 
 
 @script.command

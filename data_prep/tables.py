@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from visual_erm.data import sources
-from visual_erm.data.command import Engine, Script
+from visual_erm.data.command import RendererVersion, Script
 from visual_erm.data.pubtabnet import published_tables
 from visual_erm.data.sources import Item, Report
 from visual_erm.demo import package_tables
@@ -25,10 +25,10 @@ script = Script("table", __doc__, write_tiny_policy)
 def images(
     report: Report,
     folder: Annotated[Path, typer.Argument(help="Images of tables, in this folder and below.")],
-    engine: Engine = "",
+    renderer_version: RendererVersion = "",
 ) -> Iterable[Item]:
     """Images alone: each is its own reference, no markup is needed."""
-    return sources.images(folder, engine)
+    return sources.images(folder, renderer_version)
 
 
 @script.command

@@ -142,7 +142,7 @@ async def test_samples_of_all_tasks_come_to_their_renderers_in_the_order_they_ar
     begun: list[str] = []
 
     class Never:
-        engine = "never"
+        renderer_version = "never"
 
         async def render(self, code: Code) -> Image.Image:
             begun.append(code.text)

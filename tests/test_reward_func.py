@@ -170,8 +170,8 @@ async def test_a_single_task_takes_rows_of_any_data_source(compute_score, settin
 async def test_a_reference_that_another_engine_drew_stops_the_run_and_both_are_named(
     compute_score, settings, close_pipelines, tmp_path
 ) -> None:
-    here = make_renderer(load_task("table").render).engine
-    extra = {"index": 5, "reference": {"bytes": picture(), "path": None}, "engine": "chromium 1.2.3"}
+    here = make_renderer(load_task("table").render).renderer_version
+    extra = {"index": 5, "reference": {"bytes": picture(), "path": None}, "renderer_version": "chromium 1.2.3"}
     with pytest.raises(ConfigError) as caught:
         await compute_score("table", TABLE, "", extra, **settings, journal=str(tmp_path))
     for part in ("row 5", "`chromium 1.2.3`", f"`{here}`", "data_prep/", " task.render.allow_engine_mismatch=true"):
@@ -185,11 +185,11 @@ async def test_a_reference_that_another_engine_drew_stops_the_run_and_both_are_n
 async def test_a_reference_of_the_same_or_an_unknown_engine_or_an_allowed_one_is_taken(
     compute_score, settings, close_pipelines, case
 ) -> None:
-    engine = {"same": make_renderer(load_task("table").render).engine, "empty": "", "none": None, "allowed": "other 1"}[
+    renderer_version = {"same": make_renderer(load_task("table").render).renderer_version, "empty": "", "none": None, "allowed": "other 1"}[
         case
     ]
     settings["task"]["render"]["allow_engine_mismatch"] = case == "allowed"
-    extra = {"index": 5, "reference": {"bytes": picture(), "path": None}, "engine": engine}
+    extra = {"index": 5, "reference": {"bytes": picture(), "path": None}, "renderer_version": renderer_version}
     assert (await compute_score("table", "nothing", "", extra, **settings))["score"] == 0
 
 

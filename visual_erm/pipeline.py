@@ -112,9 +112,9 @@ class RewardPipeline:
         await self.close()
 
     @property
-    def engine(self) -> str:
+    def renderer_version(self) -> str:
         """What draws, by name and version."""
-        return self._studio.engine
+        return self._studio.renderer_version
 
     async def score(self, reply: str, reference: Reference) -> Result:
         """The reward of one reply.
@@ -213,9 +213,9 @@ class RenderStage:
         self._references = References()
 
     @property
-    def engine(self) -> str:
+    def renderer_version(self) -> str:
         """What draws, by name and version."""
-        return self._renderer.engine
+        return self._renderer.renderer_version
 
     async def draw(
         self, reply: str, reference: Reference, clock: Clock, draft: PartialResult

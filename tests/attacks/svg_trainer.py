@@ -51,14 +51,14 @@ class SvgTrainer:
         facts = self._world.facts(document, number, self.inside)
         text = document.write(facts)
         if self.inside:
-            results = await asyncio.gather(*(self._drawn(self.sandboxes[engine].draw(text)) for engine in ENGINES))
+            results = await asyncio.gather(*(self._drawn(self.sandboxes[engine].render(text)) for engine in ENGINES))
             return dict(zip(ENGINES, results, strict=True))
         script = f"import naive_svg\nnaive_svg.answer({text!r}, {document.engine!r})"
         unavailable_timeout_s = PATIENCE_S if document.endless else PATIENT_S
         try:
             return {
                 document.engine: await self._drawn(
-                    self._unprotected.draw(script, unavailable_timeout_s=unavailable_timeout_s)
+                    self._unprotected.render(script, unavailable_timeout_s=unavailable_timeout_s)
                 )
             }
         except NeverEnds:
@@ -84,7 +84,7 @@ class SvgTrainer:
             for engine in ENGINES:
                 await asyncio.sleep(0.02)
                 try:
-                    images.append(str(hash((await self.sandboxes[engine].draw(text)).tobytes())))
+                    images.append(str(hash((await self.sandboxes[engine].render(text)).tobytes())))
                 except VisualERMError as error:
                     images.append(repr(error))
         return images

@@ -115,20 +115,20 @@ class Trainer:
         """The image of an attack, or of what is drawn after one that stays."""
         if not self.inside:
             unavailable_timeout_s = PATIENCE_S if attack.endless else PATIENT_S
-            return await self.runner.draw(
+            return await self.runner.render(
                 script, *([LATER] if attack.stays else []), unavailable_timeout_s=unavailable_timeout_s
             )
         try:
-            image = await (self.hurried if attack.endless else self.runner).draw(script)
+            image = await (self.hurried if attack.endless else self.runner).render(script)
         except PolicyFault:
             if not attack.stays:
                 raise
-        return await self.runner.draw(LATER) if attack.stays else image
+        return await self.runner.render(LATER) if attack.stays else image
 
     async def honest(self, number: int) -> str:
         """The image of an honest script, in short. What keeps it from being drawn, in words."""
         try:
-            image = await self.runner.draw(HONEST.format(number=number))
+            image = await self.runner.render(HONEST.format(number=number))
             return f"{image.size} {hash(image.tobytes())}"
         except (VisualERMError, Died) as error:
             return f"{type(error).__name__}: {error}"
@@ -144,7 +144,7 @@ async def main(walls: str) -> dict[str, Any]:
     await world.open()
     trainer = Trainer(walls, world)
     image, _ = await asyncio.gather(
-        *(runner.draw(LATER) for runner in (trainer.runner, trainer.hurried)), return_exceptions=True
+        *(runner.render(LATER) for runner in (trainer.runner, trainer.hurried)), return_exceptions=True
     )
     trainer.expected = image.tobytes()
     numbers = range(len(attacks) // HONEST_EVERY + 1) if trainer.inside else range(0)
@@ -155,7 +155,7 @@ async def main(walls: str) -> dict[str, Any]:
     fates = await asyncio.gather(*under_way)
     after = [await trainer.honest(number) for number in numbers]
     by_hand = BY_HAND[0].script(world.facts(BY_HAND[0], len(attacks), True))
-    chosen = loot_of(await trainer.runner.draw(by_hand)).decode() if trainer.inside else ""
+    chosen = loot_of(await trainer.runner.render(by_hand)).decode() if trainer.inside else ""
     await asyncio.sleep(1)
     for number, (attack, fate) in enumerate(zip(attacks, fates, strict=True)):
         fate.won = fate.won or world.trace_of(attack, number) or left_behind(world.mark(number))

@@ -50,7 +50,7 @@ class Unprotected:
         gc.freeze()
         self._places = asyncio.Semaphore(workers)
 
-    async def draw(self, *scripts: str, unavailable_timeout_s: float = PATIENCE_S) -> Image.Image:
+    async def render(self, *scripts: str, unavailable_timeout_s: float = PATIENCE_S) -> Image.Image:
         """The image of the last script; all run in one process. Raises Raised, Died, NeverEnds."""
         async with self._places:
             folder = tempfile.mkdtemp(prefix="unprotected-")

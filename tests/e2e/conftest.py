@@ -60,7 +60,7 @@ def _row(split: str, index: int) -> dict:
         "images": [{"bytes": _image(index, 1), "path": None}],
         "ability": "vision2code",
         "reward_model": {"style": "model", "ground_truth": ""},
-        "extra_info": {"index": index, "split": split, "reference": reference, "engine": ""},
+        "extra_info": {"index": index, "split": split, "reference": reference, "renderer_version": ""},
     }
 
 

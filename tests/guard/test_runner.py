@@ -76,7 +76,7 @@ async def browser() -> AsyncIterator[Renderer]:
 class Borrowed:
     """The module's browser, which outlives the pipelines of its tests."""
 
-    engine = "borrowed"
+    renderer_version = "borrowed"
 
     def __init__(self, renderer: Renderer) -> None:
         self.render = renderer.render

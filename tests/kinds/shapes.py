@@ -32,7 +32,7 @@ class ShapeRenderer:
         self._size = settings.size
 
     @property
-    def engine(self) -> str:
+    def renderer_version(self) -> str:
         return "shapes 1"
 
     async def render(self, code: Code) -> Image.Image:

@@ -114,7 +114,7 @@ def test_data_is_made_of_it(tmp_path):
     assert {row["reward_model"]["ground_truth"] for row in rows} == {
         file.read_text() for file in (tmp_path / "in").iterdir()
     }
-    assert {row["extra_info"]["engine"] for row in rows} == {"shapes 1"}
+    assert {row["extra_info"]["renderer_version"] for row in rows} == {"shapes 1"}
 
 
 def made(folder: Path, count: int) -> Path:

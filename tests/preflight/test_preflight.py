@@ -194,9 +194,10 @@ def test_less_data_than_a_step_and_less_than_the_steps(good: Run):
 
 
 def test_rows_of_another_task_and_references_that_another_engine_drew(mine: Run):
-    here = make_renderer(load_task("table").render).engine
+    here = make_renderer(load_task("table").render).renderer_version
     write(
-        mine.folder / "train.parquet", [row(0, extra_info={"engine": here}), row(1, extra_info={"engine": "chromium 1.2"})]
+        mine.folder / "train.parquet",
+        [row(0, extra_info={"renderer_version": here}), row(1, extra_info={"renderer_version": "chromium 1.2"})],
     )
     drawn = only(mine.look("rows fit the tasks"))
     assert drawn.key == "data.train_files"

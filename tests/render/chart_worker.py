@@ -1,4 +1,4 @@
-"""Workers of the chart toolkit without their walls: forks of one warm process, one for each script, as in the sandbox."""
+"""Workers of the chart backend without their walls: forks of one warm process, one for each script, as in the sandbox."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from visual_erm.sandbox.outcome import DrawingFailed
+from visual_erm.sandbox.outcome import RenderingFailed
 
 OPTIONS = {"dpi": 80, "max_pixels": 4_000_000}
 
@@ -23,10 +23,10 @@ def start() -> ProcessPoolExecutor:
 
 
 def draw(pool: ProcessPoolExecutor, code: str, memory_mb: int | None = None) -> Image.Image:
-    """The image that a new worker draws. Raises DrawingFailed as it does."""
+    """The image that a new worker draws. Raises RenderingFailed as it does."""
     answer = pool.submit(_in_a_fork, code, memory_mb).result(timeout=60)
     if len(answer) == 2:
-        raise DrawingFailed(*answer)
+        raise RenderingFailed(*answer)
     return Image.frombytes("RGB", answer[:2], answer[2])
 
 
@@ -66,7 +66,7 @@ def _outcome(code: str, memory_mb: int | None) -> Any:
             used = int(pages.read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + (memory_mb << 20),) * 2)
     try:
-        drawing = chart.draw(code, OPTIONS)
-    except DrawingFailed as failure:
+        drawing = chart.render(code, OPTIONS)
+    except RenderingFailed as failure:
         return failure.fault, str(failure)
     return drawing.width, drawing.height, drawing.rgb

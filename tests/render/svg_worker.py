@@ -1,4 +1,4 @@
-"""A worker of the SVG toolkit without its walls: a process of its own, light enough to start in a moment."""
+"""A worker of the SVG backend without its walls: a process of its own, light enough to start in a moment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from visual_erm.sandbox.backends import svg
-from visual_erm.sandbox.outcome import DrawingFailed
+from visual_erm.sandbox.outcome import RenderingFailed
 
 SIZE = 336
 
@@ -26,10 +26,10 @@ def start(backend: str, folder: str) -> ProcessPoolExecutor:
 
 
 def draw(pool: ProcessPoolExecutor, backend: str, code: str, **changes: Any) -> Image.Image:
-    """The image that the worker draws. Raises DrawingFailed as it does."""
+    """The image that the worker draws. Raises RenderingFailed as it does."""
     answer = pool.submit(_outcome, code, options(backend, **changes)).result(timeout=60)
     if len(answer) == 2:
-        raise DrawingFailed(*answer)
+        raise RenderingFailed(*answer)
     return Image.frombytes("RGB", answer[:2], answer[2])
 
 
@@ -42,7 +42,7 @@ def _begin(backend: str, folder: str) -> None:
 def _outcome(code: str, settings: dict[str, Any]) -> Any:
     """Width, height and pixels, or the fault and its reason."""
     try:
-        drawing = svg.draw(code, settings)
-    except DrawingFailed as failure:
+        drawing = svg.render(code, settings)
+    except RenderingFailed as failure:
         return failure.fault, str(failure)
     return drawing.width, drawing.height, drawing.rgb

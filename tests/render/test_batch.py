@@ -168,7 +168,7 @@ def test_images_say_what_drew_them(task: Task, tmp_path: Path) -> None:
     (tmp_path / "x.html").write_text(table("one"))
     render_many(task, [tmp_path / "x.html"], tmp_path / "out")
     with Image.open(tmp_path / "out" / "x.png") as image:
-        assert "chrom" in image.info["engine"]
+        assert "chrom" in image.info["renderer_version"]
 
 
 def test_inputs_that_are_missing_or_empty_are_named(task: Task, tmp_path: Path) -> None:

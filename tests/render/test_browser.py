@@ -16,7 +16,7 @@ from marked import nicer_than_other_sessions
 
 from visual_erm.errors import RendererUnavailable
 from visual_erm.kinds.table import TableSettings
-from visual_erm.render.chromium import engine_of, find_chromium
+from visual_erm.render.chromium import find_chromium, renderer_version_of
 from visual_erm.render.table import TableRenderer
 from visual_erm.runtime.cpu_priority import NICER
 
@@ -86,13 +86,13 @@ class TestFindChromium:
             find_chromium()
 
     def test_the_engine_has_name_and_version(self) -> None:
-        name, version = engine_of(find_chromium()).split()
+        name, version = renderer_version_of(find_chromium()).split()
         assert name == find_chromium().name
         assert int(version.split(".")[0]) > 100
 
     def test_a_program_that_is_no_chromium_has_no_engine(self, tmp_path: Path) -> None:
         with pytest.raises(RendererUnavailable, match="gives no version"):
-            engine_of(program(tmp_path / "chromium"))
+            renderer_version_of(program(tmp_path / "chromium"))
 
 
 async def test_a_chromium_that_does_not_start_is_ours(

@@ -79,5 +79,5 @@ async def test_the_code_is_told_why_it_has_no_image(
 async def test_settings_of_a_chart_make_this_renderer() -> None:
     renderer = make_renderer(ChartSettings(), 1)
     assert isinstance(renderer, ChartRenderer)
-    assert renderer.engine == f"matplotlib {version('matplotlib')}"
+    assert renderer.renderer_version == f"matplotlib {version('matplotlib')}"
     await renderer.close()

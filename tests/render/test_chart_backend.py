@@ -1,4 +1,4 @@
-"""The chart toolkit alone, in forks of a warm process as workers are, but without walls.
+"""The chart backend alone, in forks of a warm process as workers are, but without walls.
 
 Figures are told apart by their color: `figure("red")` in a script makes one of 160x80 pixels that is red at its corner.
 """
@@ -11,7 +11,7 @@ import chart_worker
 import pytest
 from PIL import Image, ImageColor
 
-from visual_erm.sandbox.outcome import DrawingFailed
+from visual_erm.sandbox.outcome import RenderingFailed
 
 BEGIN = """
 import io, os, sys
@@ -42,7 +42,7 @@ def said(draw: Draw) -> Callable[[str], str]:
     """What a script tells by raising an exception of that text."""
 
     def said(script: str) -> str:
-        with pytest.raises(DrawingFailed) as failed:
+        with pytest.raises(RenderingFailed) as failed:
             draw(script)
         return str(failed.value).partition(": ")[2]
 
@@ -50,7 +50,7 @@ def said(draw: Draw) -> Callable[[str], str]:
 
 
 def fault(draw: Draw, script: str, **limits: int) -> tuple[str, str]:
-    with pytest.raises(DrawingFailed) as failed:
+    with pytest.raises(RenderingFailed) as failed:
         draw(script, **limits)
     return failed.value.fault, str(failed.value)
 

@@ -28,7 +28,7 @@ class Counting:
     def __init__(self) -> None:
         self._renderer = make_renderer(load_task("svg").render, pages=2)
         assert isinstance(self._renderer, SvgRenderer)
-        self.engine = self._renderer.engine
+        self.renderer_version = self._renderer.renderer_version
         self.drawn: list[Code] = []
 
     async def render(self, code: Code) -> Image.Image:

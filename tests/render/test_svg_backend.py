@@ -1,4 +1,4 @@
-"""The SVG toolkit alone, in a process of its own as a worker is, but without walls."""
+"""The SVG backend alone, in a process of its own as a worker is, but without walls."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from svg_documents import BLUE, RED, SAMPLES, WHITE
 from svg_worker import SIZE
 
 from visual_erm.sandbox.backends.svg_document import DEEPEST, LONGEST, MOST_ELEMENTS, embedded, read
-from visual_erm.sandbox.outcome import DrawingFailed
+from visual_erm.sandbox.outcome import RenderingFailed
 from visual_erm.vision.colors import on_white
 
 NAMES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
@@ -127,7 +127,7 @@ def test_a_document_draws_alike_whatever_was_drawn_before(draw: Draw) -> None:
 
 
 def fault(draw: Draw, code: str) -> str:
-    with pytest.raises(DrawingFailed) as caught:
+    with pytest.raises(RenderingFailed) as caught:
         draw(code)
     return f"{caught.value.fault}: {caught.value}"
 
@@ -167,7 +167,7 @@ def test_one_color_is_a_blank_image(draw: Draw) -> None:
 def test_whatever_follows_the_first_tag_is_read_or_refused(rest: str) -> None:
     try:
         document = read(f"<svg><a>{rest}")
-    except DrawingFailed:
+    except RenderingFailed:
         return
     ElementTree.fromstring(document.data)
 
@@ -177,7 +177,7 @@ def test_a_document_can_be_cut_off_anywhere(length: int) -> None:
     whole = SAMPLES["gradient by reference"].svg
     root = whole.index(">") + 1
     if length < root:
-        with pytest.raises(DrawingFailed):
+        with pytest.raises(RenderingFailed):
             read(whole[:length])
     else:
         ElementTree.fromstring(read(whole[:length]).data)
@@ -277,7 +277,7 @@ def test_a_style_can_name_no_larger_image_than_an_attribute(draw: Draw) -> None:
     hidden = f'<style>image {{ href: "{png(5000, 5000)}"; width: 9px; height: 9px }}</style><image/>' + DOT
     try:
         assert center(draw(svg_of(hidden))) == BLUE
-    except DrawingFailed as failure:
+    except RenderingFailed as failure:
         assert failure.fault == "RenderLimit"
 
 

@@ -383,6 +383,6 @@ async def test_the_engine_is_named_without_a_browser(settings: TableSettings) ->
     begun = time.monotonic()
     renderer = TableRenderer(settings)
     assert renderer.engine.startswith(find_chromium().name + " ")
-    assert renderer.engine == TableRenderer(settings).engine
+    assert renderer.renderer_version == TableRenderer(settings).renderer_version
     assert time.monotonic() > begun
     await renderer.close()

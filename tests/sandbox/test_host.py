@@ -17,8 +17,10 @@ from marked import nicer_than_other_sessions
 
 from visual_erm.errors import BlankImage, RendererUnavailable, RenderLimit
 from visual_erm.runtime.cpu_priority import NICER
+from visual_erm.sandbox import host
 from visual_erm.sandbox.bubblewrap import missing_layers
 from visual_erm.sandbox.host import Limits, Sandbox, examine
+from visual_erm.sandbox.server_process import ServerProcess
 from visual_erm.spec.sandbox import SandboxSettings
 
 SIDE = 24
@@ -35,9 +37,9 @@ def temporary(tmp_path, monkeypatch):
     return tmp_path
 
 
-def make(toolkit="svg", layers=EVERY, require=("processes",), workers=2, low_priority=False) -> Sandbox:
+def make(backend="svg", layers=EVERY, require=("processes",), workers=2, low_priority=False) -> Sandbox:
     settings = SandboxSettings(layers=layers, require=require)
-    return Sandbox(toolkit, OPTIONS, settings, Limits(20, SIDE * SIDE), workers, low_priority)
+    return Sandbox(backend, OPTIONS, settings, Limits(20, SIDE * SIDE), workers, low_priority)
 
 
 def square(number: int) -> str:
@@ -77,7 +79,7 @@ async def test_what_draws_steps_back_behind_who_asked(layers):
     """Also where Linux shares processors out by session: a worker has none of its own."""
     sandbox = make(layers=layers, low_priority=True)
     try:
-        await sandbox.draw(square(1))
+        await sandbox.render(square(1))
         top = servers()[0]
         drawing = [top, *top.children(recursive=True)]
         assert {process.nice() for process in drawing} == {psutil.Process().nice() + NICER}
@@ -91,7 +93,7 @@ async def test_what_draws_steps_back_behind_who_asked(layers):
 async def test_every_result_belongs_to_its_job(layers):
     sandbox = make(layers=layers, workers=3)
     try:
-        images = await asyncio.gather(*(sandbox.draw(square(number)) for number in range(1000, 1060)))
+        images = await asyncio.gather(*(sandbox.render(square(number)) for number in range(1000, 1060)))
         assert [number_of(image) for image in images] == list(range(1000, 1060))
     finally:
         await sandbox.close()
@@ -131,15 +133,57 @@ async def test_a_worker_that_is_kept_waiting_for_a_processor_has_the_time_for_it
     settings = SandboxSettings(layers=layers, require=("processes",))
     sandbox = Sandbox("chart", {"dpi": 50, "max_pixels": 10**6}, settings, Limits(1.0, 10**6), low_priority=True)
     try:
-        await sandbox.draw(WORKS)
+        await sandbox.render(WORKS)
         with one_busy_processor():
             begun = time.monotonic()
-            image = await sandbox.draw(WORKS)
+            image = await sandbox.render(WORKS)
             took_s = time.monotonic() - begun
             with pytest.raises(RenderLimit):
-                await sandbox.draw(SLEEPS)
+                await sandbox.render(SLEEPS)
         assert image.size == (50, 50)
         assert took_s > 1.0, "longer than the limit"
+    finally:
+        await sandbox.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="this kernel does not tell how long a process waits")
+async def test_scripts_that_sleep_are_stopped_at_their_limit_and_not_run_again():
+    settings = SandboxSettings(require=("processes",))
+    sandbox = Sandbox("chart", {"dpi": 50, "max_pixels": 10**6}, settings, Limits(2.0, 10**6), workers=2)
+    try:
+        await sandbox.render("from matplotlib import pyplot; pyplot.figure(figsize=(1, 1)).text(0, 0, 'a')")
+        begun = time.monotonic()
+        results = await asyncio.gather(*(sandbox.render(SLEEPS) for _ in range(6)), return_exceptions=True)
+        took_s = time.monotonic() - begun
+        assert {type(result) for result in results} == {RenderLimit}
+        assert took_s < 12, "three rounds of two seconds; a second attempt of each alone would take twelve more"
+    finally:
+        await sandbox.close()
+
+
+async def test_a_lost_kill_does_not_wait_for_ever_and_replaces_the_server(monkeypatch):
+    sandbox = Sandbox(
+        "chart",
+        {"dpi": 50, "max_pixels": 10**6},
+        SandboxSettings(require=("processes",)),
+        Limits(1.0, 10**6),
+        workers=1,
+    )
+    tell, lost = ServerProcess.tell, []
+
+    def losing(server, message, *descriptors):
+        if "kill" in message and not lost:
+            lost.append(server)
+            return
+        tell(server, message, *descriptors)
+
+    monkeypatch.setattr(ServerProcess, "tell", losing)
+    monkeypatch.setattr(host, "KILL_LIMIT_S", 1.0)
+    try:
+        with pytest.raises(RenderLimit):
+            await asyncio.wait_for(sandbox.render(SLEEPS), 60)
+        assert lost and lost[0] is not sandbox._server
+        assert lost[0].process.poll() is not None
     finally:
         await sandbox.close()
 
@@ -154,7 +198,7 @@ async def test_a_fault_of_the_code_has_its_type_and_reason():
     sandbox = make("noop")
     try:
         with pytest.raises(BlankImage, match="nothing is drawn here"):
-            await sandbox.draw("")
+            await sandbox.render("")
     finally:
         await sandbox.close()
 
@@ -165,14 +209,14 @@ async def test_a_fault_of_the_code_has_its_type_and_reason():
 @pytest.mark.parametrize("layers", LAYERS)
 async def test_close_leaves_no_process_and_no_file(layers, temporary):
     sandbox = make(layers=layers)
-    await sandbox.draw(square(1))
+    await sandbox.render(square(1))
     assert family()
     await sandbox.close()
     await sandbox.close()
     assert family() == []
     assert list(temporary.iterdir()) == []
     with pytest.raises(RendererUnavailable, match="closed"):
-        await sandbox.draw(square(1))
+        await sandbox.render(square(1))
 
 
 HOST = """
@@ -181,7 +225,7 @@ sys.path[:0] = {here!r}
 import test_host
 tempfile.tempdir = {temporary!r}
 async def main():
-    await test_host.make(layers={layers!r}).draw(test_host.square(1))
+    await test_host.make(layers={layers!r}).render(test_host.square(1))
     print("drawn", flush=True)
     await asyncio.sleep(600)
 asyncio.run(main())
@@ -190,7 +234,11 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("layers", LAYERS)
 async def test_when_its_owner_is_killed_nothing_is_left(layers, temporary):
-    source = HOST.format(here=list(map(str, Path(__file__).parents[:2])), temporary=str(temporary), layers=layers)
+    source = HOST.format(
+        here=[str(Path(__file__).parent), str(Path(__file__).parents[1] / "helpers"), str(Path(__file__).parents[1])],
+        temporary=str(temporary),
+        layers=layers,
+    )
     host = subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE)
     assert host.stdout.readline() == b"drawn\n"
     below = psutil.Process(host.pid).children(recursive=True)
@@ -213,12 +261,12 @@ async def test_when_its_owner_is_killed_nothing_is_left(layers, temporary):
 async def test_a_drawing_that_is_given_up_takes_its_place_with_it():
     sandbox = make(workers=1)
     try:
-        await sandbox.draw(square(1))
+        await sandbox.render(square(1))
         for _ in range(5):
-            given_up = asyncio.ensure_future(sandbox.draw(square(2)))
+            given_up = asyncio.ensure_future(sandbox.render(square(2)))
             await asyncio.sleep(0.001)
             given_up.cancel()
-        assert number_of(await asyncio.wait_for(sandbox.draw(square(3)), 20)) == 3
+        assert number_of(await asyncio.wait_for(sandbox.render(square(3)), 20)) == 3
     finally:
         await sandbox.close()
 
@@ -229,8 +277,8 @@ async def test_a_drawing_that_is_given_up_takes_its_place_with_it():
 async def test_a_server_that_dies_costs_no_drawing():
     sandbox = make(layers=EVERY[1:])
     try:
-        await sandbox.draw(square(1))
-        drawings = [asyncio.ensure_future(sandbox.draw(square(number))) for number in range(40)]
+        await sandbox.render(square(1))
+        drawings = [asyncio.ensure_future(sandbox.render(square(number))) for number in range(40)]
         await asyncio.sleep(0.02)
         for server in servers():
             server.kill()
@@ -242,11 +290,11 @@ async def test_a_server_that_dies_costs_no_drawing():
 async def test_a_worker_that_is_killed_from_outside_costs_no_drawing():
     sandbox = make(layers=EVERY[1:], workers=1)
     try:
-        await sandbox.draw(square(1))
+        await sandbox.render(square(1))
         (server,) = [process for process in servers() if process.children()]
         for worker in server.children():
             os.kill(worker.pid, signal.SIGKILL)
-        assert number_of(await sandbox.draw(square(2))) == 2
+        assert number_of(await sandbox.render(square(2))) == 2
     finally:
         await sandbox.close()
 
@@ -275,7 +323,7 @@ async def test_guarantees_are_what_a_worker_found_by_trying(layers, held):
 async def test_nothing_is_drawn_where_a_required_guarantee_does_not_hold():
     sandbox = make(layers=("rlimits",), require=("network", "processes", "memory"))
     with pytest.raises(RendererUnavailable, match=r"does not guarantee network, processes; .*seccomp: switched off"):
-        await sandbox.draw(square(1))
+        await sandbox.render(square(1))
     assert family() == []
     await sandbox.close()
 
@@ -284,7 +332,7 @@ async def test_the_environment_of_the_trainer_is_nowhere_in_the_sandbox(monkeypa
     monkeypatch.setenv("VISUAL_ERM_API_KEY", "a-secret")
     sandbox = make()
     try:
-        await sandbox.draw(square(1))
+        await sandbox.render(square(1))
         seen = [Path(f"/proc/{process.pid}/environ").read_bytes() for process in family()]
         assert seen
         assert all(b"a-secret" not in environment for environment in seen)

@@ -22,7 +22,7 @@ def said_by(script: str) -> list[int]:
 
 SOME_CELLS_CHANGE = """
 import os, resource
-from visual_erm.sandbox.backends.prefault import changed_by, copy_ahead
+from visual_erm.sandbox.backends.prefault import pages_changed_by, prefault
 
 cells = [[number] for number in range(300_000)]
 
@@ -40,9 +40,9 @@ def stops(before):
     print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - begun, flush=True)
     os._exit(0)
 
-spans = changed_by(change)
+spans = pages_changed_by(change)
 print(sum(length for _, length in spans), flush=True)
-stops(lambda: copy_ahead(spans))
+stops(lambda: prefault(spans))
 stops(lambda: None)
 """
 
@@ -54,9 +54,9 @@ def test_pages_that_were_copied_ahead_cost_no_stop() -> None:
 
 
 NOTHING_CHANGES = """
-from visual_erm.sandbox.backends.prefault import changed_by
+from visual_erm.sandbox.backends.prefault import pages_changed_by
 kept = [[number] for number in range(300_000)]
-print(sum(length for _, length in changed_by(lambda: None)))
+print(sum(length for _, length in pages_changed_by(lambda: None)))
 """
 
 

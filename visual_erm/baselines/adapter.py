@@ -13,7 +13,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from visual_erm.baselines.pipeline import BaselineResult, ImageMeasure, ImagePipeline, TextMeasure, TextPipeline
-from visual_erm.data.row_contract import check_engine, reference_of, task_of, truth_of
+from visual_erm.data.row_contract import check_renderer, reference_of, task_of, truth_of
 from visual_erm.errors import ConfigError, InfrastructureError
 from visual_erm.reward import rollout_log as journals
 from visual_erm.runtime import gc_tuning
@@ -85,9 +85,9 @@ class ImageBaseline(Baseline):
     async def score(self, row: Row) -> BaselineResult:
         name = task_of(self.tasks, row.data_source, row.name)
         pipeline = self._pipelines[name]
-        drawn_by = row.extra_info.get("engine") or ""
+        drawn_by = row.extra_info.get("renderer_version") or ""
         if drawn_by:
-            check_engine(drawn_by, pipeline.engine, self.tasks, name, row.name)
+            check_renderer(drawn_by, pipeline.renderer_version, self.tasks, name, row.name)
         return await pipeline.score(row.reply, reference_of(row.extra_info, self._data_root, row.name))
 
     async def close(self) -> None:

@@ -130,9 +130,9 @@ class ImagePipeline:
         self._recent = NeutralFallback(failure, NEUTRAL)
 
     @property
-    def engine(self) -> str:
+    def renderer_version(self) -> str:
         """What draws, by name and version."""
-        return self._studio.engine
+        return self._studio.renderer_version
 
     async def score(self, reply: str, reference: Reference) -> BaselineResult:
         """The reward of one reply. Raises an InfrastructureError as `failure` says."""

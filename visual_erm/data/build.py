@@ -192,8 +192,8 @@ async def _render_codes(
     codes: dict[str, Code], options: BuildOptions, task: Task, report: Report, progress: Progress
 ) -> tuple[dict[str, Path], str]:
     renderer = make_renderer(task.render, pages=options.pages)
-    engine = renderer.engine
-    paths = {where: options.out / "images" / _image_name(code, engine, task) for where, code in codes.items()}
+    renderer_version = renderer.renderer_version
+    paths = {where: options.out / "images" / _image_name(code, renderer_version, task) for where, code in codes.items()}
     bar = progress.add_task("rendering", total=len(codes))
     waiting = iter(codes.items())
 
@@ -212,13 +212,13 @@ async def _render_codes(
         await asyncio.gather(*(work() for _ in range(2 * options.pages)))
     finally:
         await renderer.close()
-    return paths, engine
+    return paths, renderer_version
 
 
-def _image_name(code: Code, engine: str, task: Task) -> str:
+def _image_name(code: Code, renderer_version: str, task: Task) -> str:
     """Names an image after all that decides its pixels, so that it is rendered again when any of that changes."""
     looks = {"kind": task.kind.name} | task.render.model_dump(mode="json", exclude=NOT_IN_PIXELS)
-    known = json.dumps([engine, looks, code.language, code.text], sort_keys=True)
+    known = json.dumps([renderer_version, looks, code.language, code.text], sort_keys=True)
     return f"{blake2b(known.encode(), digest_size=10).hexdigest()}.png"
 
 
@@ -238,12 +238,12 @@ def _is_readable(path: Path) -> bool:
 # Rows
 
 
-def _contents(items: Sequence[Item], rendered: dict[str, Path], engine: str) -> Iterator[RowContent]:
+def _contents(items: Sequence[Item], rendered: dict[str, Path], renderer_version: str) -> Iterator[RowContent]:
     for index, item in enumerate(items):
         if item.image:
-            yield RowContent(index, item.where, item.image, item.engine, item.ground_truth)
+            yield RowContent(index, item.where, item.image, item.renderer_version, item.ground_truth)
         elif item.where in rendered:
-            yield RowContent(index, item.where, rendered[item.where], engine, item.ground_truth)
+            yield RowContent(index, item.where, rendered[item.where], renderer_version, item.ground_truth)
 
 
 def _rows(

@@ -33,7 +33,7 @@ class RowContent:
     """File and line that the item came from."""
     reference: Path
     """The image that the reward compares with."""
-    engine: str = ""
+    renderer_version: str = ""
     """Name and version of the renderer of the reference; empty where it is not known."""
     ground_truth: str = ""
     """Code of the reference; empty where it is not known. Only rewards that compare code read it."""
@@ -75,7 +75,7 @@ def schema(embed: bool) -> pa.Schema:
         The schema that every row of `make_row` fits.
     """
     image = _EMBEDDED if embed else pa.struct([("image", pa.string())])
-    extra = [("index", pa.int64()), ("split", pa.string()), ("reference", _EMBEDDED), ("engine", pa.string())]
+    extra = [("index", pa.int64()), ("split", pa.string()), ("reference", _EMBEDDED), ("renderer_version", pa.string())]
     return pa.schema(
         [
             ("data_source", pa.string()),
@@ -119,5 +119,10 @@ def make_row(content: RowContent, split: str, form: RowFormat, folder: Path) -> 
         "images": [image],
         "ability": "vision2code",
         "reward_model": {"style": "model", "ground_truth": content.ground_truth},
-        "extra_info": {"index": content.index, "split": split, "reference": reference, "engine": content.engine},
+        "extra_info": {
+            "index": content.index,
+            "split": split,
+            "reference": reference,
+            "renderer_version": content.renderer_version,
+        },
     }

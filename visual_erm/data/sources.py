@@ -32,19 +32,19 @@ class Item:
     where: str
     """File and line, or whatever else names it in a message; no two items share it."""
     image: Path | None = None
-    engine: str = ""
-    """Engine that rendered `image`, where that is known."""
+    renderer_version: str = ""
+    """Name and version of the renderer that made `image`, where that is known."""
     code: Code | None = None
     ground_truth: str = ""
     """Its code where that is known."""
 
 
-def images(folder: Path, engine: str = "") -> Iterator[Item]:
+def images(folder: Path, renderer_version: str = "") -> Iterator[Item]:
     """Finds images.
 
     Args:
         folder: Every image in it and below counts.
-        engine: Engine that rendered the images; empty: unknown.
+        renderer_version: Name and version of the renderer that made the images; empty: unknown.
 
     Yields:
         One item per image, sorted by path.
@@ -58,7 +58,7 @@ def images(folder: Path, engine: str = "") -> Iterator[Item]:
     if not found:
         raise ConfigError(f"{folder}: no images in it ({', '.join(SUFFIXES)})")
     for path in found:
-        yield Item(str(path), image=path, engine=engine)
+        yield Item(str(path), image=path, renderer_version=renderer_version)
 
 
 # Code in files

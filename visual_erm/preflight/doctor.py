@@ -103,17 +103,17 @@ def sandbox() -> Iterator[Finding]:
     """The walls round code that a model wrote, and what a worker behind them found that they hold back."""
     settings = SandboxSettings()
     try:
-        proof = asyncio.run(examine_sandbox(settings))
+        self_test = asyncio.run(examine_sandbox(settings))
     except InfrastructureError as error:
         yield Finding("missing", "sandbox", "does not start", str(error))
         return
-    for layer, lacks in proof.layers.items():
+    for layer, lacks in self_test.layers.items():
         yield Finding("warning", layer, lacks, LAYER_FIXES[layer]) if lacks else Finding("ok", layer, "up")
-    lacking = proof.lacking(settings)
-    held = ", ".join(proof.guarantees)
+    missing = self_test.missing(settings)
+    held = ", ".join(self_test.guarantees)
     yield (
-        Finding("warning", "sandbox", f"holds back {held}", lacking)
-        if lacking
+        Finding("warning", "sandbox", f"holds back {held}", missing)
+        if missing
         else Finding("ok", "sandbox", f"holds back {held}")
     )
 

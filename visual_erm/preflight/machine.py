@@ -42,15 +42,15 @@ def check_sandbox(case: RunContext) -> Iterator[Finding]:
     """
     if "renderer" not in case.needs:
         return
-    prove = functools.cache(lambda settings: asyncio.run(examine(settings)))
+    self_test = functools.cache(lambda settings: asyncio.run(examine(settings)))
     for name, task in case.tasks.items():
         if task.kind.runs_in != "sandbox":
             continue
         settings = task.render.sandbox  # type: ignore[attr-defined]
-        if lacking := prove(settings).lacking(settings):
+        if missing := self_test(settings).missing(settings):
             key = f"task.tasks.{name}" if len(case.tasks) > 1 else "task"
             yield Problem(
-                f"{key}.render.sandbox", f"task `{name}`: {lacking}",
+                f"{key}.render.sandbox", f"task `{name}`: {missing}",
                 f"see `visual-erm doctor`, or shorten {key}.render.sandbox.require where the machine itself is a sandbox",
             )  # fmt: skip
         yield Note(f"{name}: {', '.join(settings.require)}")

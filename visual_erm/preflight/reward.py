@@ -110,7 +110,7 @@ def check_scores(case: RunContext) -> Iterator[Finding]:
             )  # fmt: skip
             return
         keys.setdefault(frozenset(numbers), sample)
-        if sample.true and sample.row.extra_info.get("engine") and numbers.get("render_ok") == 0:
+        if sample.true and sample.row.extra_info.get("renderer_version") and numbers.get("render_ok") == 0:
             yield Problem(
                 "data.train_files", f"{sample.row.where}: its own ground truth does not draw here ({outcome.reason[:200]})",
                 "see `visual-erm doctor`, or draw the data again with data_prep/",

@@ -21,8 +21,8 @@ class Renderer(Protocol):
     """Renders code. Safe to call concurrently from one event loop; bounds its own concurrency."""
 
     @property
-    def engine(self) -> str:
-        """Name and version of the engine, for example `chromium-headless-shell 156.0`: recorded beside every reference."""
+    def renderer_version(self) -> str:
+        """Name and version of what renders, for example `chromium-headless-shell 156.0`: recorded beside every reference."""
         ...
 
     async def render(self, code: Code) -> Image.Image:

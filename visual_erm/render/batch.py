@@ -203,7 +203,7 @@ async def _render_all(task: Task, items: Iterator[Item], total: int, to: Path, c
     )
     summary = Summary()
     sources: dict[str, str] = {}
-    settings = f"{renderer.engine} {task.kind.name} {task.render.model_dump_json()}"
+    settings = f"{renderer.renderer_version} {task.kind.name} {task.render.model_dump_json()}"
 
     async def work() -> None:
         for item in items:
@@ -235,7 +235,7 @@ async def _render_one(task: Task, item: Item, path: Path, renderer: Renderer, se
         summary.kept += 1
         return
     image = await renderer.render(code)
-    await asyncio.to_thread(_save, image, path, {"engine": renderer.engine, "digest": digest})
+    await asyncio.to_thread(_save, image, path, {"renderer_version": renderer.renderer_version, "digest": digest})
     summary.drawn += 1
 
 

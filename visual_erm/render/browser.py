@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 VIEWPORT = ViewportSize(width=3600, height=2400)
-"""Of every tab, in CSS pixels, one device pixel each: the page size that published references were drawn on."""
+"""Viewport size of every tab, in CSS pixels of one device pixel each. The published references have this page size."""
 ARGUMENTS = (
     # The headless shell draws the pixels of full Chromium only with this.
     "--font-render-hinting=slight",
@@ -84,6 +84,7 @@ class Tab:
 
     @classmethod
     async def open(cls, browser: Browser) -> Tab:
+        """Opens a tab of `browser`, with animations stopped."""
         context = await browser.new_context(
             java_script_enabled=False, offline=True, viewport=VIEWPORT, device_scale_factor=1
         )
@@ -183,12 +184,12 @@ class WarmBrowser:
 
     def __init__(self, tabs: int = 2, low_priority: bool = False) -> None:
         self._slots = ExclusiveSemaphore(tabs)
-        self._steps_back = low_priority
+        self._low_priority = low_priority
         self._running: _Running | None = None
         self._starting: asyncio.Task[_Running] | None = None
         self._closed = False
 
-    async def draw(self, job: Callable[[Tab], Awaitable[T]], limit_s: float) -> T:
+    async def render(self, job: Callable[[Tab], Awaitable[T]], limit_s: float) -> T:
         """What `job` makes on a tab, within `limit_s` seconds of wall time.
 
         A job that lost its tab (out of time, out of memory, the browser died) is done again with the browser to itself.
@@ -199,14 +200,14 @@ class WarmBrowser:
         """
         loss = None
         for attempt in range(ATTEMPTS):
-            async with self._slots.take(alone=attempt > 0):
+            async with self._slots.acquire(exclusive=attempt > 0):
                 try:
                     return await self._attempt(job, limit_s)
                 except _Lost as error:
                     loss = error
                     log.info("attempt %d: %s", attempt + 1, loss)
                 condemned = attempt > 0 and (not loss.chance or attempt == ATTEMPTS - 1)
-                if condemned and await self._draws_a_plain_page(limit_s / 5):
+                if condemned and await self._renders_a_plain_page(limit_s / 5):
                     raise loss.fault(str(loss))
         raise RendererUnavailable(f"{ATTEMPTS} attempts failed, and so did plain pages: {loss}")
 
@@ -220,16 +221,16 @@ class WarmBrowser:
 
     async def _attempt(self, job: Callable[[Tab], Awaitable[T]], limit_s: float) -> T:
         running = await self._current()
-        tab = await self._take(running)
+        tab = await self._acquire(running)
         work = asyncio.ensure_future(job(tab))
-        drawn = False
+        rendered = False
         try:
             ends: set[asyncio.Future[Any]] = {work, tab.lost, running.died}
             await asyncio.wait(ends, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
                 raise _loss(tab, running) or _Lost(f"not drawn within {limit_s:g} s")
             result = work.result()
-            drawn = True
+            rendered = True
             return result
         except _Broken as error:
             # The answer that fails may come before the event that says why.
@@ -238,9 +239,9 @@ class WarmBrowser:
             raise _loss(tab, running) or refused from error
         finally:
             work.cancel()
-            await self._give_back(running, tab, drawn)
+            await self._release(running, tab, rendered)
 
-    async def _draws_a_plain_page(self, limit_s: float) -> bool:
+    async def _renders_a_plain_page(self, limit_s: float) -> bool:
         async def plain(tab: Tab) -> None:
             await tab.show(PLAIN_PAGE)
             await tab.screenshot(100, 100)
@@ -251,7 +252,7 @@ class WarmBrowser:
         except _Lost:
             return False
 
-    async def _take(self, running: _Running) -> Tab:
+    async def _acquire(self, running: _Running) -> Tab:
         while running.idle:
             tab = running.idle.pop()
             if not tab.lost.done():
@@ -263,8 +264,8 @@ class WarmBrowser:
             await self._retire(running)
             raise _Lost(f"the browser opens no tab: {error}", chance=True) from error
 
-    async def _give_back(self, running: _Running, tab: Tab, drawn: bool) -> None:
-        if drawn and running is self._running:
+    async def _release(self, running: _Running, tab: Tab, rendered: bool) -> None:
+        if rendered and running is self._running:
             try:
                 if tab.used:
                     with _playwright():
@@ -289,7 +290,7 @@ class WarmBrowser:
             if self._running is not None:
                 log.warning("the browser died; starting another")
                 await self._retire(self._running)
-            self._running = await _start(find_chromium(), self._steps_back)
+            self._running = await _start(find_chromium(), self._low_priority)
             return self._running
         finally:
             self._starting = None

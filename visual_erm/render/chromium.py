@@ -81,7 +81,7 @@ def _revision(program: Path) -> int:
 
 
 @functools.lru_cache(maxsize=8)
-def engine_of(chromium: Path) -> str:
+def renderer_version_of(chromium: Path) -> str:
     """Name and version of a Chromium, for example `chromium-headless-shell 156.0.8078.79`. Raises RendererUnavailable."""
     try:
         command = [str(chromium), "--version"]

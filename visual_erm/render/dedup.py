@@ -28,9 +28,9 @@ class DeduplicatingRenderer:
         self._in_use: WeakValueDictionary[Code, Image.Image] = WeakValueDictionary()
 
     @property
-    def engine(self) -> str:
-        """Name and version of the engine of the renderer behind it."""
-        return self._renderer.engine
+    def renderer_version(self) -> str:
+        """`renderer_version` of the renderer behind it."""
+        return self._renderer.renderer_version
 
     async def render(self, code: Code) -> Image.Image:
         """Renders `code`, or waits for and returns the image of equal code.

@@ -18,7 +18,8 @@ from visual_erm.errors import BlankImage, RenderLimit
 from visual_erm.extract import Code
 from visual_erm.kinds.table import TableSettings
 from visual_erm.render.browser import Tab, WarmBrowser
-from visual_erm.render.chromium import engine_of, find_chromium
+from visual_erm.render.chromium import find_chromium, renderer_version_of
+from visual_erm.runtime.singleflight import SingleFlight
 
 MARGIN = 20
 """Between the page's edge and its content, in pixels."""
@@ -34,13 +35,13 @@ body {{ margin: {MARGIN}px; background: #fff; color: #000; font: 14px Arial, san
 table {{ border-collapse: collapse; }}
 th, td {{ border: 1px solid #333; padding: 6px 10px; }}
 """
-OURS = f"""
+OVERRIDES = f"""
 body {{ width: max-content; max-width: calc(100% - {2 * MARGIN}px); }}
 th {{ font-weight: inherit; }}
 th:not([align]) {{ text-align: inherit; }}
 """
 """A width of 100 % means the table's own, not the page's, and a header cell looks like any other."""
-STYLES = {"default": STYLE + OURS, "published": STYLE}
+STYLES = {"default": STYLE + OVERRIDES, "published": STYLE}
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
@@ -115,30 +116,20 @@ class TableRenderer:
         self._page = page_of(settings)
         self._browser = WarmBrowser(pages, low_priority)
         self._chromium: Path | None = None
-        self._in_flight: dict[Code, asyncio.Task[Image.Image]] = {}
+        self._under_way: SingleFlight[Image.Image] = SingleFlight()
 
     @property
-    def engine(self) -> str:
+    def renderer_version(self) -> str:
         """For example `chromium-headless-shell 156.0.8078.79`. Raises RendererUnavailable where there is no Chromium."""
         self._chromium = self._chromium or find_chromium()
-        return engine_of(self._chromium)
+        return renderer_version_of(self._chromium)
 
     async def render(self, code: Code) -> Image.Image:
         """The image of `code`, RGB, cropped to its content with CROP pixels left round it.
 
         Raises RenderLimit, RenderFailed or BlankImage (the code's fault) or RendererUnavailable (ours).
         """
-        task = self._in_flight.get(code)
-        if task is None:
-            task = self._in_flight[code] = asyncio.create_task(self._render(code))
-            task.add_done_callback(lambda done: self._landed(code, done))
-        return (await asyncio.shield(task)).copy()
-
-    def _landed(self, code: Code, done: asyncio.Task[Image.Image]) -> None:
-        del self._in_flight[code]
-        # Its error was for whoever still waits; asyncio would report it as forgotten where nobody does.
-        if not done.cancelled():
-            done.exception()
+        return (await self._under_way.get(code, lambda: self._render(code))).copy()
 
     async def close(self) -> None:
         """Ends the browser; renders in flight fail."""
@@ -146,7 +137,7 @@ class TableRenderer:
 
     async def _render(self, code: Code) -> Image.Image:
         markup = await asyncio.to_thread(to_html, code)
-        data = await self._browser.draw(lambda tab: self._draw(tab, markup), self._settings.timeout_s)
+        data = await self._browser.render(lambda tab: self._draw(tab, markup), self._settings.timeout_s)
         return await asyncio.to_thread(_read, data)
 
     async def _draw(self, tab: Tab, markup: str) -> str:

@@ -11,7 +11,6 @@ GRACE: seconds that the server has to end by itself, and then what it started.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import shutil
 import signal
@@ -22,10 +21,8 @@ from collections.abc import Sequence
 
 import psutil
 
+from visual_erm.runtime.prctl import PR_SET_PDEATHSIG, prctl
 from visual_erm.runtime.process_tree import adopt_orphans
-
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def main() -> None:
@@ -34,13 +31,13 @@ def main() -> None:
     # By it a scheduler says that time is nearly up, to all processes of a node; what would end at it goes on.
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     adopt_orphans()
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     fleet, grace, *command = sys.argv[1:]
     if os.getppid() == int(fleet):
-        sys.exit(keep(command, float(grace)))
+        sys.exit(run_guarded(command, float(grace)))
 
 
-def keep(command: Sequence[str], grace: float) -> int:
+def run_guarded(command: Sequence[str], grace: float) -> int:
     """Runs the command to its end, or until this process is told to end."""
     # Sockets live in it, with names of up to 40 bytes, and a socket's path may have 107.
     folder = tempfile.mkdtemp(prefix="verm-", dir=None if len(tempfile.gettempdir()) < 50 else "/tmp")  # noqa: S108
@@ -60,7 +57,7 @@ def keep(command: Sequence[str], grace: float) -> int:
 
 
 def _die_with_the_keeper() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _end_the_rest(grace: float) -> None:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 
 import psutil
+
+from visual_erm.runtime.prctl import PR_SET_CHILD_SUBREAPER, prctl
 
 log = logging.getLogger(__name__)
 
 SHUTDOWN_S = 20.0
 """Seconds that they have to end by themselves."""
-_PR_SET_CHILD_SUBREAPER = 36
 
 
 def adopt_orphans() -> None:
     """From now on processes whose parent dies become children of this one: none of its own can get out of sight."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def end_descendants() -> None:

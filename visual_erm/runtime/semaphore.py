@@ -1,4 +1,11 @@
-"""A bounded number of places to work in, which one task may ask to have all to itself."""
+"""ExclusiveSemaphore: a bounded number of slots, of which one task may ask for all.
+
+The renderers bound their concurrency with it, and repeat a failed render with all slots to itself.
+
+    slots = ExclusiveSemaphore(2)
+    async with slots.acquire():
+        ...
+"""
 
 from __future__ import annotations
 
@@ -8,24 +15,35 @@ from collections.abc import AsyncIterator
 
 
 class ExclusiveSemaphore:
-    """`count` places. Use it from one event loop."""
+    """Slots for tasks of one event loop.
+
+    Args:
+        count: How many slots there are, at least 1.
+    """
 
     def __init__(self, count: int) -> None:
         self.count = count
         self._free = asyncio.Semaphore(count)
-        self._alone = asyncio.Lock()
+        self._exclusive = asyncio.Lock()
 
     @contextlib.asynccontextmanager
-    async def take(self, alone: bool = False) -> AsyncIterator[None]:
-        """One place, or all of them; waits until they are free."""
-        waiting = []
+    async def acquire(self, exclusive: bool = False) -> AsyncIterator[None]:
+        """Holds slots while the block runs; waits until they are free.
+
+        Args:
+            exclusive: Hold all slots, so that nothing else runs beside the block; by default one.
+
+        Yields:
+            Nothing.
+        """
+        pending: list[asyncio.Future[bool]] = []
         try:
-            async with self._alone if alone else contextlib.nullcontext():
-                waiting = [asyncio.ensure_future(self._free.acquire()) for _ in range(self.count if alone else 1)]
-                await asyncio.gather(*waiting)
+            async with self._exclusive if exclusive else contextlib.nullcontext():
+                pending = [asyncio.ensure_future(self._free.acquire()) for _ in range(self.count if exclusive else 1)]
+                await asyncio.gather(*pending)
             yield
         finally:
-            for place in waiting:
-                if place.done() and not place.cancelled():
+            for slot in pending:
+                if slot.done() and not slot.cancelled():
                     self._free.release()
-                place.cancel()
+                slot.cancel()

@@ -1,7 +1,7 @@
-"""Code that a model wrote, run where it can do no harm: walls that are paid for once and cost a drawing milliseconds.
+"""Runs code that a model wrote, isolated from the trainer. The isolation is prepared once and costs a job milliseconds.
 
-    Sandbox (host.py) --starts once--> server.py --forks for each drawing--> worker.py --toolkits/--> pixels
+    Sandbox (host.py) --starts once--> forkserver.py --forks for each job--> worker.py --backends/--> pixels
 
-The server imports what drawing needs before any job comes; a job is a fork of it, behind its own walls (walls.py). Pixels
-come back through a socket that belongs to that job alone.
+The server imports what rendering needs before any job comes. A job runs in a fork of it, which isolates itself first
+(isolation.py). Pixels come back through a socket that belongs to that job alone.
 """

@@ -1,4 +1,4 @@
-"""The start of a server: which walls this machine has, what may be read behind them, and the command that puts them up.
+"""The start of a server: the layers that this machine has, what may be read, and the command that starts it.
 
 The environment is empty but for what is written here: no key of the trainer is ever in the sandbox's memory. Bubblewrap is
 started with it too, because the first process of its name space can be looked into from inside.

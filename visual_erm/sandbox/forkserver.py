@@ -1,9 +1,9 @@
-"""The fork server: imports what drawing needs once, then forks a worker for every job. Runs no code of a model itself.
+"""The fork server: imports what rendering needs once, then forks a worker for every job. Runs no code of a model itself.
 
 Started by the host with an empty environment, inside bubblewrap where there is one. It speaks with the host over one
 socket, in single messages of JSON:
 
-    host    {"toolkit", "options", "walls", "folder", "forbidden"}      once
+    host    {"backend", "options", "isolation", "folder", "forbidden"}      once
     server  {"ready": [guarantees that hold], "reusable"}            once, or {"failed": why}
     host    {"fork": number} with the worker's socket, {"kill": number}
     server  {"forked": number, "pid"}                                   for every worker
@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from visual_erm.sandbox import isolation, worker
-from visual_erm.sandbox.isolation import Plan, Walls
+from visual_erm.sandbox.isolation import Isolation, IsolationPlan
 
 MESSAGE_BYTES = 1 << 16
 WATCH_S = 0.2
@@ -55,12 +55,12 @@ class Server:
         self._control = control
         self._options = setup["options"]
         self._folder = setup["folder"]
-        self.toolkit = importlib.import_module(f"visual_erm.sandbox.backends.{setup['toolkit']}")
-        self.toolkit.warm(self._options)
-        plan = Plan(**setup["walls"])
+        self.backend = importlib.import_module(f"visual_erm.sandbox.backends.{setup['backend']}")
+        self.backend.warm(self._options)
+        plan = IsolationPlan(**setup["isolation"])
         self._memory_mb = plan.memory_mb
         self._disk_bytes = plan.disk_mb * isolation.MB
-        self._walls = Walls(plan, threads=self.toolkit.THREADS, reuse=self.toolkit.REUSE)
+        self._isolation = Isolation(plan, threads=self.backend.THREADS, reuse=self.backend.REUSABLE)
         self._children: dict[int, Child] = {}
         self._removers: set[int] = set()
         """Processes that remove what workers left."""
@@ -68,30 +68,30 @@ class Server:
         gc.collect()
         gc.freeze()
 
-    def prove(self, forbidden: list[str]) -> list[str]:
-        """The guarantees that hold behind the walls, as found by a worker that tries."""
-        ours, theirs = socket.socketpair()
+    def self_test(self, forbidden: list[str]) -> list[str]:
+        """The guarantees that hold in isolation, as found by a worker that tries."""
+        host_end, worker_end = socket.socketpair()
         folder = self._make_folder("probe")
         pid = os.fork()
         if pid == 0:
             code = 1
             try:
-                worker.settle(theirs.fileno(), folder)
-                self._walls.put_up(folder)
+                worker.settle(worker_end.fileno(), folder)
+                self._isolation.apply(folder)
                 worker.write_all(worker.LINE, " ".join(isolation.probe(forbidden, self._memory_mb)).encode() + b" .")
                 code = 0
             except OSError as error:
                 worker.write_all(worker.LINE, f"! {error}".encode())
             finally:
                 os._exit(code)
-        theirs.close()
-        with ours:
-            said = b"".join(iter(lambda: ours.recv(MESSAGE_BYTES), b"")).decode()
+        worker_end.close()
+        with host_end:
+            answer = b"".join(iter(lambda: host_end.recv(MESSAGE_BYTES), b"")).decode()
         os.waitpid(pid, 0)
         self._remove(folder)
-        if not said.endswith(" ."):
-            raise RuntimeError(f"the walls cannot be put up: {said.removeprefix('! ') or 'the worker died'}")
-        return said[:-2].split()
+        if not answer.endswith(" ."):
+            raise RuntimeError(f"the isolation cannot be applied: {answer.removeprefix('! ') or 'the worker died'}")
+        return answer[:-2].split()
 
     def run(self) -> None:
         """Serves until the host is gone."""
@@ -142,7 +142,7 @@ class Server:
         folder = self._make_folder(str(number))
         pid = os.fork()
         if pid == 0:
-            worker.live(line, folder, self.toolkit, self._options, self._walls)
+            worker.live(line, folder, self.backend, self._options, self._isolation)
         self._children[pid] = Child(number, folder)
         self._tell({"forked": number, "pid": pid})
 
@@ -161,8 +161,8 @@ class Server:
             return
         child = self._children.pop(pid)
         self._remove(child.folder)
-        said = {"ended": child.number, "status": status, "cpu_s": usage.ru_utime + usage.ru_stime}
-        self._tell({**said, "over_disk": child.over_disk})
+        message = {"ended": child.number, "status": status, "cpu_s": usage.ru_utime + usage.ru_stime}
+        self._tell({**message, "over_disk": child.over_disk})
 
     def _tell(self, message: dict[str, Any]) -> None:
         """Sends a message; to a host that is gone, nothing."""
@@ -227,18 +227,19 @@ def nameless(pid: int) -> int:
 
 
 def main() -> None:
+    """Runs the server; the descriptor of its socket to the host is the only argument."""
     # The place of a worker's line is kept free: nothing that workers need may sit there.
     control = socket.socket(fileno=fcntl.fcntl(int(sys.argv[1]), fcntl.F_DUPFD_CLOEXEC, worker.LINE + 1))
     os.dup2(0, worker.LINE)
     try:
         setup = json.loads(control.recv(1 << 20))
         server = Server(control, setup)
-        said = {"ready": server.prove(setup["forbidden"]), "reusable": server.toolkit.REUSE}
+        message = {"ready": server.self_test(setup["forbidden"]), "reusable": server.backend.REUSABLE}
     except Exception as error:  # noqa: BLE001  the host must hear of whatever keeps the server from starting
         traceback.print_exc()
         control.send(json.dumps({"failed": f"{type(error).__name__}: {error}"}).encode())
         return
-    control.send(json.dumps(said).encode())
+    control.send(json.dumps(message).encode())
     server.run()
 
 

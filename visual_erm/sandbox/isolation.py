@@ -1,7 +1,7 @@
 """What a worker gives up before it sees a line of code: limits, privileges, files, system calls.
 
 Bubblewrap stands round the whole server and is put up by the host; the rest is put up here, in every worker, after the fork
-and before its first job. `probe` then says what the walls really hold back: guarantees are proven, not inferred.
+and before its first job. `probe` then says what is really held back: guarantees are tested, not inferred.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from visual_erm.runtime.prctl import PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, prctl
 from visual_erm.sandbox import landlock, seccomp
 
 MB = 1 << 20
@@ -25,36 +26,34 @@ STACK_BYTES = 8 * MB
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The walls of one kind of worker, as plain data that the host sends to the server."""
+class IsolationPlan:
+    """The isolation of one kind of worker, as plain data that the host sends to the server."""
 
     layers: tuple[str, ...]
     """Of landlock, seccomp, rlimits: those that are put up."""
     readable: tuple[str, ...]
     """Folders and files that may be read."""
     cpu_s: float
-    """CPU time of one job; of all jobs of a worker that draws again, the host sees to it."""
+    """CPU time of one job; the host limits each job of a reusable worker."""
     memory_mb: int
     disk_mb: int
 
 
-class Walls:
-    """Walls made ready once by the server; each worker puts them up for itself."""
+class Isolation:
+    """Isolation made ready once by the server; each worker puts them up for itself."""
 
-    def __init__(self, plan: Plan, threads: bool, reuse: bool) -> None:
+    def __init__(self, plan: IsolationPlan, threads: bool, reuse: bool) -> None:
         self._plan = plan
         self._cpu_s = None if reuse else int(plan.cpu_s + 1)
         self._paths = landlock.Paths(plan.readable) if "landlock" in plan.layers else None
         self._filter = seccomp.compiled(threads) if "seccomp" in plan.layers else None
         self._address_space = allocated() + plan.memory_mb * MB
 
-    def put_up(self, folder: str) -> None:
+    def apply(self, folder: str) -> None:
         """From here on this process can read what the plan allows and write below `folder`. Raises OSError."""
-        libc = ctypes.CDLL(None, use_errno=True)
-        set_parent_death_signal, set_no_new_privileges = 1, 38
-        libc.prctl(set_parent_death_signal, signal.SIGKILL, 0, 0, 0)
-        libc.prctl(set_no_new_privileges, 1, 0, 0, 0)
-        drop_capabilities(libc)
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        prctl(PR_SET_NO_NEW_PRIVS, 1)
+        drop_capabilities()
         if "rlimits" in self._plan.layers:
             self._limit()
         if self._paths:
@@ -80,13 +79,12 @@ class Walls:
             resource.setrlimit(resource.RLIMIT_CPU, (self._cpu_s, self._cpu_s + 1))
 
 
-def drop_capabilities(libc: ctypes.CDLL) -> None:
+def drop_capabilities() -> None:
     """Makes root an ordinary user with root's files."""
     version_3 = 0x20080522
-    libc.capset(struct.pack("<Ii", version_3, 0), struct.pack("<6I", *[0] * 6))
-    drop_from_bounding_set = 24
+    ctypes.CDLL(None, use_errno=True).capset(struct.pack("<Ii", version_3, 0), struct.pack("<6I", *[0] * 6))
     for capability in range(64):
-        libc.prctl(drop_from_bounding_set, capability, 0, 0, 0)
+        prctl(PR_CAPBSET_DROP, capability)
 
 
 def allocated() -> int:
@@ -111,7 +109,7 @@ def probe(forbidden: Sequence[str], memory_mb: int) -> Iterator[str]:
     """What is held back here, found by trying: of `network`, `files`, `processes`, `memory`.
 
     `forbidden`: files that must not be readable; `memory_mb`: what may be allocated.
-    To be called behind the walls, in a process that ends afterwards.
+    Call it in isolation, in a process that ends afterwards.
     """
     if not _networked():
         yield "network"

@@ -1,6 +1,6 @@
-"""The files that a drawing may see: Landlock, the kernel's sandbox for unprivileged processes.
+"""The files that a worker may see: Landlock, the kernel's sandbox for unprivileged processes.
 
-Reading is allowed below a few folders (Python, its packages, shared libraries, fonts), writing below the drawing's own
+Reading is allowed below a few folders (Python, its packages, shared libraries, fonts), writing below the worker's own
 one; TCP is closed where the kernel can. Works for root as well, and needs no name space.
 """
 

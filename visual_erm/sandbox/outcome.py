@@ -1,4 +1,4 @@
-"""What a toolkit hands back: pixels, or why there are none. Plain data; both sides of the walls know it."""
+"""What a backend hands back: pixels, or why there are none. Plain data; both sides of the sandbox know it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 Fault = Literal["RenderFailed", "RenderLimit", "BlankImage", "Tampering"]
-"""Names of the errors of `visual_erm.errors` that a drawing can end with; all are the code's fault."""
+"""Names of the errors of `visual_erm.errors` that a job can end with; all are the code's fault."""
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """A image as it leaves a worker."""
+class Rendering:
+    """An image as it leaves a worker."""
 
     width: int
     height: int
@@ -19,7 +19,7 @@ class Drawing:
     """width x height x 3 bytes, row by row, transparent parts on the background."""
 
 
-class DrawingFailed(Exception):
+class RenderingFailed(Exception):
     """There is no image, and the code is to blame."""
 
     def __init__(self, fault: Fault, reason: str) -> None:

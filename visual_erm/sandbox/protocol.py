@@ -1,6 +1,6 @@
 """What host and worker say to each other, over a socket that no other worker has.
 
-    worker  READY                                     the walls are up
+    worker  READY                                     it is isolated
     host    job: number, length, code
     worker  head: fault, width, height, length        nothing before it
     host    key: 32 random bytes, made for this job, sent only now
@@ -8,7 +8,7 @@
 
 The body is raw pixels of a size that the head gave and the host approved: there is nothing to decode. The seal ties it to
 the job: a body without the key, that of another job, or anything before or after it is a forgery. Who runs in the worker
-can speak this too; all that it wins is a image of its own choosing, which is what drawing is.
+can speak this too; all that it wins is an image of its own choosing, which any code may make.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ READY = b"R"
 MAGIC = b"\x89drawing"
 KEY_BYTES = SEAL_BYTES = 32
 FAULTS = ("", "RenderFailed", "RenderLimit", "BlankImage", "Tampering")
-"""By number; the first stands for a image."""
+"""By number; the first stands for an image."""
 LONGEST_REASON = 4096
 """Bytes of a reason."""
 
@@ -37,9 +37,10 @@ class Head(NamedTuple):
     height: int
     length: int
     cpu_s: float
-    """CPU time of the worker so far, for toolkits that draw again."""
+    """CPU time of the worker so far, for reusable backends."""
 
     def packed(self) -> bytes:
+        """The head as it is sent."""
         return HEAD.pack(MAGIC, *self)
 
     @classmethod

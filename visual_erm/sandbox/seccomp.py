@@ -1,4 +1,4 @@
-"""The system calls that a drawing may make: an allow-list, compiled to the kernel's filter language.
+"""The system calls that a worker may make: an allow-list, compiled to the kernel's filter language.
 
 Everything that is not listed fails with EPERM: sockets of every kind, new processes and programs, signals to others,
 tracing, other name spaces, shared memory, keys, raising limits, and what changes a file by its path where Landlock does not
@@ -14,6 +14,8 @@ import os
 import platform
 import struct
 from dataclasses import dataclass
+
+from visual_erm.runtime.prctl import PR_GET_SECCOMP, PR_SET_SECCOMP, prctl
 
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 """Machine -> AUDIT_ARCH of linux/audit.h."""
@@ -90,7 +92,7 @@ def missing() -> str:
     """Why the filter cannot be used here; empty where it can."""
     if platform.machine() not in ARCHITECTURES:
         return f"not written for {platform.machine()}"
-    if ctypes.CDLL(None, use_errno=True).prctl(21, 0, 0, 0, 0) < 0:
+    if prctl(PR_GET_SECCOMP) < 0:
         return "not in this kernel"
     return ""
 
@@ -136,6 +138,6 @@ def apply(program: bytes) -> None:
     """Filters the calls of this thread and its children for good. Needs no_new_privs. Raises OSError."""
     buffer = ctypes.create_string_buffer(program, len(program))
     what = _Program(len(program) // 8, ctypes.addressof(buffer))
-    set_seccomp, mode_filter = 22, 2
-    if ctypes.CDLL(None, use_errno=True).prctl(set_seccomp, mode_filter, ctypes.byref(what), 0, 0) != 0:
+    mode_filter = 2
+    if prctl(PR_SET_SECCOMP, mode_filter, ctypes.byref(what)) != 0:
         raise OSError(ctypes.get_errno(), f"seccomp: {os.strerror(ctypes.get_errno())}")

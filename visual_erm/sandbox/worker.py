@@ -1,4 +1,4 @@
-"""The life of one worker: a fork of the server that puts up its walls, draws what it is given, and is gone.
+"""The life of one worker: a fork of the server that isolates itself, renders what it is given, and ends.
 
 Code that a model wrote runs in this process. What is called after it is kept in local variables from before.
 """
@@ -13,8 +13,8 @@ import time
 from typing import Any, NoReturn
 
 from visual_erm.sandbox import protocol
-from visual_erm.sandbox.isolation import Walls
-from visual_erm.sandbox.outcome import DrawingFailed
+from visual_erm.sandbox.isolation import Isolation
+from visual_erm.sandbox.outcome import RenderingFailed
 from visual_erm.sandbox.protocol import FAULTS, JOB, KEY_BYTES, LONGEST_REASON, Head
 
 LINE = 3
@@ -26,16 +26,16 @@ MOST_DESCRIPTORS = 1024
 """Of the server: far more than it ever has."""
 
 
-def live(line: int, folder: str, toolkit: Any, options: dict[str, Any], walls: Walls) -> NoReturn:
+def live(line: int, folder: str, backend: Any, options: dict[str, Any], isolation: Isolation) -> NoReturn:
     """Draws for whoever is at the other end of `line` until that end is closed. Never returns; ends the process."""
     code = 1
     try:
         settle(line, folder)
-        walls.put_up(folder)
+        isolation.apply(folder)
         os.closerange(LINE + 1, MOST_DESCRIPTORS)
-        toolkit.enter(options)
+        backend.enter(options)
         write_all(LINE, protocol.READY)
-        draw(toolkit, options)
+        render_jobs(backend, options)
         code = 0
     finally:
         os._exit(code)
@@ -48,7 +48,7 @@ def settle(line: int, folder: str) -> None:
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
-    # The server's own output goes to a file: what one drawing left there, another could read.
+    # The server's own output goes to a file: what one rendering left there, another could read.
     os.dup2(sys.stdout.fileno(), sys.stderr.fileno())
     os.dup2(line, LINE)
     os.chdir(folder)
@@ -56,13 +56,13 @@ def settle(line: int, folder: str) -> None:
     tempfile.tempdir = None
 
 
-def draw(toolkit: Any, options: dict[str, Any]) -> None:
-    """Job after job where the toolkit can draw again, else one."""
+def render_jobs(backend: Any, options: dict[str, Any]) -> None:
+    """Job after job where the backend is reusable, else one."""
     read, write, sealing, clock, close = read_all, write_all, protocol.sealing, time.process_time, os.close
-    reuse = toolkit.REUSE
+    reuse = backend.REUSABLE
     while start := read(LINE, JOB.size):
         job, length = JOB.unpack(start)
-        fault, width, height, body = outcome(toolkit, read(LINE, length).decode("utf-8", "replace"), options)
+        fault, width, height, body = outcome(backend, read(LINE, length).decode("utf-8", "replace"), options)
         head = Head(fault, width, height, len(body), clock())
         write(LINE, head.packed())
         key = read(LINE, KEY_BYTES)
@@ -81,16 +81,16 @@ def draw(toolkit: Any, options: dict[str, Any]) -> None:
             return
 
 
-def outcome(toolkit: Any, code: str, options: dict[str, Any]) -> tuple[int, int, int, bytes]:
+def outcome(backend: Any, code: str, options: dict[str, Any]) -> tuple[int, int, int, bytes]:
     """Fault (0 for none), width, height, and the pixels or the reason why there are none."""
     try:
-        drawing = toolkit.draw(code, options)
-        return 0, drawing.width, drawing.height, drawing.rgb
-    except DrawingFailed as failure:
+        rendering = backend.render(code, options)
+        return 0, rendering.width, rendering.height, rendering.rgb
+    except RenderingFailed as failure:
         fault, reason = failure.fault, str(failure)
     except MemoryError:
         fault, reason = "RenderLimit", "used more memory than it may"
-    except BaseException as error:  # noqa: BLE001  whatever else the code made its toolkit trip over
+    except BaseException as error:  # noqa: BLE001  whatever else the code made its backend trip over
         fault, reason = "RenderFailed", type(error).__name__
     return FAULTS.index(fault), 0, 0, reason.encode("utf-8", "replace")[:LONGEST_REASON]
 
@@ -107,6 +107,7 @@ def read_all(line: int, length: int) -> bytes:
 
 
 def write_all(line: int, data: bytes | memoryview) -> None:
+    """Writes all of `data` to the descriptor `line`."""
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(line, rest) :]

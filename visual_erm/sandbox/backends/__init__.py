@@ -1,13 +1,13 @@
 """What can be drawn inside the sandbox: one module per kind of code, imported by the server alone.
 
-A toolkit module has
+A backend module has
 
-    REUSE: bool                                         whether a worker draws again, or a fresh one is forked each time
+    REUSABLE: bool                                         whether a worker draws again, or a fresh one is forked each time
     THREADS: bool                                       whether its workers may start threads
     warm(options) -> None                               in the server, once: imports, first drawings; may start no thread
     enter(options) -> None                              in each worker, behind the walls, before its first job
-    draw(code: str, options) -> Drawing                 in a worker; raises DrawingFailed
+    draw(code: str, options) -> Rendering                 in a worker; raises RenderingFailed
 
-`options` is the plain mapping of the task's render settings. Toolkits know the standard library, what they draw with and
+`options` is the plain mapping of the task's render settings. Backends know the standard library, what they draw with and
 `visual_erm.sandbox.outcome`: nothing else of this project is there.
 """

@@ -1,4 +1,4 @@
-"""Python scripts -> images, with matplotlib: a toolkit.
+"""Python scripts -> images, with matplotlib: a backend.
 
 A script runs as `__main__` in its own folder, with nobody at the keyboard, its output unread and its random numbers fixed.
 A script that only defines functions has `main` called, or else the last of them that takes no argument. What of it is the
@@ -26,18 +26,18 @@ from PIL import Image
 
 from visual_erm.sandbox.backends.figures import Figures, NothingDrawn, TooLarge
 from visual_erm.sandbox.backends.files import Files, Pixels
-from visual_erm.sandbox.backends.prefault import Span, changed_by, copy_ahead
-from visual_erm.sandbox.backends.warmup import draw_first
-from visual_erm.sandbox.outcome import Drawing, DrawingFailed
+from visual_erm.sandbox.backends.prefault import Span, pages_changed_by, prefault
+from visual_erm.sandbox.backends.warmup import warm_up
+from visual_erm.sandbox.outcome import Rendering, RenderingFailed
 
-REUSE = False
+REUSABLE = False
 THREADS = False
 
 SCRIPT = "<script>"
 """Name of the script in tracebacks."""
 LONGEST_REASON = 400
 """In characters."""
-ANYTHING = """
+WARMUP_SCRIPT = """
 import numpy as np, pandas as pd
 from matplotlib import pyplot as plt
 figure, axes = plt.subplots(2, 2, figsize=(7, 5))
@@ -69,43 +69,43 @@ def warm(options: Mapping[str, Any]) -> None:
     _figures.begin(Files(), options["max_pixels"])
     _figures.intercept()
     matplotlib.rcdefaults()
-    draw_first()
+    warm_up()
     matplotlib.rcdefaults()
     _figures.begin(Files(), options["max_pixels"])
     gc.collect()
     _modules.update(sys.modules)
-    _changed[:] = changed_by(lambda: _draw_anything(options))
+    _changed[:] = pages_changed_by(lambda: _render_warmup_script(options))
 
 
 def enter(options: Mapping[str, Any]) -> None:
     """Has the memory ready that a drawing changes."""
-    copy_ahead(_changed)
+    prefault(_changed)
 
 
-def draw(code: str, options: Mapping[str, Any]) -> Drawing:
-    """The image of a script, on white. Raises DrawingFailed with the exception and its line, bounded in length."""
+def render(code: str, options: Mapping[str, Any]) -> Rendering:
+    """The image of a script, on white. Raises RenderingFailed with the exception and its line, bounded in length."""
     files = Files()
     _figures.begin(files, options["max_pixels"])
     _fix_random_numbers()
     files.watch()
     outcome = _attempt(code, _figures)
     if files.reached:
-        raise DrawingFailed("Tampering", _bounded(f"tried to open {files.reached}"))
-    if isinstance(outcome, DrawingFailed):
+        raise RenderingFailed("Tampering", _bounded(f"tried to open {files.reached}"))
+    if isinstance(outcome, RenderingFailed):
         raise outcome
     return outcome
 
 
-def _draw_anything(options: Mapping[str, Any]) -> None:
-    draw(ANYTHING, options)
+def _render_warmup_script(options: Mapping[str, Any]) -> None:
+    render(WARMUP_SCRIPT, options)
 
 
-def _attempt(code: str, figures: Figures) -> Drawing | DrawingFailed:
+def _attempt(code: str, figures: Figures) -> Rendering | RenderingFailed:
     try:
         _run(code, figures)
         return _on_white(figures.image())
     except NothingDrawn as nothing:
-        return DrawingFailed("BlankImage", str(nothing))
+        return RenderingFailed("BlankImage", str(nothing))
     except BaseException as error:  # noqa: BLE001  whatever a script may raise
         return _blame(error)
 
@@ -158,8 +158,8 @@ def _takes_nothing(code: types.CodeType, function: types.FunctionType) -> bool:
     )
 
 
-def _on_white(image: Pixels) -> Drawing:
-    """Looked at in place, four bytes at once: every copy of a image costs as much as a good part of drawing it."""
+def _on_white(image: Pixels) -> Rendering:
+    """Looked at in place, four bytes at once: every copy of an image costs as much as a good part of drawing it."""
     height, width, _ = image.shape
     if image[..., 3].min() < 255:
         page = Image.new("RGBA", (width, height), "white")
@@ -168,17 +168,17 @@ def _on_white(image: Pixels) -> Drawing:
     whole = image.view(np.uint32)
     if whole.min() == whole.max():
         raise NothingDrawn("the picture has a single colour")
-    return Drawing(width, height, image[..., :3].tobytes())
+    return Rendering(width, height, image[..., :3].tobytes())
 
 
-def _blame(error: BaseException) -> DrawingFailed:
+def _blame(error: BaseException) -> RenderingFailed:
     kind, line = type(error).__name__, _line(error)
     said = "its message cannot be read"
     with contextlib.suppress(BaseException):
         said = str(error)
     where = f"{kind}, line {line}: " if line else f"{kind}: "
     out_of_memory = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
-    return DrawingFailed(
+    return RenderingFailed(
         "RenderLimit" if out_of_memory or isinstance(error, TooLarge) else "RenderFailed", _bounded("".join((where, said)))
     )
 

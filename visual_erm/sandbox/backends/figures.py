@@ -40,7 +40,7 @@ FORMAT_OPTIONS = ("metadata", "pil_kwargs", "papertype")
 
 
 class TooLarge(Exception):
-    """A figure has more pixels than a image may."""
+    """A figure has more pixels than an image may."""
 
 
 class NothingDrawn(Exception):

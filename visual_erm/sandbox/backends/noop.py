@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from visual_erm.sandbox.outcome import Drawing, DrawingFailed
+from visual_erm.sandbox.outcome import Rendering, RenderingFailed
 
-REUSE = False
+REUSABLE = False
 THREADS = False
 
 
@@ -18,6 +18,6 @@ def enter(options: dict[str, Any]) -> None:
     """Nothing to begin."""
 
 
-def draw(code: str, options: dict[str, Any]) -> Drawing:
-    """Never a image."""
-    raise DrawingFailed("BlankImage", "nothing is drawn here")
+def render(code: str, options: dict[str, Any]) -> Rendering:
+    """Never an image."""
+    raise RenderingFailed("BlankImage", "nothing is drawn here")

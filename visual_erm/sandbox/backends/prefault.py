@@ -31,7 +31,7 @@ _sbrk = ctypes.CDLL(None).sbrk
 _sbrk.argtypes, _sbrk.restype = (ctypes.c_ssize_t,), ctypes.c_void_p
 
 
-def changed_by(draw: Callable[[], None]) -> list[Span]:
+def pages_changed_by(draw: Callable[[], None]) -> list[Span]:
     """What `draw` changes of this process's objects, their types and the heap, as a fork of it finds."""
     things = gc.get_objects()
     blocks = {id(thing) // BLOCK * BLOCK for thing in (*things, *map(type, things))}
@@ -53,7 +53,7 @@ def changed_by(draw: Callable[[], None]) -> list[Span]:
     return spans
 
 
-def copy_ahead(spans: list[Span]) -> None:
+def prefault(spans: list[Span]) -> None:
     """Has the kernel copy `spans` for this process."""
     for start, length in spans:
         _madvise(start, length, POPULATE_WRITE)

@@ -1,6 +1,6 @@
 """SVG, drawn by librsvg (through libvips) or by CairoSVG, in workers that draw many documents each.
 
-Both fill a image of the task's size as CairoSVG does with an output size: the image is the viewport, and the document's
+Both fill an image of the task's size as CairoSVG does with an output size: the image is the viewport, and the document's
 viewBox (or, without one, its own width and height) is fitted into it as its preserveAspectRatio says. Nothing that a
 document names is ever loaded.
 """
@@ -17,9 +17,9 @@ from PIL import Image, ImageColor
 
 from visual_erm.sandbox.backends.svg_document import read
 from visual_erm.sandbox.backends.svg_fonts import list_fonts
-from visual_erm.sandbox.outcome import Drawing, DrawingFailed
+from visual_erm.sandbox.outcome import Rendering, RenderingFailed
 
-REUSE = True
+REUSABLE = True
 THREADS = True
 """Pango, with which librsvg sets text, looks for fonts in one of its own; CairoSVG starts none."""
 
@@ -29,27 +29,27 @@ WARM_UP = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100"><rect
 
 def warm(options: Mapping[str, Any]) -> None:
     """Imports the engine and lists the fonts, in the server's temporary folder."""
-    _engine(options)
+    _library(options)
     Image.init()
-    list_fonts(Path(tempfile.mkdtemp(prefix="fonts-")), lambda: draw(WARM_UP, options))
+    list_fonts(Path(tempfile.mkdtemp(prefix="fonts-")), lambda: render(WARM_UP, options))
 
 
 def enter(options: Mapping[str, Any]) -> None:
     """Draws a first text, so that the first document waits for no font."""
-    draw(WARM_UP, options)
+    render(WARM_UP, options)
 
 
-def draw(code: str, options: Mapping[str, Any]) -> Drawing:
-    """The image of an SVG document on the task's background. Raises DrawingFailed."""
+def render(code: str, options: Mapping[str, Any]) -> Rendering:
+    """The image of an SVG document on the task's background. Raises RenderingFailed."""
     size = options["width"], options["height"]
-    layer = _engine(options).layer(read(code), *size)
+    layer = _library(options).layer(read(code), *size)
     image = Image.new("RGBA", size, ImageColor.getrgb(options["background"])[:3])
     image.alpha_composite(layer)
     image = image.convert("RGB")
     if image.getcolors(1):
-        raise DrawingFailed("BlankImage", "the picture holds nothing but one colour")
-    return Drawing(*size, image.tobytes())
+        raise RenderingFailed("BlankImage", "the picture holds nothing but one colour")
+    return Rendering(*size, image.tobytes())
 
 
-def _engine(options: Mapping[str, Any]) -> Any:
+def _library(options: Mapping[str, Any]) -> Any:
     return importlib.import_module(f"visual_erm.sandbox.backends.svg_{options['backend']}")

@@ -11,7 +11,7 @@ from cairosvg.url import safe_fetch
 from PIL import Image
 
 from visual_erm.sandbox.backends.svg_document import Document, check_embedded
-from visual_erm.sandbox.outcome import DrawingFailed
+from visual_erm.sandbox.outcome import RenderingFailed
 
 _STUMBLES = (
     ArithmeticError,
@@ -28,12 +28,12 @@ _STUMBLES = (
 
 
 def layer(document: Document, width: int, height: int) -> Image.Image:
-    """The image of a document, transparent where it draws nothing. Raises DrawingFailed."""
+    """The image of a document, transparent where it draws nothing. Raises RenderingFailed."""
     try:
         tree = Tree(bytestring=document.data, url_fetcher=_fetch)
         surface = PNGSurface(tree, None, 96, output_width=width, output_height=height).cairo
     except (CairoError, *_STUMBLES) as error:
-        raise DrawingFailed("RenderFailed", f"{type(error).__name__}: {error}") from error
+        raise RenderingFailed("RenderFailed", f"{type(error).__name__}: {error}") from error
     surface.flush()
     rows = np.frombuffer(surface.get_data(), np.uint8).reshape(height, surface.get_stride() // 4, 4)
     return Image.frombytes("RGBA", (width, height), straight(rows[:, :width]).tobytes(), "raw", "BGRA")

@@ -16,7 +16,7 @@ from xml.parsers import expat
 
 from PIL import Image
 
-from visual_erm.sandbox.outcome import DrawingFailed
+from visual_erm.sandbox.outcome import RenderingFailed
 
 LONGEST = 1_000_000
 """In characters, over any real image."""
@@ -52,17 +52,17 @@ class Document:
 
 def read(code: str) -> Document:
     """The document that `code` is, or was going to be: one that is cut off loses its unfinished last tag, and what is open
-    is closed. Raises DrawingFailed with the line of what is wrong.
+    is closed. Raises RenderingFailed with the line of what is wrong.
 
     >>> read('<svg><g><path d="M0 0"/><path d="M1').data
     b'<svg><g><path d="M0 0"/></g></svg>'
     """
     if len(code) > LONGEST:
-        raise DrawingFailed("RenderLimit", f"{len(code)} characters of SVG; at most {LONGEST} are drawn")
+        raise RenderingFailed("RenderLimit", f"{len(code)} characters of SVG; at most {LONGEST} are drawn")
     try:
         data = code.strip().encode()
     except UnicodeEncodeError as error:
-        raise DrawingFailed("RenderFailed", f"no text: {error.reason}") from error
+        raise RenderingFailed("RenderFailed", f"no text: {error.reason}") from error
     scan = _Scan(data)
     if scan.error is None:
         return scan.document
@@ -72,30 +72,30 @@ def read(code: str) -> Document:
         closed = _Scan(data[: scan.end] + closing + end_tags)
         if closed.error is None:
             return closed.document
-    raise DrawingFailed("RenderFailed", f"line {scan.error.lineno}: {expat.ErrorString(scan.error.code)}")
+    raise RenderingFailed("RenderFailed", f"line {scan.error.lineno}: {expat.ErrorString(scan.error.code)}")
 
 
 def check_embedded(data: bytes) -> None:
-    """Raises DrawingFailed for an embedded image that is too large, or that holds what a document may not hold.
+    """Raises RenderingFailed for an embedded image that is too large, or that holds what a document may not hold.
 
     What is no image at all is left to the engine.
     """
     if data.startswith(b"\x1f\x8b"):
-        raise DrawingFailed("RenderFailed", "an embedded picture is packed with gzip")
+        raise RenderingFailed("RenderFailed", "an embedded picture is packed with gzip")
     if b"<svg" in data:
         error = _Scan(data).error
         if error is not None:
-            raise DrawingFailed("RenderFailed", f"an embedded SVG, line {error.lineno}: {expat.ErrorString(error.code)}")
+            raise RenderingFailed("RenderFailed", f"an embedded SVG, line {error.lineno}: {expat.ErrorString(error.code)}")
         return
     try:
         with Image.open(io.BytesIO(data)) as image:
             width, height = image.size
     except Image.DecompressionBombError as error:
-        raise DrawingFailed("RenderLimit", f"an embedded picture: {error}") from error
+        raise RenderingFailed("RenderLimit", f"an embedded picture: {error}") from error
     except (OSError, ValueError, SyntaxError):
         return
     if width * height > MOST_PIXELS:
-        raise DrawingFailed("RenderLimit", f"an embedded picture of {width}x{height} pixels; at most {MOST_PIXELS}")
+        raise RenderingFailed("RenderLimit", f"an embedded picture of {width}x{height} pixels; at most {MOST_PIXELS}")
 
 
 def embedded(uri: str) -> bytes:
@@ -115,7 +115,7 @@ def embedded(uri: str) -> bytes:
 
 
 class _Scan:
-    """One pass over a document: how it ends, and its root. Raises DrawingFailed for what is not drawn at all."""
+    """One pass over a document: how it ends, and its root. Raises RenderingFailed for what is not drawn at all."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -141,17 +141,17 @@ class _Scan:
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         if self._root is None:
             if name.rpartition(":")[2] != "svg":
-                raise DrawingFailed("RenderFailed", f"the document is <{name}>, not <svg>")
+                raise RenderingFailed("RenderFailed", f"the document is <{name}>, not <svg>")
             self._root = Document(self._data, self._parser.CurrentByteIndex, name, attributes)
         self.open.append(name)
         self._elements += 1
         if self._elements > MOST_ELEMENTS:
-            raise DrawingFailed("RenderLimit", f"more than {MOST_ELEMENTS} elements")
+            raise RenderingFailed("RenderLimit", f"more than {MOST_ELEMENTS} elements")
         if len(self.open) > DEEPEST:
-            raise DrawingFailed("RenderLimit", f"line {self._parser.CurrentLineNumber}: more than {DEEPEST} levels deep")
+            raise RenderingFailed("RenderLimit", f"line {self._parser.CurrentLineNumber}: more than {DEEPEST} levels deep")
         for key, value in attributes.items():
             if key.rpartition(":")[2] == "href" and value.lstrip()[:5].lower() == "data:":
                 check_embedded(embedded(value))
 
     def _entity(self, name: str, *_: object) -> None:
-        raise DrawingFailed("RenderFailed", f"line {self._parser.CurrentLineNumber}: entities are not expanded: &{name};")
+        raise RenderingFailed("RenderFailed", f"line {self._parser.CurrentLineNumber}: entities are not expanded: &{name};")

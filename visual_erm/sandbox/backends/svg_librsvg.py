@@ -1,6 +1,6 @@
 """SVG -> RGBA by librsvg, which libvips carries.
 
-It is given no base, so it loads nothing but `data:`. It sizes a image by the document's own size, so the root is written
+It is given no base, so it loads nothing but `data:`. It sizes an image by the document's own size, so the root is written
 anew with the task's: no document gets more memory than its image takes.
 """
 
@@ -14,7 +14,7 @@ import pyvips
 from PIL import Image
 
 from visual_erm.sandbox.backends.svg_document import Document
-from visual_erm.sandbox.outcome import DrawingFailed
+from visual_erm.sandbox.outcome import RenderingFailed
 
 DPI = 96
 """CSS pixels of an inch."""
@@ -40,28 +40,28 @@ pyvips.cache_set_max(0)
 
 
 def layer(document: Document, width: int, height: int) -> Image.Image:
-    """The image of a document, transparent where it draws nothing. Raises DrawingFailed."""
+    """The image of a document, transparent where it draws nothing. Raises RenderingFailed."""
     try:
         # The scale undoes what libvips makes of the resolution: a pixel larger than a point.
         image = pyvips.Image.svgload_buffer(with_size(document, width, height), dpi=DPI, scale=72 / DPI)
         if (image.width, image.height) != (width, height):
-            raise DrawingFailed("RenderFailed", f"the style of <{document.root}> insists on {image.width}x{image.height}")
+            raise RenderingFailed("RenderFailed", f"the style of <{document.root}> insists on {image.width}x{image.height}")
         # Fetching draws in this thread; writing to memory would hand the work to others and wait for them.
         return Image.frombytes("RGBA", (width, height), pyvips.Region.new(image).fetch(0, 0, width, height))
     except pyvips.Error as error:
-        raise DrawingFailed("RenderFailed", " ".join(str(error).split())) from error
+        raise RenderingFailed("RenderFailed", " ".join(str(error).split())) from error
 
 
 def with_size(document: Document, width: int, height: int) -> bytes:
     """The document with a root of this size in pixels, into which its viewBox, or else its own size, is fitted.
 
-    Its own size is that of the image where it gives none. Raises DrawingFailed for a size of zero.
+    Its own size is that of the image where it gives none. Raises RenderingFailed for a size of zero.
     """
     attributes = dict(document.attributes)
     style = attributes.get("style", "")
     across, down = (_own_length(name, attributes, style) for name in ("width", "height"))
     if across == 0 or down == 0:
-        raise DrawingFailed("BlankImage", "the document's own size is zero")
+        raise RenderingFailed("BlankImage", "the document's own size is zero")
     if not _VIEW_BOX.fullmatch(attributes.get("viewBox", "")):
         across = width if across is None else across
         down = height if down is None else down

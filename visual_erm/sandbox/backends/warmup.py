@@ -28,7 +28,7 @@ LAZY = (
 DPI = 50
 
 
-def draw_first() -> None:
+def warm_up() -> None:
     """Draws one figure of each kind."""
     for name in LAZY:
         importlib.import_module(name)
