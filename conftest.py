@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 NEEDS_VERL = re.compile(
-    r"importorskip\(\"(verl|hydra)\"\)|pytestmark = .*\bmark\.(e2e|verl)\b|^@pytest\.mark\.e2e$", re.MULTILINE
+    r"^(import|from) (ray|verl|vllm)\b|importorskip\(\"(verl|hydra)\"\)|pytestmark = .*\bmark\.(e2e|verl)\b|^@pytest\.mark\.e2e$",
+    re.MULTILINE,
 )
 """What a test file says that as a whole needs veRL, vLLM or Slurm."""
 
@@ -19,15 +20,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Ignores modules that hold neither tests nor examples; with `--quick` also test files that need veRL, unread."""
+    """Ignores modules that hold neither tests nor examples; with `--quick` also what needs veRL, without importing it."""
+    quick = config.getoption("--quick")
+    if collection_path.is_dir():
+        shared = collection_path / "conftest.py"
+        return (quick and shared.exists() and _needs_verl(shared)) or None
     if collection_path.suffix != ".py":
         return None
-    text = collection_path.read_text(encoding="utf-8")
-    if collection_path.name.startswith("test_"):
-        shared = collection_path.with_name("conftest.py")
-        texts = [text, shared.read_text(encoding="utf-8") if shared.exists() else ""]
-        return (config.getoption("--quick") and any(map(NEEDS_VERL.search, texts))) or None
-    return ">>> " not in text or None
+    if quick and _needs_verl(collection_path):
+        return True
+    is_test = collection_path.name.startswith("test_")
+    return None if is_test or ">>> " in collection_path.read_text(encoding="utf-8") else True
+
+
+def _needs_verl(file: Path) -> bool:
+    return file != Path(__file__) and NEEDS_VERL.search(file.read_text(encoding="utf-8")) is not None
 
 
 @pytest.hookimpl(tryfirst=True)
