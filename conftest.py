@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 NEEDS_VERL = re.compile(
-    r"^(import|from) (ray|verl|vllm)\b|importorskip\(\"(verl|hydra)\"\)|pytestmark = .*\bmark\.(e2e|verl)\b|^@pytest\.mark\.e2e$",
+    r"^(import|from) (ray|verl|vllm)\b|importorskip\(\"(verl|hydra)\"\)"
+    r"|pytestmark = .*\bmark\.(e2e|verl)\b|^@pytest\.mark\.e2e$",
     re.MULTILINE,
 )
 """What a test file says that as a whole needs veRL, vLLM or Slurm."""
