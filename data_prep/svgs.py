@@ -14,7 +14,7 @@ import typer
 from visual_erm.data import sources
 from visual_erm.data.command import RendererVersion, Script
 from visual_erm.data.sources import Item, Report
-from visual_erm.demo import synthetic_drawings, package_icons
+from visual_erm.demo import package_icons, synthetic_drawings
 from visual_erm.testing import write_tiny_policy
 
 script = Script("svg", __doc__, write_tiny_policy)

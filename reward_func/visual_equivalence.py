@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from visual_erm.data.row_contract import check_engine, reference_of, task_of
+from visual_erm.data.row_contract import check_renderer, reference_of, task_of
 from visual_erm.errors import ConfigError, InfrastructureError
 from visual_erm.judge.usage import JudgeStats, publish
 from visual_erm.pipeline import RewardPipeline, pipelines_of
@@ -107,9 +107,9 @@ class _Run:
         """The pipeline of a row's task. Raises ConfigError when the row, which is at `where`, does not fit it."""
         name = task_of(self.tasks, data_source, where)
         pipeline = self.pipelines[name]
-        drawn_by = extra_info.get("engine") or ""
+        drawn_by = extra_info.get("renderer_version") or ""
         if drawn_by and (name, drawn_by) not in self._fit:
-            check_engine(drawn_by, pipeline.engine, self.tasks, name, where)
+            check_renderer(drawn_by, pipeline.renderer_version, self.tasks, name, where)
             self._fit.add((name, drawn_by))
         return pipeline
 

@@ -105,7 +105,7 @@ def engines() -> dict[str, str]:
     found = {package: version(package) for package in PACKAGES}
     return found | {
         "python": platform.python_version(),
-        "chromium": make_renderer(load_task("table").render).engine,
+        "chromium": make_renderer(load_task("table").render).renderer_version,
         "cpu": cpu[1] if cpu else platform.machine(),
     }
 

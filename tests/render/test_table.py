@@ -382,7 +382,7 @@ class TestWalls:
 async def test_the_engine_is_named_without_a_browser(settings: TableSettings) -> None:
     begun = time.monotonic()
     renderer = TableRenderer(settings)
-    assert renderer.engine.startswith(find_chromium().name + " ")
+    assert renderer.renderer_version.startswith(find_chromium().name + " ")
     assert renderer.renderer_version == TableRenderer(settings).renderer_version
     assert time.monotonic() > begun
     await renderer.close()

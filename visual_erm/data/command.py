@@ -32,7 +32,9 @@ from visual_erm.spec.task import load_task
 Source = Callable[..., Iterable[Item]]
 """Takes a Report, then what its command is given."""
 
-RendererVersion = Annotated[str, typer.Option(help='What rendered the images, if known: "cairosvg 2.9.1". The reward checks it.')]
+RendererVersion = Annotated[
+    str, typer.Option(help='What rendered the images, if known: "cairosvg 2.9.1". The reward checks it.')
+]
 """For the sources of images that were drawn elsewhere."""
 
 err = Console(stderr=True)

@@ -47,12 +47,13 @@ def truth_of(ground_truth: object, where: str) -> str:
 
 
 def check_renderer(drawn_by: str, renderer_version: str, tasks: Mapping[str, Task], name: str, where: str) -> None:
-    """Raises ConfigError when `drawn_by`, which drew a row's reference for task `name`, is not the `renderer_version` here."""
+    """Raises ConfigError when `drawn_by`, which rendered a row's reference for `name`, is not `renderer_version`."""
     if drawn_by == renderer_version or tasks[name].render.allow_engine_mismatch:
         return
     key = f"task.tasks.{name}" if len(tasks) > 1 else "task"
     raise ConfigError(
-        f"{where}: its reference was drawn by `{drawn_by}`, but `{renderer_version}` draws here, and their difference would be held "
+        f"{where}: its reference was drawn by `{drawn_by}`, but `{renderer_version}` draws here, "
+        "and their difference would be held "
         f"against the policy; draw the data again with data_prep/, or give {key}.render.allow_engine_mismatch=true"
     )
 
@@ -81,7 +82,7 @@ def check_truths(files: Iterable[str]) -> None:
 
 
 def _first_rows(file: str) -> dict[tuple[str | None, str], int]:
-    """Each `data_source` and `extra_info.renderer_version` of a file, with the number of the first row that has both, from 0."""
+    """Each `data_source` and `extra_info.renderer_version` of a file, with the first row that has both, from 0."""
     found: dict[tuple[str | None, str], int] = {}
     for number, row in enumerate(_columns(file, ["data_source", "extra_info.renderer_version"])):
         drawn_by = (row.get("extra_info") or {}).get("renderer_version") or ""

@@ -22,7 +22,7 @@ class Renderer(Protocol):
 
     @property
     def renderer_version(self) -> str:
-        """Name and version of what renders, for example `chromium-headless-shell 156.0`: recorded beside every reference."""
+        """Name and version of what renders, as `chromium-headless-shell 156.0`: recorded with every reference."""
         ...
 
     async def render(self, code: Code) -> Image.Image:

@@ -1,8 +1,8 @@
 """The files of a script: images it saves, filled when it looks at them, and images it has no business to read.
 
 What counts is the image of a figure, not a file, and packing pixels into one takes time: a file that the script saves is
-made at once, and its contents follow when the script opens it. Saving to a folder that is not there does no harm. The sandbox's
-isolation keeps a script from what it may not read; this module only notices that it tried.
+made at once, and its contents follow when the script opens it. Saving to a folder that is not there does no harm. The
+sandbox's isolation keeps a script from what it may not read; this module only notices that it tried.
 """
 
 from __future__ import annotations
