@@ -53,7 +53,7 @@ async def compute_score(
         `extract_ms`, `render_ms`, `guard_ms`, `compare_ms`.
 
     Raises:
-        ConfigError: a setting is wrong, or the row has no reference, no task, or one that another engine drew.
+        ConfigError: a setting is wrong, or the row has no reference or no task, or was rendered by another version.
         InfrastructureError: too many samples could not be drawn or compared by no fault of theirs, or one and `failure` says stop.
         The reason of either is also in the journal's `fatal.txt`.
     """

@@ -50,8 +50,8 @@ async def compute_score(
         data_source: the row's `data_source`; picks the task when there are several.
         solution_str: the policy's reply.
         ground_truth: ignored: the reward sees images only.
-        extra_info: the row's `extra_info`; `reference` holds {"bytes": …} or {"path": … relative to `data_root`}, `engine`
-            what drew it, if that is known.
+        extra_info: the row's `extra_info`; `reference` holds {"bytes": …} or {"path": … relative to `data_root`}, and
+            `renderer_version` what rendered it, if that is known.
         task: a task or a mixture by name, file or mapping.
         judge: judge settings by name, URL, file or mapping.
         journal: folder for one JSON line per call, in one file per worker.
@@ -66,7 +66,7 @@ async def compute_score(
         `visual_erm.judge.usage.JudgeUsage`), and `extract_ms`, `render_ms`, `judge_ms`, `guard_ms`.
 
     Raises:
-        ConfigError: a setting is wrong, or the row has no reference, no task, or one that another engine drew.
+        ConfigError: a setting is wrong, or the row has no reference or no task, or was rendered by another version.
         InfrastructureError: the judge failed and the settings say stop.
         The reason of either is also in the journal's `fatal.txt`.
     """
