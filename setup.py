@@ -1,5 +1,6 @@
 """The distribution `visual-erm`: the reward path alone by default, veRL and the CPU trial run as extras."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -8,10 +9,11 @@ from setuptools import find_packages, setup
 SHIPPED = ["configs", "reward_func", "data_prep"]
 # What the rewards of the paper's comparison import, next to your own torch.
 BASELINES = ["apted>=1.0.3", "lxml>=5.1", "scikit-image>=0.22", "transformers>=4.40"]
+VERSION = re.findall(r'^__version__ = "(.+)"$', Path("visual_erm/__init__.py").read_text(encoding="utf-8"), re.MULTILINE)[0]
 
 setup(
     name="visual-erm",
-    version="0.1.0",
+    version=VERSION,
     description="Rewards for vision-to-code policies from what their output looks like, for GRPO in veRL",
     long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
@@ -19,16 +21,19 @@ setup(
     python_requires=">=3.10,<3.13",
     packages=[*find_packages(include=["visual_erm", "visual_erm.*"]), *(f"visual_erm.{name}" for name in SHIPPED)],
     package_dir={f"visual_erm.{name}": name for name in SHIPPED},
-    package_data={"visual_erm.configs": ["*.yaml", "*/*.yaml", "*/*/*.txt"]},
+    package_data={"visual_erm": ["py.typed"], "visual_erm.configs": ["*.yaml", "*/*.yaml", "*/*/*.txt"]},
     install_requires=[
+        "cachetools>=5.3",
         "cairosvg>=2.7",
         "defusedxml>=0.7",
+        "fonttools>=4.40",
         "json-repair>=0.30",
         "markdown-it-py>=3.0",
         "matplotlib>=3.8",
         "numpy>=1.26",
         "onnxruntime>=1.18",
         "openai[aiohttp]>=1.90",
+        "opencv-python-headless>=4.8",
         "pandas>=2.1",
         "pillow>=10.3",
         "platformdirs>=4",

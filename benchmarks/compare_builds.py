@@ -120,10 +120,10 @@ def main(
                 pairs.setdefault(f"{benchmark} {'.'.join(path)}", []).append(times)
         console.print(f"run {turn + 1} of {runs}", style="dim")
     grid = Table("figure", "this", "other", "median ratio", "from", "to")
-    for name, times in pairs.items():
-        ratios = [one / another for one, another in times]
+    for name, both in pairs.items():
+        ratios = [one / another for one, another in both]
         middle = statistics.median(ratios)
-        this_s, other_s = (statistics.median(column) for column in zip(*times, strict=True))
+        this_s, other_s = (statistics.median(column) for column in zip(*both, strict=True))
         marked = f"{middle:.3f}" if middle <= GOAL else f"[red]{middle:.3f}[/red]"
         grid.add_row(name, f"{this_s:.1f}", f"{other_s:.1f}", marked, f"{min(ratios):.3f}", f"{max(ratios):.3f}")
     console.print(grid)

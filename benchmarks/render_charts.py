@@ -26,8 +26,8 @@ from rich.table import Table
 
 from visual_erm.extract import Code
 from visual_erm.kinds.chart import ChartSettings
-from visual_erm.pipeline import on_white
 from visual_erm.render.chart import ChartRenderer
+from visual_erm.vision.images import on_white
 
 HERE = Path(__file__).parent
 MANY = 2 * len(KINDS)

@@ -20,8 +20,8 @@ from svg_inputs import KINDS, document
 
 from visual_erm.extract import Code
 from visual_erm.kinds.svg import SvgSettings
-from visual_erm.pipeline import on_white
 from visual_erm.render.svg import SvgRenderer
+from visual_erm.vision.images import on_white
 
 COLD = Path(__file__).with_name("cold_svg.py")
 MANY = 4 * len(KINDS)

@@ -110,7 +110,7 @@ def write(file: Path, urls: Iterable[str]) -> None:
 
 def counted(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """What judging all of them took."""
-    accounts = [one.result.account for one in outcomes]
+    accounts = [one.result.judge_usage for one in outcomes]
     calls = [account for account in accounts if account.calls]
     failures: Counter[str] = Counter()
     for account in accounts:

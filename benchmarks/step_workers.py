@@ -26,7 +26,7 @@ from vllm_simulator import Served
 
 from visual_erm.judge.base import Judge, make_judge
 from visual_erm.judge.usage import JudgeUsage
-from visual_erm.pipeline import Result, RewardPipeline, pipelines_of
+from visual_erm.pipeline import RewardPipeline, RewardResult, pipelines_of
 from visual_erm.reward.report import Report
 from visual_erm.runtime import gc_tuning
 from visual_erm.spec.judge import JudgeSettings
@@ -44,7 +44,7 @@ END_S = 30.0
 class Outcome:
     """What became of one sample."""
 
-    result: Result
+    result: RewardResult
     ended: float
     """Of `time.monotonic`, which all processes of a machine share."""
 
@@ -96,7 +96,7 @@ async def _warmed(
     pipelines = pipelines_of(tasks, settings, judge=judge)
     try:
         others = [one for sample in {sample.task: sample for sample in mix}.values() for one in unlike(sample, WARM)]
-        with gc_tuning.sample():
+        with gc_tuning.track_sample():
             await asyncio.gather(*(pipelines[one.task].score(one.reply, one.reference) for one in others))
         yield pipelines
     finally:
@@ -107,7 +107,7 @@ async def _part(mix: Sequence[Sample], pipelines: dict[str, RewardPipeline], beg
     """All samples at once. They start one after the other, as they are handed over by the workers that generate."""
 
     async def one(sample: Sample) -> Outcome:
-        with gc_tuning.sample():
+        with gc_tuning.track_sample():
             result = await pipelines[sample.task].score(sample.reply, sample.reference)
         return Outcome(replace(result, image=None), time.monotonic())
 

@@ -21,9 +21,9 @@ from PIL import Image
 
 from visual_erm.baselines.adapter import ImageBaseline, Row, score
 from visual_erm.errors import ComparisonFailed, ConfigError
-from visual_erm.judge.encode import digest_of
 from visual_erm.runtime.cache import Cache
 from visual_erm.training.reward_requirements import check_packages
+from visual_erm.vision.images import digest_of
 
 KEPT = 1024
 """Features kept: those of the references of the groups that one reward worker has in flight, and of common answers."""
@@ -40,7 +40,7 @@ async def compute_score(
     device: str = "auto",
     batch_size: int = 32,
     failure: Mapping[str, Any] | None = None,
-    journal: str | None = None,
+    rollout_log: str | None = None,
     data_root: str | None = None,
     reward_router_address: str | None = None,
     reward_model_tokenizer: Any = None,
@@ -57,7 +57,7 @@ async def compute_score(
         device: as torch names it; `auto`: `cuda` where the reward worker sees one, else `cpu`.
         batch_size: images of one forward pass, at most.
         failure: see `visual_erm.judge.FailurePolicy`.
-        journal: folder for one JSON line per call, in one file per worker.
+        rollout_log: folder for one JSON line per call, in one file per worker.
         data_root: folder of the data set.
         reward_router_address: ignored.
         reward_model_tokenizer: ignored.
@@ -70,7 +70,7 @@ async def compute_score(
         ConfigError: a setting is wrong, the checkpoint cannot be loaded, or the row has no reference, no task, or one that
             another engine drew.
         InfrastructureError: too many samples could not be drawn or compared by no fault of theirs, or one and `failure` says stop.
-        The reason of either is also in the journal's `fatal.txt`.
+        The reason of either is also in the rollout_log's `abort_reason.txt`.
     """
     row = Row(data_source, solution_str, ground_truth, extra_info)
     settings = {
@@ -81,7 +81,7 @@ async def compute_score(
         "batch_size": batch_size,
         "data_root": data_root,
     }
-    return await score(row, journal, _baseline, settings)
+    return await score(row, rollout_log, _baseline, settings)
 
 
 class Dino:
@@ -105,6 +105,12 @@ class Dino:
         if self._work:
             self._work.cancel()
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
+        waiting, self._asked = self._asked, {}
+        for features in waiting.values():
+            if not features.done():
+                features.set_exception(ComparisonFailed("the reward was closed while an image waited for its features"))
+                # Retrieved here too: asyncio reports an exception that nobody waits for.
+                features.exception()
         self._embedder.cache_clear()
 
     async def _features(self, image: Image.Image) -> np.ndarray:

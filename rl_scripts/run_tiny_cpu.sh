@@ -4,7 +4,7 @@
 #     TASK=table SEED=0 STEPS=45 rl_scripts/run_tiny_cpu.sh [any.key=value …]
 #
 # TASK is table, chart, svg, or mixed: all three in one run. What `make demo TASK=…` made is read from outputs/tiny for
-# tables, from outputs/tiny-$TASK for the others. Writes to seed$SEED in there: journal/ (one line per rollout),
+# tables, from outputs/tiny-$TASK for the others. Writes to seed$SEED in there: rollout_log/ (one line per rollout),
 # metrics.jsonl (one line per step), checkpoints/ (the final policy, as a Hugging Face model under
 # global_step_$STEPS/actor/huggingface) and hydra/ (the composed recipe).
 # The recipe is configs/policy/tiny.yaml and configs/cluster/cpu.yaml. PYTHON chooses the interpreter; otherwise

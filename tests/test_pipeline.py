@@ -10,13 +10,14 @@ import pytest
 from PIL import Image
 from ports import free_port
 
-from visual_erm.errors import JudgeUnavailable, ReferenceUnavailable, TooManyFailures
+from visual_erm.errors import JudgeUnavailable, ReferenceUnavailable, RendererUnavailable, TooManyFailures
 from visual_erm.extract import Code
-from visual_erm.pipeline import RewardPipeline, load_image, pipelines_of
+from visual_erm.pipeline import RewardPipeline, pipelines_of
 from visual_erm.render.base import make_renderer
 from visual_erm.reward.report import Report
 from visual_erm.spec.judge import FailurePolicy, JudgeSettings
 from visual_erm.spec.task import Task, load_task, load_tasks
+from visual_erm.vision.images import load_image
 
 TRUE = (
     "<table><tr><th>City</th><th>Rain</th></tr><tr><td>Lima</td><td>13</td></tr><tr><td>Oslo</td><td>763</td></tr></table>"
@@ -93,8 +94,8 @@ async def test_a_judge_that_is_down_costs_the_policy_nothing(
     task: Task, reference: Image.Image, dead_endpoint: str
 ) -> None:
     async with RewardPipeline(task, unreachable(dead_endpoint), pages=1) as pipeline:
-        pipeline._judgements.succeeded(4)
-        pipeline._judgements.succeeded(8)
+        pipeline._fallback.record_success(4)
+        pipeline._fallback.record_success(8)
         result = await pipeline.score(WRONG, reference)
     assert (result.scored_ok, result.render_ok, result.severity) == (False, True, 6.0)
     assert result.reward == pytest.approx(1 + 1 - 6 / 50)
@@ -201,3 +202,14 @@ async def test_an_exception_that_nobody_expected_is_not_the_policys_and_ends_no_
     assert (result.reward, result.scored_ok) == (1.5, False)
     assert result.reason == "StationFailed: judge: IndexError: index 1 is out of bounds for axis 0 with size 1"
     assert "Traceback" in caplog.text
+
+
+async def test_a_renderer_that_failed_has_rendered_nothing(task, reference, monkeypatch) -> None:
+    async def fails(*_: object) -> Image.Image:
+        raise RendererUnavailable("the browser does not start")
+
+    async with RewardPipeline(task, JudgeSettings(kind="local"), pages=1) as pipeline:
+        monkeypatch.setattr(pipeline._stage._renderer, "render", fails)
+        result = await pipeline.score(WRONG, reference)
+    assert (result.render_ok, result.scored_ok) == (False, False)
+    assert result.reason == "RendererUnavailable: the browser does not start"

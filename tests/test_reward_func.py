@@ -75,10 +75,10 @@ ODD = "no table, but ends of lines: \u2028 \u2029 \x85 \x1c \r\n, half a charact
 async def test_the_journal_has_one_line_per_call(compute_score, settings, close_pipelines, tmp_path) -> None:
     extra = {"index": 7, "split": "train", "reference": {"bytes": picture(), "path": None}}
     returned = [
-        await compute_score("table", reply, "", extra, **settings, journal=str(tmp_path)) for reply in (TABLE, ODD, TABLE)
+        await compute_score("table", reply, "", extra, **settings, rollout_log=str(tmp_path)) for reply in (TABLE, ODD, TABLE)
     ]
-    (journal,) = tmp_path.glob("*.jsonl")
-    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    (rollout_log,) = tmp_path.glob("*.jsonl")
+    lines = [json.loads(line) for line in rollout_log.read_text().splitlines()]
     assert [line["score"] for line in lines] == [numbers["score"] for numbers in returned]
     assert [line["reply"] for line in lines] == [TABLE, ODD, TABLE]
     assert lines[0]["report"]["errors"] is not None and lines[1]["report"] is None
@@ -100,8 +100,8 @@ async def test_a_failure_that_stops_the_run_leaves_its_reason(compute_score, set
     }
     extra = {"index": 1, "reference": {"bytes": picture(), "path": None}}
     with pytest.raises(JudgeUnavailable):
-        await compute_score("table", TABLE, "", extra, **settings, journal=str(tmp_path))
-    assert (tmp_path / "fatal.txt").read_text().startswith("JudgeUnavailable: ")
+        await compute_score("table", TABLE, "", extra, **settings, rollout_log=str(tmp_path))
+    assert (tmp_path / "abort_reason.txt").read_text().startswith("JudgeUnavailable: ")
 
 
 async def test_misspelt_settings_are_named(compute_score, settings, close_pipelines) -> None:
@@ -112,8 +112,8 @@ async def test_misspelt_settings_are_named(compute_score, settings, close_pipeli
 
 async def test_wrong_settings_stop_the_run_with_their_reason(compute_score, settings, close_pipelines, tmp_path) -> None:
     with pytest.raises(ConfigError):
-        await compute_score("table", TABLE, "", {"index": 3}, **settings, journal=str(tmp_path))
-    assert (tmp_path / "fatal.txt").read_text().startswith("ConfigError: row 3: `extra_info.reference`")
+        await compute_score("table", TABLE, "", {"index": 3}, **settings, rollout_log=str(tmp_path))
+    assert (tmp_path / "abort_reason.txt").read_text().startswith("ConfigError: row 3: `extra_info.reference`")
 
 
 # Several tasks
@@ -155,8 +155,8 @@ async def test_a_data_source_of_no_task_stops_the_run_and_is_named(compute_score
     extra = {"index": 4, "reference": {"bytes": picture(), "path": None}}
     message = r"row 4: `data_source` is 'tables', none of the run's tasks: table, chart, svg"
     with pytest.raises(ConfigError, match=message):
-        await compute_score("tables", TABLE, "", extra, task="mixed", journal=str(tmp_path))
-    assert "none of the run's tasks" in (tmp_path / "fatal.txt").read_text()
+        await compute_score("tables", TABLE, "", extra, task="mixed", rollout_log=str(tmp_path))
+    assert "none of the run's tasks" in (tmp_path / "abort_reason.txt").read_text()
 
 
 async def test_a_single_task_takes_rows_of_any_data_source(compute_score, settings, close_pipelines) -> None:
@@ -173,10 +173,10 @@ async def test_a_reference_that_another_engine_drew_stops_the_run_and_both_are_n
     here = make_renderer(load_task("table").render).renderer_version
     extra = {"index": 5, "reference": {"bytes": picture(), "path": None}, "renderer_version": "chromium 1.2.3"}
     with pytest.raises(ConfigError) as caught:
-        await compute_score("table", TABLE, "", extra, **settings, journal=str(tmp_path))
+        await compute_score("table", TABLE, "", extra, **settings, rollout_log=str(tmp_path))
     for part in ("row 5", "`chromium 1.2.3`", f"`{here}`", "data_prep/", " task.render.allow_engine_mismatch=true"):
         assert part in str(caught.value)
-    assert "chromium 1.2.3" in (tmp_path / "fatal.txt").read_text()
+    assert "chromium 1.2.3" in (tmp_path / "abort_reason.txt").read_text()
     with pytest.raises(ConfigError, match=r"task\.tasks\.table\.render\.allow_engine_mismatch=true"):
         await compute_score("table", TABLE, "", extra, task="mixed")
 
@@ -185,9 +185,12 @@ async def test_a_reference_that_another_engine_drew_stops_the_run_and_both_are_n
 async def test_a_reference_of_the_same_or_an_unknown_engine_or_an_allowed_one_is_taken(
     compute_score, settings, close_pipelines, case
 ) -> None:
-    renderer_version = {"same": make_renderer(load_task("table").render).renderer_version, "empty": "", "none": None, "allowed": "other 1"}[
-        case
-    ]
+    renderer_version = {
+        "same": make_renderer(load_task("table").render).renderer_version,
+        "empty": "",
+        "none": None,
+        "allowed": "other 1",
+    }[case]
     settings["task"]["render"]["allow_engine_mismatch"] = case == "allowed"
     extra = {"index": 5, "reference": {"bytes": picture(), "path": None}, "renderer_version": renderer_version}
     assert (await compute_score("table", "nothing", "", extra, **settings))["score"] == 0
@@ -221,7 +224,7 @@ async def test_the_servers_key_is_in_no_log_no_journal_no_result_and_no_page(
                 "metrics_port": port,
             }
             settings["judge"]["failure"] = {"window": 8, "max_failure_share": 1}
-            said.append(await compute_score("table", TABLE, "", extra, **settings, journal=str(tmp_path)))
+            said.append(await compute_score("table", TABLE, "", extra, **settings, rollout_log=str(tmp_path)))
         with urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics") as page:
             metrics_page = page.read().decode()
     assert [numbers["scored_ok"] for numbers in said] == [1, 0, 0]
@@ -238,8 +241,8 @@ async def test_what_the_judge_has_done_is_in_the_workers_own_log(
     extra = {"index": 1, "split": "train", "reference": {"bytes": picture(), "path": None}}
     async with OpenAIServer(completion(json.dumps(report))) as server:
         settings["judge"] = {"kind": "remote", "endpoints": [server.url]}
-        numbers = await compute_score("table", TABLE, "", extra, **settings, journal=str(tmp_path))
-        again = await compute_score("table", TABLE, "", extra, **settings, journal=str(tmp_path))
+        numbers = await compute_score("table", TABLE, "", extra, **settings, rollout_log=str(tmp_path))
+        again = await compute_score("table", TABLE, "", extra, **settings, rollout_log=str(tmp_path))
     assert (numbers["judge_calls"], numbers["judge_cached"]) == (1, 0)
     assert (again["judge_calls"], again["judge_cached"]) == (0, 1)
     (log,) = (tmp_path / "judge").glob("*.jsonl")

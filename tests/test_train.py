@@ -127,7 +127,7 @@ def test_paths_are_absolute_before_veRL_sees_them(files, tmp_path, monkeypatch):
     train.prepare(config)
     given = config.reward.custom_reward_function
     assert given.path == str(shipped("reward_func") / "visual_equivalence.py")
-    assert given.reward_kwargs.journal == str(tmp_path / "run/journal")
+    assert given.reward_kwargs.rollout_log == str(tmp_path / "run/rollout_log")
     assert given.reward_kwargs.data_root == str(tmp_path / "data")
     assert config.data.train_files == [str(tmp_path / "data/train.parquet")]
     assert config.actor_rollout_ref.model.path == str(tmp_path / "model")
@@ -182,7 +182,7 @@ def test_a_reward_is_handed_what_it_takes_and_veRL_loads_it(files, tmp_path, rew
     takes = inspect.signature(getattr(module, function.name)).parameters
     assert function.reward_kwargs.keys() <= takes.keys()
     assert all(takes[key].kind is inspect.Parameter.KEYWORD_ONLY for key in function.reward_kwargs)
-    assert function.reward_kwargs.journal == str(tmp_path / "run/journal")
+    assert function.reward_kwargs.rollout_log == str(tmp_path / "run/rollout_log")
     assert load_task(function.reward_kwargs.task).name == "table"
     assert config.reward.num_workers == 1, "what is not the function's own is veRL's and the cluster's"
     assert (config.reward.reward_manager.source, config.reward.reward_manager.name) == ("register", "naive")

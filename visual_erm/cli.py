@@ -17,6 +17,7 @@ from rich.logging import RichHandler
 from rich.markup import escape
 from rich.table import Table
 
+from visual_erm import __version__
 from visual_erm.errors import ConfigError, InfrastructureError, VisualERMError
 from visual_erm.judge.base import make_judge
 from visual_erm.reward.report import Report
@@ -39,8 +40,19 @@ USAGE = 2
 """Exit code for wrong input, as of any command line; 1 is for what failed on our side."""
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"visual-erm {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _options(verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step.")] = False) -> None:
+def _options(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(message)s", handlers=[RichHandler(console=err, show_path=False)])
 
@@ -54,7 +66,8 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Score one reply: extract its code, render it, judge it against the reference, and print the reward."""
-    from visual_erm.pipeline import Result, RewardPipeline, load_image
+    from visual_erm.pipeline import RewardPipeline, RewardResult
+    from visual_erm.vision.images import load_image
 
     loaded = load_task(task)
     settings = load_judge_settings(judge)
@@ -65,7 +78,7 @@ def score(
     if loaded.scoring.mode == "batch":
         err.print(f"scoring.mode=batch: one reply is no batch; s_max is the task's, {loaded.scoring.s_max:g}", style="dim")
 
-    async def run() -> Result:
+    async def run() -> RewardResult:
         async with RewardPipeline(loaded, settings, pages=1) as pipeline:
             return await pipeline.score(reply, image)
 
@@ -92,7 +105,7 @@ def judge_images(
     as_json: AsJson = False,
 ) -> None:
     """List what differs between two images."""
-    from visual_erm.pipeline import load_image
+    from visual_erm.vision.images import load_image
 
     loaded = load_task(task)
     settings = load_judge_settings(judge)

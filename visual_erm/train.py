@@ -140,8 +140,8 @@ def prepare(config: DictConfig, words: Sequence[str] = ()) -> None:
         if "data_root" in settings:
             root = settings.data_root or (config.data.train_files and Path(config.data.train_files[0]).parent)
             settings.data_root = root and absolute(root)
-        if settings.journal:
-            settings.journal = absolute(settings.journal)
+        if settings.rollout_log:
+            settings.rollout_log = absolute(settings.rollout_log)
         for key in ("endpoints_file", "api_key_file", "reuse.cache_dir"):
             if path := select(config.judge, key):
                 OmegaConf.update(config.judge, key, absolute(path))

@@ -58,7 +58,7 @@ async def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def settings(reward: str) -> dict[str, object]:
     """What the reward's YAML hands over, as Hydra does, less what it takes from elsewhere in the recipe."""
     content = read_yaml(shipped("configs") / "reward" / f"{reward}.yaml")["custom_reward_function"]["reward_kwargs"]
-    return {key: value for key, value in content.items() if key not in ("task", "journal", "model", "data_root")}
+    return {key: value for key, value in content.items() if key not in ("task", "rollout_log", "model", "data_root")}
 
 
 async def test_teds_pays_for_structure_and_text_whatever_the_table_is_written_in(rewards):
@@ -113,7 +113,7 @@ async def test_images_pay_for_likeness_and_what_does_not_draw_gets_nothing(rewar
 
 async def test_failures_of_ours_get_the_recent_mean_and_too_many_of_them_stop_the_run(rewards, data_root, tmp_path):
     lost = ROW | {"reference": {"path": "nowhere.png"}}
-    given = {"task": "svg", "data_root": str(data_root), "journal": str(tmp_path)}
+    given = {"task": "svg", "data_root": str(data_root), "rollout_log": str(tmp_path)}
     given["failure"] = {"window": 10, "max_failure_share": 0.2}
 
     async def score(row: dict[str, object]) -> dict[str, float]:
@@ -125,9 +125,9 @@ async def test_failures_of_ours_get_the_recent_mean_and_too_many_of_them_stop_th
     await score(lost)
     with pytest.raises(TooManyFailures):
         await score(lost)
-    assert (tmp_path / "fatal.txt").read_text().startswith("TooManyFailures: 3 of the last 4")
-    (journal,) = tmp_path.glob("*.jsonl")
-    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert (tmp_path / "abort_reason.txt").read_text().startswith("TooManyFailures: 3 of the last 4")
+    (rollout_log,) = tmp_path.glob("*.jsonl")
+    lines = [json.loads(line) for line in rollout_log.read_text().splitlines()]
     assert [line["score"] for line in lines] == [before["score"]] * 3
     assert (
         lines[0].keys() >= {"index", "split", "policy_updates", "reply", "reason"} and "nowhere.png" in lines[1]["reason"]
@@ -158,8 +158,8 @@ async def test_a_table_that_takes_too_long_costs_the_policy_nothing_and_one_far_
 )
 async def test_a_row_without_ground_truth_stops_the_run_and_is_named(rewards, tmp_path, truth, message):
     with pytest.raises(ConfigError, match=message):
-        await rewards["teds"]("table", TABLE.format(1), truth, ROW, task="table", journal=str(tmp_path))
-    assert "row 3" in (tmp_path / "fatal.txt").read_text()
+        await rewards["teds"]("table", TABLE.format(1), truth, ROW, task="table", rollout_log=str(tmp_path))
+    assert "row 3" in (tmp_path / "abort_reason.txt").read_text()
 
 
 async def test_settings_that_do_not_fit_are_named(rewards, data_root, tmp_path):

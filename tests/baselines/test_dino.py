@@ -109,3 +109,19 @@ async def test_a_checkpoint_that_is_not_there_or_a_device_stops_the_run_and_torc
     monkeypatch.setattr(dino.Embedder, "__call__", out_of_memory)
     with pytest.raises(ComparisonFailed, match="out of memory"):
         await dino.Dino(str(tiny_dino), "cpu", 8).compare(picture(), picture())
+
+
+async def test_whoever_waits_when_the_reward_is_closed_is_told(dino, tiny_dino, monkeypatch):
+    going_on = threading.Event()
+    embed = dino.Embedder.__call__
+    monkeypatch.setattr(dino.Embedder, "__call__", lambda self, images: (going_on.wait(30), embed(self, images))[1])
+    measure = dino.Dino(str(tiny_dino), "cpu", 1)
+    waiting = [asyncio.ensure_future(measure.compare(picture(damage), picture())) for damage in range(3)]
+    await asyncio.sleep(0.3)
+    closing = asyncio.ensure_future(measure.close())
+    await asyncio.sleep(0.1)
+    going_on.set()
+    await closing
+    async with asyncio.timeout(10):
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert all(isinstance(result, ComparisonFailed) for result in results)

@@ -13,8 +13,8 @@ import yaml
 from data_sets import ROOT, documented, opened, rows_of, scans, truths_of, write_lines
 from visual_erm.data_prep import svgs
 
-from visual_erm.demo.synthetic_drawings import drawings
 from visual_erm.demo.package_icons import icons
+from visual_erm.demo.synthetic_drawings import drawings
 
 DOCUMENTED = documented("svgs")
 COMMANDS = ["images", "documents", "packages", "drawings"]

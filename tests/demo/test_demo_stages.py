@@ -57,10 +57,10 @@ def data(tmp_path_factory):
 def out(tmp_path, data):
     """The output folder of a finished run, but for its report."""
     shutil.copytree(data, tmp_path / "data")
-    journal = tmp_path / "seed0" / "journal"
-    journal.mkdir(parents=True)
+    rollout_log = tmp_path / "seed0" / "rollout_log"
+    rollout_log.mkdir(parents=True)
     lines = [log_line(i, *sample, k, i // TINY.batch) for i, sample in enumerate(ASKED) for k in range(run.ROLLOUTS)]
-    (journal / "host-1.jsonl").write_text("\n".join(json.dumps(line) for line in lines) + "\n")
+    (rollout_log / "host-1.jsonl").write_text("\n".join(json.dumps(line) for line in lines) + "\n")
     for path in (tmp_path / "before.json", tmp_path / "seed0" / "after.json"):
         path.write_text(json.dumps({"table": asdict(EVALUATION)}))
     return tmp_path
@@ -90,7 +90,7 @@ def test_the_report_has_every_step_and_rollouts_to_look_at(out, capsys):
 
 
 def test_a_lost_reward_is_noticed_and_named(out):
-    path = out / "seed0" / "journal" / "host-1.jsonl"
+    path = out / "seed0" / "rollout_log" / "host-1.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
     calls = report(out)["reward_calls"]
     assert not calls["ok"]

@@ -45,12 +45,12 @@ def test_the_demo_counts_its_rewards_reports_and_leaves_nothing(tmp_path):
         expected = 3 * TINY.batch * run.ROLLOUTS
         assert summary["reward_calls"] == {"expected": expected, "counted": expected, "wrong_prompts": {}, "ok": True}
         assert summary["steps"] == 3
-        sources = Counter(call["data_source"] for call in read_rollout_log(out / "seed3" / "journal"))
+        sources = Counter(call["data_source"] for call in read_rollout_log(out / "seed3" / "rollout_log"))
         assert sources == dict.fromkeys(("table", "chart", "svg"), expected // 3)
         assert {task: after["judged"] for task, after in summary["held_out"]["after"].items()} == (
             dict.fromkeys(sources, TINY.judged)
         )
-        made = {"steps.csv", "steps.json", "steps.png", "summary.json", "rollouts", "journal", "log"}
+        made = {"steps.csv", "steps.json", "steps.png", "summary.json", "rollouts", "rollout_log", "log"}
         assert made <= {path.name for path in (out / "seed3").iterdir()}
         assert sorted(path.name for path in (out / "seed3" / "rollouts").iterdir()) == ["step01", "step03"]
 

@@ -33,13 +33,13 @@ def queue(shared_ray: None) -> Iterator[None]:
     transfer_queue.close()
 
 
-def buffer(fatal: Path, **changes: Any) -> StrictReplayBuffer:
+def buffer(abort_file: Path, **changes: Any) -> StrictReplayBuffer:
     settings = {
         "max_lost_rollouts": 0,
         "stall_timeout_s": 60,
         "poll_s": 0.05,
         "rollouts": ROLLOUTS,
-        "fatal": str(fatal),
+        "abort_file": str(abort_file),
         **changes,
     }
     return StrictReplayBuffer(
@@ -77,12 +77,12 @@ def put(prompt: str, status: str, scores: list[float | None]) -> None:
 def put_judged(prompt: str, data_source: str, severities: list[float | None]) -> None:
     """A prompt and its rollouts, as they are judged one by one; None is one that did not draw. Their lengths differ."""
     for number, severity in enumerate(severities):
-        void = severity is None
+        invalid = severity is None
         info = {
-            "score": 0.0 if void else 1.9,
-            "severity": 50.0 if void else severity,
+            "score": 0.0 if invalid else 1.9,
+            "severity": 50.0 if invalid else severity,
             "scored_ok": 1.0,
-            "void": float(void),
+            "invalid": float(invalid),
         }
         scores = torch.zeros(2 + number)
         scores[-1] = info["score"]
@@ -99,11 +99,11 @@ def put_judged(prompt: str, data_source: str, severities: list[float | None]) ->
 
 
 def test_a_step_gets_what_it_asked_for_or_the_run_stops(tmp_path):
-    fatal = tmp_path / "fatal.txt"
+    abort_file = tmp_path / "abort_reason.txt"
 
     put("a", "finished", [2.0, 0.0])
     put("b", "finished", [1.0, 1.0])
-    batch, metrics = buffer(fatal).sample(1, "train", 2)
+    batch, metrics = buffer(abort_file).sample(1, "train", 2)
     assert len(batch.keys) == 4
     assert metrics["reward/lost"] == 0
     assert metrics["reward/score/mean"] == 1.0
@@ -113,39 +113,39 @@ def test_a_step_gets_what_it_asked_for_or_the_run_stops(tmp_path):
     put("c", "failure", [2.0])
     put("d", "finished", [1.0, 1.0])
     with pytest.raises(RolloutsLost, match="1 of the step's 4 rollouts"):
-        buffer(fatal).sample(2, "train", 2)
-    batch, metrics = buffer(fatal, max_lost_rollouts=1).sample(2, "train", 2)
+        buffer(abort_file).sample(2, "train", 2)
+    batch, metrics = buffer(abort_file, max_lost_rollouts=1).sample(2, "train", 2)
     assert (len(batch.keys), metrics["reward/lost"]) == (3, 1)
     transfer_queue.kv_clear(keys=batch.keys, partition_id="train")
 
     put("e", "failure", [])
     with pytest.raises(RolloutsLost, match="2 of the step's 2 rollouts"):
-        buffer(fatal).sample(3, "train", 1)
+        buffer(abort_file).sample(3, "train", 1)
     transfer_queue.kv_clear(keys=["e"], partition_id="train")
 
     put("f", "finished", [1.0, None])
     with pytest.raises(RolloutsLost, match="1 of the step's 2 rollouts"):
-        buffer(fatal).sample(4, "train", 1)
+        buffer(abort_file).sample(4, "train", 1)
 
     put("g", "running", [])
     with pytest.raises(RolloutsLost, match=r"no prompt has finished for 0\.2 s, 1 are under way"):
-        buffer(fatal, stall_timeout_s=0.2).sample(5, "train", 2)
+        buffer(abort_file, stall_timeout_s=0.2).sample(5, "train", 2)
 
-    fatal.write_text("TooManyFailures: 60 of the last 256 samples could not be judged\n")
+    abort_file.write_text("TooManyFailures: 60 of the last 256 samples could not be judged\n")
     with pytest.raises(RolloutsLost, match="TooManyFailures: 60 of the last 256"):
-        buffer(fatal).sample(5, "train", 2)
+        buffer(abort_file).sample(5, "train", 2)
 
 
 def test_rewards_of_a_step_are_normalised_together_where_the_task_says_so(tmp_path):
     tables, charts = load_task("table").model_dump(), load_task("chart").model_dump()
     tables["scoring"]["mode"] = "batch"
     mixture = {"name": "both", "tasks": {"table": tables, "chart": charts}}
-    alone = {"a_0_0": 1.9, "a_1_0": 1.9, "b_0_0": 1.9, "b_1_0": 0, "c_0_0": 1.9, "c_1_0": 1.9}
-    for task, expected in ((None, alone), (mixture, alone | {"a_0_0": 2, "a_1_0": 1, "b_0_0": 1.5})):
+    own_reward = {"a_0_0": 1.9, "a_1_0": 1.9, "b_0_0": 1.9, "b_1_0": 0, "c_0_0": 1.9, "c_1_0": 1.9}
+    for task, expected in ((None, own_reward), (mixture, own_reward | {"a_0_0": 2, "a_1_0": 1, "b_0_0": 1.5})):
         put_judged("a", "table", [0, 8])
         put_judged("b", "table", [4, None])
         put_judged("c", "chart", [1, 2])
-        batch, metrics = buffer(tmp_path / "fatal.txt", batch_task=task).sample(1, "train", 3)
+        batch, metrics = buffer(tmp_path / "abort_reason.txt", batch_task=task).sample(1, "train", 3)
         found = transfer_queue.kv_batch_get(keys=batch.keys, partition_id="train", select_fields=["rm_scores"])
         rewards = dict(zip(batch.keys, found["rm_scores"].unbind(), strict=True))
         assert {key: float(row[-1]) for key, row in rewards.items()} == pytest.approx(expected)

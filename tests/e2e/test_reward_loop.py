@@ -132,5 +132,5 @@ def test_two_workers_score_a_batch_together_with_the_same_keys_and_end_with_thei
 
     ray.shutdown()
     assert gone(ray_processes) == []
-    journal = [line for file in (tmp_path / "journal").glob("*.jsonl") for line in file.read_text().splitlines()]
-    assert len(journal) == len(replies)
+    rollout_log = [line for file in (tmp_path / "rollout_log").glob("*.jsonl") for line in file.read_text().splitlines()]
+    assert len(rollout_log) == len(replies)

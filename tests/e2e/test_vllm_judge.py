@@ -225,13 +225,13 @@ def test_a_task_of_ones_own_is_trained_over_two_nodes_goes_on_when_one_is_lost_a
     assert set(run.left) <= set(lost.left), "only what the lost node could not remove"
     assert not [left for left in lost.left if not left.startswith("/tmp/")], "all processes had ended"
 
-    journal = run.run_dir / "journal"
-    assert len(list(journal.glob("*.jsonl"))) >= 2, "reward workers on both nodes"
-    assert lines(journal / "superseded", "*.jsonl"), "what the killed run had scored of its second step"
+    rollout_log = run.run_dir / "rollout_log"
+    assert len(list(rollout_log.glob("*.jsonl"))) >= 2, "reward workers on both nodes"
+    assert lines(rollout_log / "superseded", "*.jsonl"), "what the killed run had scored of its second step"
     steps = lines(run.run_dir, "metrics.jsonl")
     # One more may have been under way when the servers went.
     assert [line["step"] for line in steps] in ([*range(1, STEPS + 1)], [*range(1, STEPS + 2)])
-    calls = [call for call in lines(journal, "*.jsonl") if call["policy_updates"] < len(steps)]
+    calls = [call for call in lines(rollout_log, "*.jsonl") if call["policy_updates"] < len(steps)]
     assert len({frozenset(call) for call in calls}) == 1
     assert all(call["scored_ok"] == 1 for call in calls)
     drawn = [call for call in calls if call["render_ok"] == 1]
@@ -256,7 +256,7 @@ def test_a_task_of_ones_own_is_trained_over_two_nodes_goes_on_when_one_is_lost_a
         assert "actor/kl_loss" in step
         # Had the rollouts' weights not been the trainer's, the two would disagree about the replies' probabilities.
         assert step["training/rollout_probs_diff_max"] < 2e-5
-    assert len([call for call in lines(journal, "*.jsonl") if call["split"] == "test"]) == TESTED
+    assert len([call for call in lines(rollout_log, "*.jsonl") if call["split"] == "test"]) == TESTED
     assert any(name.startswith("val-") and name.endswith("/score/mean@1") for name in steps[STEPS - 1]["data"])
 
     saved = [run.run_dir / "checkpoints" / f"global_step_{step}" / "actor" / "huggingface" for step in (1, STEPS)]
@@ -273,8 +273,8 @@ def lines(folder: Path, pattern: str) -> list[dict]:
 
 def in_the_second_step(run_dir: Path) -> bool:
     """Whether the first step is saved and logged, and rollouts of the second have been scored."""
-    journal = [text for file in (run_dir / "journal").glob("*.jsonl") for text in file.read_text().splitlines()]
-    return bool(lines(run_dir, "metrics.jsonl")) and any('"policy_updates": 1' in text for text in journal)
+    rollout_log = [text for file in (run_dir / "rollout_log").glob("*.jsonl") for text in file.read_text().splitlines()]
+    return bool(lines(run_dir, "metrics.jsonl")) and any('"policy_updates": 1' in text for text in rollout_log)
 
 
 def kill(processes: list[psutil.Process]) -> None:

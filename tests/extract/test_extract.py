@@ -82,7 +82,7 @@ def test_thinking_is_no_part_of_the_answer(reply: str, code: Code) -> None:
 
 
 @pytest.mark.parametrize(
-    "reply", [f"<think>{ONE}", f"<think>PartialResult:\n```html\n{ONE}\n```", f"{ONE}</think>", "<think></think>"]
+    "reply", [f"<think>{ONE}", f"<think>Draft:\n```html\n{ONE}\n```", f"{ONE}</think>", "<think></think>"]
 )
 def test_a_reply_that_ends_while_thinking_has_no_code(reply: str) -> None:
     with pytest.raises(NoCodeError, match="thinking"):
@@ -221,7 +221,7 @@ def test_a_fenced_script_is_taken_whole_and_as_written(reply: str, code: str) ->
         (f"{SCRIPT}\n\n- **line**: as in the picture", SCRIPT),
         (f"{SCRIPT}\n\n这是一张折线图。", SCRIPT),
         (f"import matters when you draw.\n\n{SCRIPT}", SCRIPT),
-        (f"PartialResult:\n{OTHER}\n\nBetter, with a line:\n\n{SCRIPT}", SCRIPT),
+        (f"Draft:\n{OTHER}\n\nBetter, with a line:\n\n{SCRIPT}", SCRIPT),
         (f"{SCRIPT}\n\nIt needs:\nimport matplotlib", SCRIPT),
         (HELD, HELD),
         ("import numpy as np\nx = 'it\\'s \\d'\nprint(x)", "import numpy as np\nx = 'it\\'s \\d'\nprint(x)"),

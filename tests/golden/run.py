@@ -34,11 +34,10 @@ from aiohttp import web  # noqa: E402
 from PIL import Image  # noqa: E402
 from samples import Answer, Sample, encoded, samples  # noqa: E402
 
-from visual_erm.baselines import adapter as baselines  # noqa: E402
 from visual_erm.extract import Code  # noqa: E402
 from visual_erm.judge.base import Judge, make_judge  # noqa: E402
 from visual_erm.judge.usage import JudgeUsage  # noqa: E402
-from visual_erm.pipeline import Result, RewardPipeline  # noqa: E402
+from visual_erm.pipeline import RewardPipeline, RewardResult
 from visual_erm.render.base import make_renderer  # noqa: E402
 from visual_erm.reward.report import Report  # noqa: E402
 from visual_erm.spec.base import read_yaml, shipped  # noqa: E402
@@ -52,7 +51,7 @@ NUMBERS = {
     "extract_ok": "extract_ok",
     "compare_ok": "compare_ok",
     "scored_ok": "scored_ok",
-    "void": "void",
+    "invalid": "invalid",
     "truncated": "truncated",
     "judge_calls": "judge_calls",
     "judge_identical": "judge_identical",
@@ -127,7 +126,7 @@ def numbers_of(numbers: Mapping[str, float]) -> Record:
     return kept | {key: value for key, value in numbers.items() if SEVERAL.fullmatch(key)}
 
 
-def result_of(result: Result, task: Task) -> Record:
+def result_of(result: RewardResult, task: Task) -> Record:
     code, image, report = result.code, result.image, result.report
     return {
         **numbers_of(result.numbers(task.report.categories)),
@@ -270,7 +269,7 @@ class Run:
             await mine.close()
 
     async def by_function(self, how: str, group: list[Sample]) -> None:
-        """By the reward function that veRL would call; reason and report are read from its journal."""
+        """By the reward function that veRL would call; reason and report are read from its rollout_log."""
         name = {"compute": "visual_equivalence", "mixed": "visual_equivalence", "dino": "dino_similarity"}.get(how, how)
         module = importlib.import_module(f"reward_func.{name.removesuffix('_tags')}")
         own: dict[str, Any] = {"teds_tags": {"header_text": False}}.get(how, {})
@@ -278,21 +277,19 @@ class Run:
             own = {"model": str(tiny_dino(self.folder)), "device": "cpu", "batch_size": 1}
         if how in ("ssim", "dino", "compute", "mixed"):
             own["data_root"] = str(self.folder)
-        journal = self.folder / f"journal-{how}"
+        rollout_log = self.folder / f"journal-{how}"
 
         def compute(sample: Sample) -> Awaitable[dict[str, float]]:
             image = {"path": self.references[sample.task, sample.reference].name, "bytes": None}
             extra = {"index": sample.id, "split": "test", "reference": image}
             task = "mixed" if how == "mixed" else sample.task
             return module.compute_score(
-                sample.task, sample.reply, sample.reference, extra, task=task, journal=str(journal), **own
+                sample.task, sample.reply, sample.reference, extra, task=task, rollout_log=str(rollout_log), **own
             )
 
         results = await asyncio.gather(*map(compute, group))
-        await baselines.close()
-        for mine in getattr(module, "_runs", {}).pop(asyncio.get_running_loop(), {}).values():
-            await asyncio.gather(*(pipeline.close() for pipeline in mine.pipelines.values()))
-        lines = [json.loads(line) for path in journal.glob("*.jsonl") for line in path.read_text("utf-8").splitlines()]
+        await module.close()
+        lines = [json.loads(line) for path in rollout_log.glob("*.jsonl") for line in path.read_text("utf-8").splitlines()]
         said = {line["index"]: line for line in lines}
         for sample, numbers in zip(group, results, strict=True):
             line = said[sample.id]

@@ -20,10 +20,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from visual_erm.demo.synthetic_drawings import drawings
 from visual_erm.demo.package_charts import charts
 from visual_erm.demo.package_icons import icons
 from visual_erm.demo.package_tables import tables
+from visual_erm.demo.synthetic_drawings import drawings
 from visual_erm.demo.tiny_charts import CHART
 from visual_erm.demo.tiny_svgs import SVG
 from visual_erm.demo.tiny_tables import TABLE

@@ -21,7 +21,8 @@ from visual_erm.guard.tampering import reached_for
 from visual_erm.guard.under_reporting import likeness, severity_floor
 from visual_erm.reward.report import Discrepancy, Report
 from visual_erm.vision.foreground import ink
-from visual_erm.vision.table_grid import find_tables, gray
+from visual_erm.vision.images import gray
+from visual_erm.vision.table_grid import find_tables
 
 PUBTABNET = Path(__file__).parents[3] / "shared" / "data" / "pubtabnet" / "examples.jsonl"
 

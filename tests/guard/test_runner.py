@@ -16,10 +16,9 @@ from PIL import Image, ImageDraw
 from visual_erm.errors import JudgeUnavailable, Tampering
 from visual_erm.extract import Code
 from visual_erm.guard.runner import GUARDS, GuardRunner
-from visual_erm.pipeline import Result, RewardPipeline
+from visual_erm.pipeline import RewardPipeline, RewardResult
 from visual_erm.render.base import Renderer, make_renderer
 from visual_erm.reward.report import Report
-from visual_erm.spec.base import validate
 from visual_erm.spec.judge import JudgeSettings, ReuseSettings
 from visual_erm.spec.task import Task, load_task
 from visual_erm.vision.ocr import Ocr
@@ -53,14 +52,14 @@ def says(*errors: tuple[str, int, str]) -> Any:
     return completion(json.dumps({"errors": entries}))
 
 
-async def scored(reply: str, reference: Image.Image, answer: Any, settings: Task) -> Result:
+async def scored(reply: str, reference: Image.Image, answer: Any, settings: Task) -> RewardResult:
     async with OpenAIServer(answer) as server:
         judge = JudgeSettings(kind="remote", endpoints=(server.url,), timeout_s=10, reuse=ReuseSettings(identical=False))
         async with RewardPipeline(settings, judge, pages=1) as pipeline:
             return await pipeline.score(f"```html\n{reply}\n```", reference)
 
 
-def flags(result: Result) -> list[str]:
+def flags(result: RewardResult) -> list[str]:
     numbers = result.numbers(["layout_error"])
     assert {f"guard_{name}" for name in GUARDS} <= set(numbers)
     return [name for name in GUARDS if numbers[f"guard_{name}"] == 1.0]
@@ -181,9 +180,9 @@ async def test_parts_of_a_chart_left_out_are_charged_and_slack_forgives_a_few():
             "injection": {"enabled": False},
         }
         panel = GuardRunner(load_task(chart), model_judge=True)
-        ruling = await panel.review(*images, Report())
+        ruling = await panel.check_report(*images, Report())
         assert (ruling.severity, ruling.flags) == (severity, {"omission"})
-        assert (await panel.review(images[1], images[0], Report())).flags == set()
+        assert (await panel.check_report(images[1], images[0], Report())).flags == set()
         await panel.close()
 
 

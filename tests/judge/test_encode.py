@@ -6,8 +6,9 @@ import threading
 from PIL import Image
 
 from visual_erm.judge import encode
-from visual_erm.judge.encode import Encoder, data_url, digest_of
+from visual_erm.judge.encode import Encoder, data_url
 from visual_erm.spec.task import ImageSettings
+from visual_erm.vision.images import digest_of
 
 PNG = ImageSettings(longest_side=100, format="png")
 

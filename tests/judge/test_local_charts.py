@@ -17,8 +17,7 @@ from visual_erm.errors import ConfigError
 from visual_erm.judge.base import make_judge
 from visual_erm.judge.local import judge as local
 from visual_erm.judge.local.charts import CATEGORIES, compare
-from visual_erm.judge.local.tables import MAX_SEVERITY
-from visual_erm.reward.report import Report
+from visual_erm.reward.report import MAX_SEVERITY, Report
 from visual_erm.spec.judge import JudgeSettings
 from visual_erm.spec.task import load_task
 from visual_erm.vision.scene_types import GRID, Box, Mark, Panel, Scene, Text

@@ -186,7 +186,7 @@ def test_one_step_is_trained_on_it(tmp_path):
     ran("-m", "visual_erm.train", *recipe, cwd=tmp_path)
     steps = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [step["step"] for step in steps] == [1]
-    log = next(folder for name in ("rollout_log", "journal") if (folder := tmp_path / "run" / name).is_dir())
+    log = next(folder for name in ("rollout_log", "rollout_log") if (folder := tmp_path / "run" / name).is_dir())
     calls = [json.loads(line) for file in log.glob("*.jsonl") for line in file.read_text().splitlines()]
     assert len(calls) == 4 * 8
     assert any(call["render_ok"] == 1 for call in calls), "no reply held shapes"

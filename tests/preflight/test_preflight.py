@@ -511,7 +511,7 @@ def test_training_tells_all_that_is_wrong_in_one_go_and_starts_nothing(mine: Run
         assert f"\n{key}\n" in said, said
         assert key in last
     assert said.count("fix: ") >= len(keys)
-    assert not (mine.folder / "run" / "journal").exists()
+    assert not (mine.folder / "run" / "rollout_log").exists()
     assert "Traceback" not in said
 
 

@@ -19,7 +19,7 @@ from visual_erm.extract import Code
 from visual_erm.kinds.chart import ChartSettings
 from visual_erm.render.base import make_renderer
 from visual_erm.render.chart import ChartRenderer
-from visual_erm.vision.colors import on_white
+from visual_erm.vision.images import on_white
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -25,7 +25,7 @@ from svg_worker import SIZE
 
 from visual_erm.sandbox.backends.svg_document import DEEPEST, LONGEST, MOST_ELEMENTS, embedded, read
 from visual_erm.sandbox.outcome import RenderingFailed
-from visual_erm.vision.colors import on_white
+from visual_erm.vision.images import on_white
 
 NAMES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
 DOT = '<rect x="40" y="40" width="20" height="20" fill="blue"/>'

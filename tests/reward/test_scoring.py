@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from visual_erm.reward.scoring import DeferredReward, Sample, batch_rewards, minimum, reward
+from visual_erm.reward.scoring import DeferredReward, ScoredSample, batch_rewards, min_reward, reward
 from visual_erm.spec.task import Scoring
 
 severities = st.integers(0, 10_000)
@@ -24,7 +24,7 @@ def test_more_severity_never_earns_more(one, other, scoring):
 
 @given(severities, fixed | raw)
 def test_a_image_however_wrong_never_earns_less_than_none(severity, scoring):
-    assert reward(severity, scoring) >= minimum(scoring)
+    assert reward(severity, scoring) >= min_reward(scoring)
 
 
 @given(severities, fixed)
@@ -32,7 +32,7 @@ def test_fixed_pays_for_drawing_and_up_to_one_for_likeness(severity, scoring):
     assert scoring.render_reward <= reward(severity, scoring) <= scoring.render_reward + 1
     assert reward(0, scoring) == scoring.render_reward + 1
     assert reward(scoring.s_max, scoring) == scoring.render_reward
-    assert minimum(scoring) == 0
+    assert min_reward(scoring) == 0
 
 
 @given(severities, raw)
@@ -73,14 +73,16 @@ SCORINGS = {
 @st.composite
 def samples(draw):
     task = draw(st.sampled_from(list(SCORINGS)))
-    severity, void = draw(st.floats(0, 1000)), draw(st.booleans())
-    alone = minimum(SCORINGS[task]) if void else reward(severity, SCORINGS[task])
-    return Sample(task, SCORINGS[task], severity, judged=void or draw(st.booleans()), void=void, alone=alone)
+    severity, invalid = draw(st.floats(0, 1000)), draw(st.booleans())
+    own_reward = min_reward(SCORINGS[task]) if invalid else reward(severity, SCORINGS[task])
+    return ScoredSample(
+        task, SCORINGS[task], severity, judged=invalid or draw(st.booleans()), invalid=invalid, own_reward=own_reward
+    )
 
 
 def judged(severity, task="table", **changes):
-    facts = {"judged": True, "void": False, "alone": 7.0, **changes}
-    return Sample(task, SCORINGS[task], severity, **facts)
+    facts = {"judged": True, "invalid": False, "own_reward": 7.0, **changes}
+    return ScoredSample(task, SCORINGS[task], severity, **facts)
 
 
 @given(st.lists(samples(), max_size=20))
@@ -88,12 +90,12 @@ def test_a_batch_is_the_papers_equation_3_for_each_task_of_its_own(batch):
     rewards = batch_rewards(batch)
     for sample, found in zip(batch, rewards, strict=True):
         if sample.task == "svg":
-            assert found == sample.alone, "another mode: its own reward"
+            assert found == sample.own_reward, "another mode: its own reward"
             continue
-        others = [s.severity for s in batch if s.task == sample.task and s.judged and not s.void]
+        others = [s.severity for s in batch if s.task == sample.task and s.judged and not s.invalid]
         s_max = max(others) if others else sample.scoring.s_max
         left = 1.0 if s_max == 0 else min(max(1 - sample.severity / s_max, 0), 1)
-        assert found == (0 if sample.void else pytest.approx(sample.scoring.render_reward + left))
+        assert found == (0 if sample.invalid else pytest.approx(sample.scoring.render_reward + left))
 
 
 @given(st.lists(samples(), max_size=20), st.randoms())
@@ -102,16 +104,16 @@ def test_the_order_of_a_batch_does_not_matter_and_drawing_never_earns_less_than_
     order = list(range(len(batch)))
     random.shuffle(order)
     assert batch_rewards([batch[place] for place in order]) == [rewards[place] for place in order]
-    drawn = [found for sample, found in zip(batch, rewards, strict=True) if not sample.void]
+    drawn = [found for sample, found in zip(batch, rewards, strict=True) if not sample.invalid]
     assert all(found >= 0 for found in drawn)
 
 
 def test_a_batch_without_a_fault_earns_all_there_is():
-    assert batch_rewards([judged(0), judged(0), judged(50, void=True)]) == [2, 2, 0]
+    assert batch_rewards([judged(0), judged(0), judged(50, invalid=True)]) == [2, 2, 0]
 
 
 def test_what_did_not_draw_or_lost_its_judgement_sets_no_scale_and_a_lost_judgement_is_no_punishment():
-    batch = [judged(4), judged(8), judged(50, void=True), judged(6, judged=False), judged(90, judged=False)]
+    batch = [judged(4), judged(8), judged(50, invalid=True), judged(6, judged=False), judged(90, judged=False)]
     assert batch_rewards(batch) == [1.5, 1, 0, 1.25, 1]
     assert batch_rewards([judged(0), judged(6, judged=False)]) == [2, 2]
     assert batch_rewards([judged(25, judged=False)]) == [1.5], "nothing judged: the task's own constant"
@@ -123,6 +125,6 @@ def test_tasks_of_a_mixture_have_each_their_own_scale():
 
 
 def test_a_provisional_reward_is_a_number_and_stays_what_it_is_between_processes():
-    one = DeferredReward(judged(3, alone=1.94))
+    one = DeferredReward(judged(3, own_reward=1.94))
     assert (one, one + 1) == (1.94, 2.94)
     assert pickle.loads(pickle.dumps(one)).sample == one.sample

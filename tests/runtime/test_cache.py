@@ -20,8 +20,15 @@ def test_the_limit_is_one_of_weight():
     for word in ("four", "five", "sixsix"):
         cache.keep(word, word)
     assert [cache.find(word) for word in ("four", "five", "sixsix")] == [None, "five", "sixsix"]
-    cache.keep("far too heavy", "far too heavy")
-    assert len(cache) == 0
+
+
+def test_a_value_that_is_too_heavy_costs_no_other_its_place():
+    cache: Cache[str] = Cache(10, len)
+    cache.keep("five", "five")
+    cache.keep("heavy", "far too heavy")
+    assert (cache.find("five"), cache.find("heavy")) == ("five", None)
+    cache.keep("five", "much too heavy")
+    assert cache.find("five") is None
 
 
 def test_a_value_replaced_counts_once():

@@ -9,17 +9,17 @@ from visual_erm.runtime import gc_tuning
 
 full = []
 gc.callbacks.append(lambda phase, info: full.append(info) if phase == "start" and info["generation"] == 2 else None)
-with gc_tuning.sample():
+with gc_tuning.track_sample():
     pass
 print(len(full), gc.get_freeze_count() > 0)
-with gc_tuning.sample():
+with gc_tuning.track_sample():
     for _ in range(2 * gc_tuning.MANY):
-        with gc_tuning.sample():
+        with gc_tuning.track_sample():
             pass
     print(len(full))
 print(len(full))
 for _ in range(gc_tuning.MANY - 1):
-    with gc_tuning.sample():
+    with gc_tuning.track_sample():
         pass
 print(len(full))
 """

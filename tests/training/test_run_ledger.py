@@ -16,7 +16,7 @@ PER_STEP = 2
 
 
 def line(step: int, split: str = "train") -> str:
-    """A journal line of this step: a rollout of its policy, or a test after it."""
+    """A line of the rollout log of this step: a rollout of its policy, or a test after it."""
     return json.dumps({"split": split, "policy_updates": step - (split == "train")})
 
 
@@ -31,7 +31,7 @@ def opened(run: Path) -> RunLedger:
     return RunLedger.open(
         OmegaConf.create(
             {
-                "reward": {"custom_reward_function": {"reward_kwargs": {"journal": str(run / "journal")}}},
+                "reward": {"custom_reward_function": {"reward_kwargs": {"rollout_log": str(run / "rollout_log")}}},
                 "env": {"VERL_FILE_LOGGER_PATH": str(run / "metrics.jsonl")},
                 "data": {"train_batch_size": PER_STEP},
                 "actor_rollout_ref": {"rollout": {"n": 1}},
@@ -44,13 +44,13 @@ def opened(run: Path) -> RunLedger:
 def train(run: Path, steps: range, last: int = PER_STEP, worker: str = "a") -> None:
     """What the reward function and veRL write about these steps, of the last one only so many rollouts; veRL logs a
     step when all its rollouts are scored, and begins its file anew with each start."""
-    (run / "journal").mkdir(parents=True, exist_ok=True)
-    with (run / "journal" / f"{worker}.jsonl").open("a") as journal, (run / "metrics.jsonl").open("w") as metrics:
+    (run / "rollout_log").mkdir(parents=True, exist_ok=True)
+    with (run / "rollout_log" / f"{worker}.jsonl").open("a") as rollout_log, (run / "metrics.jsonl").open("w") as metrics:
         for step in steps:
             rollouts = last if step == steps[-1] else PER_STEP
-            journal.write((line(step) + "\n") * rollouts)
+            rollout_log.write((line(step) + "\n") * rollouts)
             if rollouts == PER_STEP:
-                journal.write(line(step, "test") + "\n")
+                rollout_log.write(line(step, "test") + "\n")
                 metrics.write(json.dumps({"step": step, "data": {"training/global_step": step}}) + "\n")
 
 
@@ -65,8 +65,8 @@ def test_a_missing_reward_or_one_too_many_is_an_error(tmp_path: Path, missing: i
     books.check()
     with (tmp_path / "metrics.jsonl").open("a") as metrics:
         metrics.write(json.dumps({"step": 4, "data": {"training/global_step": 4}}) + "\n")
-    with (tmp_path / "journal" / "b.jsonl").open("a") as journal:
-        journal.write((line(4) + "\n") * (PER_STEP - missing))
+    with (tmp_path / "rollout_log" / "b.jsonl").open("a") as rollout_log:
+        rollout_log.write((line(4) + "\n") * (PER_STEP - missing))
     with pytest.raises(RunIncomplete, match=f"{8 - missing} rollouts were scored, 8 expected .*step 4 has {2 - missing}"):
         books.check()
 
@@ -84,10 +84,10 @@ def test_every_step_is_there_once_however_often_the_run_was_killed(
     for worker, (steps_saved, further, rollouts) in enumerate(kills):
         opened(run)
         train(run, range(saved + 1, saved + steps_saved + further + 1), rollouts, str(worker))
-        written += sum(1 for _ in (run / "journal" / f"{worker}.jsonl").open())
+        written += sum(1 for _ in (run / "rollout_log" / f"{worker}.jsonl").open())
         # Killed while a line was written.
-        with (run / "journal" / f"{worker}.jsonl").open("a") as journal:
-            journal.write('{"split": "tr')
+        with (run / "rollout_log" / f"{worker}.jsonl").open("a") as rollout_log:
+            rollout_log.write('{"split": "tr')
         written += 1
         if steps_saved:
             saved += steps_saved
@@ -97,9 +97,9 @@ def test_every_step_is_there_once_however_often_the_run_was_killed(
     train(run, range(saved + 1, saved + 3), worker="last")
     books.close()
     books.check()
-    assert scored(run / "journal") == dict.fromkeys(range(1, saved + 3), PER_STEP)
+    assert scored(run / "rollout_log") == dict.fromkeys(range(1, saved + 3), PER_STEP)
     assert logged(run) == list(range(1, saved + 3))
-    kept = [path.read_text().splitlines() for path in (run / "journal").rglob("*.jsonl") if path.stem != "last"]
+    kept = [path.read_text().splitlines() for path in (run / "rollout_log").rglob("*.jsonl") if path.stem != "last"]
     assert sum(map(len, kept)) == written, "nothing is lost: what is done again is set aside"
 
 
@@ -109,7 +109,7 @@ def test_what_a_fresh_run_finds_in_its_folder_is_set_aside(tmp_path: Path) -> No
     train(tmp_path, range(1, 2), worker="b")
     books.close()
     books.check()
-    assert len((tmp_path / "journal" / ASIDE / "a.jsonl").read_text().splitlines()) == 9
+    assert len((tmp_path / "rollout_log" / ASIDE / "a.jsonl").read_text().splitlines()) == 9
     assert logged(tmp_path) == [1]
 
 

@@ -10,6 +10,7 @@ from markup import table
 from PIL import Image, ImageDraw
 
 from visual_erm.vision import table_grid
+from visual_erm.vision.images import gray
 from visual_erm.vision.ocr import Ocr
 from visual_erm.vision.table_cells import UNREADABLE, Reading
 
@@ -19,7 +20,7 @@ SQUARE = [["item", "mean", "share"], ["alpha", "12.5", "40%"], ["beta", "-3.07",
 @pytest.fixture(scope="module")
 def read():
     ocr = Ocr()
-    return lambda image: table_grid.read(table_grid.gray(image), ocr.lines, ocr.page)
+    return lambda image: table_grid.read(gray(image), ocr.lines, ocr.page)
 
 
 def texts(found: Reading) -> list[list[str]]:

@@ -12,10 +12,10 @@ import io
 from hashlib import blake2b
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from visual_erm.errors import ConfigError
-from visual_erm.vision.colors import on_white
+from visual_erm.vision.images import upright_on_white
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 """Suffixes of the files that count as images in a folder, in lower case."""
@@ -45,12 +45,11 @@ def read_image(path: Path) -> tuple[bytes, Image.Image]:
                 opened.format in ("PNG", "JPEG") and opened.mode in ("RGB", "L") and "transparency" not in opened.info
             )
             is_upright = opened.getexif().get(_EXIF_ORIENTATION, 1) <= 1
-            upright = ImageOps.exif_transpose(opened)
+            image = upright_on_white(opened)
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such image") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ConfigError(f"{path}: not a readable image ({error}); save it again, or remove it") from error
-    image = on_white(upright)
     if max(image.size) > MAX_RATIO * min(image.size):
         raise ConfigError(f"{path}: {image.width}x{image.height} is too long for vision models; cut it into parts")
     return (content if is_plain and is_upright else encode(image)), image

@@ -325,7 +325,7 @@ def report(run_dir: Path, data: Path, before: Path, name: str, seed: int, steps:
     """
     tiny = TASKS[name]
     rows = read_rows(data / "train.parquet")
-    calls = tiny_report.read_rollout_log(run_dir / "journal")
+    calls = tiny_report.read_rollout_log(run_dir / "rollout_log")
     wrong = tiny_report.miscounts(calls, steps * tiny.batch, ROLLOUTS)
     figures = tiny_report.step_figures(calls, rows, tiny.batch)
     tiny_report.write_steps(figures, run_dir)

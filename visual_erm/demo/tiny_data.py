@@ -21,9 +21,9 @@ from visual_erm.data.rows import schema
 from visual_erm.demo.tiny_problem import TinyProblem, TinySample
 from visual_erm.demo.tiny_tasks import TASKS, TinyTask
 from visual_erm.extract import Code, extract
-from visual_erm.pipeline import load_image
 from visual_erm.render.base import make_renderer
 from visual_erm.spec.task import Task
+from visual_erm.vision.images import load_image
 
 log = logging.getLogger(__name__)
 

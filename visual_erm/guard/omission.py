@@ -17,9 +17,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from visual_erm.judge.local.tables import MAX_SEVERITY
 from visual_erm.kinds import ImageReading
-from visual_erm.reward.report import Report
+from visual_erm.reward.report import MAX_SEVERITY, Report
 from visual_erm.vision.chart_scene import see, unread
 from visual_erm.vision.scene_types import Scene
 from visual_erm.vision.table_grid import MIN_CONTRAST, Table, find_tables

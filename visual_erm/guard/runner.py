@@ -25,14 +25,13 @@ from visual_erm.guard.blank import is_near_blank
 from visual_erm.guard.injection import addresses_judge
 from visual_erm.guard.omission import Parts, absent, unpriced
 from visual_erm.guard.under_reporting import likeness, severity_floor
-from visual_erm.judge.encode import digest_of
 from visual_erm.kinds import PartCounter, resolve
 from visual_erm.reward.report import Report
-from visual_erm.reward.scoring import worst
+from visual_erm.reward.scoring import max_severity
 from visual_erm.runtime.cache import Cache
 from visual_erm.spec.task import Task
+from visual_erm.vision.images import digest_of, gray
 from visual_erm.vision.ocr import Ocr
-from visual_erm.vision.table_grid import gray
 
 GUARDS = ("blank", "tampering", "injection", "under_reporting", "omission")
 """Their names, as in `guard_<name>` of every result."""
@@ -55,13 +54,13 @@ class GuardVerdict:
     flags: frozenset[str] = frozenset()
     """Names of the guards that found something."""
     reason: str = ""
-    void: bool = False
+    invalid: bool = False
     """The report is worth nothing: the sample earns the minimum."""
 
     def raised(self, severity: float, guard: str, finding: str) -> GuardVerdict:
         """The same with a higher severity, for this guard's reason."""
         reason = f"{guard}: {finding}: severity {self.severity:g} -> {severity:g}"
-        return GuardVerdict(severity, self.flags | {guard}, "; ".join(filter(None, [self.reason, reason])), self.void)
+        return GuardVerdict(severity, self.flags | {guard}, "; ".join(filter(None, [self.reason, reason])), self.invalid)
 
 
 class GuardRunner:
@@ -71,7 +70,7 @@ class GuardRunner:
         """`model_judge`: the judge is a model, so that it can be talked round, fall silent, and overlook."""
         self._task = task
         self._settings = task.guard
-        self._worst = worst(task.scoring)
+        self._max_severity = max_severity(task.scoring)
         self._model_judge = model_judge
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="guard")
         self._own = threading.local()
@@ -96,7 +95,7 @@ class GuardRunner:
         tampering = self._settings.tampering.enabled and isinstance(fault, Tampering)
         return frozenset(name for name, found in (("blank", blank), ("tampering", tampering)) if found)
 
-    async def review(self, reference: Image.Image, prediction: Image.Image, report: Report) -> GuardVerdict:
+    async def check_report(self, reference: Image.Image, prediction: Image.Image, report: Report) -> GuardVerdict:
         """The ruling on what a judge reported."""
         if not self._model_judge:
             return GuardVerdict(report.severity)
@@ -116,7 +115,7 @@ class GuardRunner:
     def _review(self, reference: Image.Image, prediction: Image.Image, report: Report) -> GuardVerdict:
         ruling = GuardVerdict(report.severity)
         ours, theirs = _Image(reference), _Image(prediction)
-        if report.severity >= self._worst or ours.key == theirs.key:
+        if report.severity >= self._max_severity or ours.key == theirs.key:
             return ruling
         for guard in (self._omission, self._under_reporting, self._injection):
             try:
@@ -139,15 +138,15 @@ class GuardRunner:
         if not guard.enabled or report.severity > guard.max_severity:
             return ruling
         alike = likeness(ours.image, theirs.image)
-        floor = severity_floor(alike, guard.min_similarity, self._worst)
+        floor = severity_floor(alike, guard.min_similarity, self._max_severity)
         return ruling.raised(floor, "under_reporting", f"likeness {alike:.2f}") if floor > ruling.severity else ruling
 
     def _injection(self, ours: _Image, theirs: _Image, report: Report, ruling: GuardVerdict) -> GuardVerdict:
         guard = self._settings.injection
-        if not guard.enabled or report.severity > guard.check_below_severity_share * self._worst:
+        if not guard.enabled or report.severity > guard.check_below_severity_share * self._max_severity:
             return ruling
         found = addresses_judge(self._text(theirs), self._text(ours))
-        return replace(ruling.raised(self._worst, "injection", repr(found)), void=True) if found else ruling
+        return replace(ruling.raised(self._max_severity, "injection", repr(found)), invalid=True) if found else ruling
 
     def _absent(self, ours: _Image, theirs: _Image, slack: float) -> dict[str, int]:
         parts: tuple[Parts, Parts] = ({}, {})

@@ -17,13 +17,13 @@ from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
 from visual_erm.judge.base import Judge
-from visual_erm.judge.encode import digest_of
 from visual_erm.judge.usage import JudgeUsage
 from visual_erm.reward.report import Report
 from visual_erm.runtime.cache import Cache
 from visual_erm.runtime.singleflight import SingleFlight
 from visual_erm.spec.judge import JudgeSettings
 from visual_erm.spec.task import Task
+from visual_erm.vision.images import digest_of
 
 log = logging.getLogger(__name__)
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-import weakref
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
-from hashlib import blake2b
 
 from PIL import Image
 
 from visual_erm.spec.task import ImageSettings
+from visual_erm.vision.images import digest_of, on_white
 
 THREADS = 2
 KEPT = 64
@@ -24,9 +23,6 @@ JPEG_QUALITY = 95
 SMALLEST_SIDE = 32
 """Pixels. Vision models refuse tiny and very thin images: no reply may escape its judge by drawing one."""
 
-_digests: dict[int, tuple[weakref.ref[Image.Image], bytes]] = {}
-"""Of images that are there, by `id`."""
-
 
 def data_url(image: Image.Image, form: ImageSettings) -> str:
     """`image` as an RGB data URL, its longest side scaled down (never up) to `form.longest_side`.
@@ -34,7 +30,7 @@ def data_url(image: Image.Image, form: ImageSettings) -> str:
     A side shorter than `SMALLEST_SIDE` is filled up with white, to the right or below.
     """
     scale = form.longest_side / max(image.size)
-    picture = image.convert("RGB")
+    picture = on_white(image)
     if scale < 1:
         width, height = (max(1, round(side * scale)) for side in image.size)
         picture = picture.resize((width, height), Image.Resampling.LANCZOS)
@@ -77,18 +73,3 @@ class Encoder:
         """Ends the threads. May be called twice."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._references.clear()
-
-
-def digest_of(image: Image.Image) -> bytes:
-    """16 bytes that tell a image from others: of its mode, its size and its pixels.
-
-    Worked out once for each object, as a image passes several who ask: it must not be drawn on afterwards, a copy may.
-    """
-    number = id(image)
-    whose, digest = _digests.get(number, (None, b""))
-    if whose is None or whose() is not image:
-        hashed = blake2b(f"{image.mode}{image.size}".encode(), digest_size=16)
-        hashed.update(image.tobytes())
-        digest = hashed.digest()
-        _digests[number] = weakref.ref(image, lambda _: _digests.pop(number, None)), digest
-    return digest

@@ -105,7 +105,7 @@ class JudgeStats:
         for name in ("judgements", "calls", "retries", "hedges", "prompt_tokens", "reply_tokens"):
             yield CounterMetricFamily(f"visual_erm_judge_{name}", f"{name.replace('_', ' ').capitalize()}.", said[name])
         saved = CounterMetricFamily(
-            "visual_erm_judge_saved", "NeutralFallback without a call of their own.", labels=["how"]
+            "visual_erm_judge_saved", "Judgements without a call of their own.", labels=["how"]
         )
         for how in ("identical", "shared", "cached"):
             saved.add_metric([how], said[how])

@@ -8,11 +8,11 @@ from pathlib import Path
 from visual_erm.data.check import TOO_LONG, VerlCheck
 from visual_erm.data.row_contract import check_files, check_truths, reference_of
 from visual_erm.errors import ConfigError, ReferenceUnavailable
-from visual_erm.pipeline import load_image
 from visual_erm.preflight.context import KEYS, RunContext
 from visual_erm.preflight.findings import Finding, Note, Problem, problems_from
 from visual_erm.preflight.sample import Row, count
 from visual_erm.training.reward_requirements import REWARD
+from visual_erm.vision.images import load_image
 
 TOLD = 3
 """Rows of a kind that are told one by one."""

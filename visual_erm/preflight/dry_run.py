@@ -26,7 +26,7 @@ from typing import Any
 from visual_erm.errors import ConfigError, InfrastructureError
 from visual_erm.preflight.sample import Row
 
-REQUEST, RESULTS, JOURNAL = "request.pickle", "results.jsonl", "journal"
+REQUEST, RESULTS, ROLLOUT_LOG = "request.pickle", "results.jsonl", "rollout_log"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Scored:
-    """What came of it: a result or an error, and what the journal says of it."""
+    """What came of it: a result or an error, and what the rollout log says of it."""
 
     result: Any = None
     error: str = ""
@@ -99,15 +99,15 @@ def main(folder: Path) -> None:
 
 
 async def _every(trial: DryRun, folder: Path) -> None:
-    """One sample after the other, so that the journal's last line is the last sample's."""
+    """One sample after the other, so that the rollout_log's last line is the last sample's."""
     spec = importlib.util.spec_from_file_location("visual_erm_reward_on_trial", trial.path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{trial.path} is no Python file")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     function, kwargs = getattr(module, trial.name), dict(trial.kwargs)
-    if "journal" in kwargs:
-        kwargs["journal"] = str(folder / JOURNAL)
+    if "rollout_log" in kwargs:
+        kwargs["rollout_log"] = str(folder / ROLLOUT_LOG)
     for sample in trial.samples:
         row = sample.row.content
         given = {
@@ -137,7 +137,7 @@ def _plainly(value: Any) -> Any:
 
 
 def _last_reason(folder: Path) -> str:
-    lines = [line for file in (folder / JOURNAL).glob("*.jsonl") for line in file.read_text().splitlines()]
+    lines = [line for file in (folder / ROLLOUT_LOG).glob("*.jsonl") for line in file.read_text().splitlines()]
     return str(json.loads(lines[-1]).get("reason") or "") if lines else ""
 
 

@@ -14,11 +14,11 @@ from visual_erm.data.row_contract import reference_of
 from visual_erm.errors import ConfigError, JudgeUnavailable, JudgeUnreadable, ReferenceUnavailable
 from visual_erm.judge.endpoint_pool import read_endpoints
 from visual_erm.judge.remote import RemoteJudge
-from visual_erm.pipeline import load_image
 from visual_erm.preflight.context import RunContext
 from visual_erm.preflight.findings import Finding, Note, Problem
 from visual_erm.spec.task import Task
 from visual_erm.training.reward_requirements import REWARD
+from visual_erm.vision.images import load_image
 
 ASK_S = 60.0
 """For one report."""

@@ -18,6 +18,8 @@ import json_repair
 from visual_erm.errors import JudgeUnreadable
 from visual_erm.spec.task import ReportFormat
 
+MAX_SEVERITY = 3
+"""The severity of a part that is missing, surplus or wholly wrong; severities run from 1 to this."""
 MAX_REPLY = 262_144
 """Characters of a judge's reply that are read; the longest honest report is a tenth of it."""
 

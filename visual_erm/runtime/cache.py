@@ -1,53 +1,72 @@
-"""What judges remember: a bounded cache that makes each value once, however many threads ask for it at the same time."""
+"""A bounded cache that makes each value once, however many threads ask for it at the same time.
+
+The judges and guards keep readings and reports in it. cachetools decides what goes first.
+
+    texts: Cache[str] = Cache(4096)
+    texts.get(key, lambda: read(image))
+"""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
+
+from cachetools import LRUCache
 
 T = TypeVar("T")
 
 
 class Cache(Generic[T]):
-    """Least recently used values go first once their weights sum to more than `limit`. Thread-safe."""
+    """Keeps values until their weights sum to more than a limit; the least recently used go first. Thread-safe.
+
+    Args:
+        limit: The largest sum of weights.
+        weigh: Gives the weight of a value. By default each value weighs 1.
+    """
 
     def __init__(self, limit: int, weigh: Callable[[T], int] = lambda _: 1) -> None:
-        self._limit = limit
-        self._weigh = weigh
-        self._weight = 0
-        self._kept: OrderedDict[Hashable, tuple[T, int]] = OrderedDict()
+        self._values: LRUCache[Hashable, T] = LRUCache(limit, getsizeof=weigh)
         self._making: dict[Hashable, Future[T]] = {}
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._values)
 
     def find(self, key: Hashable) -> T | None:
-        """The value, or None when it is not there."""
+        """Returns the value of a key, or None where there is none.
+
+        Args:
+            key: The key.
+        """
         with self._lock:
-            if key not in self._kept:
-                return None
-            self._kept.move_to_end(key)
-            return self._kept[key][0]
+            return self._values.get(key)
 
     def keep(self, key: Hashable, value: T) -> None:
-        """Remembers a value; one that weighs more than the whole cache is not kept."""
-        weight = self._weigh(value)
+        """Keeps a value. A value that weighs more than the whole cache is not kept, and no other goes for it.
+
+        Args:
+            key: The key.
+            value: The value; it replaces an older one.
+        """
         with self._lock:
-            _, before = self._kept.pop(key, (None, 0))
-            self._kept[key] = value, weight
-            self._weight += weight - before
-            while self._weight > self._limit:
-                _, (_, gone) = self._kept.popitem(last=False)
-                self._weight -= gone
+            try:
+                self._values[key] = value
+            except ValueError:  # cachetools: the value is too large
+                self._values.pop(key, None)
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """The value, made by `make` when it is not there.
+        """Returns the value of a key, made by `make` where there is none.
 
-        Whoever asks while it is being made waits for it, and gets the same error when `make` raises; errors are not kept.
+        Whoever asks while it is being made waits for it, and gets the same error when `make` raises. Errors are not kept.
+
+        Args:
+            key: The key.
+            make: Makes the value.
+
+        Returns:
+            The value.
         """
         known = self.find(key)
         if known is not None:
@@ -73,7 +92,6 @@ class Cache(Generic[T]):
                 del self._making[key]
 
     def clear(self) -> None:
-        """Forgets everything."""
+        """Forgets all values."""
         with self._lock:
-            self._kept.clear()
-            self._weight = 0
+            self._values.clear()

@@ -6,7 +6,7 @@ all rewards of a step together, so it normalises those of tasks with `scoring.mo
 loggers.
 
     trainer.v1.sampler.custom_sampler={path: pkg://visual_erm.training.replay_buffer, name: StrictReplayBuffer}
-    trainer.v1.sampler.sampler_kwargs={max_lost_rollouts: 0, stall_timeout_s: 1800, poll_s: 0.1, rollouts: 64, fatal: …/journal/fatal.txt}
+    trainer.v1.sampler.sampler_kwargs={max_lost_rollouts: 0, stall_timeout_s: 1800, poll_s: 0.1, rollouts: 64, abort_file: …/rollout_log/abort_reason.txt}
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from verl.utils.tensordict_utils import get_tensordict
 from visual_erm.data.row_contract import task_of
 from visual_erm.errors import InfrastructureError
 from visual_erm.judge.usage import PERCENTILES, percentile
-from visual_erm.reward.scoring import Sample, batch_rewards
+from visual_erm.reward.scoring import ScoredSample, batch_rewards
 from visual_erm.spec.base import plain
 from visual_erm.spec.task import Task, load_tasks
 
@@ -46,7 +46,7 @@ class StrictReplayBuffer(ReplayBuffer):
     stall_timeout_s: seconds without a finished prompt after which the run stops.
     poll_s: seconds between two looks; veRL's own 2 s are most of a step on a small machine.
     rollouts: rollouts per prompt.
-    fatal: file that the reward function writes when the run must stop.
+    abort_file: file that the reward function writes when the run must stop.
     batch_task: the run's task or mixture, where its `scoring.mode` is `batch`; null otherwise.
     """
 
@@ -57,7 +57,7 @@ class StrictReplayBuffer(ReplayBuffer):
         self.stall_timeout_s = float(settings["stall_timeout_s"])
         self.poll_interval = float(settings["poll_s"])
         self.rollouts = int(settings["rollouts"])
-        self.fatal = Path(settings["fatal"])
+        self.abort_file = Path(settings["abort_file"])
         self.tasks = load_tasks(plain(settings["batch_task"])) if settings.get("batch_task") else {}
         self._finished: tuple[int, float] = (0, time.monotonic())
 
@@ -80,7 +80,7 @@ class StrictReplayBuffer(ReplayBuffer):
 
     def _select_prompt_uids(self, partition_id: str, sampleable_keys: set[str], batch_size: int) -> Any:
         """Counts the rollouts of the prompts that veRL takes for the step, before veRL makes do with what is there."""
-        self._check_fatal()
+        self._check_abort()
         selected, rollouts, steps = super()._select_prompt_uids(partition_id, sampleable_keys, batch_size)
         if partition_id != "val":
             chosen = set(selected)
@@ -96,7 +96,7 @@ class StrictReplayBuffer(ReplayBuffer):
             )
 
     def _wait_for_next_poll(self, partition_id: str, last_debug_time: float) -> float:
-        self._check_fatal()
+        self._check_abort()
         count = len(self.finished_keys[partition_id]) + len(self.failure_keys[partition_id])
         now = time.monotonic()
         if count != self._finished[0]:
@@ -108,9 +108,9 @@ class StrictReplayBuffer(ReplayBuffer):
             )
         return super()._wait_for_next_poll(partition_id, last_debug_time)
 
-    def _check_fatal(self) -> None:
-        if self.fatal.is_file():
-            raise RolloutsLost(self.fatal.read_text(encoding="utf-8").strip())
+    def _check_abort(self) -> None:
+        if self.abort_file.is_file():
+            raise RolloutsLost(self.abort_file.read_text(encoding="utf-8").strip())
 
 
 def reward_numbers(batch: KVBatchMeta) -> list[dict[str, float]]:
@@ -136,7 +136,7 @@ def normalise(batch: KVBatchMeta, tasks: Mapping[str, Task]) -> list[float]:
     sources = [getattr(value, "data", value) for value in found["data_source"]]
     names = [task_of(tasks, source, f"rollout {key}") for key, source in zip(numbers, sources, strict=True)]
     rewards = batch_rewards(
-        [Sample.of(mine, name, tasks[name].scoring) for mine, name in zip(numbers.values(), names, strict=True)]
+        [ScoredSample.from_numbers(mine, name, tasks[name].scoring) for mine, name in zip(numbers.values(), names, strict=True)]
     )
     scores = [torch.zeros_like(row) for row in found["rm_scores"].unbind()]
     for row, reward in zip(scores, rewards, strict=True):

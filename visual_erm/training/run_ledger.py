@@ -1,7 +1,7 @@
 """A run's books: what the reward function wrote down per rollout and veRL per step, kept straight over restarts.
 
 train.py opens them before a run and closes them after it. A run that goes on from a checkpoint does its later steps again;
-what was written of those is set aside first, so that the journal and the metrics have every step exactly once.
+what was written of those is set aside first, so that the rollout log and the metrics have every step exactly once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from visual_erm.errors import VisualERMError
 log = logging.getLogger(__name__)
 
 ASIDE = "superseded"
-"""Folder in the journal for what was written of steps that are done again."""
+"""Folder in the rollout log for what was written of steps that are done again."""
 TRACKER = "latest_checkpointed_iteration.txt"
 """veRL's file with the number of the last step whose checkpoint is complete."""
 
@@ -34,9 +34,9 @@ class RunIncomplete(VisualERMError):
 
 @dataclass(frozen=True)
 class RunLedger:
-    """The journal of the reward function against the steps that veRL logged: an independent count of the rewards."""
+    """The rollout log of the reward function against the steps that veRL logged: an independent count of the rewards."""
 
-    journal: Path | None
+    rollout_log: Path | None
     metrics: Path
     """veRL's file; each start of a run writes it anew."""
     per_step: int
@@ -47,14 +47,14 @@ class RunLedger:
     @classmethod
     def open(cls, config: DictConfig) -> RunLedger:
         """The books of a run that is about to start, with nothing in them of steps that it will do."""
-        folder = config.reward.custom_reward_function.reward_kwargs.journal
+        folder = config.reward.custom_reward_function.reward_kwargs.rollout_log
         per_step = config.data.train_batch_size * config.actor_rollout_ref.rollout.n
         metrics = Path(config.env.VERL_FILE_LOGGER_PATH)
         ledger = cls(Path(folder) if folder else None, metrics, per_step, checkpoint(config.trainer))
         metrics.parent.mkdir(parents=True, exist_ok=True)
-        if ledger.journal:
-            (ledger.journal / "fatal.txt").unlink(missing_ok=True)
-            for file in sorted(ledger.journal.glob("*.jsonl")):
+        if ledger.rollout_log:
+            (ledger.rollout_log / "abort_reason.txt").unlink(missing_ok=True)
+            for file in sorted(ledger.rollout_log.glob("*.jsonl")):
                 ledger._set_aside(file)
         kept = [row for row in _metrics(ledger._earlier, metrics) if row["step"] <= ledger.resumed]
         if kept:
@@ -68,16 +68,16 @@ class RunLedger:
             self._earlier.unlink()
 
     def check(self) -> None:
-        """Raises RunIncomplete unless every step's rollouts are in the journal, each once. Without a journal: nothing."""
-        if self.journal is None:
+        """Raises RunIncomplete unless every step's rollouts are in the rollout log, each once. Without a rollout log: nothing."""
+        if self.rollout_log is None:
             return
         last = max([self.resumed, *(int(row["data"].get("training/global_step", 0)) for row in _metrics(self.metrics))])
-        found = scored(self.journal)
+        found = scored(self.rollout_log)
         wrong = [step for step in range(1, last + 1) if found[step] != self.per_step]
         if wrong or sum(found.values()) != last * self.per_step or not last:
             raise RunIncomplete(
                 f"{sum(found.values())} rollouts were scored, {last * self.per_step} expected ({last} steps of "
-                f"{self.per_step}{f'; step {wrong[0]} has {found[wrong[0]]}' if wrong else ''}); see {self.journal}"
+                f"{self.per_step}{f'; step {wrong[0]} has {found[wrong[0]]}' if wrong else ''}); see {self.rollout_log}"
             )
         log.info("%d steps, %d rollouts, every one scored", last, last * self.per_step)
 
@@ -105,14 +105,14 @@ class RunLedger:
 
 
 def step_of(row: Row) -> int:
-    """The step that a line of the journal belongs to: a test follows the step whose policy it tests."""
+    """The step that a line of the rollout log belongs to: a test follows the step whose policy it tests."""
     updates = row["policy_updates"] or 0
     return int(updates) + (row.get("split") != "test")
 
 
-def scored(journal: Path) -> Counter[int]:
-    """Training rollouts in a journal, by step."""
-    rows = (_row(line) for file in journal.glob("*.jsonl") for line in file.open(encoding="utf-8"))
+def scored(rollout_log: Path) -> Counter[int]:
+    """Training rollouts in a rollout log, by step."""
+    rows = (_row(line) for file in rollout_log.glob("*.jsonl") for line in file.open(encoding="utf-8"))
     return Counter(step_of(row) for row in rows if row is not None and row.get("split") != "test")
 
 

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from visual_erm.vision.scene_types import Color
 
 GRAY = 24
 """Largest difference between the channels of a color that counts as gray."""
-
-
-def on_white(image: Image.Image) -> Image.Image:
-    """The image as RGB, transparent parts on white."""
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
 
 
 def apart(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:

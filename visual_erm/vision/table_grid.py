@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from PIL import Image
 from scipy import ndimage
 
 from visual_erm.vision.ocr import Line
@@ -63,14 +62,6 @@ class Table:
     bottom: int
     right: int
     cells: list[Box]
-
-
-def gray(image: Image.Image) -> np.ndarray:
-    """The image as gray levels, shape (height, width), uint8; what is transparent is white."""
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.asarray(image.convert("L"))
 
 
 def read(image: np.ndarray, lines: ReadLines, page: ReadPage) -> Reading:

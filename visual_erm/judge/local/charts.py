@@ -31,9 +31,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from visual_erm.judge.local.elements import Canvas, MarkGroup, Part, classes, lab, parts, weight
-from visual_erm.judge.local.tables import MAX_SEVERITY
 from visual_erm.judge.local.text import is_numeric, shown, text_severity
-from visual_erm.reward.report import Discrepancy
+from visual_erm.reward.report import MAX_SEVERITY, Discrepancy
 from visual_erm.vision.scene_types import Box, Color, Mark, Panel, Scene, Text
 
 Kind = Literal["chart", "svg"]

@@ -27,9 +27,8 @@ from visual_erm.reward.report import Report
 from visual_erm.runtime.cache import Cache
 from visual_erm.spec.judge import JudgeSettings
 from visual_erm.spec.task import Task
-from visual_erm.vision.colors import on_white
+from visual_erm.vision.images import gray, on_white
 from visual_erm.vision.ocr import Line, Ocr
-from visual_erm.vision.table_grid import gray
 
 CELLS_PER_ENTRY = 16
 """Cells, or discrepancies, that one entry of the cache stands for: the memory of large tables is bounded as well."""

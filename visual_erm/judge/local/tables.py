@@ -27,11 +27,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from visual_erm.judge.local.text import CHUNK, equal, is_numeric, plain, shown, text_severity, tight
-from visual_erm.reward.report import Discrepancy
+from visual_erm.reward.report import MAX_SEVERITY, Discrepancy
 from visual_erm.vision.table_cells import Cell, Reading
 
-MAX_SEVERITY = 3
-"""w: severity of one part that is wholly wrong, missing or surplus."""
 CATEGORIES = ("layout_error", "text_error", "numeric_error")
 """What is reported, a subset of the task's categories."""
 MAX_WORDS = 2000
