@@ -184,3 +184,32 @@ def test_a_monster_is_read_up_to_a_limit(draw, read, monkeypatch):
     found = read(draw(table(SQUARE)))
     assert len(found.cells) == 7
     assert [found.cells[0].text, found.cells[6].text] == ["item", UNREADABLE]
+
+
+def checkerboard(side: int) -> np.ndarray:
+    return (np.indices((side, side)).sum(axis=0) % 2 * 255).astype(np.uint8)
+
+
+def lattice(side: int) -> np.ndarray:
+    image = np.full((side, side), 255, np.uint8)
+    image[::9] = image[:, ::9] = 0
+    return image
+
+
+def noise(side: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (side, side)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("make", [checkerboard, noise], ids=["checkerboard", "noise"])
+def test_an_image_of_too_many_parts_is_unreadable_and_nothing_of_it_is_read(make):
+    def never(*_):
+        raise AssertionError("text is looked for")
+
+    assert table_grid.find_tables(make(1400)) == []
+    found = table_grid.read(make(1400), never, never)
+    assert [cell.text for cell in found.cells] == [UNREADABLE]
+
+
+def test_a_lattice_of_more_cells_than_are_looked_at_is_no_table():
+    assert len(table_grid.find_tables(lattice(400))) == 1
+    assert table_grid.find_tables(lattice(4000)) == []

@@ -36,6 +36,12 @@ BAR = 2
 """Pixels in height of the tallest mark that is a dash when it is wider than tall; OCR makes all sorts of things of one."""
 
 ReadLines = Callable[[list[np.ndarray]], list[str]]
+PIXELS_PER_PART = 24
+"""An image has at most one separate part of ink for so many pixels: print of 6 px has half as many. Noise and checkerboards
+have more, and reading them would take a time that grows with their number."""
+MOST_PARTS = 60_000
+"""Parts of ink that are looked at, however large the image is."""
+
 ReadPage = Callable[[np.ndarray], list[Line]]
 
 
@@ -53,6 +59,10 @@ class Box:
     columns: int = 1
 
 
+class TooManyParts(Exception):
+    """The ink of an image falls into more parts than are looked at."""
+
+
 @dataclass(frozen=True)
 class Table:
     """A ruled table: its extent with its lines, in pixels, and its cells in reading order."""
@@ -65,12 +75,23 @@ class Table:
 
 
 def read(image: np.ndarray, lines: ReadLines, page: ReadPage) -> Reading:
-    """What a image shows.
+    """Reads what an image of a table says.
 
-    `image`: shape (height, width), uint8. `lines` reads crops of one line each, `page` finds and reads all text of a
-    image; see `Ocr`.
+    The time is bounded by the size of the image. An image of noise or of a fine pattern, which has more parts of ink than
+    PIXELS_PER_PART and MOST_PARTS allow, is not read: its one cell is UNREADABLE.
+
+    Args:
+        image: Gray levels, shape (height, width), uint8.
+        lines: Reads crops of one line each, see `Ocr.lines`.
+        page: Finds and reads all text of an image, see `Ocr.page`.
+
+    Returns:
+        The cells of ruled tables, or lines of text where nothing is ruled.
     """
-    tables = find_tables(image)
+    try:
+        tables = _find_tables(image)
+    except TooManyParts:
+        return Reading(((Cell(UNREADABLE, 1, 1, ruled=False),),))
     if tables:
         return _read_tables(image, tables, lines)
     found = page(image) if _ink(image).any() else []
@@ -78,7 +99,21 @@ def read(image: np.ndarray, lines: ReadLines, page: ReadPage) -> Reading:
 
 
 def find_tables(image: np.ndarray) -> list[Table]:
-    """The ruled tables of a image, top to bottom."""
+    """Finds the ruled tables of an image.
+
+    Args:
+        image: Gray levels, shape (height, width), uint8.
+
+    Returns:
+        The tables from top to bottom; none where the image has too many parts of ink, see `read`.
+    """
+    try:
+        return _find_tables(image)
+    except TooManyParts:
+        return []
+
+
+def _find_tables(image: np.ndarray) -> list[Table]:
     best: list[Table] = []
     for level in RULES:
         exact = level == RULES[0]
@@ -98,7 +133,8 @@ def _is_grid(table: Table) -> bool:
 
 
 def _tables(ink: np.ndarray) -> list[Table]:
-    labels, _ = ndimage.label(ink)
+    labels, count = ndimage.label(ink)
+    _check_parts(count, ink.size)
     tables = []
     taken = np.zeros(ink.shape, dtype=bool)
     for number, extent in enumerate(ndimage.find_objects(labels), 1):
@@ -112,11 +148,17 @@ def _tables(ink: np.ndarray) -> list[Table]:
     return tables
 
 
+def _check_parts(count: int, pixels: int) -> None:
+    if count > min(max(pixels // PIXELS_PER_PART, MAX_CELLS), MOST_PARTS):
+        raise TooManyParts
+
+
 def _holes(grid: np.ndarray, top: int, left: int) -> list[Box]:
     """The rectangular holes of a connected figure."""
     ys, xs = _changes(grid), _changes(grid.T)
     small = np.pad(grid[np.ix_(ys[:-1], xs[:-1])], 1)
-    labels, _ = ndimage.label(~small)
+    labels, count = ndimage.label(~small)
+    _check_parts(count, MOST_PARTS * PIXELS_PER_PART)
     outside = labels[0, 0]
     heights, widths = np.pad(np.diff(ys), 1), np.pad(np.diff(xs), 1)
     areas = np.bincount(labels.ravel(), weights=np.outer(heights, widths).ravel())
