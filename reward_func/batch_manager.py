@@ -19,7 +19,7 @@ from verl import DataProto
 from verl.experimental.reward_loop.reward_manager.naive import NaiveRewardManager
 
 from visual_erm.data.row_contract import task_of
-from visual_erm.reward.scoring import DeferredReward, Sample, batch_rewards
+from visual_erm.reward.scoring import DeferredReward, ScoredSample, batch_rewards
 from visual_erm.spec.base import plain
 from visual_erm.spec.task import load_tasks
 
@@ -39,7 +39,7 @@ class BatchRewardManager(NaiveRewardManager):
         name = task_of(self._tasks, row["data_source"], f"row {extra_info.get('index', '?')}")
         if extra_info.get("split") != "test":
             numbers = result["reward_extra_info"]
-            result["reward_score"] = DeferredReward(Sample.of(numbers, name, self._tasks[name].scoring))
+            result["reward_score"] = DeferredReward(ScoredSample.from_numbers(numbers, name, self._tasks[name].scoring))
         return result
 
     @classmethod

@@ -1,10 +1,22 @@
-"""DINO similarity, the paper's embedding baseline, as veRL calls it: `reward=dino_similarity`.
+"""DINO similarity, the paper's embedding baseline: how alike two images are in the features of a vision model.
 
-    r = clip(cos(f(image of the reply's code), f(reference)), 0, 1); 0 for a reply that does not draw
+    r = clip(cos(f(image of the reply's code), f(reference)), 0, 1); 0 for a reply whose code does not render
 
-f is what a DINOv2 (Oquab et al., arXiv 2304.07193) or DINOv3 (Siméoni et al., arXiv 2508.10104) checkpoint says of a whole
-image: its pooled output, or its class token. Each image stands on a white square of its own, as large as the checkpoint
+f is the feature of a whole image of a DINOv2 (Oquab et al., arXiv 2304.07193) or DINOv3 (Siméoni et al., arXiv 2508.10104)
+checkpoint: its pooled output, or its class token. Each image is scaled to fit into a white square, as large as the checkpoint
 expects; nothing is cropped. Images of all samples in flight share forward passes, in one thread beside the event loop.
+
+    reward=dino_similarity reward.custom_reward_function.reward_kwargs.model=/models/dinov2-large
+
+    >>> import asyncio
+    >>> from pathlib import Path
+    >>> async def example() -> float:
+    ...     row, reply = {"reference": {"path": "examples/svg/reference.png"}}, Path("examples/svg/reply.txt").read_text()
+    ...     numbers = await compute_score("svg", reply, None, row, task="svg", model="/models/dinov2-large")
+    ...     await close()
+    ...     return round(numbers["score"], 3)
+    >>> asyncio.run(example())  # doctest: +SKIP
+    1.0
 """
 
 from __future__ import annotations
@@ -19,7 +31,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from visual_erm.baselines.adapter import ImageBaseline, Row, score
+from visual_erm.adapter import RewardFunction, Rollout
+from visual_erm.adapter.baselines import ImageScorer
 from visual_erm.errors import ComparisonFailed, ConfigError
 from visual_erm.runtime.cache import Cache
 from visual_erm.training.reward_requirements import check_packages
@@ -45,43 +58,37 @@ async def compute_score(
     reward_router_address: str | None = None,
     reward_model_tokenizer: Any = None,
 ) -> dict[str, float]:
-    """The reward of one rollout, with the numbers behind it; the same keys for every sample.
+    """Scores one rollout. `visual_erm.adapter` describes arguments, results and errors of every reward function.
 
     Args:
-        data_source: the row's `data_source`; picks the task when there are several.
-        solution_str: the policy's reply.
-        ground_truth: ignored: the reward sees images only.
-        extra_info: the row's `extra_info`, as for `visual_equivalence.compute_score`.
-        task: a task or a mixture by name, file or mapping.
-        model: folder of a DINOv2 or DINOv3 checkpoint, or its name on the Hugging Face hub.
-        device: as torch names it; `auto`: `cuda` where the reward worker sees one, else `cpu`.
-        batch_size: images of one forward pass, at most.
-        failure: see `visual_erm.judge.FailurePolicy`.
-        rollout_log: folder for one JSON line per call, in one file per worker.
-        data_root: folder of the data set.
-        reward_router_address: ignored.
-        reward_model_tokenizer: ignored.
+        data_source: See `visual_erm.adapter`, as for every argument that is not described here.
+        solution_str: The policy's reply.
+        ground_truth: Ignored.
+        extra_info: Holds the reference image.
+        task: The run's task or mixture.
+        model: Folder of a DINOv2 or DINOv3 checkpoint, or its name on the Hugging Face hub.
+        device: As torch names it; `auto`: `cuda` where the reward worker sees one, else `cpu`.
+        batch_size: Images of one forward pass, at most.
+        failure: What a rollout gets that could not be scored.
+        rollout_log: Folder of the rollout log.
+        data_root: Folder that the references' paths start from.
+        reward_router_address: Ignored.
+        reward_model_tokenizer: Ignored.
 
     Returns:
-        `score` in [0, 1], `extract_ok`, `render_ok`, `guard_blank`, `guard_tampering`, `compare_ok` (0 or 1), and
-        `extract_ms`, `render_ms`, `guard_ms`, `compare_ms`.
-
-    Raises:
-        ConfigError: a setting is wrong, the checkpoint cannot be loaded, or the row has no reference, no task, or one that
-            another engine drew.
-        InfrastructureError: too many samples could not be drawn or compared by no fault of theirs, or one and `failure` says stop.
-        The reason of either is also in the rollout_log's `abort_reason.txt`.
+        `score` in [0, 1], and the numbers behind it.
     """
-    row = Row(data_source, solution_str, ground_truth, extra_info)
-    settings = {
-        "task": task,
-        "failure": failure,
-        "model": model,
-        "device": device,
-        "batch_size": batch_size,
-        "data_root": data_root,
-    }
-    return await score(row, rollout_log, _baseline, settings)
+    rollout = Rollout(data_source, solution_str, ground_truth, extra_info)
+    return await REWARD.score(
+        rollout,
+        rollout_log,
+        task=task,
+        failure=failure,
+        model=model,
+        device=device,
+        batch_size=batch_size,
+        data_root=data_root,
+    )
 
 
 class Dino:
@@ -195,6 +202,10 @@ def _square(image: Image.Image, side: int) -> Image.Image:
     return square
 
 
-def _baseline(task: Any, failure: Any, model: str, device: str, batch_size: int, data_root: str | None) -> ImageBaseline:
+def _scorer(task: Any, failure: Any, model: str, device: str, batch_size: int, data_root: str | None) -> ImageScorer:
     check_packages("dino_similarity", ["torch", "transformers"])
-    return ImageBaseline(task, failure, Dino(model, device, batch_size), data_root)
+    return ImageScorer(task, failure, Dino(model, device, batch_size), data_root)
+
+
+REWARD = RewardFunction(_scorer)
+close = REWARD.close

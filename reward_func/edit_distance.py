@@ -1,10 +1,20 @@
-"""Edit distance, a text baseline, as veRL calls it: `reward=edit_distance`.
+"""Edit distance, a text baseline: how alike two pieces of code are as texts.
 
-    r = 1 - Levenshtein(reply's code, ground truth's code) / the longer one's length, in [0, 1]
+    r = 1 - Levenshtein(reply's code, ground truth's code) / length of the longer one, in [0, 1]; 0 for a reply without code
 
-The normalised edit distance of table and document parsing (OmniDocBench, arXiv 2412.07626), turned round; runs of white
-space count as one blank. Markdown is turned into HTML first. It needs each row's code (`reward_model.ground_truth`), and
-draws nothing: 0 for a reply without code.
+The normalised edit distance of table and document parsing (OmniDocBench, arXiv 2412.07626), turned round. Runs of white
+space count as one blank; Markdown is turned into HTML first. Every row needs its code (`reward_model.ground_truth`). Nothing
+is rendered.
+
+    reward=edit_distance task=chart
+
+    >>> import asyncio
+    >>> async def example() -> float:
+    ...     numbers = await compute_score("svg", "<svg><a/></svg>", "<svg><b/></svg>", {}, task="svg")
+    ...     await close()
+    ...     return round(numbers["score"], 2)
+    >>> asyncio.run(example())  # doctest: +SKIP
+    0.93
 """
 
 from __future__ import annotations
@@ -12,7 +22,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from visual_erm.baselines.adapter import Row, TextBaseline, score
+from visual_erm.adapter import RewardFunction, Rollout
+from visual_erm.adapter.baselines import TextScorer
 from visual_erm.baselines.worker_pool import Workers
 
 
@@ -25,34 +36,29 @@ async def compute_score(
     task: str | Mapping[str, Any],
     timeout_s: float = 10,
     failure: Mapping[str, Any] | None = None,
-    journal: str | None = None,
+    rollout_log: str | None = None,
     reward_router_address: str | None = None,
     reward_model_tokenizer: Any = None,
 ) -> dict[str, float]:
-    """The reward of one rollout, with the numbers behind it; the same keys for every sample.
+    """Scores one rollout. `visual_erm.adapter` describes arguments, results and errors of every reward function.
 
     Args:
-        data_source: the row's `data_source`; picks the task when there are several.
-        solution_str: the policy's reply.
-        ground_truth: the row's `reward_model.ground_truth`: code in a language of the task.
-        extra_info: the row's `extra_info`; names the row in messages and in the journal.
-        task: a task or a mixture by name, file or mapping.
-        timeout_s: CPU seconds for one comparison; over it the sample gets a neutral reward.
-        failure: see `visual_erm.judge.FailurePolicy`.
-        journal: folder for one JSON line per call, in one file per worker.
-        reward_router_address: ignored.
-        reward_model_tokenizer: ignored.
+        data_source: See `visual_erm.adapter`, as for every argument that is not described here.
+        solution_str: The policy's reply.
+        ground_truth: Code in a language of the task.
+        extra_info: Names the row in messages.
+        task: The run's task or mixture.
+        timeout_s: CPU seconds of one comparison; over it the rollout gets a neutral reward.
+        failure: What a rollout gets that could not be scored.
+        rollout_log: Folder of the rollout log.
+        reward_router_address: Ignored.
+        reward_model_tokenizer: Ignored.
 
     Returns:
-        `score` in [0, 1], `extract_ok`, `compare_ok` (0 or 1), `extract_ms`, `compare_ms`.
-
-    Raises:
-        ConfigError: a setting is wrong, or the row has no task or no ground truth.
-        InfrastructureError: too many comparisons failed, or one did and `failure` says stop.
-        The reason of either is also in the journal's `fatal.txt`.
+        `score` in [0, 1], and the numbers behind it.
     """
-    row = Row(data_source, solution_str, ground_truth, extra_info)
-    return await score(row, journal, _baseline, {"task": task, "failure": failure, "timeout_s": timeout_s})
+    rollout = Rollout(data_source, solution_str, ground_truth, extra_info)
+    return await REWARD.score(rollout, rollout_log, task=task, failure=failure, timeout_s=timeout_s)
 
 
 class _EditDistance:
@@ -66,5 +72,9 @@ class _EditDistance:
         return await self._workers.compare(measure="edit_distance", prediction=prediction, truth=truth)
 
 
-def _baseline(task: Any, failure: Any, timeout_s: float) -> TextBaseline:
-    return TextBaseline(task, failure, _EditDistance(Workers(1, timeout_s)))
+def _scorer(task: Any, failure: Any, timeout_s: float) -> TextScorer:
+    return TextScorer(task, failure, _EditDistance(Workers(1, timeout_s)))
+
+
+REWARD = RewardFunction(_scorer)
+close = REWARD.close

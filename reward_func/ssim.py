@@ -1,9 +1,21 @@
-"""Structural similarity, a pixel baseline, as veRL calls it: `reward=ssim`.
+"""Structural similarity, a pixel baseline: how alike two images are, neighbourhood by neighbourhood.
 
-    r = SSIM(image of the reply's code, reference), in [0, 1]; 0 for a reply that does not draw
+    r = SSIM(image of the reply's code, reference), in [0, 1]; 0 for a reply whose code does not render
 
 Wang et al., "Image quality assessment: from error visibility to structural similarity" (IEEE TIP 2004);
 `visual_erm.baselines.ssim` has the details. Most of a table is white, so most of any table looks right to it.
+
+    reward=ssim task=svg
+
+    >>> import asyncio
+    >>> from pathlib import Path
+    >>> async def example() -> float:
+    ...     row = {"reference": {"path": "examples/svg/reference.png"}}
+    ...     numbers = await compute_score("svg", Path("examples/svg/reply.txt").read_text(), None, row, task="svg")
+    ...     await close()
+    ...     return numbers["score"]
+    >>> asyncio.run(example())  # doctest: +SKIP
+    1.0
 """
 
 from __future__ import annotations
@@ -15,7 +27,8 @@ from typing import Any
 
 from PIL import Image
 
-from visual_erm.baselines.adapter import ImageBaseline, Row, score
+from visual_erm.adapter import RewardFunction, Rollout
+from visual_erm.adapter.baselines import ImageScorer
 from visual_erm.training.reward_requirements import check_packages
 
 
@@ -28,38 +41,33 @@ async def compute_score(
     task: str | Mapping[str, Any],
     longest_side: int = 1024,
     failure: Mapping[str, Any] | None = None,
-    journal: str | None = None,
+    rollout_log: str | None = None,
     data_root: str | None = None,
     reward_router_address: str | None = None,
     reward_model_tokenizer: Any = None,
 ) -> dict[str, float]:
-    """The reward of one rollout, with the numbers behind it; the same keys for every sample.
+    """Scores one rollout. `visual_erm.adapter` describes arguments, results and errors of every reward function.
 
     Args:
-        data_source: the row's `data_source`; picks the task when there are several.
-        solution_str: the policy's reply.
-        ground_truth: ignored: the reward sees images only.
-        extra_info: the row's `extra_info`, as for `visual_equivalence.compute_score`.
-        task: a task or a mixture by name, file or mapping.
-        longest_side: pixels; larger images are scaled down, both by the same factor.
-        failure: see `visual_erm.judge.FailurePolicy`.
-        journal: folder for one JSON line per call, in one file per worker.
-        data_root: folder of the data set.
-        reward_router_address: ignored.
-        reward_model_tokenizer: ignored.
+        data_source: See `visual_erm.adapter`, as for every argument that is not described here.
+        solution_str: The policy's reply.
+        ground_truth: Ignored.
+        extra_info: Holds the reference image.
+        task: The run's task or mixture.
+        longest_side: Pixels; larger images are scaled down, both by the same factor.
+        failure: What a rollout gets that could not be scored.
+        rollout_log: Folder of the rollout log.
+        data_root: Folder that the references' paths start from.
+        reward_router_address: Ignored.
+        reward_model_tokenizer: Ignored.
 
     Returns:
-        `score` in [0, 1], `extract_ok`, `render_ok`, `guard_blank`, `guard_tampering`, `compare_ok` (0 or 1), and
-        `extract_ms`, `render_ms`, `guard_ms`, `compare_ms`.
-
-    Raises:
-        ConfigError: a setting is wrong, or the row has no reference or no task, or was rendered by another version.
-        InfrastructureError: too many samples could not be drawn or compared by no fault of theirs, or one and `failure` says stop.
-        The reason of either is also in the journal's `fatal.txt`.
+        `score` in [0, 1], and the numbers behind it.
     """
-    row = Row(data_source, solution_str, ground_truth, extra_info)
-    settings = {"task": task, "failure": failure, "longest_side": longest_side, "data_root": data_root}
-    return await score(row, journal, _baseline, settings)
+    rollout = Rollout(data_source, solution_str, ground_truth, extra_info)
+    return await REWARD.score(
+        rollout, rollout_log, task=task, failure=failure, longest_side=longest_side, data_root=data_root
+    )
 
 
 class _Ssim:
@@ -79,6 +87,10 @@ class _Ssim:
         self._thread.shutdown(cancel_futures=True)
 
 
-def _baseline(task: Any, failure: Any, longest_side: int, data_root: str | None) -> ImageBaseline:
+def _scorer(task: Any, failure: Any, longest_side: int, data_root: str | None) -> ImageScorer:
     check_packages("ssim", ["skimage"])
-    return ImageBaseline(task, failure, _Ssim(longest_side), data_root)
+    return ImageScorer(task, failure, _Ssim(longest_side), data_root)
+
+
+REWARD = RewardFunction(_scorer)
+close = REWARD.close

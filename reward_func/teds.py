@@ -1,10 +1,21 @@
-"""TEDS, the markup baseline of the paper, as veRL calls it: `reward=teds`.
+"""TEDS, the paper's markup baseline: how alike two tables are as trees of cells.
 
-    r = TEDS(reply's table, ground truth's table) = 1 - TED / max(|reply|, |truth|), in [0, 1]
+    r = TEDS(reply's table, ground truth's table) = 1 - TED / max(|reply|, |truth|), in [0, 1]; 0 for a reply without a table
 
-Tree-Edit-Distance-based Similarity, Zhong et al., "Image-based table recognition: data, model, and evaluation" (arXiv
-1911.10683), with the figures of their published code; `visual_erm.baselines.teds` has the definition. Markdown is turned
-into HTML first. It needs each row's markup (`reward_model.ground_truth`), and draws nothing: 0 for a reply without a table.
+Tree-Edit-Distance-based Similarity: Zhong et al., "Image-based table recognition: data, model, and evaluation" (arXiv
+1911.10683), with the costs of their published code; `visual_erm.baselines.teds` has the definition. Markdown is turned into
+HTML first. Every row needs its markup (`reward_model.ground_truth`). Nothing is rendered.
+
+    reward=teds task=table
+
+    >>> import asyncio
+    >>> async def example() -> float:
+    ...     table = "<table><tr><td>1</td></tr></table>"
+    ...     numbers = await compute_score("table", table, table, {}, task="table")
+    ...     await close()
+    ...     return numbers["score"]
+    >>> asyncio.run(example())  # doctest: +SKIP
+    1.0
 """
 
 from __future__ import annotations
@@ -12,7 +23,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from visual_erm.baselines.adapter import Row, TextBaseline, score
+from visual_erm.adapter import RewardFunction, Rollout
+from visual_erm.adapter.baselines import TextScorer
 from visual_erm.baselines.worker_pool import Workers
 from visual_erm.training.reward_requirements import check_packages, check_tables
 
@@ -28,44 +40,34 @@ async def compute_score(
     timeout_s: float = 60,
     processes: int = 2,
     failure: Mapping[str, Any] | None = None,
-    journal: str | None = None,
+    rollout_log: str | None = None,
     reward_router_address: str | None = None,
     reward_model_tokenizer: Any = None,
 ) -> dict[str, float]:
-    """The reward of one rollout, with the numbers behind it; the same keys for every sample.
+    """Scores one rollout. `visual_erm.adapter` describes arguments, results and errors of every reward function.
 
     Args:
-        data_source: the row's `data_source`; picks the task when there are several.
-        solution_str: the policy's reply.
-        ground_truth: the row's `reward_model.ground_truth`: a table in HTML or Markdown.
-        extra_info: the row's `extra_info`; names the row in messages and in the journal.
-        task: a task or a mixture of tables by name, file or mapping.
-        header_text: whether the text of header cells (`th`) counts; the published code compares their tags only.
-        timeout_s: CPU seconds for one comparison; over it the sample gets a neutral reward. A reply with more than three
-            times the elements of the ground truth is not compared: 0.
-        processes: comparisons at a time in one reward worker, a core each.
-        failure: see `visual_erm.judge.FailurePolicy`.
-        journal: folder for one JSON line per call, in one file per worker.
-        reward_router_address: ignored.
-        reward_model_tokenizer: ignored.
+        data_source: See `visual_erm.adapter`, as for every argument that is not described here.
+        solution_str: The policy's reply.
+        ground_truth: A table in HTML or Markdown.
+        extra_info: Names the row in messages.
+        task: The run's task or mixture.
+        header_text: Whether the text of header cells (`th`) counts. The published code compares their tags alone.
+        timeout_s: CPU seconds of one comparison; over it the rollout gets a neutral reward. A reply with more than three
+            times the elements of the ground truth is not compared: it gets 0.
+        processes: Comparisons at once in one reward worker, a core each.
+        failure: What a rollout gets that could not be scored.
+        rollout_log: Folder of the rollout log.
+        reward_router_address: Ignored.
+        reward_model_tokenizer: Ignored.
 
     Returns:
-        `score` in [0, 1], `extract_ok`, `compare_ok` (0 or 1), `extract_ms`, `compare_ms`.
-
-    Raises:
-        ConfigError: a setting is wrong, the task is not one of tables, or the row has no ground truth.
-        InfrastructureError: too many comparisons failed, or one did and `failure` says stop.
-        The reason of either is also in the journal's `fatal.txt`.
+        `score` in [0, 1], and the numbers behind it.
     """
-    row = Row(data_source, solution_str, ground_truth, extra_info)
-    settings = {
-        "task": task,
-        "failure": failure,
-        "header_text": header_text,
-        "timeout_s": timeout_s,
-        "processes": processes,
-    }
-    return await score(row, journal, _baseline, settings)
+    rollout = Rollout(data_source, solution_str, ground_truth, extra_info)
+    return await REWARD.score(
+        rollout, rollout_log, task=task, failure=failure, header_text=header_text, timeout_s=timeout_s, processes=processes
+    )
 
 
 class _Teds:
@@ -82,8 +84,12 @@ class _Teds:
         )
 
 
-def _baseline(task: Any, failure: Any, header_text: bool, timeout_s: float, processes: int) -> TextBaseline:
+def _scorer(task: Any, failure: Any, header_text: bool, timeout_s: float, processes: int) -> TextScorer:
     check_packages("teds", ["apted", "lxml"])
-    baseline = TextBaseline(task, failure, _Teds(header_text, Workers(processes, timeout_s)))
-    check_tables(baseline.tasks)
-    return baseline
+    scorer = TextScorer(task, failure, _Teds(header_text, Workers(processes, timeout_s)))
+    check_tables(scorer.tasks)
+    return scorer
+
+
+REWARD = RewardFunction(_scorer)
+close = REWARD.close
