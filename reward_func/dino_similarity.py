@@ -3,8 +3,8 @@
     r = clip(cos(f(image of the reply's code), f(reference)), 0, 1); 0 for a reply whose code does not render
 
 f is the feature of a whole image of a DINOv2 (Oquab et al., arXiv 2304.07193) or DINOv3 (Siméoni et al., arXiv 2508.10104)
-checkpoint: its pooled output, or its class token. Each image is scaled to fit into a white square, as large as the checkpoint
-expects; nothing is cropped. Images of all samples in flight share forward passes, in one thread beside the event loop.
+checkpoint: its pooled output, or its class token. Each image is scaled to fit into a white square of the checkpoint's own
+size; nothing is cropped. Images of all samples in flight share forward passes, in one thread beside the event loop.
 
     reward=dino_similarity reward.custom_reward_function.reward_kwargs.model=/models/dinov2-large
 
@@ -104,6 +104,7 @@ class Dino:
         self._work: asyncio.Task[None] | None = None
 
     async def compare(self, prediction: Image.Image, reference: Image.Image) -> float:
+        """Returns the cosine of two images' features, 0 to 1. Raises ComparisonFailed for torch's own errors."""
         ours, theirs = await asyncio.gather(self._features(prediction), self._features(reference))
         return float(np.clip(ours @ theirs, 0, 1))
 
@@ -112,6 +113,7 @@ class Dino:
         if self._work:
             self._work.cancel()
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
+        self._waiting.clear()
         waiting, self._asked = self._asked, {}
         for features in waiting.values():
             if not features.done():
@@ -176,6 +178,7 @@ class Embedder:
         self._side = _side(self._prepare)
 
     def __call__(self, images: Sequence[Image.Image]) -> np.ndarray:
+        """Returns the features of images, (images, width), float32, each of unit length."""
         import torch
 
         squares = [_square(image, self._side) for image in images]

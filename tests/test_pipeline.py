@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 
+import cv2
 import psutil
 import pytest
 from PIL import Image
@@ -14,6 +15,7 @@ from visual_erm.errors import JudgeUnavailable, ReferenceUnavailable, RendererUn
 from visual_erm.extract import Code
 from visual_erm.pipeline import RewardPipeline, pipelines_of
 from visual_erm.render.base import make_renderer
+from visual_erm.reward.outcome import Outcome
 from visual_erm.reward.report import Report
 from visual_erm.spec.judge import FailurePolicy, JudgeSettings
 from visual_erm.spec.task import Task, load_task, load_tasks
@@ -213,3 +215,48 @@ async def test_a_renderer_that_failed_has_rendered_nothing(task, reference, monk
         result = await pipeline.score(WRONG, reference)
     assert (result.render_ok, result.scored_ok) == (False, False)
     assert result.reason == "RendererUnavailable: the browser does not start"
+
+
+def oddities() -> list[Exception]:
+    """What OpenCV, Pillow and NumPy raise on strange images."""
+    return [
+        cv2.error("(-215:Assertion failed) !_src.empty() in function 'cvtColor'"),
+        Image.DecompressionBombError("Image size exceeds limit"),
+        ValueError("zero-size array to reduction operation maximum which has no identity"),
+    ]
+
+
+@pytest.mark.parametrize("error", oddities(), ids=lambda error: type(error).__module__)
+@pytest.mark.parametrize("station", ["extract", "render", "judge", "guard"])
+async def test_what_a_station_raises_unexpectedly_costs_the_policy_nothing_and_names_the_station(
+    task: Task, reference: Image.Image, monkeypatch: pytest.MonkeyPatch, station: str, error: Exception
+) -> None:
+    def raises(*_: object, **__: object) -> None:
+        raise error
+
+    async with RewardPipeline(task, JudgeSettings(kind="local"), pages=1) as pipeline:
+        places = {
+            "extract": (pipeline._stage, "_extract"),
+            "render": (pipeline._stage._renderer, "render"),
+            "judge": (pipeline._judge, "judge"),
+            "guard": (pipeline._guards, "check_image"),
+        }
+        monkeypatch.setattr(*places[station], raises)
+        result = await pipeline.score(WRONG, reference)
+    numbers = result.numbers(task.report.categories)
+    assert result.reason == f"StationFailed: {station}: {type(error).__name__}: {error}"
+    assert (result.scored_ok, result.severity, result.outcome) == (False, 25, Outcome.STATION_FAILED)
+    assert numbers["outcome_station_failed"] == 1
+    assert numbers["render_ok"] == (station in ("judge", "guard"))
+
+
+async def test_a_renderer_that_failed_is_recorded_as_no_render(
+    task: Task, reference: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unavailable(*_: object) -> None:
+        raise RendererUnavailable("the browser is gone")
+
+    async with RewardPipeline(task, JudgeSettings(kind="local"), pages=1) as pipeline:
+        monkeypatch.setattr(pipeline._stage._renderer, "render", unavailable)
+        result = await pipeline.score(WRONG, reference)
+    assert (result.render_ok, result.scored_ok, result.outcome) == (False, False, Outcome.RENDERER_UNAVAILABLE)

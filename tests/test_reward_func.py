@@ -14,7 +14,8 @@ from openai_server import OpenAIServer, completion, status
 from PIL import Image, ImageDraw
 from ports import free_port
 
-from visual_erm.errors import ConfigError, JudgeUnavailable
+from visual_erm import pipeline
+from visual_erm.errors import ConfigError, JudgeUnavailable, StationFailed, TooManyFailures
 from visual_erm.render.base import make_renderer
 from visual_erm.spec.base import read_yaml, shipped
 from visual_erm.spec.task import load_task, load_tasks
@@ -23,22 +24,25 @@ TABLE = "<table><tr><td>a</td><td>1</td></tr></table>"
 
 
 @pytest.fixture(scope="module")
-def compute_score():
-    """Loaded by path, as veRL does."""
+def reward_function():
+    """The module, loaded by path, as veRL does."""
     path = shipped("reward_func") / "visual_equivalence.py"
     spec = importlib.util.spec_from_file_location("custom_reward", path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.compute_score
+    return module
+
+
+@pytest.fixture(scope="module")
+def compute_score(reward_function):
+    return reward_function.compute_score
 
 
 @pytest.fixture
-async def close_pipelines(compute_score):
+async def close_pipelines(reward_function):
     yield
-    for run in compute_score.__globals__["_runs"].pop(asyncio.get_running_loop(), {}).values():
-        for pipeline in run.pipelines.values():
-            await pipeline.close()
+    await reward_function.close()
 
 
 @pytest.fixture
@@ -72,10 +76,11 @@ async def test_reference_as_bytes_or_as_path_below_the_data_root(
 ODD = "no table, but ends of lines: \u2028 \u2029 \x85 \x1c \r\n, half a character: \ud800"
 
 
-async def test_the_journal_has_one_line_per_call(compute_score, settings, close_pipelines, tmp_path) -> None:
+async def test_the_rollout_log_has_one_line_per_call(compute_score, settings, close_pipelines, tmp_path) -> None:
     extra = {"index": 7, "split": "train", "reference": {"bytes": picture(), "path": None}}
     returned = [
-        await compute_score("table", reply, "", extra, **settings, rollout_log=str(tmp_path)) for reply in (TABLE, ODD, TABLE)
+        await compute_score("table", reply, "", extra, **settings, rollout_log=str(tmp_path))
+        for reply in (TABLE, ODD, TABLE)
     ]
     (rollout_log,) = tmp_path.glob("*.jsonl")
     lines = [json.loads(line) for line in rollout_log.read_text().splitlines()]
@@ -144,11 +149,14 @@ async def test_the_shipped_mixture_has_the_counts_of_all_its_tasks(compute_score
     assert [result["score"] for result in results] == [0, 0, 0]
 
 
-async def test_the_tasks_of_a_run_share_their_judge(compute_score, close_pipelines) -> None:
+async def test_the_tasks_of_a_run_share_their_judge(compute_score, close_pipelines, monkeypatch) -> None:
+    made = []
+    make = pipeline.make_judge
+    monkeypatch.setattr(pipeline, "make_judge", lambda settings: made.append(make(settings)) or made[-1])
     extra = {"index": 1, "reference": {"bytes": picture(), "path": None}}
-    await compute_score("table", "nothing", "", extra, task="mixed")
-    (run,) = compute_score.__globals__["_runs"][asyncio.get_running_loop()].values()
-    assert len({id(pipeline._judge) for pipeline in run.pipelines.values()}) == 1
+    for source in ("table", "chart", "svg"):
+        await compute_score(source, "nothing", "", extra, task="mixed")
+    assert len(made) == 1
 
 
 async def test_a_data_source_of_no_task_stops_the_run_and_is_named(compute_score, close_pipelines, tmp_path) -> None:
@@ -199,7 +207,7 @@ async def test_a_reference_of_the_same_or_an_unknown_engine_or_an_allowed_one_is
 # Keys
 
 
-async def test_the_servers_key_is_in_no_log_no_journal_no_result_and_no_page(
+async def test_the_servers_key_is_in_no_log_no_rollout_log_no_result_and_no_page(
     compute_score, settings, close_pipelines, tmp_path, monkeypatch, caplog
 ) -> None:
     """Every server answers with what it was sent, as careless ones do."""
@@ -248,3 +256,40 @@ async def test_what_the_judge_has_done_is_in_the_workers_own_log(
     (log,) = (tmp_path / "judge").glob("*.jsonl")
     (line,) = [json.loads(line) for line in log.read_text().splitlines()]
     assert line["endpoint_share"] == {server.url: 1.0} and line["judgements"] == 1
+
+
+# What nobody expected
+
+
+def broken(*_: object, **__: object) -> None:
+    raise ValueError("Input array has wrong shape")
+
+
+async def test_a_station_that_fails_unexpectedly_stops_the_run_in_the_end_and_is_named(
+    compute_score, settings, close_pipelines, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(pipeline, "extract", broken)
+    settings["judge"] |= {"failure": {"window": 4, "max_failure_share": 0.5}}
+    extra = {"index": 1, "reference": {"bytes": picture(), "path": None}}
+    for _ in range(2):
+        numbers = await compute_score("table", TABLE, "", extra, **settings, rollout_log=str(tmp_path))
+        assert (numbers["scored_ok"], numbers["render_ok"], numbers["outcome_station_failed"]) == (0, 0, 1)
+    with pytest.raises(TooManyFailures, match="3 of them because of the station `extract`"):
+        await compute_score("table", TABLE, "", extra, **settings, rollout_log=str(tmp_path))
+    reason = (tmp_path / "abort_reason.txt").read_text()
+    assert "station `extract`" in reason and "ValueError: Input array has wrong shape" in reason
+
+
+async def test_an_unexpected_exception_outside_of_the_stations_stops_the_run_with_its_reason(
+    compute_score, settings, close_pipelines, tmp_path
+) -> None:
+    with pytest.raises(StationFailed):
+        await compute_score("table", TABLE, "", {"index": 1, "reference": 7}, **settings, rollout_log=str(tmp_path))
+    assert (tmp_path / "abort_reason.txt").read_text().startswith("StationFailed: reward function: AttributeError")
+
+
+async def test_a_closed_reward_function_starts_again(compute_score, settings, reward_function) -> None:
+    extra = {"index": 1, "reference": {"bytes": picture(), "path": None}}
+    for _ in range(2):
+        assert (await compute_score("table", "nothing", "", extra, **settings))["outcome_no_code"] == 1
+        await reward_function.close()

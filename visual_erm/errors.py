@@ -1,7 +1,12 @@
-"""Whose fault: the vocabulary of failures on the way from a policy's text to its reward.
+"""The exceptions of the reward path: one type per boundary, and two bases that say whose fault a failure is.
 
-Every station of the path raises one of these and nothing else; the pipeline answers for them. The two bases decide
-what a sample gets: a `PolicyFault` earns the minimum reward, an `InfrastructureError` never costs the policy anything.
+A `PolicyFault` earns the policy the minimum reward. An `InfrastructureError` never costs the policy anything: the sample
+gets a neutral reward, until too many fail. `visual_erm.reward.outcome` names what each becomes in a result.
+
+    with boundary("judge"):
+        report = await judge.judge(reference, image, task)      # an IndexError in there becomes StationFailed
+
+Messages go to logs and to the rollout log. None of them may be shown to the policy: some quote the reference or the judge.
 """
 
 import contextlib
@@ -12,15 +17,15 @@ log = logging.getLogger(__name__)
 
 
 class VisualERMError(Exception):
-    """Base of everything this project raises on purpose."""
+    """Base of everything that this project raises on purpose."""
 
 
 class ConfigError(VisualERMError):
-    """A setting, a task file or a data row is wrong: the message names the file, the key and the fix."""
+    """A setting, a task file or a data row is wrong. The message names the file, the key and the fix."""
 
 
 class PolicyFault(VisualERMError):
-    """The policy's text does not become a image: the sample earns the minimum reward, with this message as reason."""
+    """The policy's reply does not become an image. The sample earns the minimum reward; the message is the reason."""
 
 
 class NoCodeError(PolicyFault):
@@ -28,7 +33,7 @@ class NoCodeError(PolicyFault):
 
 
 class RenderFailed(PolicyFault):
-    """The code does not draw: it is malformed beyond what its language forgives, or it raised."""
+    """The code does not render: it is malformed beyond what its language forgives, or it raised."""
 
 
 class RenderLimit(PolicyFault):
@@ -36,19 +41,22 @@ class RenderLimit(PolicyFault):
 
 
 class BlankImage(PolicyFault):
-    """The code ran and drew nothing."""
+    """The code ran and showed nothing."""
 
 
 class Tampering(PolicyFault):
-    """The code went for the reference, the judge or the sandbox instead of drawing; flagged as such."""
+    """The code reached for the reference, the judge or the sandbox instead of rendering. It is flagged as such."""
 
 
 class InfrastructureError(VisualERMError):
-    """Something on our side failed: retried, then recorded, and never held against the policy."""
+    """Something failed that is not the policy's: it is retried, then recorded, and never costs the policy anything."""
+
+    station: str = ""
+    """The station of the path where it happened, as `boundary` names it; empty outside of one."""
 
 
 class StationFailed(InfrastructureError):
-    """A station raised what it should not: an error of OpenCV, Pillow or NumPy on a strange image, or of ours."""
+    """A station raised an exception that nobody expected, for example of OpenCV, Pillow or NumPy."""
 
 
 class RendererUnavailable(InfrastructureError):
@@ -68,27 +76,41 @@ class JudgeUnreadable(InfrastructureError):
 
 
 class ComparisonFailed(InfrastructureError):
-    """A reply could not be compared with its ground truth or reference: it took too long, or its process died."""
+    """A baseline's comparison took too long, or its process died."""
 
 
 class TooManyFailures(InfrastructureError):
-    """Too many recent samples lost their judgement: the run must stop rather than learn from noise."""
+    """Too many recent samples have no score of their own. The run must stop rather than learn from noise."""
 
 
 class RunInterrupted(VisualERMError):
-    """The run ended before its last step, and not by failing: the same command goes on from the last checkpoint."""
+    """The run ended before its last step without a failure. The same command continues from the last checkpoint."""
 
 
 @contextlib.contextmanager
 def boundary(station: str) -> Iterator[None]:
     """Turns an exception that nobody expected into StationFailed, with its traceback in the log.
 
-    Exceptions of this project pass through as they are.
+    Exceptions of this project pass through. An InfrastructureError learns its station, unless it has one.
+
+    Args:
+        station: Name of the station, for example `judge`.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        StationFailed: The block raised an exception that is not of this project.
     """
     try:
         yield
+    except InfrastructureError as error:
+        error.station = error.station or station
+        raise
     except VisualERMError:
         raise
     except Exception as error:
         log.exception("%s failed unexpectedly", station)
-        raise StationFailed(f"{station}: {type(error).__name__}: {error}") from error
+        failed = StationFailed(f"{station}: {type(error).__name__}: {error}")
+        failed.station = station
+        raise failed from error

@@ -6,14 +6,17 @@ import importlib.util
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from visual_erm.baselines import adapter
-from visual_erm.errors import ComparisonFailed, ConfigError, TooManyFailures
+from visual_erm.baselines.pipeline import ImagePipeline, TextPipeline
+from visual_erm.errors import ComparisonFailed, ConfigError, RendererUnavailable, TooManyFailures
 from visual_erm.extract import Code
 from visual_erm.render.base import make_renderer
+from visual_erm.reward.outcome import Outcome
 from visual_erm.spec.base import read_yaml, shipped
+from visual_erm.spec.judge import FailurePolicy
 from visual_erm.spec.task import load_task
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100"><rect width="{}" height="60" fill="navy"/></svg>'
@@ -27,7 +30,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest.fixture(scope="module")
-def rewards() -> dict[str, Score]:
+def modules() -> dict[str, ModuleType]:
     """Each loaded by path, as veRL does."""
     found = {}
     for name in ("teds", "edit_distance", "dino_similarity", "ssim"):
@@ -35,14 +38,20 @@ def rewards() -> dict[str, Score]:
         assert spec and spec.loader
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        found[name] = module.compute_score
+        found[name] = module
     return found
 
 
+@pytest.fixture(scope="module")
+def rewards(modules) -> dict[str, Score]:
+    return {name: module.compute_score for name, module in modules.items()}
+
+
 @pytest.fixture(scope="module", autouse=True)
-async def closing() -> AsyncIterator[None]:
+async def closing(modules) -> AsyncIterator[None]:
     yield
-    await adapter.close()
+    for module in modules.values():
+        await module.close()
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +82,7 @@ async def test_teds_pays_for_structure_and_text_whatever_the_table_is_written_in
     assert 0.5 < head < 1, "Markdown has a head and a body of its own"
     assert (await score("I see a table.")) | {"extract_ms": 0} == {
         **{"score": 0, "extract_ok": 0, "compare_ok": 1},
+        **Outcome.NO_CODE.numbers(),
         **{"extract_ms": 0, "compare_ms": 0},
     }
 
@@ -184,3 +194,40 @@ async def test_rows_of_a_mixture_are_scored_by_their_task_with_the_same_keys(rew
     assert list(table) == list(drawing)
     with pytest.raises(ConfigError, match=r"row 3: `data_source` is 'tables', none of the run's tasks"):
         await score("tables", "x", "x")
+
+
+class Broken:
+    """A measure that fails as NumPy does."""
+
+    async def compare(self, *_: object) -> float:
+        raise IndexError("index 4 is out of bounds for axis 0 with size 4")
+
+    async def close(self) -> None: ...
+
+
+async def test_a_comparison_that_fails_unexpectedly_gets_a_neutral_reward_and_names_its_station(data_root, caplog):
+    failure = FailurePolicy(window=4, max_failure_share=0.25)
+    text = TextPipeline(load_task("svg"), Broken(), failure)
+    images = ImagePipeline(load_task("svg"), Broken(), failure, pages=1)
+    for score in (
+        lambda: text.score(SVG.format(80), SVG.format(80)),
+        lambda: images.score(SVG.format(80), data_root / "reference.png"),
+    ):
+        result = await score()
+        assert (result.reward, result.compare_ok, result.outcome) == (0.5, False, Outcome.STATION_FAILED)
+        assert result.reason.startswith("StationFailed: compare: IndexError: index 4")
+        with pytest.raises(TooManyFailures, match="station `compare`"):
+            await score()
+    assert "Traceback" in caplog.text
+    await images.close()
+
+
+async def test_a_renderer_that_failed_is_recorded_as_no_render(data_root, monkeypatch):
+    async def unavailable(*_: object) -> None:
+        raise RendererUnavailable("the sandbox is gone")
+
+    images = ImagePipeline(load_task("svg"), Broken(), FailurePolicy(), pages=1)
+    monkeypatch.setattr(images._stage._renderer, "render", unavailable)
+    numbers = (await images.score(SVG.format(80), data_root / "reference.png")).numbers()
+    assert (numbers["render_ok"], numbers["compare_ok"], numbers["outcome_renderer_unavailable"]) == (0, 0, 1)
+    await images.close()

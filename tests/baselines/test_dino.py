@@ -125,3 +125,24 @@ async def test_whoever_waits_when_the_reward_is_closed_is_told(dino, tiny_dino, 
     async with asyncio.timeout(10):
         results = await asyncio.gather(*waiting, return_exceptions=True)
     assert all(isinstance(result, ComparisonFailed) for result in results)
+
+
+async def test_closing_leaves_nobody_waiting(dino, tiny_dino, monkeypatch):
+    begun, going_on = threading.Event(), threading.Event()
+    embed = dino.Embedder.__call__
+
+    def held(self, images):
+        begun.set()
+        assert going_on.wait(30)
+        return embed(self, images)
+
+    monkeypatch.setattr(dino.Embedder, "__call__", held)
+    measure = dino.Dino(str(tiny_dino), "cpu", 1)
+    asked = [asyncio.create_task(measure.compare(picture(damage), picture())) for damage in (2, 4, 6)]
+    await asyncio.to_thread(begun.wait, 30)
+    closing = asyncio.create_task(measure.close())
+    await asyncio.sleep(0.1)
+    going_on.set()
+    await closing
+    found = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 5)
+    assert all(isinstance(one, ComparisonFailed) for one in found)

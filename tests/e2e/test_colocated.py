@@ -70,9 +70,7 @@ async def test_the_judge_is_asked_through_verls_router_under_the_name_that_it_se
             worker = RewardLoopWorker(configuration(tiny_model, reference, tmp_path), f"127.0.0.1:{port}")
             score = worker.reward_manager.compute_score
             results = await worker.compute_score_batch(batch(hf_tokenizer(str(tiny_model)), [RIGHT, WRONG] * 4))
-            for run in score.args[0].__globals__["_runs"].popitem()[1].values():
-                for pipeline in run.pipelines.values():
-                    await pipeline.close()
+            await score.args[0].__globals__["close"]()
         finally:
             router.terminate()
             router.join()

@@ -245,7 +245,7 @@ class Run:
 
     async def by_pipeline(self, how: str, group: list[Sample]) -> None:
         settings = (
-            JudgeSettings(kind="local", readers=2) if how == "local" else JudgeSettings(kind="remote", endpoints=("-",))
+            JudgeSettings(kind="local", ocr_workers=2) if how == "local" else JudgeSettings(kind="remote", endpoints=("-",))
         )
         judge = make_judge(settings) if how == "local" else Switch()
         pipelines = {name: RewardPipeline(self.tasks[name], settings, 2, judge) for name in {s.task for s in group}}
@@ -277,7 +277,7 @@ class Run:
             own = {"model": str(tiny_dino(self.folder)), "device": "cpu", "batch_size": 1}
         if how in ("ssim", "dino", "compute", "mixed"):
             own["data_root"] = str(self.folder)
-        rollout_log = self.folder / f"journal-{how}"
+        rollout_log = self.folder / f"rollout-log-{how}"
 
         def compute(sample: Sample) -> Awaitable[dict[str, float]]:
             image = {"path": self.references[sample.task, sample.reference].name, "bytes": None}

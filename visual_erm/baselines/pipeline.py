@@ -1,50 +1,86 @@
-"""One task's replies on their way to a baseline's reward, and whose fault it is when they do not get there.
+"""`TextPipeline` and `ImagePipeline`: one task's replies on their way to a baseline's reward.
 
-The same stations as `visual_erm.pipeline`, with a comparison in place of the judge, and the same answers: a reply without
-code, or whose code does not draw, earns 0; a failure of ours the mean of the recent rewards, until too many fail.
+The stations are those of `visual_erm.pipeline`, with a comparison in place of the judge, and so are the answers to
+failures: a reply without code, or whose code does not render, earns 0. A failure of the infrastructure earns the mean of the recent
+rewards, until too many fail.
+
+    pipeline = TextPipeline(load_task("table"), measure, FailurePolicy())
+    result = await pipeline.score(reply, ground_truth)
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from PIL import Image
 
-from visual_erm.errors import ConfigError, InfrastructureError, NoCodeError, PolicyFault, RenderLimit
+from visual_erm.errors import ConfigError, InfrastructureError, NoCodeError, PolicyFault, RenderLimit, boundary
 from visual_erm.extract import Code, extract
-from visual_erm.pipeline import Clock, NeutralFallback, PartialResult, Reference, RenderStage
+from visual_erm.guard.runner import GuardRunner
+from visual_erm.pipeline import make_stage
+from visual_erm.render.stage import PartialResult
 from visual_erm.render.table import to_html
+from visual_erm.reward.fallback import NeutralFallback
+from visual_erm.reward.outcome import Outcome
+from visual_erm.runtime.stage_clock import StageClock
 from visual_erm.spec.judge import FailurePolicy
 from visual_erm.spec.task import Task
 from visual_erm.training.reward_requirements import MARKUP
-
-log = logging.getLogger(__name__)
+from visual_erm.vision.images import Reference
 
 NEUTRAL = 0.5
-"""Stands for a lost comparison while there is no other to take the mean of."""
+"""Stands in for a comparison that failed while there is no other to take the mean of."""
+GUARDS = ("blank", "tampering")
+"""The guards that look before there is a report."""
 
 
 class TextMeasure(Protocol):
-    """Compares code with the ground truth's. Safe to call concurrently from one event loop."""
+    """Compares two pieces of code. Safe to call concurrently from one event loop."""
 
     async def compare(self, prediction: str, truth: str) -> float:
-        """0 (nothing in common) to 1 (the same). Raises ComparisonFailed, or ConfigError for a wrong ground truth."""
+        """Compares a reply's code with the ground truth's.
+
+        Args:
+            prediction: The reply's code.
+            truth: The ground truth's code.
+
+        Returns:
+            0 (nothing in common) to 1 (the same).
+
+        Raises:
+            ComparisonFailed: It took too long, or its process died.
+            ConfigError: The ground truth is wrong.
+        """
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Ends what the measure started."""
+        ...
 
 
 class ImageMeasure(Protocol):
-    """Compares images, RGB. Safe to call concurrently from one event loop."""
+    """Compares two images. Safe to call concurrently from one event loop."""
 
     async def compare(self, prediction: Image.Image, reference: Image.Image) -> float:
-        """0 (nothing in common) to 1 (the same). Raises ComparisonFailed."""
+        """Compares the image of a reply's code with the reference.
+
+        Args:
+            prediction: The image of the reply's code, RGB.
+            reference: The reference, RGB.
+
+        Returns:
+            0 (nothing in common) to 1 (the same).
+
+        Raises:
+            ComparisonFailed: It failed through no fault of the images.
+        """
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Ends what the measure started."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -52,62 +88,77 @@ class BaselineResult:
     """What became of one sample."""
 
     reward: float
-    """The similarity, 0 to 1; the recent mean where it is not known by no fault of the reply's."""
+    """The similarity, 0 to 1; the mean of recent ones where scoring failed."""
+    outcome: Outcome
+    """Why the scoring ended."""
     extract_ok: bool
     """The reply holds code of the task's languages."""
     render_ok: bool | None
-    """Its code draws; None for rewards that look at code only."""
+    """There is an image of the code; None for rewards that look at code alone."""
     compare_ok: bool
-    """False when our side failed."""
+    """False when the infrastructure failed and the reward is a neutral one."""
     reason: str = ""
+    """Why the reward is not a similarity; empty where it is."""
     flags: frozenset[str] = frozenset()
     """Names of the guards that found something."""
     milliseconds: dict[str, float] = field(default_factory=dict)
+    """Time spent in each stage."""
 
     def numbers(self) -> dict[str, float]:
-        """The same plain numbers for every sample of a reward, as veRL logs them."""
-        draws = self.render_ok is not None
-        stages = ("extract", "render", "guard", "compare") if draws else ("extract", "compare")
-        guards = {f"guard_{name}": float(name in self.flags) for name in ("blank", "tampering")}
+        """Returns plain numbers as veRL logs them, the same keys for every sample of a reward: see `visual_erm.adapter`."""
+        renders = self.render_ok is not None
+        stages = ("extract", "render", "guard", "compare") if renders else ("extract", "compare")
+        guards = {f"guard_{name}": float(name in self.flags) for name in GUARDS}
         return {
             "score": self.reward,
             "extract_ok": float(self.extract_ok),
-            **({"render_ok": float(bool(self.render_ok)), **guards} if draws else {}),
+            **({"render_ok": float(bool(self.render_ok)), **guards} if renders else {}),
             "compare_ok": float(self.compare_ok),
+            **self.outcome.numbers(),
             **{f"{stage}_ms": round(self.milliseconds.get(stage, 0.0), 2) for stage in stages},
         }
 
 
 class TextPipeline:
-    """Scores replies for one task by their code alone; nothing is drawn."""
+    """Scores replies for one task by their code alone; nothing is rendered.
+
+    Args:
+        task: The task.
+        measure: Compares; it is not closed with the pipeline.
+        failure: What a sample gets that could not be scored.
+    """
 
     def __init__(self, task: Task, measure: TextMeasure, failure: FailurePolicy) -> None:
         self.task = task
         self._measure = measure
-        self._recent = NeutralFallback(failure, NEUTRAL)
+        self._fallback = NeutralFallback(failure, NEUTRAL)
 
     async def score(self, reply: str, truth: str) -> BaselineResult:
-        """The reward of one reply. Raises ConfigError for a wrong `truth`, and an InfrastructureError as `failure` says."""
-        clock = Clock()
-        code = None
-        try:
-            with clock("extract"):
-                code = await asyncio.to_thread(extract, reply, self.task.code_languages)
-                prediction = await asyncio.to_thread(_text, code)
-                wanted = await asyncio.to_thread(self._truth, truth)
-            with clock("compare"):
-                similarity = await self._measure.compare(prediction, wanted)
-        except PolicyFault as fault:
-            return BaselineResult(0.0, code is not None, None, True, _reason(fault), milliseconds=clock.milliseconds)
-        except InfrastructureError as fault:
-            log.warning("no comparison: %s: %s", type(fault).__name__, fault)
-            neutral = self._recent.failed(fault)
-            return BaselineResult(neutral, True, None, False, _reason(fault), milliseconds=clock.milliseconds)
-        self._recent.succeeded(similarity)
-        return BaselineResult(similarity, True, None, True, milliseconds=clock.milliseconds)
+        """Scores one reply.
 
-    async def close(self) -> None:
-        """Nothing of the task's own is open."""
+        Args:
+            reply: The policy's reply.
+            truth: The code that the reference was rendered from.
+
+        Returns:
+            The result.
+
+        Raises:
+            ConfigError: `truth` is wrong.
+            InfrastructureError: The run must stop, as `failure` says.
+        """
+        clock, partial = StageClock(), PartialResult()
+        try:
+            with clock("extract"), boundary("extract"):
+                partial.code = await asyncio.to_thread(extract, reply, self.task.code_languages)
+                prediction = await asyncio.to_thread(_text, partial.code)
+                expected = await asyncio.to_thread(self._truth, truth)
+            with clock("compare"), boundary("compare"):
+                similarity = await self._measure.compare(prediction, expected)
+        except (PolicyFault, InfrastructureError) as fault:
+            return _ended(self._fallback, fault, partial, clock, renders=False)
+        self._fallback.record_success(similarity)
+        return BaselineResult(similarity, Outcome.SCORED, True, None, True, milliseconds=clock.milliseconds)
 
     def _truth(self, truth: str) -> str:
         if not MARKUP & set(self.task.languages):
@@ -121,46 +172,79 @@ class TextPipeline:
 
 
 class ImagePipeline:
-    """Scores replies for one task by their images. Owns the renderer; bound to the event loop of its first sample."""
+    """Scores replies for one task by their images. Owns the renderer; bound to the event loop of its first sample.
+
+    Args:
+        task: The task.
+        measure: Compares; it is not closed with the pipeline.
+        failure: What a sample gets that could not be scored.
+        pages: Renders at once at most.
+    """
 
     def __init__(self, task: Task, measure: ImageMeasure, failure: FailurePolicy, pages: int = 2) -> None:
         self.task = task
         self._measure = measure
-        self._studio = RenderStage(task, pages, model_judge=False)
-        self._recent = NeutralFallback(failure, NEUTRAL)
+        self._guards = GuardRunner(task, model_judge=False)
+        self._stage = make_stage(task, self._guards, pages, low_priority=False)
+        self._fallback = NeutralFallback(failure, NEUTRAL)
 
     @property
     def renderer_version(self) -> str:
-        """What draws, by name and version."""
-        return self._studio.renderer_version
+        """Name and version of what renders."""
+        return self._stage.renderer_version
 
     async def score(self, reply: str, reference: Reference) -> BaselineResult:
-        """The reward of one reply. Raises an InfrastructureError as `failure` says."""
-        clock = Clock()
-        draft = PartialResult()
+        """Scores one reply.
+
+        Args:
+            reply: The policy's reply.
+            reference: The reference image: decoded, encoded, or a file.
+
+        Returns:
+            The result.
+
+        Raises:
+            InfrastructureError: The run must stop, as `failure` says.
+        """
+        clock, partial = StageClock(), PartialResult()
         try:
-            shown, image = await self._studio.draw(reply, reference, clock, draft)
-            with clock("compare"):
+            shown, image = await self._stage.render(reply, reference, clock, partial)
+            with clock("compare"), boundary("compare"):
                 similarity = await self._measure.compare(image, shown)
-        except PolicyFault as fault:
-            flags = self._studio.guards.flags(fault)
-            return BaselineResult(0.0, draft.code is not None, False, True, _reason(fault), flags, clock.milliseconds)
-        except InfrastructureError as fault:
-            log.warning("no comparison: %s: %s", type(fault).__name__, fault)
-            neutral = self._recent.failed(fault)
-            return BaselineResult(neutral, True, True, False, _reason(fault), milliseconds=clock.milliseconds)
-        self._recent.succeeded(similarity)
-        return BaselineResult(similarity, True, True, True, milliseconds=clock.milliseconds)
+        except (PolicyFault, InfrastructureError) as fault:
+            flags = self._guards.flags(fault) if isinstance(fault, PolicyFault) else frozenset()
+            return _ended(self._fallback, fault, partial, clock, renders=True, flags=flags)
+        self._fallback.record_success(similarity)
+        return BaselineResult(similarity, Outcome.SCORED, True, True, True, milliseconds=clock.milliseconds)
 
     async def close(self) -> None:
-        """Ends what draws; nothing is left behind. May be called twice."""
-        await self._studio.close()
+        """Closes renderer and guards; no process is left behind. May be called twice."""
+        await self._stage.close()
+
+
+def _ended(
+    fallback: NeutralFallback,
+    fault: PolicyFault | InfrastructureError,
+    partial: PartialResult,
+    clock: StageClock,
+    renders: bool,
+    flags: frozenset[str] = frozenset(),
+) -> BaselineResult:
+    """The result of a sample that did not reach its comparison."""
+    ending = fallback.end(fault)
+    at_fault = ending.neutral is None
+    return BaselineResult(
+        0.0 if ending.neutral is None else ending.neutral,
+        ending.outcome,
+        extract_ok=partial.code is not None,
+        render_ok=(not at_fault and partial.image is not None) if renders else None,
+        compare_ok=at_fault,
+        reason=ending.reason,
+        flags=flags,
+        milliseconds=clock.milliseconds,
+    )
 
 
 def _text(code: Code) -> str:
     """Code as it is compared: tables in HTML, whatever they are written in."""
     return to_html(code) if code.language in MARKUP else code.text
-
-
-def _reason(fault: Exception) -> str:
-    return f"{type(fault).__name__}: {fault}"

@@ -18,6 +18,8 @@ import json_repair
 from visual_erm.errors import JudgeUnreadable
 from visual_erm.spec.task import ReportFormat
 
+PARSER_VERSION = 1
+"""Raise it when `parse_report` reads the same reply differently: reports on disk are not used any more then."""
 MAX_SEVERITY = 3
 """The severity of a part that is missing, surplus or wholly wrong; severities run from 1 to this."""
 MAX_REPLY = 262_144

@@ -22,7 +22,7 @@ _settled = False
 
 
 @contextlib.contextmanager
-def sample() -> Iterator[None]:
+def track_sample() -> Iterator[None]:
     """Around each sample of a worker. What is loaded by the end of the first one stays for good."""
     global _under_way, _since
     _under_way += 1
