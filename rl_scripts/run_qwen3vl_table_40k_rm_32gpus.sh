@@ -15,7 +15,7 @@
 # GPUS                     32 (the default, 4 nodes of 8), 8 (one node) or 1 (LoRA)
 # RUN_DIR                  all that the run writes (outputs/qwen3vl_table_40k_rm); on a file system that all nodes share
 #
-# `DRY_RUN=1` prints the commands of this node. docs/training.md has the rest: RAY_PORT, TOKEN_FILE, DASHBOARD_HOST,
+# `DRY_RUN=1` prints the commands of this node. docs/clusters.md has the rest: RAY_PORT, TOKEN_FILE, DASHBOARD_HOST,
 # JOIN_TIMEOUT_S, exit codes. PYTHON chooses the interpreter; otherwise it is that of .venv in the checkout.
 set -euo pipefail
 

@@ -1,4 +1,4 @@
-"""Every command in the README is run: here, by an end-to-end test, or by `.ci/run`."""
+"""The README: its length, its commands, its example, its links, and its image, which is drawn again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -16,7 +18,6 @@ ELSEWHERE = {
     ".venv/bin/visual-erm preflight task=table policy=tiny cluster=cpu": ROOT / "tests" / "preflight" / "test_preflight.py",
     "make test": ROOT / ".ci" / "run",
     "make demo": ROOT / "tests" / "e2e" / "test_make_demo.py",
-    "bash rl_scripts/run_tiny_cpu.sh run_dir=outputs/tiny/again": ROOT / "visual_erm" / "demo" / "run.py",
 }
 """Command -> the file that runs it, for those that take minutes; the demo is run by its own test."""
 
@@ -28,6 +29,10 @@ COMMANDS = [
 ]
 
 
+def test_the_readme_has_at_most_900_words() -> None:
+    assert len(README.split()) <= 900
+
+
 def test_the_readme_has_the_two_commands() -> None:
     assert {"make demo", "make test"} <= set(COMMANDS)
 
@@ -37,15 +42,41 @@ def test_long_commands_are_run_elsewhere(command: str) -> None:
     assert Path(command.split()[1]).name in ELSEWHERE[command].read_text(encoding="utf-8")
 
 
-def test_short_commands_do_what_they_say(tmp_path: Path) -> None:
+def test_short_commands_print_what_the_readme_shows(tmp_path: Path) -> None:
     short = [c for c in COMMANDS if c not in ELSEWHERE]
-    assert len(short) >= 4
+    assert short
     for command in short:
         here = command.replace(".venv/bin/", f"{Path(sys.executable).parent}/").replace("outputs/", f"{tmp_path}/")
         done = subprocess.run(["bash", "-c", here], cwd=ROOT, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        shown = re.search(r"\n\n((?:    .*\n)+)", README[README.index(command) :])
+        assert shown is not None
+        assert done.stdout.split() == shown[1].split()
+
+
+def test_the_python_example_prints_the_report() -> None:
+    (example,) = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    assert example in (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    done = subprocess.run([sys.executable, "-c", example], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "1.94" in done.stdout
+    assert "numeric_error" in done.stdout
 
 
 def test_the_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_the_image_is_what_this_version_draws(tmp_path: Path) -> None:
+    again = tmp_path / "again.png"
+    command = [sys.executable, "docs/scripts/draw_readme_image.py", str(again)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    with Image.open(ROOT / "docs" / "readme.png") as shown, Image.open(again) as drawn:
+        assert shown.size == drawn.size
+        # The report's text and the version are drawn with a font that comes with matplotlib: they are equal to the pixel.
+        difference = np.abs(np.asarray(shown, dtype=int) - np.asarray(drawn, dtype=int))
+    assert difference[:, 708:].max() == 0
+    assert difference[-24:].max() == 0
+    assert difference.mean() < 1
