@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 # Top-level folders that the library reads at run time; in the wheel they live inside the package.
 SHIPPED = ["configs", "reward_func", "data_prep"]
 # What the rewards of the paper's comparison import, next to your own torch.
-BASELINES = ["apted>=1.0.3", "lxml>=5.1", "scikit-image>=0.22", "transformers>=4.40"]
+BASELINES = ["apted>=1.0.3", "lxml>=5.1", "transformers>=4.40"]
 VERSION = re.findall(r'^__version__ = "(.+)"$', Path("visual_erm/__init__.py").read_text(encoding="utf-8"), re.MULTILINE)[0]
 
 setup(
@@ -47,6 +47,7 @@ setup(
         "rapidfuzz>=3.9",
         "rapidocr>=3.10,<4",
         "rich>=13.7",
+        "scikit-image>=0.22",
         "scipy>=1.11",
         "seaborn>=0.13",
         "typer>=0.12",

@@ -18,9 +18,9 @@ from visual_erm.guard.blank import is_near_blank
 from visual_erm.guard.injection import addresses_judge
 from visual_erm.guard.omission import absent, cells, unpriced, words
 from visual_erm.guard.tampering import reached_for
-from visual_erm.guard.under_reporting import likeness, severity_floor
+from visual_erm.guard.under_reporting import severity_floor, similarity
 from visual_erm.reward.report import Discrepancy, Report
-from visual_erm.vision.foreground import ink
+from visual_erm.vision.foreground import foreground
 from visual_erm.vision.images import gray
 from visual_erm.vision.table_grid import find_tables
 
@@ -176,7 +176,7 @@ def test_text_that_the_reference_has_is_never_flagged(lines):
     assert addresses_judge(lines, lines) == ""
 
 
-# --- silence ---------------------------------------------------------------------------------------------------------
+# --- under-reporting ---------------------------------------------------------------------------------------------------------
 
 
 def test_equal_images_look_alike_through_shifts_scaling_and_compression():
@@ -188,14 +188,14 @@ def test_equal_images_look_alike_through_shifts_scaling_and_compression():
         image.save(jpeg, "JPEG", quality=60)
         larger = image.resize((image.width * 3 // 2, image.height * 3 // 2), Image.Resampling.LANCZOS)
         for same in (image, shifted, Image.open(jpeg).convert("RGB"), larger):
-            assert likeness(image, same) > 0.6
+            assert similarity(image, same) > 0.6
 
 
 def test_images_with_nothing_in_common_do_not_look_alike():
     table = grid([["city", "rain"], ["Lima", "13"], ["Oslo", "763"]])
-    assert likeness(bars(3, 8, 5), table) < 0.25
-    assert likeness(table, bars(3, 8, 5)) < 0.25
-    assert likeness(bars(3, 8, 5), Image.new("RGB", (9, 9), "white")) < 0.25
+    assert similarity(bars(3, 8, 5), table) < 0.25
+    assert similarity(table, bars(3, 8, 5)) < 0.25
+    assert similarity(bars(3, 8, 5), Image.new("RGB", (9, 9), "white")) < 0.25
 
 
 @given(st.floats(-1, 1), st.floats(-1, 1))
@@ -264,4 +264,4 @@ def test_a_page_with_fewer_lines_never_lacks_fewer_words(lines, slack):
 def test_what_stands_out_is_seen_in_any_color():
     red = Image.new("RGB", (8, 8), (0, 130, 0))
     red.putpixel((3, 3), (220, 17, 0))  # as bright as its ground
-    assert np.argwhere(ink(red) >= 32).tolist() == [[3, 3]]
+    assert np.argwhere(foreground(red) >= 32).tolist() == [[3, 3]]

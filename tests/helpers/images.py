@@ -20,7 +20,7 @@ LADDER = "copy", "shade", "wrong", "missing", "half", "nothing"
 
 @dataclass(frozen=True, eq=False)
 class Steps:
-    """A image, the `reference`, and what a policy might make of it, from the least wrong to the most."""
+    """An image, the `reference`, and what a policy might make of it, from the least wrong to the most."""
 
     name: str
     draw: Mapping[str, Callable[[], Image.Image]]

@@ -15,11 +15,11 @@ from PIL import Image
 
 from visual_erm.errors import ConfigError
 from visual_erm.judge.base import make_judge
-from visual_erm.judge.local import judge as local
 from visual_erm.judge.local.charts import CATEGORIES, compare
 from visual_erm.reward.report import MAX_SEVERITY, Report
 from visual_erm.spec.judge import JudgeSettings
 from visual_erm.spec.task import load_task
+from visual_erm.vision import readings
 from visual_erm.vision.scene_types import GRID, Box, Mark, Panel, Scene, Text
 
 CHARTS, DRAWINGS = charts(), drawings()
@@ -129,14 +129,14 @@ def test_a_size_of_its_own_costs_nothing(judge):
 
 
 def test_equal_images_are_equal_without_a_look(judge, monkeypatch):
-    monkeypatch.setattr(local, "see", None)
+    monkeypatch.setattr(readings, "parse_scene", None)
     assert judge(bars(BARS), bars(BARS), "chart") == Report()
 
 
 def test_a_group_shares_the_look_at_its_reference(monkeypatch):
     looked = []
-    see = local.see
-    monkeypatch.setattr(local, "see", lambda *what: looked.append(what) or see(*what))
+    parse_scene = readings.parse_scene
+    monkeypatch.setattr(readings, "parse_scene", lambda *what: looked.append(what) or parse_scene(*what))
     made = make_judge(JudgeSettings(kind="local"))
 
     async def group() -> None:
@@ -210,7 +210,7 @@ def test_leaving_out_a_part_never_pays(pair):
 
 
 @given(PARTS)
-def test_a_image_equals_itself(parts):
+def test_an_image_equals_itself(parts):
     assert not compare(image(*parts), image(*parts), "chart")
 
 

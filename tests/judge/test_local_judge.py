@@ -24,7 +24,7 @@ SQUARE = [["item", "mean", "share"], ["alpha", "12.5", "40%"], ["beta", "-3.07",
 
 @pytest.fixture
 async def judge():
-    made = make_judge(JudgeSettings(kind="local", readers=2))
+    made = make_judge(JudgeSettings(kind="local", ocr_workers=2))
     yield made
     await made.close()
 

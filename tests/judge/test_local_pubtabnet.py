@@ -48,7 +48,7 @@ async def test_the_true_markup_earns_more_than_a_damaged_one_and_than_another_ta
     references = [Image.open(FOLDER / row["filename"]) for row in rows]
     true = [draw(markup(row)) for row in rows]
     damaged = [draw(three_wrong(markup(row), seed=number)) for number, row in enumerate(rows)]
-    judge = make_judge(JudgeSettings(kind="local", readers=2))
+    judge = make_judge(JudgeSettings(kind="local", ocr_workers=2))
 
     async def earns(reference: Image.Image, image: Image.Image) -> float:
         return reward((await judge.judge(reference, image, TASK)).severity, TASK.scoring)

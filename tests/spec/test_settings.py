@@ -126,7 +126,7 @@ def test_hydras_containers_are_read_like_plain_ones():
 
 def test_broken_yaml_is_told_with_file_line_and_column(tmp_path):
     file = tmp_path / "broken.yaml"
-    file.write_text("kind: local\nreaders: [1, 2\ncache_size: 3\n")
+    file.write_text("kind: local\nocr_workers: [1, 2\ncache_size: 3\n")
     with pytest.raises(ConfigError, match=r"broken\.yaml: not valid YAML.*line 3, column"):
         read_yaml(file)
 

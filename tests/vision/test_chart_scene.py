@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
-from visual_erm.vision.chart_scene import MAX_MARKS, see, unread
+from visual_erm.vision.chart_scene import MAX_MARKS, no_ocr, parse_scene
 from visual_erm.vision.ocr import Ocr
 from visual_erm.vision.scene_types import Scene
 from visual_erm.vision.text_lines import MAX_LINES
@@ -42,7 +42,7 @@ def test_bars_texts_and_the_plot_area_of_a_chart(read):
         axes.set(title="Sales by region", ylabel="Units", yticks=[0, 5])
         axes.grid(axis="y")
 
-    seen = see(figure(draw), read)
+    seen = parse_scene(figure(draw), read)
     assert {text.text for text in seen.texts} == {"Sales by region", "Units", "0", "5", "A", "B"}
     assert [mark.color for mark in seen.marks] == [(0, 0, 255), (255, 0, 0)]
     assert all(mark.fill == 1 and mark.panel == 0 for mark in seen.marks)
@@ -66,7 +66,7 @@ def test_frames_ticks_and_grids_are_no_marks(style):
             axes.grid(color="white")
             axes.spines[:].set_visible(False)
 
-    seen = see(figure(draw), unread)
+    seen = parse_scene(figure(draw), no_ocr)
     assert len(seen.panels) == 1
     assert [mark.color for mark in seen.marks] == [(0, 128, 0)]
 
@@ -77,7 +77,7 @@ def test_panels_come_in_reading_order_and_hold_their_marks():
             axes.set(xticks=[], yticks=[])
             axes.bar([1], [1 + place], color=["red", "blue", "green", "orange"][place])
 
-    seen = see(figure(draw, nrows=2, ncols=2), unread)
+    seen = parse_scene(figure(draw, nrows=2, ncols=2), no_ocr)
     assert [panel.box.centre[0] < 0.5 for panel in seen.panels] == [True, False, True, False]
     assert [panel.box.centre[1] < 0.5 for panel in seen.panels] == [True, True, False, False]
     colors = {mark.panel: mark.color for mark in seen.marks}
@@ -85,7 +85,9 @@ def test_panels_come_in_reading_order_and_hold_their_marks():
 
 
 def test_a_shape_has_its_color_place_and_form():
-    seen = see(shapes(("rectangle", (30, 60, 89, 89), "#336699"), ("ellipse", (150, 150, 249, 249), "#cc0000")), unread)
+    seen = parse_scene(
+        shapes(("rectangle", (30, 60, 89, 89), "#336699"), ("ellipse", (150, 150, 249, 249), "#cc0000")), no_ocr
+    )
     disc, plate = seen.marks
     assert (plate.color, disc.color) == ((0x33, 0x66, 0x99), (0xCC, 0, 0))
     box = plate.box
@@ -98,35 +100,35 @@ def test_a_shape_has_its_color_place_and_form():
 
 def test_half_tones_along_an_edge_are_no_marks():
     big = shapes(("ellipse", (20, 20, 280, 200), "#cc0000"), ("ellipse", (100, 60, 260, 290), "#0000cc")).resize((203, 207))
-    assert {tuple(mark.color) for mark in see(big, unread).marks} == {(0xCC, 0, 0), (0, 0, 0xCC)}
+    assert {tuple(mark.color) for mark in parse_scene(big, no_ocr).marks} == {(0xCC, 0, 0), (0, 0, 0xCC)}
 
 
 def test_what_shows_through_a_hole_is_no_mark_and_what_lies_on_top_leaves_none():
     ring = shapes(("ellipse", (50, 50, 250, 250), "#cc0000"), ("ellipse", (65, 65, 235, 235), "white"))
     covered = shapes(("ellipse", (50, 50, 250, 250), "#cc0000"), ("ellipse", (120, 120, 180, 180), "#0000cc"))
-    assert [mark.fill for mark in see(ring, unread).marks] == pytest.approx([0.22], abs=0.02)
-    assert [mark.fill for mark in see(covered, unread).marks] == pytest.approx([0.785, 0.785], abs=0.02)
+    assert [mark.fill for mark in parse_scene(ring, no_ocr).marks] == pytest.approx([0.22], abs=0.02)
+    assert [mark.fill for mark in parse_scene(covered, no_ocr).marks] == pytest.approx([0.785, 0.785], abs=0.02)
 
 
 def test_text_turned_to_read_upwards_is_read(read):
-    seen = see(figure(lambda axes: axes.set_ylabel("Revenue")), read)
+    seen = parse_scene(figure(lambda axes: axes.set_ylabel("Revenue")), read)
     assert "Revenue" in [text.text for text in seen.texts]
 
 
 def test_unread_text_is_no_mark_either():
-    seen = see(figure(lambda axes: axes.set_title("A long title of a chart")), unread)
+    seen = parse_scene(figure(lambda axes: axes.set_title("A long title of a chart")), no_ocr)
     assert {text.text for text in seen.texts} == {""}
     assert any(text.box.width > 0.3 for text in seen.texts)
     assert not seen.marks
 
 
 def test_a_blank_image_shows_nothing():
-    assert see(Image.new("RGB", (300, 200), "navy"), unread) == Scene(300, 200, (0, 0, 128))
+    assert parse_scene(Image.new("RGB", (300, 200), "navy"), no_ocr) == Scene(300, 200, (0, 0, 128))
 
 
 def test_seeing_is_repeatable():
     image = figure(lambda axes: axes.scatter(range(30), range(30)))
-    assert see(image, unread) == see(image, unread)
+    assert parse_scene(image, no_ocr) == parse_scene(image, no_ocr)
 
 
 def noise(height: int, width: int, field: int = 1) -> np.ndarray:
@@ -155,15 +157,15 @@ def letters() -> np.ndarray:
     ],
 )
 def test_hostile_images_are_seen_within_bounds(pixels):
-    seen = see(Image.fromarray(pixels), unread)
+    seen = parse_scene(Image.fromarray(pixels), no_ocr)
     assert len(seen.marks) <= MAX_MARKS
     assert len(seen.texts) <= MAX_LINES
 
 
 def test_fields_of_a_map_are_marks_and_those_beyond_the_bound_are_counted():
-    seen = see(Image.fromarray(noise(400, 400, 50)), unread)
+    seen = parse_scene(Image.fromarray(noise(400, 400, 50)), no_ocr)
     assert len(seen.marks) >= 56
-    assert see(Image.fromarray(letters()), unread).uncounted_marks > 5000
+    assert parse_scene(Image.fromarray(letters()), no_ocr).uncounted_marks > 5000
 
 
 def test_a_sliver_of_a_plots_light_gray_is_no_plot_area():
@@ -172,7 +174,7 @@ def test_a_sliver_of_a_plots_light_gray_is_no_plot_area():
     pen.rectangle((24, 24, 167, 167), fill="#f1f1f1")
     pen.polygon([(192, 192), (282, 192), (282, 195), (195, 195), (195, 252), (192, 252)], fill="#f1f1f1")
     pen.ellipse((60, 240, 120, 300), fill="#c03030")
-    assert len(see(image, unread).panels) <= 1
+    assert len(parse_scene(image, no_ocr).panels) <= 1
 
 
 def test_the_panes_of_a_3d_chart_are_read(read):
@@ -185,4 +187,4 @@ def test_the_panes_of_a_3d_chart_are_read(read):
     canvas = FigureCanvasAgg(made)
     draw(made.add_subplot(111, projection="3d"))
     canvas.draw()
-    assert see(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"), read).texts
+    assert parse_scene(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"), read).texts

@@ -169,7 +169,7 @@ def test_transparency_is_white(draw, read):
 
 @pytest.mark.parametrize("color", ["white", "black", "#333"])
 @pytest.mark.parametrize("size", [(1, 1), (3, 40), (200, 100)])
-def test_a_image_of_one_color_holds_nothing(read, color, size):
+def test_an_image_of_one_color_holds_nothing(read, color, size):
     assert not read(Image.new("RGB", size, color)).cells
 
 

@@ -1,6 +1,6 @@
-"""Near-blank images: a dot, a hair or the faintest gray is no attempt, and some judges find nothing wrong with it.
+"""The guard `blank`: near-blank images. A dot, a thin line or the faintest gray is no attempt, and some judges accept it.
 
-Exactly blank ones never come this far: renderers raise BlankImage.
+Exactly blank images never come this far: renderers raise BlankImage.
 """
 
 from __future__ import annotations
@@ -8,17 +8,24 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from visual_erm.vision.foreground import MIN_CONTRAST, ink
+from visual_erm.vision.foreground import MIN_CONTRAST, foreground
 
 SPARSER = 10
-"""A near-blank image holds less than one in so many of the reference's inked pixels: a sparse reference is no blame."""
+"""A near-blank image has less than one in so many of the reference's foreground pixels. Sparse references stay allowed."""
 
 
 def is_near_blank(reference: Image.Image, prediction: Image.Image, share: float) -> bool:
-    """Whether what the prediction shows covers less than `share` of the page, and hardly any of what the reference covers.
+    """Tells whether a prediction shows next to nothing where the reference shows something.
 
-    The page is the larger of both images: the frame of a image that is cropped to its content says nothing.
+    Args:
+        reference: The reference image.
+        prediction: The image that the policy's code rendered.
+        share: Share of the page, 0 to 1, that a prediction must cover with foreground. The page is the larger of both
+            images, because an image may be cropped to its content.
+
+    Returns:
+        Whether the prediction covers less than `share` of the page, and hardly any of what the reference covers.
     """
-    theirs = int(np.count_nonzero(ink(prediction) >= MIN_CONTRAST))
+    covered = int(np.count_nonzero(foreground(prediction) >= MIN_CONTRAST))
     page = max(reference.width * reference.height, prediction.width * prediction.height)
-    return theirs < share * page and theirs * SPARSER < int(np.count_nonzero(ink(reference) >= MIN_CONTRAST))
+    return covered < share * page and covered * SPARSER < int(np.count_nonzero(foreground(reference) >= MIN_CONTRAST))

@@ -1,4 +1,4 @@
-"""Text in a image that talks to the judge: orders, verdicts, pieces of a report, marks of a conversation.
+"""Text in an image that talks to the judge: orders, verdicts, pieces of a report, marks of a conversation.
 
 Only what the prediction has and the reference has not can be one: a chart titled "Judge scores" in both is a chart. What
 was read is first rid of what OCR gets wrong (case, accents, other scripts' letters and signs that look alike), then

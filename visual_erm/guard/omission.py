@@ -1,13 +1,13 @@
-"""Parts of the reference that are absent from the prediction, counted by kind, and what they cost where no report says so.
+"""The guard `omission`: parts of the reference that are absent from the prediction, and what they cost.
 
-A policy that learns that leaving out is cheaper than getting wrong leaves everything out. So each absent part is worth what
-a wrong one is worth (MAX_SEVERITY, as in the local judge), less what the report already charges for what is missing:
+A policy that learns that leaving out is cheaper than getting wrong leaves everything out. So each absent part costs what a
+wrong one costs (MAX_SEVERITY, as in the local judge), less what the report already charges for what is missing:
 
     severity = S + max(0, MAX_SEVERITY * absent - (severities of the entries that speak of something missing))
 
-Parts are counted, not compared: `absent` is, kind by kind, how many fewer the prediction has; cells are counted with the
-empty ones and without them, and the larger lack counts. Taking parts away can only raise it, so whatever a judge leaves
-unsaid, no image is priced lower for having less in it.
+Parts are counted, not compared: `absent` says, kind by kind, how many fewer the prediction has. Cells are counted with the
+empty ones and without them, and the larger lack counts. Taking parts away can only raise `absent`. So no image gets a lower
+severity for having less in it, whatever a judge leaves unsaid.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import numpy as np
 
 from visual_erm.kinds import ImageReading
 from visual_erm.reward.report import MAX_SEVERITY, Report
-from visual_erm.vision.chart_scene import see, unread
+from visual_erm.vision.chart_scene import no_ocr, parse_scene
 from visual_erm.vision.scene_types import Scene
 from visual_erm.vision.table_grid import MIN_CONTRAST, Table, find_tables
 
 Parts = Mapping[str, tuple[int, ...]]
-"""How many parts of each kind a image shows: of the kind as such, and of narrower ones among them."""
+"""Numbers of the parts in an image, by kind: first of all parts of the kind, then of narrower groups among them."""
 
 _WORD = re.compile(r"\d+(?:\.\d+)*|[^\W\d_]+")
 _MISSING = re.compile(
@@ -40,9 +40,14 @@ _MISSING = re.compile(
 
 
 def cells(image: np.ndarray, tables: Sequence[Table]) -> Parts:
-    """Parts of ruled tables: cells, among them those with ink, and lines of text beside the tables.
+    """Counts the parts of ruled tables.
 
-    `image`: gray levels, shape (height, width), uint8.
+    Args:
+        image: Gray levels, shape (height, width), uint8.
+        tables: The tables in it, from `find_tables`.
+
+    Returns:
+        `cell`: all cells, and those that show something. `line`: lines of text beside the tables.
     """
     inside = [image[box.top : box.bottom, box.left : box.right] for table in tables for box in table.cells]
     filled = sum(int(np.ptp(cell)) >= MIN_CONTRAST for cell in inside if cell.size)
@@ -56,35 +61,76 @@ def cells(image: np.ndarray, tables: Sequence[Table]) -> Parts:
 
 
 def words(lines: Sequence[str]) -> Parts:
-    """Parts of a page without ruling: its words and numbers, as many whether or not blanks beside commas were seen."""
+    """Counts the parts of a page without ruling.
+
+    Args:
+        lines: The text of the page.
+
+    Returns:
+        `word`: words and numbers, as many whether or not OCR found the blanks beside commas.
+    """
     return {"word": (sum(len(_WORD.findall(line)) for line in lines),)}
 
 
-def drawn(seen: Scene) -> Parts:
-    """Parts of a chart or a drawing."""
-    return {"text": (len(seen.texts),), "panel": (len(seen.panels),), "mark": (len(seen.marks) + seen.uncounted_marks,)}
+def drawn(scene: Scene) -> Parts:
+    """Counts the parts of a chart or a drawing.
+
+    Args:
+        scene: What the image shows.
+
+    Returns:
+        `text`: lines of text. `panel`: plot areas. `mark`: bars, lines, points and shapes.
+    """
+    return {"text": (len(scene.texts),), "panel": (len(scene.panels),), "mark": (len(scene.marks) + scene.uncounted_marks,)}
 
 
 def cells_of(reading: ImageReading) -> Parts:
-    """Parts of an image of ruled tables, see `cells`."""
+    """Counts the parts of an image of ruled tables.
+
+    Args:
+        reading: What can be read of the image.
+
+    Returns:
+        See `cells`.
+    """
     gray = reading.gray
     return cells(gray, find_tables(gray))
 
 
 def words_of(reading: ImageReading) -> Parts:
-    """Parts of an image of text, see `words`."""
+    """Counts the parts of an image of text.
+
+    Args:
+        reading: What can be read of the image.
+
+    Returns:
+        See `words`.
+    """
     return words(reading.lines)
 
 
 def marks_of(reading: ImageReading) -> Parts:
-    """Parts of an image of a chart or a drawing, see `drawn`."""
-    return drawn(see(reading.image, unread))
+    """Counts the parts of an image of a chart or a drawing.
+
+    Args:
+        reading: What can be read of the image.
+
+    Returns:
+        See `drawn`.
+    """
+    return drawn(parse_scene(reading.image, no_ocr))
 
 
 def absent(reference: Parts, prediction: Parts, slack: float) -> dict[str, int]:
-    """How many parts of each kind the prediction lacks, kinds that it lacks none of left out.
+    """Counts the parts that the prediction lacks.
 
-    `slack`: share of a kind that may be absent, for parts that are only estimated.
+    Args:
+        reference: Parts of the reference image.
+        prediction: Parts of the other image.
+        slack: Share of a kind, 0 to 1, that may be absent, for parts whose number is only estimated.
+
+    Returns:
+        Number of absent parts by kind, without the kinds of which none is absent.
 
     >>> absent({"cell": (12, 10), "line": (1,)}, {"cell": (12, 7), "line": (4,)}, slack=0)
     {'cell': 3}
@@ -92,11 +138,19 @@ def absent(reference: Parts, prediction: Parts, slack: float) -> dict[str, int]:
     lacking = {}
     for kind, counts in reference.items():
         pairs = zip(counts, prediction.get(kind, (0,) * len(counts)), strict=True)
-        lacking[kind] = max(ours - int(slack * ours) - theirs for ours, theirs in pairs)
+        lacking[kind] = max(wanted - int(slack * wanted) - found for wanted, found in pairs)
     return {kind: count for kind, count in lacking.items() if count > 0}
 
 
 def unpriced(missing: Mapping[str, int], report: Report) -> int:
-    """The severity of what is missing that a report does not charge."""
+    """Computes the severity of absent parts that a report does not charge.
+
+    Args:
+        missing: Number of absent parts by kind, from `absent`.
+        report: What the judge reported.
+
+    Returns:
+        The severity to add to the report's, 0 or more.
+    """
     charged = sum(entry.severity for entry in report.discrepancies if _MISSING.search(entry.description))
     return max(0, MAX_SEVERITY * sum(missing.values()) - charged)

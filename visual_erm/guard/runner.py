@@ -1,7 +1,7 @@
-"""The guards at work: what they read is read in threads and kept, and what they find becomes one ruling on a sample.
+"""The guards at work: what they read is read in threads and kept, and what they find becomes one verdict on a sample.
 
 Reading never blocks the event loop, a group's reference is read once, and what is not needed is not read: text only where a
-report is kind enough for a hack to pay, words only where a table has no ruling. A reading that fails is our fault: it is
+report is kind enough for a hack to pay, words only where a table has no verdict. A reading that fails is our fault: it is
 logged, flags nothing, and the report stands.
 """
 
@@ -24,7 +24,7 @@ from visual_erm.extract import Code
 from visual_erm.guard.blank import is_near_blank
 from visual_erm.guard.injection import addresses_judge
 from visual_erm.guard.omission import Parts, absent, unpriced
-from visual_erm.guard.under_reporting import likeness, severity_floor
+from visual_erm.guard.under_reporting import severity_floor, similarity
 from visual_erm.kinds import PartCounter, resolve
 from visual_erm.reward.report import Report
 from visual_erm.reward.scoring import max_severity
@@ -96,10 +96,10 @@ class GuardRunner:
         return frozenset(name for name, found in (("blank", blank), ("tampering", tampering)) if found)
 
     async def check_report(self, reference: Image.Image, prediction: Image.Image, report: Report) -> GuardVerdict:
-        """The ruling on what a judge reported."""
+        """The verdict on what a judge reported."""
         if not self._model_judge:
             return GuardVerdict(report.severity)
-        return await self._run(self._review, reference, prediction, report)
+        return await self._run(self._check, reference, prediction, report)
 
     async def close(self) -> None:
         """Ends the threads after the readings under way. May be called twice."""
@@ -112,46 +112,48 @@ class GuardRunner:
         call = functools.partial(function, *arguments, **keywords)
         return await asyncio.get_running_loop().run_in_executor(self._pool, call)
 
-    def _review(self, reference: Image.Image, prediction: Image.Image, report: Report) -> GuardVerdict:
-        ruling = GuardVerdict(report.severity)
-        ours, theirs = _Image(reference), _Image(prediction)
-        if report.severity >= self._max_severity or ours.key == theirs.key:
-            return ruling
+    def _check(self, reference: Image.Image, prediction: Image.Image, report: Report) -> GuardVerdict:
+        verdict = GuardVerdict(report.severity)
+        images = _Image(reference), _Image(prediction)
+        if report.severity >= self._max_severity or images[0].key == images[1].key:
+            return verdict
         for guard in (self._omission, self._under_reporting, self._injection):
             try:
-                ruling = guard(ours, theirs, report, ruling)
+                verdict = guard(*images, report, verdict)
             except InfrastructureError as fault:
                 log.warning("a guard could not look: %s: %s", type(fault).__name__, fault)
-        return ruling
+        return verdict
 
-    def _omission(self, ours: _Image, theirs: _Image, report: Report, ruling: GuardVerdict) -> GuardVerdict:
+    def _omission(self, reference: _Image, prediction: _Image, report: Report, verdict: GuardVerdict) -> GuardVerdict:
         guard = self._settings.omission
         if not guard.enabled:
-            return ruling
-        missing = self._absent(ours, theirs, guard.slack)
+            return verdict
+        missing = self._absent(reference, prediction, guard.slack)
         more = unpriced(missing, report)
         parts = ", ".join(f"{count} {kind}(s)" for kind, count in missing.items())
-        return ruling.raised(ruling.severity + more, "omission", f"{parts} absent") if more else ruling
+        return verdict.raised(verdict.severity + more, "omission", f"{parts} absent") if more else verdict
 
-    def _under_reporting(self, ours: _Image, theirs: _Image, report: Report, ruling: GuardVerdict) -> GuardVerdict:
+    def _under_reporting(
+        self, reference: _Image, prediction: _Image, report: Report, verdict: GuardVerdict
+    ) -> GuardVerdict:
         guard = self._settings.under_reporting
         if not guard.enabled or report.severity > guard.max_severity:
-            return ruling
-        alike = likeness(ours.image, theirs.image)
+            return verdict
+        alike = similarity(reference.image, prediction.image)
         floor = severity_floor(alike, guard.min_similarity, self._max_severity)
-        return ruling.raised(floor, "under_reporting", f"likeness {alike:.2f}") if floor > ruling.severity else ruling
+        return verdict.raised(floor, "under_reporting", f"similarity {alike:.2f}") if floor > verdict.severity else verdict
 
-    def _injection(self, ours: _Image, theirs: _Image, report: Report, ruling: GuardVerdict) -> GuardVerdict:
+    def _injection(self, reference: _Image, prediction: _Image, report: Report, verdict: GuardVerdict) -> GuardVerdict:
         guard = self._settings.injection
         if not guard.enabled or report.severity > guard.check_below_severity_share * self._max_severity:
-            return ruling
-        found = addresses_judge(self._text(theirs), self._text(ours))
-        return replace(ruling.raised(self._max_severity, "injection", repr(found)), invalid=True) if found else ruling
+            return verdict
+        found = addresses_judge(self._text(prediction), self._text(reference))
+        return replace(verdict.raised(self._max_severity, "injection", repr(found)), invalid=True) if found else verdict
 
-    def _absent(self, ours: _Image, theirs: _Image, slack: float) -> dict[str, int]:
+    def _absent(self, reference: _Image, prediction: _Image, slack: float) -> dict[str, int]:
         parts: tuple[Parts, Parts] = ({}, {})
         for counter in self._task.kind.parts:
-            parts = self._count(counter, ours), self._count(counter, theirs)
+            parts = self._count(counter, reference), self._count(counter, prediction)
             slack_here = 0 if counter.exact else slack
             if all(next(iter(counts.values()), (0,))[0] for counts in parts):
                 break
@@ -172,7 +174,7 @@ class GuardRunner:
 
 
 class _Image:
-    """A image and what tells it from others."""
+    """An image and what tells it from others."""
 
     def __init__(self, image: Image.Image) -> None:
         self.image = image

@@ -79,7 +79,7 @@ class JudgeSettings(Settings):
     """Ask the server to hold the reply to the report's JSON schema; switch off for servers that cannot."""
 
     # kind: local
-    readers: Count = 1
+    ocr_workers: Count = 1
     """OCR workers, one core each."""
     cache_size: Count = 4096
     """Readings kept, one per image and per cell."""

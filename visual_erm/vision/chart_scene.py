@@ -50,12 +50,12 @@ ReadLines = Callable[[list[np.ndarray]], list[str]]
 """Texts of crops, each one line of dark text on white, shape (height, width), uint8."""
 
 
-def unread(crops: list[np.ndarray]) -> list[str]:
+def no_ocr(crops: list[np.ndarray]) -> list[str]:
     """No texts, only their places: a `ReadLines` that costs nothing."""
     return [""] * len(crops)
 
 
-def see(image: Image.Image, read: ReadLines) -> Scene:
+def parse_scene(image: Image.Image, read: ReadLines) -> Scene:
     """What an RGB image shows."""
     pixels = np.ascontiguousarray(np.asarray(image.convert("RGB")))
     scale = LONGEST_SIDE / max(pixels.shape)
@@ -136,7 +136,7 @@ def _texts(
     likely = [line for line in lines if line.letters >= WORD or _may_be_text(line, labels, found, areas, pixels)]
     crops = [printed(line, found.contrast, labels) for line in likely]
     texts = read(crops)
-    if read is unread:
+    if read is no_ocr:
         return list(zip(likely, texts, strict=True))
     return [(line, text) for line, text in zip(likely, texts, strict=True) if any(map(str.isalnum, text))]
 

@@ -1,4 +1,8 @@
-"""What stands out from a image's background: the image as the guards look at it, whatever its colors."""
+"""What stands out from the background of an image, whatever its colors. The guards look at images this way.
+
+levels = foreground(image)
+covered = (levels >= MIN_CONTRAST).mean()
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,33 @@ import numpy as np
 from PIL import Image, ImageChops
 
 MIN_CONTRAST = 32
-"""Levels (of 255) below which a difference from the background is not seen."""
+"""Levels (of 255) below which a difference from the background is not visible."""
+FEW_COLORS = 1 << 16
+"""Colors up to which Pillow counts them; with more of them, as in noise, counting in a histogram is faster."""
 
 
-def ink(image: Image.Image) -> np.ndarray:
-    """Levels by which each pixel differs from the most frequent color, in the channel where it differs most: (height,
-    width), uint8."""
+def foreground(image: Image.Image) -> np.ndarray:
+    """Measures how much each pixel stands out.
+
+    Args:
+        image: An image of any mode; transparency is ignored.
+
+    Returns:
+        The difference from the most frequent color, in the channel where it is largest: shape (height, width), uint8.
+    """
     image = image.convert("RGB")
-    colors: list[tuple[int, Any]] = image.getcolors(image.width * image.height) or []
-    page = Image.new("RGB", image.size, max(colors)[1])
+    page = Image.new("RGB", image.size, _most_frequent(image))
     red, green, blue = ImageChops.difference(image, page).split()
     return np.asarray(ImageChops.lighter(ImageChops.lighter(red, green), blue))
+
+
+def _most_frequent(image: Image.Image) -> tuple[int, int, int]:
+    """The most frequent color; the one with the largest channels, red first, where several are as frequent."""
+    colors: list[tuple[int, Any]] | None = image.getcolors(FEW_COLORS)
+    if colors:
+        found: tuple[int, int, int] = max(colors)[1]
+        return found
+    pixels = np.asarray(image).astype(np.int32)
+    counts = np.bincount(((pixels[..., 0] << 16) | (pixels[..., 1] << 8) | pixels[..., 2]).ravel())
+    code = len(counts) - 1 - int(counts[::-1].argmax())
+    return code >> 16, code >> 8 & 255, code & 255

@@ -1,4 +1,4 @@
-"""The long straight lines of a image, and the plot areas that they frame.
+"""The long straight lines of an image, and the plot areas that they frame.
 
 A frame, an axis or a grid line says where a chart is, not what it shows: those of a panel are counted in it and taken out
 of the image, so that what lies on them stays whole. Lines that belong to no panel, or have a color of their own, stay
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from visual_erm.vision.colors import among, apart, flat_colors, is_gray, near
+from visual_erm.vision.colors import among, color_distance, flat_colors, is_gray, near
 from visual_erm.vision.scene_types import Color
 
 REACH = 3
@@ -103,7 +103,7 @@ def _pieces(pixels: np.ndarray) -> np.ndarray:
     beyond = cv2.max(cv2.subtract(cv2.min(above, below), middle), cv2.subtract(middle, cv2.max(above, below)))
     red, green, blue = cv2.split(beyond)
     on_its_own = cv2.max(cv2.max(red, green), blue) > SAME
-    even = apart(middle, np.ascontiguousarray(padded[REACH:-REACH, 1:])) <= SAME
+    even = color_distance(middle, np.ascontiguousarray(padded[REACH:-REACH, 1:])) <= SAME
     return cv2.morphologyEx((on_its_own & even).astype(np.uint8), cv2.MORPH_OPEN, np.ones((1, SHORTEST), np.uint8))
 
 

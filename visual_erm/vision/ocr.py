@@ -1,4 +1,4 @@
-"""Text recognition on one CPU core: rapidocr, quiet and offline, behind the two calls that reading a image needs."""
+"""Text recognition on one CPU core: rapidocr, quiet and offline, behind the two calls that reading an image needs."""
 
 from __future__ import annotations
 

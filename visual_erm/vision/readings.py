@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from visual_erm.vision.chart_scene import see
+from visual_erm.vision.chart_scene import parse_scene
 from visual_erm.vision.ocr import Line
 from visual_erm.vision.scene_types import Scene
 from visual_erm.vision.table_cells import Reading
@@ -84,4 +84,4 @@ def read_scene(pixels: np.ndarray, ocr: TextReader) -> Scene:
     Returns:
         What stands in the image and where.
     """
-    return see(Image.fromarray(pixels), ocr.lines)
+    return parse_scene(Image.fromarray(pixels), ocr.lines)

@@ -1,4 +1,4 @@
-"""What is seen in a image of a chart or a drawing, as plain data: the judge compares it and the guards count it.
+"""What is seen in an image of a chart or a drawing, as plain data: the judge compares it and the guards count it.
 
 Places are fractions of the image's width and height, so that images of different size can be laid over each other.
 """
@@ -93,7 +93,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Scene:
-    """A image, as far as it was understood."""
+    """An image, as far as it was understood."""
 
     width: int
     """Of the image, in pixels."""

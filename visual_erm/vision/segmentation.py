@@ -13,7 +13,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from visual_erm.vision.colors import apart, largest
+from visual_erm.vision.colors import color_distance, largest
 
 STEP = 10
 """Largest difference of a channel between neighbours in one region."""
@@ -50,7 +50,7 @@ class Layers:
 
 
 def layers(pixels: np.ndarray) -> Layers:
-    """Grounds and ink of a image, shape (height, width, 3), uint8."""
+    """Grounds and ink of an image, shape (height, width, 3), uint8."""
     grounds, count = _grounds(pixels)
     if not count:
         height, width = pixels.shape[:2]
@@ -76,8 +76,8 @@ def _grounds(pixels: np.ndarray) -> tuple[np.ndarray, int]:
     height, width = pixels.shape[:2]
     links = np.zeros((2 * height - 1, 2 * width - 1), np.uint8)
     links[::2, ::2] = 1
-    links[::2, 1::2] = apart(np.ascontiguousarray(pixels[:, 1:]), np.ascontiguousarray(pixels[:, :-1])) <= STEP
-    links[1::2, ::2] = apart(pixels[1:], pixels[:-1]) <= STEP
+    links[::2, 1::2] = color_distance(np.ascontiguousarray(pixels[:, 1:]), np.ascontiguousarray(pixels[:, :-1])) <= STEP
+    links[1::2, ::2] = color_distance(pixels[1:], pixels[:-1]) <= STEP
     _, labels = cv2.connectedComponents(links, connectivity=4)
     labels = np.ascontiguousarray(labels[::2, ::2])
     sizes = np.bincount(labels.ravel())

@@ -1,4 +1,4 @@
-"""What a reader saw in a image of a table: plain data between the reading and the comparing of images."""
+"""What a reader saw in an image of a table: plain data between the reading and the comparing of images."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Reading:
-    """A image as rows of cells, top to bottom and left to right; a cell that spans rows stands in its first."""
+    """An image as rows of cells, top to bottom and left to right; a cell that spans rows stands in its first."""
 
     rows: tuple[tuple[Cell, ...], ...] = ()
     ruled: bool = False

@@ -1,7 +1,7 @@
 """Image -> cells: finds the ruling of a table, cuts its cells out and reads them.
 
 Lines that touch each other form a grid, and every hole in it is a cell: spans need no further thought, and a place where a
-short row has no cell is open to the outside and so is none. A image without ruling (a scan, a table with three rules) is
+short row has no cell is open to the outside and so is none. An image without ruling (a scan, a table with three rules) is
 read as lines of text. Only what can be seen is read: ink that hardly differs from its background counts as background.
 """
 
@@ -202,7 +202,7 @@ def _edges(positions: list[int]) -> list[int]:
 
 
 def _outside(image: np.ndarray, tables: list[Table]) -> np.ndarray:
-    """The ink of a image without its tables, as `_ink`."""
+    """The ink of an image without its tables, as `_ink`."""
     page = np.ones(image.shape, dtype=bool)
     for table in tables:
         page[table.top : table.bottom, table.left : table.right] = False

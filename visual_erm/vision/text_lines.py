@@ -23,7 +23,7 @@ SPACE = 0.62
 """Of a letter's height: the widest gap in a line."""
 MAX_LETTERS = 2000
 MAX_LINES = 300
-"""Of a image, the longest ones."""
+"""Of an image, the longest ones."""
 
 
 @dataclass(frozen=True)

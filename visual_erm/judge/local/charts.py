@@ -17,7 +17,7 @@ a shape_error. What is missing, surplus or elsewhere is a structure_error, anoth
 What it cannot see: fonts and their weight, line styles and widths as such, gradients and textures beyond one color,
 transparency, the order of what overlaps, text at an angle, and parts that have the color of what they lie on. Numbers
 are what is printed: that the bars do not fit the axis goes unnoticed where both images are wrong in the same way. It is
-made for clean print: in a image that was compressed or blurred, shadows along edges pass for marks.
+made for clean print: in an image that was compressed or blurred, shadows along edges pass for marks.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from visual_erm.judge.local.elements import Canvas, MarkGroup, Part, classes, lab, parts, weight
-from visual_erm.judge.local.text import is_numeric, shown, text_severity
+from visual_erm.judge.local.text import is_numeric, quote, text_severity
 from visual_erm.reward.report import MAX_SEVERITY, Discrepancy
 from visual_erm.vision.scene_types import Box, Color, Mark, Panel, Scene, Text
 
@@ -79,21 +79,23 @@ def compare(reference: Scene, prediction: Scene, kind: Kind) -> tuple[Discrepanc
     """What differs, in CATEGORIES[kind]; severities sum to S."""
     panels = _paired_panels(reference.panels, prediction.panels)
     gathered = classes(reference)
-    ours = parts(reference, gathered)
-    theirs = parts(prediction, gathered, panels)
-    costs, gain = _gains(_Sides(reference, prediction, panels), ours, theirs)
-    rows, columns = linear_sum_assignment(-gain.astype(float) + 1e-3 * np.minimum(_apart(ours, theirs), 1))
+    reference_parts = parts(reference, gathered)
+    prediction_parts = parts(prediction, gathered, panels)
+    costs, gain = _gains(_Sides(reference, prediction, panels), reference_parts, prediction_parts)
+    rows, columns = linear_sum_assignment(
+        -gain.astype(float) + 1e-3 * np.minimum(_apart(reference_parts, prediction_parts), 1)
+    )
     paired = {int(i): int(j) for i, j in zip(rows, columns, strict=True) if gain[i, j] > 0}
     told = _Words(reference, prediction, kind)
 
     found: list[Discrepancy] = []
-    for i, part in enumerate(ours):
+    for i, part in enumerate(reference_parts):
         if i in paired:
             j = paired[i]
             severities = {aspect: int(cost[i, j]) for aspect, cost in costs.items() if cost[i, j]}
-            found += told.differing(part, theirs[j], severities, MAX_SEVERITY * weight(part) - int(gain[i, j]))
-    missing = [part for i, part in enumerate(ours) if i not in paired]
-    surplus = [part for j, part in enumerate(theirs) if j not in set(paired.values())]
+            found += told.differing(part, prediction_parts[j], severities, MAX_SEVERITY * weight(part) - int(gain[i, j]))
+    missing = [part for i, part in enumerate(reference_parts) if i not in paired]
+    surplus = [part for j, part in enumerate(prediction_parts) if j not in set(paired.values())]
     for text in [part for part in missing if isinstance(part, Text)]:
         wrong = _in_place_of(text, [part for part in surplus if isinstance(part, Text)])
         if wrong:
@@ -102,18 +104,18 @@ def compare(reference: Scene, prediction: Scene, kind: Kind) -> tuple[Discrepanc
             surplus.remove(wrong)
     for part in missing:
         found += told.missing(part)
-    excess = MAX_SEVERITY * (sum(map(weight, theirs)) - sum(map(weight, ours)))
-    for part in [*surplus, *(theirs[j] for j in paired.values())]:
+    excess = MAX_SEVERITY * (sum(map(weight, prediction_parts)) - sum(map(weight, reference_parts)))
+    for part in [*surplus, *(prediction_parts[j] for j in paired.values())]:
         charged = max(min(excess, MAX_SEVERITY * weight(part)), 0)
         found += told.surplus(part, charged)
         excess -= charged
     return tuple(found)
 
 
-def _paired_panels(ours: tuple[Panel, ...], theirs: tuple[Panel, ...]) -> dict[int, int]:
+def _paired_panels(reference: tuple[Panel, ...], prediction: tuple[Panel, ...]) -> dict[int, int]:
     """Which panel of the reference each one of the prediction stands for: the nearest, one to one."""
-    away = _edges([panel.box for panel in ours])[:, None] - _edges([panel.box for panel in theirs])
-    distance = np.abs(away).max(axis=2) if ours and theirs else np.zeros((len(ours), len(theirs)))
+    away = _edges([panel.box for panel in reference])[:, None] - _edges([panel.box for panel in prediction])
+    distance = np.abs(away).max(axis=2) if reference and prediction else np.zeros((len(reference), len(prediction)))
     return {int(j): int(i) for i, j in zip(*linear_sum_assignment(distance), strict=True) if distance[i, j] < 0.5}
 
 
@@ -142,9 +144,9 @@ class _Sides:
     panels: dict[int, int]
 
 
-def _apart(ours: list[Part], theirs: list[Part]) -> np.ndarray:
+def _apart(reference: list[Part], prediction: list[Part]) -> np.ndarray:
     """Distance of the middles of parts: (n, m)."""
-    middles = [np.array([_box(part).centre for part in side]) for side in (ours, theirs)]
+    middles = [np.array([_box(part).centre for part in side]) for side in (reference, prediction)]
     return np.abs(middles[0][:, None] - middles[1][None]).max(axis=2)
 
 
@@ -152,49 +154,53 @@ def _box(part: Part) -> Box:
     return Box(0, 0, 1, 1) if isinstance(part, Canvas) else part.box
 
 
-def _gains(sides: _Sides, ours: list[Part], theirs: list[Part]) -> tuple[Costs, np.ndarray]:
+def _gains(sides: _Sides, reference: list[Part], prediction: list[Part]) -> tuple[Costs, np.ndarray]:
     """The severities by aspect of every pair, and what each gains; parts of different kinds gain nothing."""
-    shape = len(ours), len(theirs)
+    shape = len(reference), len(prediction)
     costs: Costs = {aspect: np.zeros(shape, int) for aspect in ("place", "shape", "text", "moved", "colour")}
     gain = np.zeros(shape, int)
     for kind in (Canvas, Panel, Text, Mark, MarkGroup):
-        here = [[i for i, part in enumerate(side) if isinstance(part, kind)] for side in (ours, theirs)]
+        here = [[i for i, part in enumerate(side) if isinstance(part, kind)] for side in (reference, prediction)]
         if not all(here):
             continue
-        block = _BETWEEN[kind](sides, [ours[i] for i in here[0]], [theirs[j] for j in here[1]])
+        block = _BETWEEN[kind](sides, [reference[i] for i in here[0]], [prediction[j] for j in here[1]])
         pairs = np.ix_(*here)
         for aspect, cost in block.items():
             costs[aspect][pairs] = cost
-        weights = [np.array([weight(side[i]) for i in places]) for side, places in zip((ours, theirs), here, strict=True)]
+        weights = [
+            np.array([weight(side[i]) for i in places]) for side, places in zip((reference, prediction), here, strict=True)
+        ]
         gain[pairs] = np.maximum(MAX_SEVERITY * np.minimum(weights[0][:, None], weights[1]) - sum(block.values()), 0)
     return costs, gain
 
 
-def _canvases(sides: _Sides, ours: list[Canvas], theirs: list[Canvas]) -> Costs:
-    stretched = abs(np.log(ours[0].aspect / theirs[0].aspect)) > 0.15
-    color = _colors([canvas.background for canvas in ours], [canvas.background for canvas in theirs])
+def _canvases(sides: _Sides, reference: list[Canvas], prediction: list[Canvas]) -> Costs:
+    stretched = abs(np.log(reference[0].aspect / prediction[0].aspect)) > 0.15
+    color = _colors([canvas.background for canvas in reference], [canvas.background for canvas in prediction])
     return {"colour": color, "place": np.array([[int(stretched)]])}
 
 
-def _panels(sides: _Sides, ours: list[Panel], theirs: list[Panel]) -> Costs:
-    away = np.abs(_edges([panel.box for panel in ours])[:, None] - _edges([panel.box for panel in theirs])).max(axis=2)
-    ruling = [[(panel.frame, panel.rows > 0, panel.columns > 0) for panel in side] for side in (ours, theirs)]
+def _panels(sides: _Sides, reference: list[Panel], prediction: list[Panel]) -> Costs:
+    away = np.abs(_edges([panel.box for panel in reference])[:, None] - _edges([panel.box for panel in prediction])).max(
+        axis=2
+    )
+    ruling = [[(panel.frame, panel.rows > 0, panel.columns > 0) for panel in side] for side in (reference, prediction)]
     other = np.array([[one != another for another in ruling[1]] for one in ruling[0]], int)
-    color = _colors([panel.color for panel in ours], [panel.color for panel in theirs])
+    color = _colors([panel.color for panel in reference], [panel.color for panel in prediction])
     return {"place": np.select([away <= 0.03, away <= 0.12], [0, 1], 2), "colour": np.minimum(color + other, 1)}
 
 
-def _texts(sides: _Sides, ours: list[Text], theirs: list[Text]) -> Costs:
-    severity = text_severity([text.text for text in ours], [text.text for text in theirs])
-    middles = [np.array([text.box.centre for text in side]) for side in (ours, theirs)]
+def _texts(sides: _Sides, reference: list[Text], prediction: list[Text]) -> Costs:
+    severity = text_severity([text.text for text in reference], [text.text for text in prediction])
+    middles = [np.array([text.box.centre for text in side]) for side in (reference, prediction)]
     away = np.abs(middles[0][:, None] - middles[1]).max(axis=2)
-    local = [np.array([_inside(text, seen).centre for text in side]) for side, seen in _with(sides, ours, theirs)]
+    local = [np.array([_inside(text, seen).centre for text in side]) for side, seen in _with(sides, reference, prediction)]
     away = np.where(
-        _together(sides, ours, theirs), np.minimum(away, np.abs(local[0][:, None] - local[1]).max(axis=2)), away
+        _together(sides, reference, prediction), np.minimum(away, np.abs(local[0][:, None] - local[1]).max(axis=2)), away
     )
-    heights = [np.array([_height(text, seen) for text in side]) for side, seen in _with(sides, ours, theirs)]
+    heights = [np.array([_height(text, seen) for text in side]) for side, seen in _with(sides, reference, prediction)]
     larger = np.abs(np.log(heights[0][:, None] / heights[1])) > 0.34
-    color = _colors([text.color for text in ours], [text.color for text in theirs]) > 1
+    color = _colors([text.color for text in reference], [text.color for text in prediction]) > 1
     return {
         "text": severity,
         "moved": (away > MOVED).astype(int),
@@ -206,11 +212,11 @@ def _height(text: Text, seen: Scene) -> float:
     return min(text.box.height * seen.height, text.box.width * seen.width) / (seen.width * seen.height) ** 0.5
 
 
-def _marks(sides: _Sides, ours: list[Mark], theirs: list[Mark]) -> Costs:
-    places, moved = _places(sides, ours, theirs)
+def _marks(sides: _Sides, reference: list[Mark], prediction: list[Mark]) -> Costs:
+    places, moved = _places(sides, reference, prediction)
     shapes = np.zeros(places.shape, int)
-    masks = [np.array([list(mark.mask) for mark in side], np.float32) / 255 for side in (ours, theirs)]
-    pixels = [[_least_side(mark, seen) for mark in side] for side, seen in _with(sides, ours, theirs)]
+    masks = [np.array([list(mark.mask) for mark in side], np.float32) / 255 for side in (reference, prediction)]
+    pixels = [[_least_side(mark, seen) for mark in side] for side, seen in _with(sides, reference, prediction)]
     near = np.argwhere(places < MAX_SEVERITY)
     for start in range(0, len(near), 4096):
         i, j = near[start : start + 4096].T
@@ -218,7 +224,7 @@ def _marks(sides: _Sides, ours: list[Mark], theirs: list[Mark]) -> Costs:
         apart = np.abs(one - other).sum(axis=1) / np.maximum(np.maximum(one, other).sum(axis=1), 1)
         slack = SHAPE_SLACK + 1.5 / np.minimum(np.array(pixels[0])[i], np.array(pixels[1])[j])
         shapes[i, j] = np.select([apart <= slack, apart <= slack + SHAPE], [0, 1], 2)
-    color = _colors([mark.color for mark in ours], [mark.color for mark in theirs])
+    color = _colors([mark.color for mark in reference], [mark.color for mark in prediction])
     worse = shapes > places
     return {
         "place": np.where(worse | moved, 0, places),
@@ -232,13 +238,13 @@ def _least_side(mark: Mark, seen: Scene) -> float:
     return max(min(mark.box.width * seen.width, mark.box.height * seen.height), 1)
 
 
-def _places(sides: _Sides, ours: list[Mark], theirs: list[Mark]) -> tuple[np.ndarray, np.ndarray]:
+def _places(sides: _Sides, reference: list[Mark], prediction: list[Mark]) -> tuple[np.ndarray, np.ndarray]:
     """How badly marks are out of place or of size, and which are of the right size; in their panel, or in the image."""
-    boxes = [_edges([mark.box for mark in side]) for side in (ours, theirs)]
-    severity, moved = _displaced(boxes[0], boxes[1], _slack(sides, [None] * len(ours)))
-    local = [_edges([_inside(mark, seen) for mark in side]) for side, seen in _with(sides, ours, theirs)]
-    inside, moved_inside = _displaced(local[0], local[1], _slack(sides, [mark.panel for mark in ours]))
-    better = _together(sides, ours, theirs) & (inside <= severity)
+    boxes = [_edges([mark.box for mark in side]) for side in (reference, prediction)]
+    severity, moved = _displaced(boxes[0], boxes[1], _slack(sides, [None] * len(reference)))
+    local = [_edges([_inside(mark, seen) for mark in side]) for side, seen in _with(sides, reference, prediction)]
+    inside, moved_inside = _displaced(local[0], local[1], _slack(sides, [mark.panel for mark in reference]))
+    better = _together(sides, reference, prediction) & (inside <= severity)
     return np.where(better, inside, severity), np.where(better, moved_inside, moved)
 
 
@@ -250,37 +256,39 @@ def _slack(sides: _Sides, panels: list[int | None]) -> np.ndarray:
     return np.tile(SLACK + SLACK_PIXELS / np.maximum(pixels, 1), 2)
 
 
-def _displaced(ours: np.ndarray, theirs: np.ndarray, slack: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    apart = ours[:, None] - theirs[None]
+def _displaced(reference: np.ndarray, prediction: np.ndarray, slack: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    apart = reference[:, None] - prediction[None]
     off = np.maximum(np.abs(apart) - slack[:, None], 0)
     away = off.max(axis=2)
-    width = np.minimum(ours[:, None, 2:], theirs[None, :, 2:]) - np.maximum(ours[:, None, :2], theirs[None, :, :2])
+    width = np.minimum(reference[:, None, 2:], prediction[None, :, 2:]) - np.maximum(
+        reference[:, None, :2], prediction[None, :, :2]
+    )
     common = np.maximum(width, 0).prod(axis=2)
-    areas = [np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-9).prod(axis=1) for boxes in (ours, theirs)]
+    areas = [np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-9).prod(axis=1) for boxes in (reference, prediction)]
     overlap = common / (areas[0][:, None] + areas[1] - common)
     severity = np.select([away == 0, away <= PLACES[0], (away <= PLACES[1]) | (overlap > 0.3)], [0, 1, 2], MAX_SEVERITY)
     sizes = np.abs(apart[..., 2:] - apart[..., :2])
     return severity, (sizes <= slack[:, None, :2]).all(axis=2)
 
 
-def _wholes(sides: _Sides, ours: list[MarkGroup], theirs: list[MarkGroup]) -> Costs:
-    place = np.zeros((len(ours), len(theirs)), int)
-    together = _together(sides, ours, theirs)
+def _wholes(sides: _Sides, reference: list[MarkGroup], prediction: list[MarkGroup]) -> Costs:
+    place = np.zeros((len(reference), len(prediction)), int)
+    together = _together(sides, reference, prediction)
     window = np.ones((3, 3), np.uint8)
-    for j, other in enumerate(theirs):
+    for j, other in enumerate(prediction):
         reach = cv2.dilate(other.raster, window)
-        for i, one in enumerate(ours):
+        for i, one in enumerate(reference):
             total = float(one.raster.sum())
             surplus = float(other.raster.sum()) / max(MORE * total, 1e-6)
             kept = float(np.minimum(one.raster, reach).sum()) / max(total, 1e-6) / max(surplus, 1)
             mass = MAX_SEVERITY * min(one.weight, other.weight)
             place[i, j] = 0 if kept >= WHOLE and together[i, j] else mass - int(mass * kept * together[i, j])
-    return {"place": place, "colour": _colors([whole.color for whole in ours], [whole.color for whole in theirs])}
+    return {"place": place, "colour": _colors([whole.color for whole in reference], [whole.color for whole in prediction])}
 
 
-def _colors(ours: list[Color], theirs: list[Color]) -> np.ndarray:
+def _colors(reference: list[Color], prediction: list[Color]) -> np.ndarray:
     """0: the same, 1: a shade off, 2: another: (n, m)."""
-    away = np.linalg.norm(lab(ours)[:, None] - lab(theirs), axis=2)
+    away = np.linalg.norm(lab(reference)[:, None] - lab(prediction), axis=2)
     return np.select([away <= TINTS[0], away <= TINTS[1]], [0, 1], 2)
 
 
@@ -293,8 +301,8 @@ _BETWEEN: dict[type, Callable[[_Sides, list, list], Costs]] = {
 }
 
 
-def _with(sides: _Sides, ours: list, theirs: list) -> tuple[tuple[list, Scene], tuple[list, Scene]]:
-    return (ours, sides.reference), (theirs, sides.prediction)
+def _with(sides: _Sides, reference: list, prediction: list) -> tuple[tuple[list, Scene], tuple[list, Scene]]:
+    return (reference, sides.reference), (prediction, sides.prediction)
 
 
 def _inside(part: Text | Mark | MarkGroup, seen: Scene) -> Box:
@@ -302,10 +310,10 @@ def _inside(part: Text | Mark | MarkGroup, seen: Scene) -> Box:
     return part.box if part.panel is None else part.box.within(seen.panels[part.panel].box)
 
 
-def _together(sides: _Sides, ours: list, theirs: list) -> np.ndarray:
+def _together(sides: _Sides, reference: list, prediction: list) -> np.ndarray:
     """Which parts stand in panels that stand for each other, or both in none: (n, m)."""
-    here = np.array([-1 if part.panel is None else part.panel for part in ours])
-    there = np.array([-1 if part.panel is None else sides.panels.get(part.panel, -2) for part in theirs])
+    here = np.array([-1 if part.panel is None else part.panel for part in reference])
+    there = np.array([-1 if part.panel is None else sides.panels.get(part.panel, -2) for part in prediction])
     return here[:, None] == there
 
 
@@ -326,15 +334,15 @@ class _Words:
         self._prediction = prediction
         self._chart = kind == "chart"
 
-    def differing(self, ours: Part, theirs: Part, severities: dict[str, int], total: int) -> list[Discrepancy]:
+    def differing(self, reference: Part, prediction: Part, severities: dict[str, int], total: int) -> list[Discrepancy]:
         """A pair of parts: each aspect in turn, `total` in all."""
-        where = self._where(ours, self._reference)
+        where = self._where(reference, self._reference)
         found = []
         for aspect, severity in severities.items():
-            what = f"{where}: {self._aspect(aspect, ours, theirs)}"
-            found += _entries(self._category(aspect, ours, theirs), min(severity, total), what, where)
+            what = f"{where}: {self._aspect(aspect, reference, prediction)}"
+            found += _entries(self._category(aspect, reference, prediction), min(severity, total), what, where)
             total -= min(severity, total)
-        return found + _entries("structure_error", total, f"{where}: part of {_name(ours)} is missing", where)
+        return found + _entries("structure_error", total, f"{where}: part of {_name(reference)} is missing", where)
 
     def missing(self, part: Part) -> list[Discrepancy]:
         where = self._where(part, self._reference)
@@ -344,32 +352,32 @@ class _Words:
         where = self._where(part, self._prediction)
         return _entries("structure_error", severity, f"{where}: {_name(part)} is not in the reference", where)
 
-    def _category(self, aspect: str, ours: Part, theirs: Part) -> str:
+    def _category(self, aspect: str, reference: Part, prediction: Part) -> str:
         if aspect == "colour":
             return "style_error"
-        if aspect == "text" and isinstance(ours, Text) and isinstance(theirs, Text):
+        if aspect == "text" and isinstance(reference, Text) and isinstance(prediction, Text):
             if not self._chart:
                 return "text_symbol_error"
-            return "data_error" if is_numeric(ours.text, theirs.text) else "text_error"
-        if isinstance(ours, Canvas | Panel | Text):
+            return "data_error" if is_numeric(reference.text, prediction.text) else "text_error"
+        if isinstance(reference, Canvas | Panel | Text):
             return "structure_error"
         if self._chart:
             return "data_error"
         return "structure_error" if aspect == "moved" else "shape_error"
 
-    def _aspect(self, aspect: str, ours: Part, theirs: Part) -> str:
-        if aspect == "text" and isinstance(ours, Text) and isinstance(theirs, Text):
-            return f"reference {shown(ours.text)}, prediction {shown(theirs.text)}"
+    def _aspect(self, aspect: str, reference: Part, prediction: Part) -> str:
+        if aspect == "text" and isinstance(reference, Text) and isinstance(prediction, Text):
+            return f"reference {quote(reference.text)}, prediction {quote(prediction.text)}"
         if aspect == "colour":
-            return f"{_name(ours)} has another look: {_look(ours)} in the reference, {_look(theirs)} in the prediction"
+            return f"{_name(reference)} has another look: {_look(reference)} in the reference, {_look(prediction)} in the prediction"
         if aspect == "shape":
-            return f"{_name(ours)} has another shape"
-        if isinstance(ours, MarkGroup):
-            return f"{_name(ours)} runs elsewhere in part"
+            return f"{_name(reference)} has another shape"
+        if isinstance(reference, MarkGroup):
+            return f"{_name(reference)} runs elsewhere in part"
         if aspect == "moved":
-            return f"{_name(ours)} is in another place"
-        size = f"{_size(ours)} in the reference, {_size(theirs)} in the prediction"
-        return f"{_name(ours)} has another size: {size}"
+            return f"{_name(reference)} is in another place"
+        size = f"{_size(reference)} in the reference, {_size(prediction)} in the prediction"
+        return f"{_name(reference)} has another size: {size}"
 
     def _where(self, part: Part, seen: Scene) -> str:
         if isinstance(part, Canvas):
@@ -399,7 +407,7 @@ def _region(box: Box) -> str:
 
 def _name(part: Part) -> str:
     if isinstance(part, Text):
-        return shown(part.text)
+        return quote(part.text)
     if isinstance(part, MarkGroup):
         return f"the {_look(part)} curve or points"
     if isinstance(part, Mark):

@@ -80,10 +80,10 @@ def classes(seen: Scene) -> Classes:
 
 
 def parts(seen: Scene, like: Classes, panels: dict[int, int] | None = None) -> list[Part]:
-    """The parts of a image.
+    """The parts of an image.
 
     `like`: the reference's classes, so that what is gathered there is gathered here, however few of it are left;
-    `panels`: which of the reference's panels each of ours stands for, by default the one with the same number.
+    `panels`: which of the reference's panels each of reference stands for, by default the one with the same number.
     """
     groups, alone = _groups(seen)
     gathered: list[Part] = []
@@ -170,6 +170,16 @@ def _lay(raster: np.ndarray, mask: bytes, box: Box) -> None:
 
 
 def lab(colors: Sequence[Color]) -> np.ndarray:
-    """Colors where distances are as the eye sees them: (n, 3)."""
+    """Converts colors to Lab, where distances are about as large as the eye sees them.
+
+    OpenCV converts. skimage.color would differ by up to 0.4 of a unit (OpenCV interpolates in a table), which moves colors over
+    the limits in charts.py and changes severities.
+
+    Args:
+        colors: The colors.
+
+    Returns:
+        L (0 to 100), a and b: shape (n, 3), float32.
+    """
     pixels = np.array(colors, np.float32).reshape(-1, 1, 3) / 255
     return cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB).reshape(-1, 3)

@@ -37,10 +37,10 @@ logger = logging.getLogger(__name__)
 
 
 class LocalJudge:
-    """Reads in `settings.readers` threads, started with the first judgement; keeps `settings.cache_size` readings."""
+    """Reads in `settings.ocr_workers` threads, started with the first judgement; keeps `settings.cache_size` readings."""
 
     def __init__(self, settings: JudgeSettings) -> None:
-        self._readers = settings.readers
+        self._ocr_workers = settings.ocr_workers
         self._pool: ThreadPoolExecutor | None = None
         self._closed = False
         self._own = threading.local()
@@ -61,8 +61,8 @@ class LocalJudge:
         if self._closed:
             raise JudgeUnavailable("the local judge is closed")
         if self._pool is None:
-            logger.info("judging with the local judge (%s), %d reader(s)", comparison.limits, self._readers)
-            self._pool = ThreadPoolExecutor(self._readers, thread_name_prefix="local-judge")
+            logger.info("judging with the local judge (%s), %d reader(s)", comparison.limits, self._ocr_workers)
+            self._pool = ThreadPoolExecutor(self._ocr_workers, thread_name_prefix="local-judge")
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._judge, reference, prediction, comparison)
 
     async def close(self) -> None:

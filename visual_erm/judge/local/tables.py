@@ -26,7 +26,7 @@ from itertools import zip_longest
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from visual_erm.judge.local.text import CHUNK, equal, is_numeric, plain, shown, text_severity, tight
+from visual_erm.judge.local.text import CHUNK, equal, is_numeric, normalize, plain, quote, text_severity
 from visual_erm.reward.report import MAX_SEVERITY, Discrepancy
 from visual_erm.vision.table_cells import Cell, Reading
 
@@ -43,7 +43,7 @@ _SMALL_PRINT = str.maketrans("OoSIlB", "005118")
 class Word:
     """A part of an unruled table."""
 
-    shown: str
+    text: str
     key: str
     """What is compared: what OCR of small print commonly confuses is the same here."""
     place: str
@@ -64,37 +64,44 @@ def compare(reference: Reading, prediction: Reading) -> tuple[Discrepancy, ...]:
 
 
 def _compare_cells(reference: Reading, prediction: Reading) -> tuple[Discrepancy, ...]:
-    ours, theirs = reference.cells, prediction.cells
-    text = text_severity([cell.text for cell in ours], [cell.text for cell in theirs])
-    total = np.minimum(text + _layout_severity(ours, theirs), MAX_SEVERITY)
-    pairs = _aligned(MAX_SEVERITY - total, list(map(len, reference.rows)), list(map(len, prediction.rows)))
+    reference_cells, prediction_cells = reference.cells, prediction.cells
+    text = text_severity([cell.text for cell in reference_cells], [cell.text for cell in prediction_cells])
+    total = np.minimum(text + _layout_severity(reference_cells, prediction_cells), MAX_SEVERITY)
+    pairs = _align_rows(MAX_SEVERITY - total, list(map(len, reference.rows)), list(map(len, prediction.rows)))
 
     found: list[Discrepancy] = []
     for i, j in pairs:
         if 0 < total[i, j] < MAX_SEVERITY:
-            found += _differing(ours[i], theirs[j], int(text[i, j]), int(total[i, j]))
+            found += _differing(reference_cells[i], prediction_cells[j], int(text[i, j]), int(total[i, j]))
     settled = [(i, j) for i, j in pairs if total[i, j] < MAX_SEVERITY]
-    missing = sorted(set(range(len(ours))) - {i for i, _ in settled})
-    surplus = sorted(set(range(len(theirs))) - {j for _, j in settled})
+    missing = sorted(set(range(len(reference_cells))) - {i for i, _ in settled})
+    surplus = sorted(set(range(len(prediction_cells))) - {j for _, j in settled})
 
     for i, j in _same(text, missing, surplus):
-        what = f"{ours[i].place}: reference {shown(ours[i].text)} has moved to {theirs[j].place} in the prediction"
-        found.append(Discrepancy("layout_error", MAX_SEVERITY, what, ours[i].place))
-    spot = {(theirs[j].row, theirs[j].column): j for j in surplus}
-    here = [(i, spot.get((ours[i].row, ours[i].column), -1)) for i in missing]
+        what = f"{reference_cells[i].place}: reference {quote(reference_cells[i].text)} has moved to {prediction_cells[j].place} in the prediction"
+        found.append(Discrepancy("layout_error", MAX_SEVERITY, what, reference_cells[i].place))
+    spot = {(prediction_cells[j].row, prediction_cells[j].column): j for j in surplus}
+    here = [(i, spot.get((reference_cells[i].row, reference_cells[i].column), -1)) for i in missing]
     for i, j in [pair for pair in pairs if total[pair] == MAX_SEVERITY] + here:
         if i in missing and j in surplus:
             found += _differing(
-                ours[i], theirs[j], int(text[i, j]) if total[i, j] == MAX_SEVERITY else MAX_SEVERITY, MAX_SEVERITY
+                reference_cells[i],
+                prediction_cells[j],
+                int(text[i, j]) if total[i, j] == MAX_SEVERITY else MAX_SEVERITY,
+                MAX_SEVERITY,
             )
             missing.remove(i)
             surplus.remove(j)
     for lost, extra in zip_longest(missing, surplus):
-        found.append(_left_over(ours[lost] if lost is not None else None, theirs[extra] if extra is not None else None))
+        found.append(
+            _left_over(
+                reference_cells[lost] if lost is not None else None, prediction_cells[extra] if extra is not None else None
+            )
+        )
     return tuple(found)
 
 
-def _layout_severity(ours: list[Cell], theirs: list[Cell]) -> np.ndarray:
+def _layout_severity(reference: list[Cell], prediction: list[Cell]) -> np.ndarray:
     """1 where a merged cell of the reference is merged less in the prediction, or a ruled one unruled; else 0: (n, m).
 
     A cell merged too far pays for the cells that it swallows. Not counting it here as well keeps the theorem exact: leaving
@@ -104,40 +111,40 @@ def _layout_severity(ours: list[Cell], theirs: list[Cell]) -> np.ndarray:
     def column(cells: list[Cell], key: str) -> np.ndarray:
         return np.array([getattr(cell, key) for cell in cells], dtype=int)
 
-    worse = [column(theirs, key)[None, :] < column(ours, key)[:, None] for key in ("rows", "columns", "ruled")]
+    worse = [column(prediction, key)[None, :] < column(reference, key)[:, None] for key in ("rows", "columns", "ruled")]
     return np.logical_or.reduce(worse).astype(int)
 
 
-def _aligned(gain: np.ndarray, ours: Sequence[int], theirs: Sequence[int]) -> list[tuple[int, int]]:
+def _align_rows(gain: np.ndarray, reference: Sequence[int], prediction: Sequence[int]) -> list[tuple[int, int]]:
     """The pairs of cells with the largest sum of gains that keep rows in order and, inside paired rows, cells in order.
 
-    `gain`: (n, m). `ours`, `theirs`: how many cells each row has. Where it makes no difference to the sum, rows and cells
+    `gain`: (n, m). `reference`, `prediction`: how many cells each row has. Where it makes no difference to the sum, rows and cells
     are rather paired than left over.
     """
-    from_ours, from_theirs = np.cumsum([0, *ours]), np.cumsum([0, *theirs])
-    rows = _row_gains(gain, from_ours, from_theirs)
+    reference_starts, prediction_starts = np.cumsum([0, *reference]), np.cumsum([0, *prediction])
+    rows = _row_gains(gain, reference_starts, prediction_starts)
     pairs = []
-    for a, b in _chain(rows):
-        block = gain[from_ours[a] : from_ours[a + 1], from_theirs[b] : from_theirs[b + 1]]
-        pairs += [(int(from_ours[a] + i), int(from_theirs[b] + j)) for i, j in _chain(block)]
+    for a, b in _align(rows):
+        block = gain[reference_starts[a] : reference_starts[a + 1], prediction_starts[b] : prediction_starts[b + 1]]
+        pairs += [(int(reference_starts[a] + i), int(prediction_starts[b] + j)) for i, j in _align(block)]
     return pairs
 
 
-def _row_gains(gain: np.ndarray, from_ours: np.ndarray, from_theirs: np.ndarray) -> np.ndarray:
+def _row_gains(gain: np.ndarray, reference_starts: np.ndarray, prediction_starts: np.ndarray) -> np.ndarray:
     """Largest sum of gains of every row with every row: (rows, rows).
 
     All rows of the prediction lie side by side in one line, each behind a slot of its own. Rising bases keep the running
     maximum of one row out of the next.
     """
-    count = len(from_theirs) - 1
-    lengths = np.diff(from_theirs)
-    slots = from_theirs[:-1] + np.arange(count)
-    places = np.delete(np.arange(from_theirs[-1] + count), slots)
+    count = len(prediction_starts) - 1
+    lengths = np.diff(prediction_starts)
+    slots = prediction_starts[:-1] + np.arange(count)
+    places = np.delete(np.arange(prediction_starts[-1] + count), slots)
     bases = np.repeat(np.arange(count) * (MAX_SEVERITY * (gain.shape[0] + 1)), lengths + 1)
-    result = np.zeros((len(from_ours) - 1, count), dtype=int)
-    for row in range(len(from_ours) - 1):
+    result = np.zeros((len(reference_starts) - 1, count), dtype=int)
+    for row in range(len(reference_starts) - 1):
         best = bases.copy()
-        for cell in range(from_ours[row], from_ours[row + 1]):
+        for cell in range(reference_starts[row], reference_starts[row + 1]):
             step = best.copy()
             step[places] = np.maximum(best[places], best[places - 1] + gain[cell])
             best = np.maximum.accumulate(step)
@@ -145,7 +152,7 @@ def _row_gains(gain: np.ndarray, from_ours: np.ndarray, from_theirs: np.ndarray)
     return result
 
 
-def _chain(gain: np.ndarray) -> list[tuple[int, int]]:
+def _align(gain: np.ndarray) -> list[tuple[int, int]]:
     """The order-keeping pairs with the largest sum of gains; ties go to pairing."""
     n, m = gain.shape
     best = np.zeros((n + 1, m + 1), dtype=int)
@@ -175,27 +182,29 @@ def _same(severity: np.ndarray, missing: list[int], surplus: list[int]) -> Itera
             yield i, match
 
 
-def _differing(ours: Cell, theirs: Cell, text: int, total: int) -> Iterable[Discrepancy]:
+def _differing(reference: Cell, prediction: Cell, text: int, total: int) -> Iterable[Discrepancy]:
     """A pair of cells in corresponding places: what its texts and its layout add to the total."""
     if text:
-        what = f"{ours.place}: reference {shown(ours.text)}, prediction {shown(theirs.text)}"
-        yield Discrepancy(_category(ours.text or theirs.text, theirs.text or ours.text), text, what, ours.place)
+        what = f"{reference.place}: reference {quote(reference.text)}, prediction {quote(prediction.text)}"
+        yield Discrepancy(
+            _category(reference.text or prediction.text, prediction.text or reference.text), text, what, reference.place
+        )
     if total > text:
         span = "{0.rows} row(s) and {0.columns} column(s)"
-        if theirs.ruled:
-            what = f"spans {span.format(ours)} in the reference, {span.format(theirs)} in the prediction"
+        if prediction.ruled:
+            what = f"spans {span.format(reference)} in the reference, {span.format(prediction)} in the prediction"
         else:
             what = "stands in no ruled cell in the prediction"
-        what = f"{ours.place}: {shown(ours.text)} {what}"
-        yield Discrepancy("layout_error", total - text, what, ours.place)
+        what = f"{reference.place}: {quote(reference.text)} {what}"
+        yield Discrepancy("layout_error", total - text, what, reference.place)
 
 
 def _left_over(lost: Cell | None, extra: Cell | None) -> Discrepancy:
     parts = []
     if lost:
-        parts.append(f"{lost.place}: reference {shown(lost.text)} is missing")
+        parts.append(f"{lost.place}: reference {quote(lost.text)} is missing")
     if extra:
-        parts.append(f"{extra.place} of the prediction: {shown(extra.text)} is not in the reference")
+        parts.append(f"{extra.place} of the prediction: {quote(extra.text)} is not in the reference")
     place = (lost or extra or Cell("", 0, 0)).place
     return Discrepancy("layout_error", MAX_SEVERITY, "; ".join(parts), place)
 
@@ -208,7 +217,7 @@ def _words(reading: Reading) -> list[Word]:
     words = []
     for cell in reading.cells:
         text = CHUNK.sub(lambda chunk: _mended(chunk[0]), plain(cell.text))
-        words += [Word(found[0], tight(found[0]).casefold(), cell.place) for found in _WORD.finditer(text)]
+        words += [Word(found[0], normalize(found[0]).casefold(), cell.place) for found in _WORD.finditer(text)]
     return words[:MAX_WORDS]
 
 
@@ -219,36 +228,38 @@ def _mended(chunk: str) -> str:
     return chunk.translate(_SMALL_PRINT) if digits and digits >= letters else chunk
 
 
-def _compare_words(ours: list[Word], theirs: list[Word]) -> tuple[Discrepancy, ...]:
-    severity = text_severity([word.key for word in ours], [word.key for word in theirs])
-    bare = [[word.key.replace(".", "").replace(",", "") for word in words] for words in (ours, theirs)]
+def _compare_words(reference: list[Word], prediction: list[Word]) -> tuple[Discrepancy, ...]:
+    severity = text_severity([word.key for word in reference], [word.key for word in prediction])
+    bare = [[word.key.replace(".", "").replace(",", "") for word in words] for words in (reference, prediction)]
     severity = np.where(equal(*bare), np.minimum(severity, 1), severity)  # a lost decimal point: specks in scans
-    apart = np.abs(np.arange(len(ours))[:, None] / max(len(ours), 1) - np.arange(len(theirs)) / max(len(theirs), 1))
-    rows, columns = linear_sum_assignment(severity - MAX_SEVERITY + apart * (0.5 / max(len(ours), len(theirs), 1)))
+    apart = np.abs(
+        np.arange(len(reference))[:, None] / max(len(reference), 1) - np.arange(len(prediction)) / max(len(prediction), 1)
+    )
+    rows, columns = linear_sum_assignment(severity - MAX_SEVERITY + apart * (0.5 / max(len(reference), len(prediction), 1)))
     pairs = [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if severity[i, j] < MAX_SEVERITY]
 
     found = []
     for i, j in pairs:
         if severity[i, j]:
-            found.append(_misread(ours[i], theirs[j], int(severity[i, j])))
-    missing = sorted(set(range(len(ours))) - {i for i, _ in pairs})
-    surplus = sorted(set(range(len(theirs))) - {j for _, j in pairs})
+            found.append(_misread(reference[i], prediction[j], int(severity[i, j])))
+    missing = sorted(set(range(len(reference))) - {i for i, _ in pairs})
+    surplus = sorted(set(range(len(prediction))) - {j for _, j in pairs})
     for lost, extra in zip_longest(missing, surplus):
         if lost is None:
-            what = f"{theirs[extra].place} of the prediction: {shown(theirs[extra].shown)} is not in the reference"
-            found.append(Discrepancy("layout_error", MAX_SEVERITY, what, theirs[extra].place))
+            what = f"{prediction[extra].place} of the prediction: {quote(prediction[extra].text)} is not in the reference"
+            found.append(Discrepancy("layout_error", MAX_SEVERITY, what, prediction[extra].place))
         elif extra is None:
-            what = f"{ours[lost].place}: reference {shown(ours[lost].shown)} is missing"
-            found.append(Discrepancy("layout_error", MAX_SEVERITY, what, ours[lost].place))
+            what = f"{reference[lost].place}: reference {quote(reference[lost].text)} is missing"
+            found.append(Discrepancy("layout_error", MAX_SEVERITY, what, reference[lost].place))
         else:
-            found.append(_misread(ours[lost], theirs[extra], MAX_SEVERITY))
+            found.append(_misread(reference[lost], prediction[extra], MAX_SEVERITY))
     return tuple(found)
 
 
-def _misread(ours: Word, theirs: Word, severity: int) -> Discrepancy:
-    what = f"{ours.place}: reference {shown(ours.shown)}, prediction {shown(theirs.shown)} ({theirs.place})"
-    return Discrepancy(_category(ours.shown, theirs.shown), severity, what, ours.place)
+def _misread(reference: Word, prediction: Word, severity: int) -> Discrepancy:
+    what = f"{reference.place}: reference {quote(reference.text)}, prediction {quote(prediction.text)} ({prediction.place})"
+    return Discrepancy(_category(reference.text, prediction.text), severity, what, reference.place)
 
 
-def _category(ours: str, theirs: str) -> str:
-    return "numeric_error" if is_numeric(ours, theirs) else "text_error"
+def _category(reference: str, prediction: str) -> str:
+    return "numeric_error" if is_numeric(reference, prediction) else "text_error"

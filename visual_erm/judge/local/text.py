@@ -23,22 +23,22 @@ _AMONG_LETTERS = str.maketrans("I", "l")
 _LONE = str.maketrans("OoIl|CKPSUVWXZ一", "00111ckpsuvwxz-")
 
 
-def text_severity(ours: list[str], theirs: list[str]) -> np.ndarray:
+def text_severity(reference: list[str], prediction: list[str]) -> np.ndarray:
     """How badly texts differ, from 0 to 3: (n, m).
 
     0: same but for blanks and signs that look alike; 1: nearly the same; 2: half the same, or another number of the same
     order; 3: less in common, or one is empty.
     """
-    unique = [list(dict.fromkeys(texts)) for texts in (ours, theirs)]
+    unique = [list(dict.fromkeys(texts)) for texts in (reference, prediction)]
     rows, columns = (
         [places[text] for text in texts]
-        for texts, places in zip((ours, theirs), ({t: k for k, t in enumerate(u)} for u in unique), strict=True)
+        for texts, places in zip((reference, prediction), ({t: k for k, t in enumerate(u)} for u in unique), strict=True)
     )
     return _unique_severity(*unique)[np.ix_(rows, columns)]
 
 
-def _unique_severity(ours: list[str], theirs: list[str]) -> np.ndarray:
-    compared = [[tight(text) for text in texts] for texts in (ours, theirs)]
+def _unique_severity(reference: list[str], prediction: list[str]) -> np.ndarray:
+    compared = [[normalize(text) for text in texts] for texts in (reference, prediction)]
     folded = [[text.casefold() for text in texts] for texts in compared]
     alike = cdist(*folded, scorer=Indel.normalized_similarity, dtype=np.float32)
     severity = np.select([alike >= 0.8, alike >= 0.5], [1, 2], 3)
@@ -55,10 +55,12 @@ def _unique_severity(ours: list[str], theirs: list[str]) -> np.ndarray:
     return np.where(equal(*compared), 0, severity)
 
 
-def equal(ours: Sequence[object], theirs: Sequence[object]) -> np.ndarray:
-    """Which of ours equals which of theirs: (n, m)."""
+def equal(reference: Sequence[object], prediction: Sequence[object]) -> np.ndarray:
+    """Which of reference equals which of prediction: (n, m)."""
     numbers: dict[object, int] = {}
-    keys = [np.array([numbers.setdefault(item, len(numbers)) for item in part], dtype=int) for part in (ours, theirs)]
+    keys = [
+        np.array([numbers.setdefault(item, len(numbers)) for item in part], dtype=int) for part in (reference, prediction)
+    ]
     return keys[0][:, None] == keys[1][None, :]
 
 
@@ -66,7 +68,7 @@ def plain(text: str) -> str:
     return unicodedata.normalize("NFKC", text).translate(_SIGNS)
 
 
-def tight(text: str) -> str:
+def normalize(text: str) -> str:
     """What is compared of a text: no blanks, and one form for the signs that OCR confuses because they look the same."""
     compared = CHUNK.sub(lambda chunk: _unmistakable(chunk[0]), "".join(plain(text).split()))
     return compared.translate(_LONE) if len(compared) == 1 else compared
@@ -92,22 +94,22 @@ def _value(numbers: tuple[str, ...]) -> float:
         return np.nan
 
 
-def _far(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+def _far(reference: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     """Which values differ in sign or by more than a factor of two; NaN is far from nothing."""
-    small, large = np.minimum(np.abs(ours), np.abs(theirs)), np.maximum(np.abs(ours), np.abs(theirs))
-    return (large > 2 * small) | (ours * theirs < 0)
+    small, large = np.minimum(np.abs(reference), np.abs(prediction)), np.maximum(np.abs(reference), np.abs(prediction))
+    return (large > 2 * small) | (reference * prediction < 0)
 
 
-def is_numeric(ours: str, theirs: str) -> bool:
+def is_numeric(reference: str, prediction: str) -> bool:
     """Whether a difference is a matter of numbers: of a number, or of a text whose numbers differ."""
-    compared = tight(ours), tight(theirs)
+    compared = normalize(reference), normalize(prediction)
     if is_quantity(compared[0]):
         return True
     here, there = (_NUMBER.findall(text) for text in compared)
     return bool(here and there and here != there)
 
 
-def shown(text: str) -> str:
+def quote(text: str) -> str:
     if text in ("", UNREADABLE):
         return "something unreadable" if text else "nothing"
     return f'"{text}"' if len(text) <= SHOWN else f'"{text[:SHOWN]}…"'
