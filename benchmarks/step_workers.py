@@ -181,7 +181,7 @@ class Workers:
 
     async def __aenter__(self) -> Workers:
         try:
-            await self._heard()
+            await self._note_response()
         except BaseException:
             await self.__aexit__()
             raise
@@ -197,7 +197,7 @@ class Workers:
         before, begin = self._used(), time.monotonic() + SOON_S
         for line in self._lines:
             line.send(begin)
-        parts: list[Step] = await self._heard()
+        parts: list[Step] = await self._note_response()
         cpu_s = {name: sum(part.cpu_s[name] for part in parts) for name in parts[0].cpu_s}
         endpoints, machine = (after - then for then, after in zip(before, self._used(), strict=True))
         cpu_s |= {"endpoints": endpoints, "others": max(0.0, machine - endpoints - sum(cpu_s.values()))}
@@ -210,7 +210,7 @@ class Workers:
             {pair: body for part in parts for pair, body in part.bodies.items()},
         )
 
-    async def _heard(self) -> list[Any]:
+    async def _note_response(self) -> list[Any]:
         """What each of them says next."""
         try:
             return list(await asyncio.gather(*(asyncio.to_thread(line.recv) for line in self._lines)))

@@ -57,7 +57,7 @@ class Fault(str, Enum):
     """The same, but says that it is well: the engine hangs behind a server that does not know."""
     errors = "errors"
     """Answers 500, to what it was working on as well."""
-    rubbish = "rubbish"
+    rubbish = "malformed"
     """Answers 200 without a completion, with something that is no JSON, or with a text that is no report."""
 
 

@@ -143,11 +143,11 @@ def images(body: dict[str, Any]) -> list[Image.Image]:
     return [Image.open(io.BytesIO(base64.b64decode(url.partition("base64,")[2]))) for url in urls]
 
 
-def serving(*names: str) -> dict[str, Callable[[web.Request], Awaitable[web.StreamResponse]]]:
-    """The page that lists these models."""
+def serving(*names: str, root: str | None = None) -> dict[str, Callable[[web.Request], Awaitable[web.StreamResponse]]]:
+    """The page that lists these models, as vLLM does; `root` is the checkpoint behind them."""
 
     async def models(request: web.Request) -> web.Response:
-        data = [{"id": name, "object": "model", "created": 0, "owned_by": "x"} for name in names]
+        data = [{"id": name, "object": "model", "created": 0, "owned_by": "x", "root": root} for name in names]
         return web.json_response({"object": "list", "data": data})
 
     return {"/v1/models": models}

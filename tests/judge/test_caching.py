@@ -5,7 +5,7 @@ import json
 import sqlite3
 
 import pytest
-from openai_server import OpenAIServer, completion, held, status
+from openai_server import OpenAIServer, completion, held, serving, status
 from PIL import Image
 
 from visual_erm.errors import JudgeUnavailable
@@ -41,10 +41,10 @@ def judge(server: OpenAIServer, model: str = "visual-erm", **reuse):
 
 async def test_the_same_image_has_no_discrepancy_and_costs_no_call():
     async with OpenAIServer(GOOD) as server:
-        sparing, account = judge(server), JudgeUsage()
-        assert (await sparing.judge(REFERENCE, REFERENCE.copy(), TABLE, account)).severity == 0
-        assert (account.identical, account.calls, server.bodies) == (1, 0, [])
-        await sparing.close()
+        caching, usage = judge(server), JudgeUsage()
+        assert (await caching.judge(REFERENCE, REFERENCE.copy(), TABLE, usage)).severity == 0
+        assert (usage.identical, usage.calls, server.bodies) == (1, 0, [])
+        await caching.close()
         asking = judge(server, identical=False)
         assert (await asking.judge(REFERENCE, REFERENCE.copy(), TABLE)).severity == 3
         await asking.close()
@@ -54,26 +54,26 @@ async def test_one_pixel_is_a_difference():
     almost = REFERENCE.copy()
     almost.putpixel((39, 29), (255, 255, 254))
     async with OpenAIServer(GOOD) as server:
-        sparing = judge(server)
-        assert (await sparing.judge(REFERENCE, almost, TABLE)).severity == 3
-        await sparing.close()
+        caching = judge(server)
+        assert (await caching.judge(REFERENCE, almost, TABLE)).severity == 3
+        await caching.close()
 
 
 async def test_equal_pairs_at_the_same_time_share_one_call_and_its_report():
     async with OpenAIServer(held(GOOD)) as server:
-        sparing, accounts = judge(server, cache=False), [JudgeUsage() for _ in range(8)]
+        caching, usages = judge(server, cache=False), [JudgeUsage() for _ in range(8)]
         waiting = [
-            asyncio.create_task(sparing.judge(REFERENCE.copy(), drawn(n % 2), TABLE, account))
-            for n, account in enumerate(accounts)
+            asyncio.create_task(caching.judge(REFERENCE.copy(), drawn(n % 2), TABLE, usage))
+            for n, usage in enumerate(usages)
         ]
         while server.in_flight < 2:
             await asyncio.sleep(0.01)
         server.released.set()
         reports = await asyncio.gather(*waiting)
-        await sparing.close()
+        await caching.close()
     assert [report.severity for report in reports] == [3] * 8 and all(report.truncated for report in reports)
     assert len(server.bodies) == 2
-    assert (sum(a.shared for a in accounts), sum(a.calls for a in accounts)) == (6, 2)
+    assert (sum(a.shared for a in usages), sum(a.calls for a in usages)) == (6, 2)
 
 
 @pytest.mark.parametrize("switched_off", [{"shared": False, "cache": False}])
@@ -87,20 +87,20 @@ async def test_switched_off_every_sample_is_asked(switched_off):
 
 async def test_who_is_cancelled_does_not_take_the_call_from_those_that_share_it():
     async with OpenAIServer(held(GOOD)) as server:
-        sparing = judge(server)
-        first, second = (asyncio.create_task(sparing.judge(REFERENCE, drawn(1), TABLE)) for _ in range(2))
+        caching = judge(server)
+        first, second = (asyncio.create_task(caching.judge(REFERENCE, drawn(1), TABLE)) for _ in range(2))
         while not server.in_flight:
             await asyncio.sleep(0.01)
         first.cancel()
         server.released.set()
         assert (await second).severity == 3
-        await sparing.close()
+        await caching.close()
 
 
 async def test_a_call_that_nobody_waits_for_is_ended():
     async with OpenAIServer(held(GOOD)) as server:
-        sparing = judge(server)
-        waiting = [asyncio.create_task(sparing.judge(REFERENCE, drawn(1), TABLE)) for _ in range(2)]
+        caching = judge(server)
+        waiting = [asyncio.create_task(caching.judge(REFERENCE, drawn(1), TABLE)) for _ in range(2)]
         while not server.in_flight:
             await asyncio.sleep(0.01)
         for task in waiting:
@@ -108,19 +108,19 @@ async def test_a_call_that_nobody_waits_for_is_ended():
         await asyncio.gather(*waiting, return_exceptions=True)
         while server.in_flight:
             await asyncio.sleep(0.01)
-        await sparing.close()
+        await caching.close()
 
 
 async def test_failures_are_shared_and_not_remembered():
     async with OpenAIServer(status(422, "no")) as server:
-        sparing = judge(server)
+        caching = judge(server)
         outcomes = await asyncio.gather(
-            *(sparing.judge(REFERENCE, drawn(1), TABLE) for _ in range(4)), return_exceptions=True
+            *(caching.judge(REFERENCE, drawn(1), TABLE) for _ in range(4)), return_exceptions=True
         )
         assert all(isinstance(outcome, JudgeUnavailable) for outcome in outcomes)
         server.script[:] = [GOOD]
-        assert (await sparing.judge(REFERENCE, drawn(1), TABLE)).severity == 3
-        await sparing.close()
+        assert (await caching.judge(REFERENCE, drawn(1), TABLE)).severity == 3
+        await caching.close()
 
 
 def changed(**judge_changes):
@@ -131,25 +131,25 @@ def changed(**judge_changes):
 
 async def test_a_pair_judged_before_is_not_judged_again_unless_something_that_matters_changed():
     async with OpenAIServer(GOOD) as server:
-        sparing = judge(server)
+        caching = judge(server)
         for _ in range(3):
-            account = JudgeUsage()
-            report = await sparing.judge(REFERENCE, drawn(1), TABLE, account)
-        assert (report.severity, report.truncated, account.cached, account.calls) == (3, True, 1, 0)
+            usage = JudgeUsage()
+            report = await caching.judge(REFERENCE, drawn(1), TABLE, usage)
+        assert (report.severity, report.truncated, usage.cached, usage.calls) == (3, True, 1, 0)
         assert len(server.bodies) == 1
-        await sparing.judge(drawn(1), REFERENCE, TABLE)
-        await sparing.judge(REFERENCE, drawn(1), changed(prompt="Look closer."))
-        await sparing.judge(REFERENCE, drawn(1), changed(sampling={"temperature": 0.5, "max_tokens": 9}))
+        await caching.judge(drawn(1), REFERENCE, TABLE)
+        await caching.judge(REFERENCE, drawn(1), changed(prompt="Look closer."))
+        await caching.judge(REFERENCE, drawn(1), changed(sampling={"temperature": 0.5, "max_tokens": 9}))
         assert len(server.bodies) == 4
-        await sparing.close()
+        await caching.close()
 
 
 async def test_the_cache_is_bounded_and_the_oldest_goes_first():
     async with OpenAIServer(GOOD) as server:
-        sparing = judge(server, cache_size=2)
+        caching = judge(server, cache_size=2)
         for number in (1, 2, 3, 3, 2, 1):
-            await sparing.judge(REFERENCE, drawn(number), TABLE)
-        await sparing.close()
+            await caching.judge(REFERENCE, drawn(number), TABLE)
+        await caching.close()
     assert len(server.bodies) == 4
 
 
@@ -159,9 +159,9 @@ async def test_on_disk_reports_outlive_the_run_and_are_bounded(tmp_path):
         first = judge(server, **folder)
         reports = [await first.judge(REFERENCE, drawn(number), TABLE) for number in range(5)]
         await first.close()
-        second, account = judge(server, **folder), JudgeUsage()
-        assert await second.judge(REFERENCE, drawn(4), TABLE, account) == reports[4]
-        assert (account.cached, len(server.bodies)) == (1, 5)
+        second, usage = judge(server, **folder), JudgeUsage()
+        assert await second.judge(REFERENCE, drawn(4), TABLE, usage) == reports[4]
+        assert (usage.cached, len(server.bodies)) == (1, 5)
         await second.judge(REFERENCE, drawn(0), TABLE)
         assert len(server.bodies) == 6
         await second.close()
@@ -198,8 +198,29 @@ async def test_a_broken_file_only_costs_calls(tmp_path, broken, caplog):
             await before.close()
             with sqlite3.connect(folder / "judgements.sqlite") as file:
                 file.execute("update reports set report = '{]'")
-        sparing = judge(server, cache_dir=str(folder))
-        assert (await sparing.judge(REFERENCE, drawn(1), TABLE)).severity == 3
-        assert (await sparing.judge(REFERENCE, drawn(2), TABLE)).severity == 3
-        await sparing.close()
+        caching = judge(server, cache_dir=str(folder))
+        assert (await caching.judge(REFERENCE, drawn(1), TABLE)).severity == 3
+        assert (await caching.judge(REFERENCE, drawn(2), TABLE)).severity == 3
+        await caching.close()
     assert str(folder) in caplog.text
+
+
+async def test_another_checkpoint_under_the_same_name_gets_no_old_reports(tmp_path):
+    folder = {"cache_dir": str(tmp_path)}
+    for root, calls in [("/models/one", 1), ("/models/one", 0), ("/models/two", 1)]:
+        async with OpenAIServer(GOOD, routes=serving("visual-erm", root=root)) as server:
+            caching = judge(server, **folder)
+            await caching.judge(REFERENCE, drawn(1), TABLE)
+            await caching.close()
+        assert len(server.bodies) == calls, root
+
+
+async def test_a_report_of_another_format_is_no_report_of_this_one(tmp_path):
+    async with OpenAIServer(GOOD) as server:
+        caching = judge(server, cache_dir=str(tmp_path))
+        await caching.judge(REFERENCE, drawn(1), TABLE)
+        plain = TABLE.model_dump()
+        plain["report"]["max_discrepancies"] = 5
+        await caching.judge(REFERENCE, drawn(1), load_task(plain))
+        await caching.close()
+    assert len(server.bodies) == 2

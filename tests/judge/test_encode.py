@@ -8,6 +8,7 @@ from PIL import Image
 from visual_erm.judge import encode
 from visual_erm.judge.encode import Encoder, data_url
 from visual_erm.spec.task import ImageSettings
+from visual_erm.vision import images
 from visual_erm.vision.images import digest_of
 
 PNG = ImageSettings(longest_side=100, format="png")
@@ -39,8 +40,8 @@ def test_a_digest_tells_images_apart_and_goes_with_its_image():
     white, gray = Image.new("RGB", (40, 40), "white"), Image.new("RGB", (40, 40), "grey")
     assert digest_of(white) == digest_of(white) == digest_of(white.copy()) != digest_of(gray)
     assert digest_of(white.resize((20, 80))) != digest_of(white) != digest_of(white.convert("L"))
-    held = len(encode._digests)
+    held = len(images._digests)
     assert all(digest_of(Image.new("RGB", (4, 4), (shade, 0, 0))) for shade in range(100))
-    assert len(encode._digests) <= held + 1, "of pictures that are gone nothing is kept"
+    assert len(images._digests) <= held + 1, "of pictures that are gone nothing is kept"
     again = {digest_of(Image.new("RGB", (4, 4), (shade, 0, 0))) for shade in range(100)}
     assert len(again) == 100, "a picture in the place of one that is gone has its own digest"

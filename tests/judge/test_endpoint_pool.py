@@ -32,8 +32,8 @@ WHITE, GRAY = Image.new("RGB", (40, 30), "white"), Image.new("RGB", (50, 20), "g
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
-    monkeypatch.setattr(endpoint_pool, "FIRST_REST_S", 0.05)
-    monkeypatch.setattr(endpoint_pool, "LONGEST_REST_S", 0.2)
+    monkeypatch.setattr(endpoint_pool, "FIRST_COOLDOWN_S", 0.05)
+    monkeypatch.setattr(endpoint_pool, "LONGEST_COOLDOWN_S", 0.2)
     monkeypatch.setattr(endpoint_pool, "SILENCE_S", 0.5)
     monkeypatch.setattr(endpoint_pool, "FILE_TICKS", 1)
 
@@ -49,9 +49,9 @@ async def judged(asked: RemoteJudge, count: int) -> JudgeStats:
     totals = JudgeStats()
 
     async def one() -> None:
-        account = JudgeUsage()
-        await asked.judge(WHITE, GRAY, TABLE, account)
-        totals.add(account)
+        usage = JudgeUsage()
+        await asked.judge(WHITE, GRAY, TABLE, usage)
+        totals.add(usage)
 
     await asyncio.gather(*(one() for _ in range(count)))
     return totals
@@ -73,11 +73,11 @@ async def test_a_server_that_is_gone_is_told_from_one_that_is_late():
     async with OpenAIServer(GOOD) as gone:
         asked = judge(gone.url, unavailable_timeout_s=0.3)
         await judged(asked, 1)
-    account = JudgeUsage()
+    usage = JudgeUsage()
     with pytest.raises(JudgeUnavailable, match="cannot be reached"):
-        await asked.judge(WHITE, GRAY, TABLE, account)
+        await asked.judge(WHITE, GRAY, TABLE, usage)
     await asked.close()
-    assert set(account.failures) == {"connection"}
+    assert set(usage.failures) == {"connection"}
 
 
 async def test_while_an_endpoint_is_tried_it_gets_one_request_at_a_time():
@@ -92,10 +92,10 @@ async def test_while_an_endpoint_is_tried_it_gets_one_request_at_a_time():
 
 
 @pytest.mark.parametrize(
-    "rubbish", [page("<html>"), completion("nice tables"), status(404, "no such model")], ids=["page", "prose", "404"]
+    "malformed", [page("<html>"), completion("nice tables"), status(404, "no such model")], ids=["page", "prose", "404"]
 )
-async def test_an_endpoint_that_answers_rubbish_at_once_does_not_draw_all_requests_to_itself(rubbish):
-    async with OpenAIServer(rubbish) as bad, OpenAIServer(slowly(GOOD, 0.05)) as good:
+async def test_an_endpoint_that_answers_rubbish_at_once_does_not_draw_all_requests_to_itself(malformed):
+    async with OpenAIServer(malformed) as bad, OpenAIServer(slowly(GOOD, 0.05)) as good:
         asked = judge(bad.url, good.url, max_in_flight=8)
         totals = await judged(asked, 100)
         await asked.close()
@@ -186,7 +186,7 @@ async def test_many_places_at_once_are_handed_out_over_several_turns_of_the_even
     async with OpenAIServer(GOOD) as server:
         asked = judge(server.url, max_in_flight=100)
         await asked.open()
-        places = [asyncio.create_task(asked._pool.take(time.monotonic())) for _ in range(50)]
+        places = [asyncio.create_task(asked._pool.acquire(time.monotonic())) for _ in range(50)]
         had = [0]
         while had[-1] < len(places):
             await asyncio.sleep(0)

@@ -30,8 +30,8 @@ WHITE, GRAY = Image.new("RGB", (40, 30), "white"), Image.new("RGB", (50, 20), "g
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
-    monkeypatch.setattr(endpoint_pool, "FIRST_REST_S", 0.01)
-    monkeypatch.setattr(endpoint_pool, "LONGEST_REST_S", 0.1)
+    monkeypatch.setattr(endpoint_pool, "FIRST_COOLDOWN_S", 0.01)
+    monkeypatch.setattr(endpoint_pool, "LONGEST_COOLDOWN_S", 0.1)
 
 
 def settings(*endpoints: str, **changes) -> JudgeSettings:
@@ -162,7 +162,7 @@ async def test_a_reply_that_ran_into_the_token_limit_is_marked_even_where_it_par
 
 
 @pytest.mark.parametrize(
-    "rubbish",
+    "malformed",
     [
         completion("The two tables look rather alike."),
         completion('{"layout_error_count": 2'),
@@ -171,19 +171,19 @@ async def test_a_reply_that_ran_into_the_token_limit_is_marked_even_where_it_par
     ],
     ids=["prose", "counts alone", "empty", "no text"],
 )
-async def test_rubbish_is_asked_again_once_and_then_unreadable(rubbish):
-    async with OpenAIServer(rubbish, GOOD) as server:
+async def test_a_malformed_reply_is_asked_again_once_and_then_unreadable(malformed):
+    async with OpenAIServer(malformed, GOOD) as server:
         assert (await judged(settings(server.url, retries=0))).severity == 3
     first, second = server.bodies
     assert first["temperature"] == 0 and second["temperature"] > 0
-    async with OpenAIServer(rubbish) as server:
+    async with OpenAIServer(malformed) as server:
         with pytest.raises(JudgeUnreadable):
             await judged(settings(server.url, retries=0))
     assert len(server.bodies) == 2
 
 
 @pytest.mark.parametrize(
-    "rubbish",
+    "malformed",
     [
         page("<html>welcome</html>"),
         page('{"choices": []}', "application/json"),
@@ -192,10 +192,10 @@ async def test_rubbish_is_asked_again_once_and_then_unreadable(rubbish):
     ],
     ids=["html", "no choices", "broken json", "a list"],
 )
-async def test_who_answers_with_something_else_than_a_completion_has_failed(rubbish):
-    async with OpenAIServer(rubbish, rubbish, GOOD) as server:
+async def test_who_answers_with_something_else_than_a_completion_has_failed(malformed):
+    async with OpenAIServer(malformed, malformed, GOOD) as server:
         assert (await judged(settings(server.url, retries=1))).severity == 3
-    async with OpenAIServer(rubbish) as server:
+    async with OpenAIServer(malformed) as server:
         with pytest.raises(JudgeUnavailable, match="something else than a chat completion"):
             await judged(settings(server.url, unavailable_timeout_s=0.2))
 
@@ -333,8 +333,8 @@ def test_an_endpoint_that_is_no_url_is_a_setting_to_correct():
 
 @pytest.mark.parametrize("broken", [status(500, "broken"), slowly(GOOD, 30)], ids=["500", "too slow"])
 async def test_one_of_two_endpoints_fails_and_the_other_judges_all(broken, monkeypatch):
-    monkeypatch.setattr(endpoint_pool, "FIRST_REST_S", 600)
-    monkeypatch.setattr(endpoint_pool, "LONGEST_REST_S", 600)
+    monkeypatch.setattr(endpoint_pool, "FIRST_COOLDOWN_S", 600)
+    monkeypatch.setattr(endpoint_pool, "LONGEST_COOLDOWN_S", 600)
     async with OpenAIServer(broken) as bad, OpenAIServer(GOOD) as good:
         judge = RemoteJudge(settings(bad.url, good.url, timeout_s=3, retries=1))
         reports = await asyncio.gather(*(judge.judge(WHITE, GRAY, TABLE) for _ in range(16)))

@@ -16,9 +16,9 @@ class Judge(Protocol):
     """Lists what differs between two images. Safe to call concurrently from one event loop; never blocks it."""
 
     async def judge(
-        self, reference: Image.Image, prediction: Image.Image, task: Task, account: JudgeUsage | None = None
+        self, reference: Image.Image, prediction: Image.Image, task: Task, usage: JudgeUsage | None = None
     ) -> Report:
-        """What differs, reference first; what that cost goes into `account`.
+        """What differs, reference first; what that cost goes into `usage`.
 
         Raises JudgeUnavailable or JudgeUnreadable: both ours, never the policy's.
         """

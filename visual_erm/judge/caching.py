@@ -1,12 +1,14 @@
 """The judge that asks only what it must: what is equal, is being judged, or was judged before costs no call.
 
 Stands before a judge behind servers. The rollouts of a group often draw the same image, and a policy that has learned
-draws the reference itself; a pair is known by the pixels of both images and by all that the answer depends on.
+draws the reference itself. A judgement is known by the pixels of both images, the checkpoint behind the served name, the
+question, the schema of the report, and the version of its parser.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +18,9 @@ from pathlib import Path
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
-from visual_erm.judge.base import Judge
+from visual_erm.judge.remote import RemoteJudge
 from visual_erm.judge.usage import JudgeUsage
-from visual_erm.reward.report import Report
+from visual_erm.reward.report import PARSER_VERSION, Report, report_schema
 from visual_erm.runtime.cache import Cache
 from visual_erm.runtime.singleflight import SingleFlight
 from visual_erm.spec.judge import JudgeSettings
@@ -36,31 +38,36 @@ BUSY_S = 10.0
 class CachingJudge:
     """Asks `judge` no more than it must. Bound to one event loop; closes `judge` with itself."""
 
-    def __init__(self, judge: Judge, settings: JudgeSettings) -> None:
+    def __init__(self, judge: RemoteJudge, settings: JudgeSettings) -> None:
         self._judge = judge
-        self._savings = settings.reuse
+        self._reuse = settings.reuse
         self._model = settings.model
-        self._known: Cache[Report] = Cache(self._savings.cache_size)
-        keeps_on_disk = self._savings.cache and self._savings.cache_dir
-        self._store = _Store(Path(self._savings.cache_dir or ""), self._savings.cache_size) if keeps_on_disk else None
+        self._structured = settings.structured
+        self._known: Cache[Report] = Cache(self._reuse.cache_size)
+        keeps_on_disk = self._reuse.cache and self._reuse.cache_dir
+        self._store = _Store(Path(self._reuse.cache_dir or ""), self._reuse.cache_size) if keeps_on_disk else None
         self._calls: SingleFlight[Report] = SingleFlight()
 
     async def judge(
-        self, reference: Image.Image, prediction: Image.Image, task: Task, account: JudgeUsage | None = None
+        self, reference: Image.Image, prediction: Image.Image, task: Task, usage: JudgeUsage | None = None
     ) -> Report:
         """What differs, reference first. Raises what the judge raises, for all that share a call."""
-        account = JudgeUsage() if account is None else account
-        key, equal = await asyncio.to_thread(self._key, reference, prediction, task)
-        if equal and self._savings.identical:
-            account.identical = 1
+        usage = JudgeUsage() if usage is None else usage
+        first, second = await asyncio.to_thread(lambda: (digest_of(reference), digest_of(prediction)))
+        if first == second and self._reuse.identical:
+            usage.identical = 1
             return Report()
-        if self._savings.cache and (known := await self._find(key)):
-            account.cached = 1
+        root = await self._judge.model_root() if self._reuse.cache else None
+        key = self._key(first + second, task, root)
+        # Until an endpoint has answered nobody knows whose reports those on disk are.
+        store = self._store if root is not None else None
+        if self._reuse.cache and (known := await self._find(key, store)):
+            usage.cached = 1
             return known
-        if not self._savings.shared:
-            return await self._ask(key, reference, prediction, task, account)
-        account.shared = int(key in self._calls)
-        return await self._calls.get(key, lambda: self._ask(key, reference, prediction, task, account))
+        if not self._reuse.shared:
+            return await self._ask(key, store, reference, prediction, task, usage)
+        usage.shared = int(key in self._calls)
+        return await self._calls.get(key, lambda: self._ask(key, store, reference, prediction, task, usage))
 
     async def close(self) -> None:
         """Closes the judge, and the file. May be called twice."""
@@ -68,26 +75,32 @@ class CachingJudge:
         if self._store:
             await asyncio.to_thread(self._store.close)
 
-    def _key(self, reference: Image.Image, prediction: Image.Image, task: Task) -> tuple[bytes, bool]:
-        """16 bytes that tell a judgement from others, and whether the two images are the same."""
-        first, second = digest_of(reference), digest_of(prediction)
-        asked = f"{self._model}\n{task.name}\n{task.judge.model_dump_json()}\n{task.report.model_dump_json()}"
-        return blake2b(first + second + asked.encode(), digest_size=16).digest(), first == second
+    def _key(self, digests: bytes, task: Task, root: str | None) -> bytes:
+        """16 bytes that tell a judgement from others: by images, judge, question, and how the answer is read."""
+        question = [task.name, task.judge.model_dump_json(), json.dumps(report_schema(task.report)), str(self._structured)]
+        asked = "\n".join([self._model, str(root), *question, str(PARSER_VERSION)])
+        return blake2b(digests + asked.encode(), digest_size=16).digest()
 
-    async def _find(self, key: bytes) -> Report | None:
+    async def _find(self, key: bytes, store: _Store | None) -> Report | None:
         known = self._known.find(key)
-        if known is None and self._store and (known := await self._store.find(key)):
+        if known is None and store and (known := await store.find(key)):
             self._known.keep(key, known)
         return known
 
     async def _ask(
-        self, key: bytes, reference: Image.Image, prediction: Image.Image, task: Task, account: JudgeUsage
+        self,
+        key: bytes,
+        store: _Store | None,
+        reference: Image.Image,
+        prediction: Image.Image,
+        task: Task,
+        usage: JudgeUsage,
     ) -> Report:
-        report = await self._judge.judge(reference, prediction, task, account)
-        if self._savings.cache:
+        report = await self._judge.judge(reference, prediction, task, usage)
+        if self._reuse.cache:
             self._known.keep(key, report)
-            if self._store:
-                await self._store.keep(key, report)
+            if store:
+                await store.keep(key, report)
         return report
 
 

@@ -25,7 +25,7 @@ from visual_erm.errors import ConfigError, JudgeUnavailable
 
 log = logging.getLogger(__name__)
 
-FIRST_REST_S, LONGEST_REST_S = 0.5, 30.0
+FIRST_COOLDOWN_S, LONGEST_COOLDOWN_S = 0.5, 30.0
 """An endpoint that fails rests for so long; three times as long each further time."""
 TICK_S = 0.1
 FILE_TICKS = 10
@@ -58,16 +58,16 @@ class Endpoint:
     """False while it rests or has not said that it is healthy."""
     unreadable: int = 0
     """Answers in a row that held no report."""
-    probing: bool = False
+    half_open: bool = False
     """The one request that may show that it works again is under way."""
     leaving: bool = False
-    heard: float = 0.0
+    last_response_at: float = 0.0
     """When it last answered, or got its first request after having none."""
     stalled: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when its requests should go elsewhere; another takes its place then."""
 
 
-class Pool:
+class EndpointPool:
     """Owns the connections to the endpoints. Bound to the event loop of `open`.
 
     Args:
@@ -94,7 +94,7 @@ class Pool:
         self._file_seen: list[tuple[int, int]] | None = None
         self._connect = connect
         self._limit = limit
-        self._patience_s = unavailable_timeout_s
+        self._unavailable_timeout_s = unavailable_timeout_s
         self._timeout_s = timeout_s
         self.endpoints: list[Endpoint] = []
         self._leaving: list[Endpoint] = []
@@ -103,11 +103,14 @@ class Pool:
         self._latencies: deque[float] = deque()
         self._ordered: list[float] = []
         """The same, the shortest first."""
-        self._resting: set[asyncio.Task[None]] = set()
+        self._cooling_down: set[asyncio.Task[None]] = set()
         self._ticking: asyncio.Task[None] | None = None
         self._worked = 0.0
         """When some endpoint last worked."""
-        self._trouble = "no endpoint is known yet"
+        self._roots: dict[str, dict[str, str]] = {}
+        """Endpoint -> the models that it lists, each with the checkpoint behind its name; empty where it lists none."""
+        self._told_of_roots = False
+        self._last_failure = "no endpoint is known yet"
         self._closed = False
 
     async def open(self, model: str | None) -> str:
@@ -125,9 +128,9 @@ class Pool:
             if url not in known:
                 self._join(url)
         while not any(served := await self._all_served()) and model is None:
-            if time.monotonic() - self._worked > self._patience_s:
-                raise JudgeUnavailable(f"nothing is served at {', '.join(urls)}; the last failure: {self._trouble}")
-            await asyncio.sleep(FIRST_REST_S)
+            if time.monotonic() - self._worked > self._unavailable_timeout_s:
+                raise JudgeUnavailable(f"nothing is served at {', '.join(urls)}; the last failure: {self._last_failure}")
+            await asyncio.sleep(FIRST_COOLDOWN_S)
         for endpoint, names in zip(tuple(self.endpoints), served, strict=True):
             if names and model is None:
                 model = names[0]
@@ -142,7 +145,7 @@ class Pool:
     async def close(self) -> None:
         """Ends every request and connection; who waits for one gets JudgeUnavailable. May be called twice."""
         self._closed = True
-        tasks = [*self._resting, *([self._ticking] if self._ticking else [])]
+        tasks = [*self._cooling_down, *([self._ticking] if self._ticking else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -156,10 +159,10 @@ class Pool:
 
     # Places
 
-    async def take(self, since: float, avoid: Endpoint | None = None) -> Endpoint:
+    async def acquire(self, since: float, avoid: Endpoint | None = None) -> Endpoint:
         """A place at the least busy endpoint, another than `avoid` where that is possible; to be given back.
 
-        Raises JudgeUnavailable once none has worked for `unavailable_timeout_s`, counted from the monotonic time `since` on.
+        Raises JudgeUnavailable once none has worked for `unavailable_timeout_s` since the monotonic time `since`.
         """
         if self._closed:
             raise JudgeUnavailable("the judge was closed")
@@ -195,15 +198,15 @@ class Pool:
         """The one of `free` with the fewest requests, taken; before all others one that is to show that it works again."""
         endpoint = min(free, key=lambda found: (not found.failures, found.in_flight, random.random()), default=None)
         if endpoint is not None:
-            endpoint.probing = endpoint.failures > 0
+            endpoint.half_open = endpoint.failures > 0
             if not endpoint.in_flight:
-                endpoint.heard = time.monotonic()
+                endpoint.last_response_at = time.monotonic()
             endpoint.in_flight += 1
         return endpoint
 
     def _has_room(self, endpoint: Endpoint) -> bool:
         if endpoint.failures:
-            return endpoint.ready and not endpoint.probing
+            return endpoint.ready and not endpoint.half_open
         return endpoint.in_flight < self._limit
 
     def _working(self) -> list[Endpoint]:
@@ -248,14 +251,14 @@ class Pool:
 
     def answered(self, endpoint: Endpoint, seconds: float, readable: bool) -> None:
         """An endpoint has answered a request; whether the answer could be read counts over a few of them."""
-        endpoint.heard = self._worked = time.monotonic()
+        endpoint.last_response_at = self._worked = time.monotonic()
         endpoint.unreadable = 0 if readable else endpoint.unreadable + 1
         if not readable and (endpoint.failures or (endpoint.unreadable >= UNREADABLE and self.others_work(endpoint))):
             self.failed(endpoint, f"{endpoint.url} answers without a report")
             return
         if endpoint.failures:
             log.warning("judge: %s works again", endpoint.url)
-        endpoint.failures, endpoint.probing, endpoint.ready = 0, False, True
+        endpoint.failures, endpoint.half_open, endpoint.ready = 0, False, True
         self._latencies.append(seconds)
         bisect.insort(self._ordered, seconds)
         if len(self._latencies) > LATENCIES:
@@ -263,39 +266,39 @@ class Pool:
 
     def failed(self, endpoint: Endpoint, why: str, asked_s: float = 0.0) -> bool:
         """Sets an endpoint aside, at least for the pause it asked for. True when it had its full share until now."""
-        self._trouble = why
-        had_its_share, was_probing = not endpoint.failures, endpoint.probing
-        endpoint.probing = False
-        if (had_its_share or was_probing) and not self._closed:
+        self._last_failure = why
+        had_its_share, was_half_open = not endpoint.failures, endpoint.half_open
+        endpoint.half_open = False
+        if (had_its_share or was_half_open) and not self._closed:
             endpoint.failures += 1
-            self._rest(endpoint, asked_s)
+            self._start_cooldown(endpoint, asked_s)
         return had_its_share
 
     def others_work(self, endpoint: Endpoint) -> bool:
         return any(other is not endpoint for other in self._working())
 
-    def _rest(self, endpoint: Endpoint, asked_s: float = 0.0) -> None:
+    def _start_cooldown(self, endpoint: Endpoint, asked_s: float = 0.0) -> None:
         endpoint.ready = False
-        pause = min(LONGEST_REST_S, FIRST_REST_S * 3 ** (endpoint.failures - 1)) * random.uniform(0.8, 1.2)
-        log.warning("judge: %s; set aside for %.1f s", self._trouble, max(pause, asked_s))
+        pause = min(LONGEST_COOLDOWN_S, FIRST_COOLDOWN_S * 3 ** (endpoint.failures - 1)) * random.uniform(0.8, 1.2)
+        log.warning("judge: %s; set aside for %.1f s", self._last_failure, max(pause, asked_s))
         task = asyncio.create_task(self._recover(endpoint, max(pause, asked_s)))
-        self._resting.add(task)
-        task.add_done_callback(self._resting.discard)
+        self._cooling_down.add(task)
+        task.add_done_callback(self._cooling_down.discard)
 
     async def _recover(self, endpoint: Endpoint, pause_s: float) -> None:
         """After its pause, lets one request through to an endpoint that says it is healthy."""
         await asyncio.sleep(pause_s)
         if endpoint.leaving or not endpoint.failures:
             return
-        if sick := await self._sickness(endpoint):
-            self._trouble = sick
+        if sick := await self._health_problem(endpoint):
+            self._last_failure = sick
             endpoint.failures += 1
-            self._rest(endpoint)
+            self._start_cooldown(endpoint)
             return
         endpoint.ready = True
         self._hand_out()
 
-    async def _sickness(self, endpoint: Endpoint) -> str:
+    async def _health_problem(self, endpoint: Endpoint) -> str:
         """Why an endpoint is not healthy by its own `/health`; empty where it is, or has no such page."""
         page = f"{endpoint.url.rstrip('/').removesuffix('/v1')}/health"
         try:
@@ -312,12 +315,33 @@ class Pool:
     async def _served(self, endpoint: Endpoint) -> list[str]:
         """Names of the models at an endpoint; none when it does not say. One that is not there is set aside."""
         try:
-            return await served_by(endpoint.client)
+            self._roots[endpoint.url] = await roots_of(endpoint.client)
+            return list(self._roots[endpoint.url])
         except (openai.APIConnectionError, asyncio.TimeoutError) as error:
             self.failed(endpoint, f"{endpoint.url} cannot be reached ({type(error.__cause__ or error).__name__})")
         except (openai.APIError, AttributeError, TypeError, ValueError):
             log.debug("judge: %s does not list its models", endpoint.url)
+            self._roots[endpoint.url] = {}
         return []
+
+    def root(self, model: str) -> str | None:
+        """Returns what tells the checkpoint behind a served name from others.
+
+        Args:
+            model: The name under which the endpoints serve it.
+
+        Returns:
+            The `root` of vLLM's list of models, the empty string where no endpoint says it, several with `|` between them
+            where endpoints serve different ones under one name, and None while no endpoint has answered.
+        """
+        answered = [self._roots[endpoint.url] for endpoint in self.endpoints if endpoint.url in self._roots]
+        if not answered:
+            return None
+        roots = sorted({models.get(model, "") for models in answered} - {""})
+        if len(roots) > 1 and not self._told_of_roots:
+            self._told_of_roots = True
+            log.warning("judge: endpoints serve different checkpoints as %s: %s", model, ", ".join(roots))
+        return "|".join(roots)
 
     # In the background
 
@@ -326,36 +350,39 @@ class Pool:
         while True:
             await asyncio.sleep(TICK_S)
             ticks += 1
-            self._find_silent()
-            self._lose_patience()
+            self._find_stalled()
+            self._fail_waiting()
             if self._file and ticks % FILE_TICKS == 0:
                 await self._read_again(self._file)
             for endpoint in [gone for gone in self._leaving if not gone.in_flight]:
                 self._leaving.remove(endpoint)
                 await endpoint.client.close()
 
-    def _find_silent(self) -> None:
+    def _find_stalled(self) -> None:
         now, late = time.monotonic(), self.late_s()
         if not late:
             return
         for endpoint in self._working():
             times = SILENCE if endpoint.in_flight >= FEW else SILENCE_OF_FEW
             bound = max(SILENCE_S, times * late)
-            others = any(other is not endpoint and now - other.heard < bound for other in self._working())
-            if endpoint.in_flight and others and now - endpoint.heard > bound:
-                self.failed(endpoint, f"{endpoint.url} has been silent for {now - endpoint.heard:.1f} s")
+            others = any(other is not endpoint and now - other.last_response_at < bound for other in self._working())
+            if endpoint.in_flight and others and now - endpoint.last_response_at > bound:
+                self.failed(endpoint, f"{endpoint.url} has been silent for {now - endpoint.last_response_at:.1f} s")
                 endpoint.stalled.set()
                 endpoint.stalled = asyncio.Event()
 
-    def _lose_patience(self) -> None:
+    def _fail_waiting(self) -> None:
         now = time.monotonic()
         if self._working():
             self._worked = now
             return
         for waiter, _, since in self._waiting:
-            if now - max(self._worked, since) > self._patience_s and not waiter.done():
+            if now - max(self._worked, since) > self._unavailable_timeout_s and not waiter.done():
                 waiter.set_exception(
-                    JudgeUnavailable(f"no judge has answered for {self._patience_s:g} s; the last failure: {self._trouble}")
+                    JudgeUnavailable(
+                        f"no judge has answered for {self._unavailable_timeout_s:g} s; "
+                        f"the last failure: {self._last_failure}"
+                    )
                 )
 
     # Who is there
@@ -372,6 +399,7 @@ class Pool:
             for url in urls:
                 if url not in known:
                     self._join(url)
+                    await self._served(self.endpoints[-1])
                     log.info("judge: %s joins", url)
         except ConfigError as error:
             log.warning("judge: %s; going on with the endpoints that are known", error)
@@ -387,11 +415,34 @@ class Pool:
         self.endpoints.append(Endpoint(url, self._connect(url)))
 
 
-async def served_by(client: openai.AsyncOpenAI) -> list[str]:
-    """Names of the models at an endpoint. Raises openai.APIError, asyncio.TimeoutError; AttributeError, TypeError or
-    ValueError for what is no list of models."""
+async def roots_of(client: openai.AsyncOpenAI) -> dict[str, str]:
+    """Asks an endpoint for its models.
+
+    Args:
+        client: The client of the endpoint.
+
+    Returns:
+        Served name -> what vLLM calls its `root`: the folder or the hub's name of the checkpoint. Empty for other servers.
+
+    Raises:
+        openai.APIError: The endpoint does not answer, or answers with an error.
+        asyncio.TimeoutError: It does not answer within HEALTH_S.
+        AttributeError, TypeError, ValueError: The answer is no list of models.
+    """
     models = await asyncio.wait_for(client.models.list(), HEALTH_S)
-    return [model.id for model in models.data]
+    return {model.id: str(getattr(model, "root", None) or "") for model in models.data}
+
+
+async def served_by(client: openai.AsyncOpenAI) -> list[str]:
+    """Returns the names of the models at an endpoint.
+
+    Args:
+        client: The client of the endpoint.
+
+    Raises:
+        openai.APIError, asyncio.TimeoutError, AttributeError, TypeError, ValueError: See `roots_of`.
+    """
+    return list(await roots_of(client))
 
 
 def read_endpoints(file: Path) -> tuple[str, ...]:

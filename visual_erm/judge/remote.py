@@ -25,7 +25,7 @@ from PIL import Image
 
 from visual_erm.errors import ConfigError, JudgeUnavailable, JudgeUnreadable
 from visual_erm.judge.encode import Encoder
-from visual_erm.judge.endpoint_pool import Endpoint, Pool, is_url
+from visual_erm.judge.endpoint_pool import Endpoint, EndpointPool, is_url
 from visual_erm.judge.usage import JudgeUsage
 from visual_erm.reward.report import Report, parse_report, report_schema
 from visual_erm.spec.judge import JudgeSettings, api_key
@@ -61,7 +61,7 @@ class RetryableError(JudgeUnavailable):
         self.counts = counts
 
 
-class _Silent(asyncio.TimeoutError):
+class _Stalled(asyncio.TimeoutError):
     """The endpoint has fallen silent: its requests are to go elsewhere."""
 
 
@@ -80,7 +80,7 @@ class RemoteJudge:
         for url in settings.endpoints:
             if not is_url(url):
                 raise ConfigError(f"judge endpoint `{url}` is no URL; it looks like http://10.0.0.1:8000/v1")
-        self._pool = Pool(
+        self._pool = EndpointPool(
             settings.endpoints,
             Path(settings.endpoints_file) if settings.endpoints_file else None,
             lambda url: connect(url, settings.timeout_s, self._key),
@@ -105,24 +105,35 @@ class RemoteJudge:
             self._opening = asyncio.create_task(self._pool.open(named))
         return await asyncio.shield(self._opening)
 
+    async def model_root(self) -> str | None:
+        """Returns what tells the checkpoint behind the endpoints from others, see `EndpointPool.root`.
+
+        Raises:
+            ConfigError: An endpoint serves another model.
+        """
+        try:
+            return self._pool.root(await self.open())
+        except JudgeUnavailable:
+            return None
+
     async def judge(
-        self, reference: Image.Image, prediction: Image.Image, task: Task, account: JudgeUsage | None = None
+        self, reference: Image.Image, prediction: Image.Image, task: Task, usage: JudgeUsage | None = None
     ) -> Report:
         """What differs, reference first; `truncated` where the server cut the reply off.
 
         Raises JudgeUnavailable or JudgeUnreadable; ConfigError when an endpoint serves another model.
         """
-        account = JudgeUsage() if account is None else account
+        usage = JudgeUsage() if usage is None else usage
         request = await self._request(reference, prediction, task, await self.open())
         failures, avoid, again = 0, None, False
         since = time.monotonic()
         while True:
             begun = time.perf_counter()
-            endpoint = await self._pool.take(since, avoid)
-            account.queue_ms += 1000 * (time.perf_counter() - begun)
-            account.retries += bool(avoid)
+            endpoint = await self._pool.acquire(since, avoid)
+            usage.queue_ms += 1000 * (time.perf_counter() - begun)
+            usage.retries += bool(avoid)
             try:
-                return await self._answer(endpoint, request, task, account)
+                return await self._answer(endpoint, request, task, usage)
             except RetryableError as error:
                 failures += error.counts
                 if failures > self._settings.retries:
@@ -153,17 +164,17 @@ class RemoteJudge:
         images = await asyncio.gather(self._encoder.reference(reference, form), self._encoder.prediction(prediction, form))
         return request_for(images, task, model, self._settings.structured)
 
-    async def _answer(self, endpoint: Endpoint, request: dict[str, Any], task: Task, account: JudgeUsage) -> Report:
+    async def _answer(self, endpoint: Endpoint, request: dict[str, Any], task: Task, usage: JudgeUsage) -> Report:
         """The report of `endpoint`, or of another that is asked too: at once where this one has failed before, else once
         it takes long and the settings say so."""
-        first = asyncio.create_task(self._send(endpoint, request, task, account))
+        first = asyncio.create_task(self._send(endpoint, request, task, usage))
         places = {first: endpoint}
         try:
             late_s = self._pool.late_s() if self._settings.hedge else 0.0
             is_late = endpoint.failures or (late_s and not (await asyncio.wait({first}, timeout=late_s))[0])
             if is_late and (other := self._pool.acquire_other(endpoint)):
-                account.hedges += 1
-                places[asyncio.create_task(self._send(other, request, task, account))] = other
+                usage.hedges += 1
+                places[asyncio.create_task(self._send(other, request, task, usage))] = other
             done, under_way = await asyncio.wait(places, return_when=asyncio.FIRST_COMPLETED)
             if under_way and all(one.exception() for one in done):
                 done, _ = await asyncio.wait(under_way)
@@ -172,7 +183,7 @@ class RemoteJudge:
             for one, place in places.items():
                 one.add_done_callback(functools.partial(self._gone, place))
                 # One that shows whether its endpoint works again comes to its end, whoever has the report by then.
-                if not place.probing:
+                if not place.half_open:
                     one.cancel()
                 self._under_way.add(one)
 
@@ -182,31 +193,31 @@ class RemoteJudge:
             request.exception()
         self._pool.release(place)
 
-    async def _send(self, endpoint: Endpoint, request: dict[str, Any], task: Task, account: JudgeUsage) -> Report:
+    async def _send(self, endpoint: Endpoint, request: dict[str, Any], task: Task, usage: JudgeUsage) -> Report:
         """The report in one answer of one endpoint."""
-        account.calls += 1
+        usage.calls += 1
         begun = time.perf_counter()
         try:
             completion = await self._completion(endpoint, request)
             seconds = time.perf_counter() - begun
-            account.call_ms += 1000 * seconds
+            usage.call_ms += 1000 * seconds
             try:
                 report = self._report(completion, endpoint, task)
             except JudgeUnreadable:
                 self._pool.answered(endpoint, seconds, readable=False)
-                account.failures["unreadable"] += 1
+                usage.failures["unreadable"] += 1
                 raise
             self._pool.answered(endpoint, seconds, readable=True)
         except (openai.APIError, asyncio.TimeoutError, ValueError) as error:
-            raise self._explained(error, endpoint, account) from None
-        account.endpoint = endpoint.url
+            raise self._explained(error, endpoint, usage) from None
+        usage.endpoint = endpoint.url
         with contextlib.suppress(LookupError, TypeError):
-            account.prompt_tokens += completion["usage"]["prompt_tokens"]
-            account.reply_tokens += completion["usage"]["completion_tokens"]
+            usage.prompt_tokens += completion["usage"]["prompt_tokens"]
+            usage.reply_tokens += completion["usage"]["completion_tokens"]
         return report
 
     async def _completion(self, endpoint: Endpoint, request: dict[str, Any]) -> Any:
-        """What an endpoint answers. Raises asyncio.TimeoutError when it is late, _Silent when it has fallen silent."""
+        """What an endpoint answers. Raises asyncio.TimeoutError when it is late, _Stalled when it has fallen silent."""
         # Not chat.completions.create: checking what this module wrote itself costs as much as sending it, and an answer
         # that is made a ChatCompletion has still to be checked.
         headers = {} if self._key else {"Authorization": openai.Omit()}
@@ -219,7 +230,7 @@ class RemoteJudge:
             await asyncio.wait({answer, silence}, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
             if answer.done():
                 return answer.result()
-            raise _Silent if silence.done() else asyncio.TimeoutError
+            raise _Stalled if silence.done() else asyncio.TimeoutError
         finally:
             answer.cancel()
             silence.cancel()
@@ -234,32 +245,32 @@ class RemoteJudge:
             raise ValueError("not a chat completion") from None
         if not isinstance(text, str):
             raise JudgeUnreadable(f"{endpoint.url} answered without text (finish_reason {ending!r})")
-        report = parse_report(hidden(text, self._key), task.report)
+        report = parse_report(redact(text, self._key), task.report)
         return replace(report, truncated=True) if ending == "length" else report
 
-    def _explained(self, error: Exception, endpoint: Endpoint, account: JudgeUsage) -> JudgeUnavailable:
+    def _explained(self, error: Exception, endpoint: Endpoint, usage: JudgeUsage) -> JudgeUnavailable:
         """What an exception of the client means here; the endpoint that may heal is set aside."""
-        kind, asked_s = "rubbish", 0.0
+        kind, asked_s = "malformed", 0.0
         if isinstance(error, openai.APIStatusError):
             kind, status = "status", error.status_code
-            said = f"{endpoint.url} answered {status}: {hidden(' '.join(error.response.text.split()), self._key)[:SHOWN]}"
+            said = f"{endpoint.url} answered {status}: {redact(' '.join(error.response.text.split()), self._key)[:SHOWN]}"
             if status not in RETRYABLE and status < 500:
                 fix = FIXES.get(status, "").format(**self._settings.model_dump(), url=endpoint.url)
                 said = f"{said}; {fix}" if fix else said
                 if status not in ENDPOINT_SPECIFIC or not self._pool.others_work(endpoint):
-                    account.failures[kind] += 1
+                    usage.failures[kind] += 1
                     return JudgeUnavailable(said)
             asked_s = _retry_after(error)
-        elif isinstance(error, _Silent):
+        elif isinstance(error, _Stalled):
             kind, said = "stalled", f"{endpoint.url} has fallen silent"
         elif isinstance(error, asyncio.TimeoutError | openai.APITimeoutError) and not _refused(error):
             kind, said = "timeout", f"{endpoint.url} did not answer within {self._pool.limit_s(endpoint):g} s"
         elif isinstance(error, openai.APIConnectionError):
-            cause = hidden(repr(error.__cause__ or error), self._key)[:SHOWN]
+            cause = redact(repr(error.__cause__ or error), self._key)[:SHOWN]
             kind, said = "connection", f"{endpoint.url} cannot be reached: {cause}"
         else:
             said = f"{endpoint.url} answered with something else than a chat completion"
-        account.failures[kind] += 1
+        usage.failures[kind] += 1
         return RetryableError(said, counts=self._pool.failed(endpoint, said, asked_s) or kind == "stalled")
 
 
@@ -286,7 +297,7 @@ def request_for(images: Sequence[str], task: Task, model: str, structured: bool)
     return request
 
 
-def hidden(text: str, key: str) -> str:
+def redact(text: str, key: str) -> str:
     """The text without the key: a server may repeat what it was sent."""
     return text.replace(key, "***") if key else text
 

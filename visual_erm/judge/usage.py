@@ -1,6 +1,6 @@
 """What judging costs: an `JudgeUsage` for each sample, and the `JudgeStats` of a worker.
 
-An account goes into the sample's result, and from there into veRL's metrics; the totals go into the worker's log and,
+An usage goes into the sample's result, and from there into veRL's metrics; the totals go into the worker's log and,
 when a port is set, to Prometheus.
 """
 
@@ -16,7 +16,7 @@ from visual_erm.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
-FAILURES = ("connection", "timeout", "stalled", "status", "rubbish", "unreadable")
+FAILURES = ("connection", "timeout", "stalled", "status", "malformed", "unreadable")
 """Kinds of failed requests: no connection; no answer in time; given up because the endpoint fell silent; an error status;
 an answer that is no chat completion; a completion that holds no report."""
 PERCENTILES = {"p50": 0.5, "p95": 0.95}
@@ -72,17 +72,17 @@ class JudgeStats:
         self.queue_ms: deque[float] = deque(maxlen=RECENT)
         self.call_ms: deque[float] = deque(maxlen=RECENT)
 
-    def add(self, account: JudgeUsage) -> None:
+    def add(self, usage: JudgeUsage) -> None:
         """Takes in what one judgement cost."""
         self.judgements += 1
-        for name, value in account.numbers().items():
+        for name, value in usage.numbers().items():
             if not name.endswith("_ms") and value:
                 self.counts[name.removeprefix("judge_")] += int(value)
-        if account.calls:
-            self.queue_ms.append(account.queue_ms)
-        if account.endpoint:
-            self.answers[account.endpoint] += 1
-            self.call_ms.append(account.call_ms)
+        if usage.calls:
+            self.queue_ms.append(usage.queue_ms)
+        if usage.endpoint:
+            self.answers[usage.endpoint] += 1
+            self.call_ms.append(usage.call_ms)
 
     def summary(self) -> dict[str, Any]:
         """Everything as plain JSON: counts, the endpoints' shares of the answers, percentiles in milliseconds."""
@@ -104,9 +104,7 @@ class JudgeStats:
         said = self.summary()
         for name in ("judgements", "calls", "retries", "hedges", "prompt_tokens", "reply_tokens"):
             yield CounterMetricFamily(f"visual_erm_judge_{name}", f"{name.replace('_', ' ').capitalize()}.", said[name])
-        saved = CounterMetricFamily(
-            "visual_erm_judge_saved", "Judgements without a call of their own.", labels=["how"]
-        )
+        saved = CounterMetricFamily("visual_erm_judge_saved", "Judgements without a call of their own.", labels=["how"])
         for how in ("identical", "shared", "cached"):
             saved.add_metric([how], said[how])
         failed = CounterMetricFamily("visual_erm_judge_failures", "Failed requests.", labels=["kind"])
