@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from visual_erm import __version__
 from visual_erm.spec import base
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "table"
@@ -124,3 +125,7 @@ def test_doctor_says_what_is_wrong_with_an_endpoint() -> None:
     said = visual_erm("doctor", "--judge", "http://127.0.0.1:9/v1", check=False)
     assert said.returncode == 1
     assert "missing" in said.stdout and "visual-erm serve" in said.stdout
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert visual_erm("--version").stdout == f"visual-erm {__version__}\n"

@@ -2,15 +2,12 @@
 
     import asyncio
     from pathlib import Path
-    from visual_erm import RewardPipeline, load_judge_settings, load_task
+    from visual_erm import score_reply
 
-    async def main() -> None:
-        async with RewardPipeline(load_task("table"), load_judge_settings("local")) as pipeline:
-            print(await pipeline.score(Path("reply.txt").read_text(), Path("reference.png")))
+    result = asyncio.run(score_reply("table", Path("reply.txt").read_text(), Path("reference.png")))
+    print(result.reward, result.report)
 
-    asyncio.run(main())
-
-The names below are the public API. Each is imported when it is first asked for, so that `import visual_erm` costs nothing.
+The names in `__all__` are the public API. Each is imported when it is first asked for: `import visual_erm` costs nothing.
 """
 
 from __future__ import annotations
@@ -23,8 +20,9 @@ if TYPE_CHECKING:
     from visual_erm.errors import ConfigError, InfrastructureError, PolicyFault, VisualERMError
     from visual_erm.extract import Code
     from visual_erm.judge.base import Judge, make_judge
-    from visual_erm.pipeline import RewardPipeline, RewardResult
+    from visual_erm.pipeline import RewardPipeline, RewardResult, judge_images, render_code, score_reply
     from visual_erm.render.base import Renderer, make_renderer
+    from visual_erm.reward.outcome import Outcome
     from visual_erm.reward.report import Discrepancy, Report
     from visual_erm.spec.judge import JudgeSettings, load_judge_settings
     from visual_erm.spec.task import Task, load_task
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
+"""The one source of the version: setup.py and `visual-erm --version` read it."""
 __all__ = [
     "Code",
     "ConfigError",
@@ -41,6 +40,7 @@ __all__ = [
     "InfrastructureError",
     "Judge",
     "JudgeSettings",
+    "Outcome",
     "PolicyFault",
     "Renderer",
     "Report",
@@ -49,19 +49,23 @@ __all__ = [
     "Task",
     "VisualERMError",
     "__version__",
+    "judge_images",
     "load_image",
     "load_judge_settings",
     "load_task",
     "make_judge",
     "make_renderer",
+    "render_code",
+    "score_reply",
 ]
 
 _HOMES = {
     "errors": ("ConfigError", "InfrastructureError", "PolicyFault", "VisualERMError"),
     "extract": ("Code",),
     "judge.base": ("Judge", "make_judge"),
-    "pipeline": ("RewardPipeline", "RewardResult"),
+    "pipeline": ("RewardPipeline", "RewardResult", "judge_images", "render_code", "score_reply"),
     "render.base": ("Renderer", "make_renderer"),
+    "reward.outcome": ("Outcome",),
     "reward.report": ("Discrepancy", "Report"),
     "spec.judge": ("JudgeSettings", "load_judge_settings"),
     "spec.task": ("Task", "load_task"),
@@ -75,3 +79,7 @@ def __getattr__(name: str) -> Any:
         if name in names:
             return getattr(importlib.import_module(f"visual_erm.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,7 @@
-"""`visual-erm …`: the path by hand, one station or all of them, for one image or a folder."""
+"""Score, judge and render by hand, serve the reward model, and check a machine or a training run.
+
+This is the command `visual-erm`. Each command is one station of the path, or all of them.
+"""
 
 from __future__ import annotations
 
@@ -19,25 +22,31 @@ from rich.table import Table
 
 from visual_erm import __version__
 from visual_erm.errors import ConfigError, InfrastructureError, VisualERMError
-from visual_erm.judge.base import make_judge
 from visual_erm.reward.report import Report
 from visual_erm.spec.judge import load_judge_settings
 from visual_erm.spec.task import load_task
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Score, judge and render by hand, serve the reward model, and check a machine or a training run.",
+)
 prompts = typer.Typer(
-    no_args_is_help=True, help="What a judge that is a model is asked: the project's own texts, or the published ones."
+    no_args_is_help=True, help="Show or change the prompts that judge models get: the project's own, or the published ones."
 )
 app.add_typer(prompts, name="prompts")
 out = Console()
 err = Console(stderr=True)
 
-TaskName = Annotated[str, typer.Argument(help="A task by name (table, chart, svg) or the path of its YAML file.")]
-JudgeName = Annotated[str, typer.Option(help="`local`, the URL of an OpenAI-compatible server, or a YAML file.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+TaskName = Annotated[str, typer.Argument(help="The task: table, chart or svg, or the path of its YAML file.")]
+JudgeName = Annotated[
+    str, typer.Option(help="The judge: `local`, the URL of an OpenAI-compatible server, or the path of a YAML file.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 USAGE = 2
-"""Exit code for wrong input, as of any command line; 1 is for what failed on our side."""
+"""Exit code for wrong input. 1 means that the infrastructure failed."""
 
 
 def _print_version(asked: bool) -> None:
@@ -61,12 +70,14 @@ def _options(
 def score(
     task: TaskName,
     reference: Annotated[Path, typer.Option(help="The reference image.")],
-    response: Annotated[Path, typer.Option(help="The policy's reply, or bare code; `-` reads standard input.")],
+    response: Annotated[
+        Path, typer.Option(help="File with the policy's reply, or with bare code. `-` reads standard input.")
+    ],
     judge: JudgeName = "local",
     as_json: AsJson = False,
 ) -> None:
-    """Score one reply: extract its code, render it, judge it against the reference, and print the reward."""
-    from visual_erm.pipeline import RewardPipeline, RewardResult
+    """Score one reply: extract its code, render it, compare the image with the reference, and print the reward."""
+    from visual_erm.pipeline import score_reply
     from visual_erm.vision.images import load_image
 
     loaded = load_task(task)
@@ -78,11 +89,7 @@ def score(
     if loaded.scoring.mode == "batch":
         err.print(f"scoring.mode=batch: one reply is no batch; s_max is the task's, {loaded.scoring.s_max:g}", style="dim")
 
-    async def run() -> RewardResult:
-        async with RewardPipeline(loaded, settings, pages=1) as pipeline:
-            return await pipeline.score(reply, image)
-
-    result = asyncio.run(run())
+    result = asyncio.run(score_reply(loaded, reply, image, settings))
     if as_json:
         report = result.report.wire(loaded.report) if result.report else None
         _print_json({**result.numbers(loaded.report.categories), "reason": result.reason, "report": report})
@@ -104,7 +111,8 @@ def judge_images(
     judge: JudgeName = "local",
     as_json: AsJson = False,
 ) -> None:
-    """List what differs between two images."""
+    """Compare two images and list their discrepancies."""
+    from visual_erm.pipeline import judge_images as compare
     from visual_erm.vision.images import load_image
 
     loaded = load_task(task)
@@ -113,14 +121,7 @@ def judge_images(
     if settings.kind == "local":
         _note_local_judge(as_json)
 
-    async def run() -> Report:
-        chosen = make_judge(settings)
-        try:
-            return await chosen.judge(*images, loaded)
-        finally:
-            await chosen.close()
-
-    report = asyncio.run(run())
+    report = asyncio.run(compare(loaded, *images, settings))
     if as_json:
         _print_json({"severity": report.severity, "truncated": report.truncated, **report.wire(loaded.report)})
     else:
@@ -133,13 +134,11 @@ def render(
     task: TaskName,
     inputs: Annotated[
         list[Path],
-        typer.Argument(
-            help="Files of code in the task's languages (.html, .py, .svg …) or replies (.txt), folders of them, or JSONL."
-        ),
+        typer.Argument(help="Files of code (.html, .py, .svg …), replies (.txt), folders of them, or JSONL files."),
     ],
-    to: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures; what is already there is kept.")],
+    to: Annotated[Path, typer.Option("--out", "-o", help="Folder for the images. Images that are there already are kept.")],
 ) -> None:
-    """Draw code as the reward does: files, folders or JSONL in, one PNG each out."""
+    """Render code as the reward does. Writes one PNG for each input."""
     from visual_erm.render.batch import render_many
 
     summary = render_many(load_task(task), inputs, to, console=err)
@@ -149,17 +148,23 @@ def render(
 @app.command()
 def serve(
     model: Annotated[Path, typer.Argument(help="Folder of the reward model.")],
-    flags: Annotated[list[str] | None, typer.Argument(metavar="[-- FLAGS OF VLLM]", help="Passed on.")] = None,
-    gpus: Annotated[str, typer.Option(help="`auto` (all), a number, or indices with a comma: `0,1` or `3,`.")] = "auto",
+    flags: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- FLAGS OF VLLM]", help="Options that are passed to vLLM.")
+    ] = None,
+    gpus: Annotated[
+        str, typer.Option(help="GPUs to use: `auto` (all), how many, or their indices with a comma, like `0,1` or `3,`.")
+    ] = "auto",
     tensor_parallel: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="GPUs of one server. By default the fewest of 1, 2, 4, 8 whose memory the weights fill to a half at most: "
-            "1 for 8 billion parameters on 40 GB or more, 2 on 24 GB, 4 on 16 GB. The paper used 4.",
+            help="GPUs of one server. Default: the fewest of 1, 2, 4, 8 whose memory the weights fill to a half at most. "
+            "An 8B model takes 1 GPU of 40 GB or more, 2 of 24 GB, or 4 of 16 GB. The paper used 4.",
         ),
     ] = None,
-    replicas: Annotated[int | None, typer.Option(min=1, help="Servers; by default as many as the GPUs make.")] = None,
+    replicas: Annotated[
+        int | None, typer.Option(min=1, help="Number of servers. Default: as many as fit the GPUs.")
+    ] = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 lets in other machines, with a key.")
     ] = "127.0.0.1",
@@ -169,22 +174,30 @@ def serve(
             help="File with the key; made when missing. By default LOG_DIR/api_key when other machines are let in."
         ),
     ] = None,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the first server; the others count up.")] = 8000,
-    advertise: Annotated[str | None, typer.Option(help="This machine's name in the URLs; by default its hostname.")] = None,
-    name: Annotated[str, typer.Option(help="The name that judges ask for (`model` of configs/judge/remote.yaml).")] = (
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Port of the first server. The others take the next ones.")
+    ] = 8000,
+    advertise: Annotated[str | None, typer.Option(help="Name of this machine in the URLs. Default: its hostname.")] = None,
+    name: Annotated[str, typer.Option(help="Served name of the model (`model` in configs/judge/remote.yaml).")] = (
         "visual-erm"
     ),
-    max_seqs: Annotated[int, typer.Option(min=1, help="NeutralFallback at once per server.")] = 64,
+    max_seqs: Annotated[int, typer.Option(min=1, help="Judgements that one server works on at once.")] = 64,
     max_model_len: Annotated[
-        int | None, typer.Option(min=1, help="Tokens of a request; by default 16384, or what the model can.")
+        int | None,
+        typer.Option(
+            min=1, help="Longest request, in tokens. Default: 16384, or the model's own limit where that is lower."
+        ),
     ] = None,
     endpoints_file: Annotated[
-        Path | None, typer.Option(help="Kept up to date with the base URLs of the healthy servers, one a line.")
+        Path | None,
+        typer.Option(help="File that is kept up to date with the base URLs of the healthy servers, one a line."),
     ] = None,
-    log_dir: Annotated[Path, typer.Option(help="One log per server, named by its port.")] = Path("outputs/serve"),
+    log_dir: Annotated[Path, typer.Option(help="Folder for the logs, one for each server, named by its port.")] = Path(
+        "outputs/serve"
+    ),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands, one a line, and start nothing.")] = False,
 ) -> None:
-    """Serve the reward model: vLLM servers on this machine's GPUs, watched and started again, gone with this command.
+    """Serve the reward model with vLLM on this machine's GPUs. Servers that die are restarted.
 
     Only this machine reaches the servers unless --host says otherwise. Then every judge must have the key: the one in the
     environment variable VISUAL_ERM_API_KEY, or a new one, which is kept in --key-file.
@@ -214,10 +227,12 @@ def serve(
 
 @app.command()
 def doctor(
-    judge: Annotated[str, typer.Option(help="Also check this judge: `local`, a URL, or a YAML file.")] = "local",
+    judge: Annotated[
+        str, typer.Option(help="Also check this judge: `local`, a URL, or the path of a YAML file.")
+    ] = "local",
     as_json: AsJson = False,
 ) -> None:
-    """Check what this machine has: browser, fonts, sandbox abilities, OCR, endpoints, package versions."""
+    """Check this machine: browser, fonts, sandbox, OCR, endpoints, package versions."""
     from visual_erm.preflight.doctor import examine
 
     findings = examine(load_judge_settings(judge))
@@ -237,12 +252,14 @@ def doctor(
 
 @app.command()
 def preflight(
-    recipe: Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help="As `python -m visual_erm.train` takes it.")],
+    recipe: Annotated[
+        list[str], typer.Argument(metavar="KEY=VALUE…", help="The recipe, as for `python -m visual_erm.train`.")
+    ],
     as_json: AsJson = False,
 ) -> None:
-    """Check everything about a training run that can be found out before it takes GPUs. Starts no training.
+    """Check a training run before it takes GPUs. Starts no training.
 
-    Exit codes: 0 nothing is wrong, 2 the run must be changed, 1 a check could not be done.
+    Exit codes: 0 nothing is wrong, 2 the run must be changed, 1 a check could not be made.
     """
     from visual_erm import train
     from visual_erm.preflight.checks import exit_code
@@ -264,9 +281,9 @@ def preflight(
 
 @prompts.command("import")
 def import_prompts(
-    checkout: Annotated[Path, typer.Argument(help="Your checkout of InternLM/Visual-ERM, or a folder in it.")],
+    checkout: Annotated[Path, typer.Argument(help="A checkout of InternLM/Visual-ERM, or a folder in it.")],
 ) -> None:
-    """From now on ask with the published texts. They are read from the checkout; nothing in it is run."""
+    """Use the published prompts from now on. They are read from the checkout; nothing in it is run."""
     from visual_erm.spec.prompt_import import find_published
     from visual_erm.spec.prompts import described, imported_prompts, save_imported
 
@@ -280,10 +297,10 @@ def import_prompts(
 @prompts.command()
 def show(
     task: Annotated[
-        str | None, typer.Argument(help="By name or file; without it, every task that has a text here.")
+        str | None, typer.Argument(help="The task, by name or file. Default: every task that has a prompt.")
     ] = None,
 ) -> None:
-    """Print the text in use, to the letter; where it is from goes to standard error."""
+    """Print the prompt in use, unchanged. Its origin is printed to standard error."""
     from visual_erm.spec.prompts import described, shipped_prompts
 
     for name in [task] if task else sorted(file.stem for file in shipped_prompts().glob("*.txt")):
@@ -298,14 +315,14 @@ def show(
 
 @prompts.command()
 def forget() -> None:
-    """Remove the imported texts and ask with the project's own again."""
+    """Remove the imported prompts and use the project's own again."""
     from visual_erm.spec.prompts import remove_imported
 
     out.print("removed; the project's own texts are in use" if remove_imported() else "none was imported")
 
 
 def main() -> NoReturn:
-    """Entry point: a failure on purpose is one message and an exit code, never a traceback."""
+    """Runs the command. An error of this project is one message and an exit code, never a traceback."""
     try:
         app()
     except ConfigError as error:

@@ -8,6 +8,8 @@ sample.
     async with RewardPipeline(load_task("table"), load_judge_settings("local")) as pipeline:
         result = await pipeline.score(reply, Path("reference.png"))
     result.reward, result.report
+
+Three functions do one thing once, for scripts and notebooks: `score_reply`, `render_code`, `judge_images`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ import asyncio
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -32,9 +36,9 @@ from visual_erm.reward.outcome import Outcome
 from visual_erm.reward.report import Report
 from visual_erm.reward.scoring import max_severity, min_reward, reward
 from visual_erm.runtime.stage_clock import StageClock
-from visual_erm.spec.judge import JudgeSettings
-from visual_erm.spec.task import Task
-from visual_erm.vision.images import Reference
+from visual_erm.spec.judge import JudgeSettings, load_judge_settings
+from visual_erm.spec.task import Task, load_task
+from visual_erm.vision.images import Reference, ReferenceCache
 
 STAGES = ("extract", "render", "judge", "guard")
 
@@ -235,3 +239,86 @@ def pipelines_of(
     judge = judge or make_judge(settings)
     admission = asyncio.Semaphore(SAMPLES_PER_PAGE * pages * len(tasks))
     return {name: RewardPipeline(task, settings, pages, judge, admission) for name, task in tasks.items()}
+
+
+Settings = str | Path | Mapping[str, Any]
+"""A task or a judge: by name, by file, or as a mapping; a judge also by the URL of its server."""
+
+
+async def score_reply(
+    task: Settings | Task, reply: str, reference: Reference, judge: Settings | JudgeSettings = "local"
+) -> RewardResult:
+    """Scores one reply. For many, use one `RewardPipeline`: its browser and its judge stay open.
+
+    Args:
+        task: The task.
+        reply: The policy's reply, or bare code.
+        reference: The reference image: decoded, encoded, or a file.
+        judge: The judge.
+
+    Returns:
+        The result.
+
+    Raises:
+        ConfigError: The task or the judge is wrong.
+        InfrastructureError: The reply could not be scored, and the judge's settings say `on_failure: abort`.
+    """
+    async with RewardPipeline(_task(task), _judge_settings(judge), pages=1) as pipeline:
+        return await pipeline.score(reply, reference)
+
+
+async def render_code(task: Settings | Task, reply: str) -> Image.Image:
+    """Renders the code of one reply.
+
+    Args:
+        task: The task.
+        reply: The policy's reply, or bare code.
+
+    Returns:
+        The image, RGB.
+
+    Raises:
+        ConfigError: The task is wrong.
+        PolicyFault: The reply holds no code, or its code does not render.
+        RendererUnavailable: The renderer failed.
+    """
+    loaded = _task(task)
+    renderer = make_renderer(loaded.render, pages=1)
+    try:
+        return await renderer.render(await asyncio.to_thread(extract, reply, loaded.code_languages))
+    finally:
+        await renderer.close()
+
+
+async def judge_images(
+    task: Settings | Task, reference: Reference, prediction: Reference, judge: Settings | JudgeSettings = "local"
+) -> Report:
+    """Lists what differs between two images.
+
+    Args:
+        task: The task, whose categories the report has.
+        reference: The reference image: decoded, encoded, or a file.
+        prediction: The image to compare with it.
+        judge: The judge.
+
+    Returns:
+        The report.
+
+    Raises:
+        ConfigError: The task or the judge is wrong.
+        InfrastructureError: An image cannot be read, or the judge failed.
+    """
+    images = ReferenceCache()
+    asked = make_judge(_judge_settings(judge))
+    try:
+        return await asked.judge(await images.load(reference), await images.load(prediction), _task(task))
+    finally:
+        await asked.close()
+
+
+def _task(task: Settings | Task) -> Task:
+    return task if isinstance(task, Task) else load_task(task)
+
+
+def _judge_settings(judge: Settings | JudgeSettings) -> JudgeSettings:
+    return judge if isinstance(judge, JudgeSettings) else load_judge_settings(judge)
