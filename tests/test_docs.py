@@ -132,3 +132,32 @@ def test_the_gpu_hours_of_the_reproduction_are_as_their_arithmetic() -> None:
         assert int(steps) == round(int(prompts.replace(",", "")) / 256)
         assert float(total) == round(int(steps) * float(hours), 1)
         assert int(gpu_hours.replace(",", "")) == round(int(steps) * float(hours) * 32)
+
+
+ADDED = re.findall(r"^\| .+ \| `(\S[^`]*=[^`]*)` \|$", (ROOT / "docs" / "reproduce.md").read_text(encoding="utf-8"), re.M)
+
+
+@pytest.mark.verl
+@pytest.mark.parametrize("words", ["", *ADDED])
+def test_each_row_of_the_comparison_is_a_valid_recipe(words: str, tmp_path: Path) -> None:
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.parquet").touch()
+    environment = {
+        **os.environ,
+        "PYTHON": sys.executable,
+        "DRY_RUN": "1",
+        "TRAIN_FILES": str(tmp_path / "train.parquet"),
+        "VAL_FILES": str(tmp_path / "test.parquet"),
+        "JUDGE_URLS": "http://HOST:8000/v1",
+        "NNODES": "4",
+        "NODE_RANK": "0",
+        "MASTER_ADDR": "HOST",
+    }
+    command = ["bash", "rl_scripts/run_qwen3vl_table_40k_rm_32gpus.sh", *words.split()]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(word in done.stdout for word in words.split())
+
+
+def test_the_comparison_names_four_variants() -> None:
+    assert len(ADDED) == 4

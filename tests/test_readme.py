@@ -54,12 +54,14 @@ def test_short_commands_print_what_the_readme_shows(tmp_path: Path) -> None:
         assert done.stdout.split() == shown[1].split()
 
 
-def test_the_python_example_prints_the_report() -> None:
-    (example,) = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-    assert example in (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-    done = subprocess.run([sys.executable, "-c", example], cwd=ROOT, capture_output=True, text=True, timeout=300)
+def test_the_python_example_is_the_file_and_prints_the_report() -> None:
+    (shown,) = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    example = ROOT / "examples" / "score_one_reply.py"
+    assert example.read_text(encoding="utf-8").endswith(shown)
+    assert shown in (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    done = subprocess.run([sys.executable, example], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert "1.94" in done.stdout
+    assert "reward 1.94" in done.stdout
     assert "numeric_error" in done.stdout
 
 
