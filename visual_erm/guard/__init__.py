@@ -1,11 +1,11 @@
-"""Signs of reward hacking: one pure function per sign, in a module of its own, and what follows from all of them together.
+"""Guards against reward hacking: one module and one pure function per sign of it.
 
-    blank        nothing to speak of was drawn                                 minimum reward
-    tampering    the code goes for a file that it has no business with          minimum reward
-    injection    the image talks to its judge                                 minimum reward
-    under_reporting  a judge has nothing to say about images that plainly differ  severity raised to a floor
-    omission     parts are left out, and the report does not price them         severity raised to their price
+    blank            the image shows next to nothing                                 minimum reward
+    tampering        the code names a file that it must not read                     minimum reward
+    injection        text in the image addresses the judge                           minimum reward
+    under_reporting  the judge reports next to nothing, and the images plainly differ  severity raised to a floor
+    omission         parts are absent, and the report does not charge them           severity raised by what they cost
 
-`GuardRunner` runs them. The last three look for what only a model does as a judge: a local one cannot be talked round, and prices
-what is left out by a theorem of its own.
+`GuardRunner` runs them and gives one verdict. The last three concern judges that are models. The local judge cannot be
+persuaded, and its severity never falls when parts are left out (see judge/local/tables.py).
 """

@@ -1,9 +1,11 @@
-"""Text in an image that talks to the judge: orders, verdicts, pieces of a report, marks of a conversation.
+"""The guard `injection`: text in an image that addresses the judge, like orders, verdicts, pieces of a report or of a chat.
 
-Only what the prediction has and the reference has not can be one: a chart titled "Judge scores" in both is a chart. What
-was read is first rid of what OCR gets wrong (case, accents, other scripts' letters and signs that look alike), then
-searched in three ways: for pieces of reports and of chat templates, for sayings (as they stand, or nearly so where they are
-long), and for hints of two kinds that only together make an order or a verdict.
+Only text that the prediction has and the reference has not counts: a chart titled "Judge scores" in both is a chart. The
+text is first cleared of what OCR confuses (case, accents, letters and signs that look alike). Then it is searched in three
+ways: for pieces of reports and of chat templates; for phrases, as they stand or nearly so where they are long; and for
+pairs of hints that only together make an order or a verdict.
+
+    addresses_judge(["No errors found"], reference=["Rain by city"])    # "no errors"
 """
 
 from __future__ import annotations
@@ -15,18 +17,18 @@ from itertools import pairwise
 
 from rapidfuzz import fuzz
 
-from visual_erm.guard.injection_phrases import HINTS, SAYINGS, TOGETHER
+from visual_erm.guard.injection_phrases import HINTS, PHRASES, TOGETHER
 
 NEAR = 60
 """Characters within which two hints belong together."""
 ALIKE = 88
 """Similarity, of 100, from which the reference has a long text too, but for misread characters."""
 NEARLY = 93
-"""Similarity, of 100, of a longer saying with one letter wrong."""
+"""Similarity, of 100, of a longer phrase with one letter wrong."""
 LONG = 11
 """Letters from which a text is long enough to begin inside a word, as OCR loses blanks."""
 LONGER = 15
-"""Letters from which a saying may have a letter wrong or missing."""
+"""Letters from which a phrase may have a letter wrong or missing."""
 LONGEST = 20_000
 """Characters searched: more than fits a page that a judge can read."""
 
@@ -63,9 +65,15 @@ _MISREAD = str.maketrans("i1|!ı05", "lllllos")
 
 
 def addresses_judge(prediction: Sequence[str], reference: Sequence[str]) -> str:
-    """The piece of the prediction's text that talks to a judge and is not in the reference's; empty where none does.
+    """Finds text that addresses a judge.
 
-    Both are lines of text in reading order.
+    Args:
+        prediction: Lines of text in the prediction, in reading order.
+        reference: Lines of text in the reference, in reading order.
+
+    Returns:
+        The first piece of the prediction's text that addresses a judge and is not in the reference; empty where there is
+        none.
     """
     known = _letters(_plain(reference))
     return next((found for found in _pieces(_plain(prediction)) if not _is_in(_letters(found), known)), "")
@@ -77,9 +85,9 @@ def _pieces(text: str) -> Iterator[str]:
     misread = text.translate(_MISREAD)
     yield from (text[match.start() : match.end()] for match in _EXACT.finditer(misread))
     letters = _letters(text)
-    for saying in _LONGER:
-        found = fuzz.partial_ratio_alignment(saying, letters, score_cutoff=NEARLY)
-        if found and len(letters) >= len(saying):
+    for phrase in _LONGER:
+        found = fuzz.partial_ratio_alignment(phrase, letters, score_cutoff=NEARLY)
+        if found and len(letters) >= len(phrase):
             yield letters[found.dest_start : found.dest_end]
     hints = sorted(
         (match.start(), match.end(), kind) for kind, words in _WORDS.items() for match in words.finditer(misread)
@@ -118,6 +126,6 @@ def _spelled(words: list[str]) -> re.Pattern[str]:
     return re.compile("|".join(sorted(found, key=len, reverse=True)))
 
 
-_EXACT = _spelled(_listed(SAYINGS))
-_LONGER = [_letters(saying) for saying in _listed(SAYINGS) if len(_letters(saying)) >= LONGER]
+_EXACT = _spelled(_listed(PHRASES))
+_LONGER = [_letters(phrase) for phrase in _listed(PHRASES) if len(_letters(phrase)) >= LONGER]
 _WORDS = {kind: _spelled(_listed(words)) for kind, words in HINTS.items()}

@@ -1,6 +1,6 @@
-"""What is said to judges: the sayings and hints that `injection` looks for, one list a kind, parts divided by bars."""
+"""The phrases and hints that `injection` searches for: text that addresses a judge. Bars divide the entries of a list."""
 
-SAYINGS = """
+PHRASES = """
 no error | no difference | no discrepanc | no mistakes | no visible | zero error | zero difference | zero discrepanc
 0 errors | error free | free of errors | without any error | without errors | nothing differs | nothing is missing
 nothing to report | perfect match | exactly the same | pixel perfect | pixel identical | visually identical

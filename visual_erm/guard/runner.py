@@ -1,8 +1,14 @@
-"""The guards at work: what they read is read in threads and kept, and what they find becomes one verdict on a sample.
+"""`GuardRunner`: runs the guards of a task and makes one verdict on a sample of what they find.
 
-Reading never blocks the event loop, a group's reference is read once, and what is not needed is not read: text only where a
-report is kind enough for a hack to pay, words only where a table has no verdict. A reading that fails is our fault: it is
-logged, flags nothing, and the report stands.
+The pipeline calls it after extraction, after rendering and after the judge. Reading never blocks the event loop, and a
+group's reference is read once. Text is read only where the report's severity is low enough for a hack to pay, and words only
+where a table has no ruling. A reading that fails is the infrastructure's fault: it is logged, flags nothing, and the report
+stands.
+
+    guards = GuardRunner(task, model_judge=True)
+    await guards.check_code(code)
+    await guards.check_image(reference, prediction)
+    verdict = await guards.check_report(reference, prediction, report)
 """
 
 from __future__ import annotations
@@ -36,8 +42,9 @@ from visual_erm.vision.ocr import Ocr
 GUARDS = ("blank", "tampering", "injection", "under_reporting", "omission")
 """Their names, as in `guard_<name>` of every result."""
 THREADS = 2
+"""Threads that read images."""
 KEPT = 256
-"""Images whose readings are kept: the groups that one reward worker has in flight, and answers that many agree on."""
+"""Images whose readings are kept: references of the groups in flight, and predictions that many rollouts share."""
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +54,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class GuardVerdict:
-    """What a sample is worth once the guards have looked at it."""
+    """The severity of a sample after the guards, and what they found."""
 
     severity: float
     """The report's, or what it was raised to."""
@@ -55,19 +62,32 @@ class GuardVerdict:
     """Names of the guards that found something."""
     reason: str = ""
     invalid: bool = False
-    """The report is worth nothing: the sample earns the minimum."""
+    """The report does not count: the sample earns the minimum."""
 
     def raised(self, severity: float, guard: str, finding: str) -> GuardVerdict:
-        """The same with a higher severity, for this guard's reason."""
+        """Raises the severity.
+
+        Args:
+            severity: The new severity.
+            guard: Name of the guard.
+            finding: What it found.
+
+        Returns:
+            A verdict with the new severity, the guard's flag and its reason.
+        """
         reason = f"{guard}: {finding}: severity {self.severity:g} -> {severity:g}"
         return GuardVerdict(severity, self.flags | {guard}, "; ".join(filter(None, [self.reason, reason])), self.invalid)
 
 
 class GuardRunner:
-    """The guards of one task. Threads start with the first reading and end with `close`."""
+    """The guards of one task. Threads start with the first reading and end with `close`.
+
+    Args:
+        task: The task; its `guard` has thresholds and switches, and its kind says what the guards read.
+        model_judge: Whether the judge is a model. Only such a judge is checked for injection, under-reporting and omission.
+    """
 
     def __init__(self, task: Task, model_judge: bool) -> None:
-        """`model_judge`: the judge is a model, so that it can be talked round, fall silent, and overlook."""
         self._task = task
         self._settings = task.guard
         self._max_severity = max_severity(task.scoring)
@@ -78,25 +98,56 @@ class GuardRunner:
         self._parts: Cache[Parts] = Cache(KEPT)
 
     async def check_code(self, code: Code) -> None:
-        """Raises Tampering for code that reaches for a file of the machine."""
+        """Searches code for the names of files of the machine.
+
+        Args:
+            code: The policy's code.
+
+        Raises:
+            Tampering: The code names such a file.
+        """
         search = self._task.kind.file_references
         if self._settings.tampering.enabled and search and (address := await self._run(resolve(search), code)):
             raise Tampering(f"the code names a file of the machine: {address}")
 
     async def check_image(self, reference: Image.Image, prediction: Image.Image) -> None:
-        """Raises BlankImage for a prediction that shows next to nothing where the reference shows something."""
+        """Looks for near-blank predictions.
+
+        Args:
+            reference: The reference image.
+            prediction: The image that the policy's code rendered.
+
+        Raises:
+            BlankImage: The prediction shows next to nothing where the reference shows something.
+        """
         guard = self._settings.blank
         if guard.enabled and await self._run(is_near_blank, reference, prediction, guard.share):
             raise BlankImage("the picture holds next to nothing but its background")
 
     def flags(self, fault: PolicyFault) -> frozenset[str]:
-        """The guards that stand for a fault of the policy."""
+        """Names the guards that a fault of the policy belongs to.
+
+        Args:
+            fault: The fault, from a guard, the renderer or the sandbox.
+
+        Returns:
+            Names from GUARDS, without those that are switched off.
+        """
         blank = self._settings.blank.enabled and isinstance(fault, BlankImage)
         tampering = self._settings.tampering.enabled and isinstance(fault, Tampering)
         return frozenset(name for name, found in (("blank", blank), ("tampering", tampering)) if found)
 
     async def check_report(self, reference: Image.Image, prediction: Image.Image, report: Report) -> GuardVerdict:
-        """The verdict on what a judge reported."""
+        """Checks what a judge reported.
+
+        Args:
+            reference: The reference image.
+            prediction: The image that the policy's code rendered.
+            report: The judge's report.
+
+        Returns:
+            The verdict. Its severity is the report's or higher.
+        """
         if not self._model_judge:
             return GuardVerdict(report.severity)
         return await self._run(self._check, reference, prediction, report)
@@ -174,7 +225,7 @@ class GuardRunner:
 
 
 class _Image:
-    """An image and what tells it from others."""
+    """An image and its digest."""
 
     def __init__(self, image: Image.Image) -> None:
         self.image = image

@@ -1,10 +1,10 @@
-"""Markup that names a file of this machine: nothing is ever loaded, and trying is still no drawing.
+r"""The guard `tampering`: markup that names a file of the machine. Nothing is ever loaded, but the attempt counts.
 
 Python is not looked at: what a script does is for the sandbox to stop, which raises Tampering itself.
 
 An honest slip is what web pages and READMEs hold: `https://…/logo.png`, `//cdn/…`, `/static/logo.png`, `logo.png`,
 `../img/flag.png`. The image just lacks it. Reaching for the reference is a `file:` address, a path into the folders of a
-machine (`/tmp/…`, `C:\\…`, `~/…`), and a file that is called what the answer would be called (`reference.png`,
+machine (`/tmp/…`, `C:\…`, `~/…`), and a file that is called what the answer would be called (`reference.png`,
 `../images/ground_truth_12.jpg`). Data URIs are images by value and always fine.
 """
 
@@ -42,7 +42,14 @@ _ANSWER = re.compile(
 
 
 def reached_for(code: Code) -> str:
-    """The first address in `code` that reaches for a file of this machine; empty when there is none, and for Python."""
+    """Finds an address that names a file of the machine.
+
+    Args:
+        code: The policy's code.
+
+    Returns:
+        The first such address, at most 200 characters of it; empty where there is none, and for Python.
+    """
     if code.language == "python":
         return ""
     return next((address[:200] for address in _addresses(code) if _is_reaching(address)), "")

@@ -1,7 +1,11 @@
-"""Image -> Scene: the one way in.
+"""Image -> Scene: finds the plot areas, texts and marks of a chart or a drawing.
 
-Plot areas first, because their ruling cuts up everything else; then what is ground and what is ink; of the ink what is
-text; what remains is marks. The same image always gives the same result, and its time is bounded whatever it shows.
+Plot areas come first, because their gridlines cut up everything else. Then the image is divided into grounds and ink. Lines
+of text are found in the ink, and the rest of it is marks. The same image always gives the same result. The time is bounded
+whatever the image shows, because images larger than LONGEST_SIDE are scaled down first.
+
+    scene = parse_scene(image, Ocr().lines)
+    [text.text for text in scene.texts]
 """
 
 from __future__ import annotations
@@ -51,12 +55,27 @@ ReadLines = Callable[[list[np.ndarray]], list[str]]
 
 
 def no_ocr(crops: list[np.ndarray]) -> list[str]:
-    """No texts, only their places: a `ReadLines` that costs nothing."""
+    """Reads nothing: the `ReadLines` for those who need the places of texts only.
+
+    Args:
+        crops: Crops of one line each.
+
+    Returns:
+        An empty text for each crop.
+    """
     return [""] * len(crops)
 
 
 def parse_scene(image: Image.Image, read: ReadLines) -> Scene:
-    """What an RGB image shows."""
+    """Finds what an image shows.
+
+    Args:
+        image: An image of any mode; it is converted to RGB.
+        read: Reads the crops of lines of text. What it reads as nothing counts as a mark, unless it is `no_ocr`.
+
+    Returns:
+        The texts, panels and marks. An image whose shorter side is under SMALLEST pixels has none.
+    """
     pixels = np.ascontiguousarray(np.asarray(image.convert("RGB")))
     scale = LONGEST_SIDE / max(pixels.shape)
     if scale < 1:

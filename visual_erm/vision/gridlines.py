@@ -1,8 +1,9 @@
-"""The long straight lines of an image, and the plot areas that they frame.
+"""Finds the long straight lines of an image, and the plot areas that they frame: the first step of `chart_scene`.
 
-A frame, an axis or a grid line says where a chart is, not what it shows: those of a panel are counted in it and taken out
-of the image, so that what lies on them stays whole. Lines that belong to no panel, or have a color of their own, stay
-marks.
+A frame, an axis or a grid line says where a chart is, not what it shows. Those of a panel are counted in it and removed
+from the image, so that marks on them stay whole. Lines that belong to no panel, or have a color of their own, stay marks.
+
+    areas, cleaned = find_areas(pixels, background)
 """
 
 from __future__ import annotations
@@ -51,9 +52,18 @@ class Rule:
 
     @property
     def length(self) -> int:
+        """Length in pixels."""
         return self.stop - self.start
 
     def like(self, color: Color) -> bool:
+        """Tells whether the line has nearly this color.
+
+        Args:
+            color: The color.
+
+        Returns:
+            Whether no channel differs by more than twice SAME.
+        """
         return near(self.color, color, 2 * SAME)
 
 
@@ -71,9 +81,14 @@ class Area:
 
 
 def find_areas(pixels: np.ndarray, background: Color) -> tuple[list[Area], np.ndarray]:
-    """The plot areas in reading order, and the image without their ruling.
+    """Finds plot areas and removes their ruling.
 
-    `pixels`: shape (height, width, 3), uint8.
+    Args:
+        pixels: RGB, shape (height, width, 3), uint8.
+        background: Color of the image's background.
+
+    Returns:
+        The plot areas in reading order, and the image without their frames, axes and grid lines.
     """
     height, width = pixels.shape[:2]
     if min(height, width) < 4 * SHORTEST:

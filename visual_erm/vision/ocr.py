@@ -1,4 +1,12 @@
-"""Text recognition on one CPU core: rapidocr, quiet and offline, behind the two calls that reading an image needs."""
+"""Text recognition on one CPU core: rapidocr, quiet and offline, behind the two calls that reading an image needs.
+
+rapidocr runs on onnxruntime, whose Linux wheels report usage to their maker. `visual_erm/__init__.py` switches that off for
+every process (`ORT_DISABLE_TELEMETRY=1`), before anything imports onnxruntime.
+
+    ocr = Ocr()
+    ocr.lines([crop])       # ["Total 12.5"]
+    ocr.page(gray)          # [Line("Total", 10.0, 8.0, 52.0, 20.0), ...]
+"""
 
 from __future__ import annotations
 
@@ -44,7 +52,8 @@ class Line:
 class Ocr:
     """One recogniser, for one thread at a time. Its models (40 MB) come inside rapidocr's wheel.
 
-    Raises JudgeUnavailable when rapidocr is missing or broken, here and in every call.
+    Raises:
+        JudgeUnavailable: rapidocr is missing or broken. Every call may raise it too.
     """
 
     def __init__(self) -> None:
@@ -52,7 +61,17 @@ class Ocr:
         self._for_pages: Any = None
 
     def lines(self, crops: list[np.ndarray]) -> list[str]:
-        """The text of each crop: one line of dark text on white, shape (height, width), uint8. "" where none is found."""
+        """Reads crops of one line each.
+
+        Args:
+            crops: Dark text on white, shape (height, width), uint8.
+
+        Returns:
+            The text of each crop; empty where none is found.
+
+        Raises:
+            JudgeUnavailable: Text recognition failed.
+        """
         texts = [""] * len(crops)
         groups: dict[int, list[int]] = defaultdict(list)
         prepared = [_prepare(crop) for crop in crops]
@@ -66,7 +85,17 @@ class Ocr:
         return texts
 
     def page(self, image: np.ndarray) -> list[Line]:
-        """Every line of text on a page, shape (height, width), uint8, in no certain order."""
+        """Finds and reads all text of a page.
+
+        Args:
+            image: Gray levels, shape (height, width), uint8.
+
+        Returns:
+            The lines of text, in no certain order, with their places in pixels of `image`.
+
+        Raises:
+            JudgeUnavailable: Text recognition failed.
+        """
         scale = min(ENLARGE, max(LONGEST_SIDE / max(image.shape), 1.0))
         self._for_pages = self._for_pages or _engine(NARROWEST_ON_PAGE)
         found = _guarded(self._for_pages, _colors(_enlarged(image, scale)))

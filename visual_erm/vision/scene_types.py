@@ -1,4 +1,4 @@
-"""What is seen in an image of a chart or a drawing, as plain data: the judge compares it and the guards count it.
+"""What an image of a chart or a drawing shows, as plain data: the local judge compares it and the guards count it.
 
 Places are fractions of the image's width and height, so that images of different size can be laid over each other.
 """
@@ -25,18 +25,28 @@ class Box:
 
     @property
     def width(self) -> float:
+        """Width, 0 to 1."""
         return self.right - self.left
 
     @property
     def height(self) -> float:
+        """Height, 0 to 1."""
         return self.bottom - self.top
 
     @property
     def centre(self) -> tuple[float, float]:
+        """Middle of the box, from the left and from the top."""
         return (self.left + self.right) / 2, (self.top + self.bottom) / 2
 
     def within(self, frame: Box) -> Box:
-        """This box as seen from inside `frame`, whose own corners become 0, 0, 1, 1."""
+        """Converts the box to the coordinates of another one.
+
+        Args:
+            frame: The other box; its corners become 0, 0, 1, 1.
+
+        Returns:
+            This box in coordinates of `frame`.
+        """
         width, height = max(frame.width, 1e-6), max(frame.height, 1e-6)
         return Box(
             (self.left - frame.left) / width,

@@ -1,7 +1,10 @@
-"""The image as grounds and ink: what is large enough that something may lie on it, and what lies on it.
+"""Divides an image into grounds, which are large enough that something may lie on them, and ink, which lies on them.
 
-Pixels belong together where a color runs on without a jump, so that a gradient is one region. The half-tones along an
-edge lie between the colors to both sides of it and are neither ground nor ink.
+Pixels belong together where a color runs on without a jump, so a gradient is one region. The half-tones along an edge lie
+between the colors to both sides of it, and are neither ground nor ink.
+
+    found = layers(pixels)
+    labels, count = pieces(pixels, found, found.contrast > 0)
 """
 
 from __future__ import annotations
@@ -50,7 +53,14 @@ class Layers:
 
 
 def layers(pixels: np.ndarray) -> Layers:
-    """Grounds and ink of an image, shape (height, width, 3), uint8."""
+    """Divides an image into grounds and ink.
+
+    Args:
+        pixels: RGB, shape (height, width, 3), uint8.
+
+    Returns:
+        The layers.
+    """
     grounds, count = _grounds(pixels)
     if not count:
         height, width = pixels.shape[:2]
@@ -102,13 +112,23 @@ def _grounds(pixels: np.ndarray) -> tuple[np.ndarray, int]:
     return numbers[labels], len(large) + len(alike)
 
 
-def pieces(pixels: np.ndarray, seen: Layers, ink: np.ndarray) -> tuple[np.ndarray, int]:
-    """The connected pieces of `ink` that are of one color, numbered from 1 in an array like it; specks are left out."""
+def pieces(pixels: np.ndarray, found: Layers, ink: np.ndarray) -> tuple[np.ndarray, int]:
+    """Divides ink into connected pieces of one color.
+
+    Args:
+        pixels: RGB, shape (height, width, 3), uint8.
+        found: Its layers.
+        ink: Which pixels are ink, shape (height, width), bool.
+
+    Returns:
+        The number of each pixel's piece, the largest piece first, from 1; 0 for none and for specks: shape (height, width),
+        int32. And how many pieces there are.
+    """
     places = np.flatnonzero(ink)
     labels = np.zeros(ink.shape, np.int32)
     if not len(places):
         return labels, 0
-    away = pixels.reshape(-1, 3)[places].astype(np.float32) - seen.beneath.reshape(-1, 3)[places]
+    away = pixels.reshape(-1, 3)[places].astype(np.float32) - found.beneath.reshape(-1, 3)[places]
     away /= np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1)
     index = np.full(ink.size, -1, np.int64)
     index[places] = np.arange(len(places))
@@ -124,11 +144,11 @@ def pieces(pixels: np.ndarray, seen: Layers, ink: np.ndarray) -> tuple[np.ndarra
         ends.append((start[alike], stop[alike]))
     start, stop = (np.concatenate([pair[side] for pair in ends]) for side in (0, 1))
     graph = coo_matrix((np.ones(len(start), np.int8), (start, stop)), shape=(len(places), len(places)))
-    _, found = connected_components(graph, directed=False)
-    sizes = np.bincount(found)
+    _, members = connected_components(graph, directed=False)
+    sizes = np.bincount(members)
     order = np.argsort(-sizes, kind="stable")
     order = order[sizes[order] >= SPECK]
     numbers = np.zeros(len(sizes), np.int32)
     numbers[order] = np.arange(1, len(order) + 1)
-    labels.ravel()[places] = numbers[found]
+    labels.ravel()[places] = numbers[members]
     return labels, len(order)

@@ -1,10 +1,11 @@
-"""What a reader saw in an image of a table: plain data between the reading and the comparing of images."""
+"""What an image of a table says, as plain data: `table_grid` reads it and the local judge compares it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 UNREADABLE = "\ufffd"
+"""Text of a cell whose ink OCR reads as nothing, and of an image that is not read, see `table_grid.read`."""
 
 
 @dataclass(frozen=True)
@@ -39,4 +40,5 @@ class Reading:
 
     @property
     def cells(self) -> list[Cell]:
+        """All cells in reading order."""
         return [cell for row in self.rows for cell in row]

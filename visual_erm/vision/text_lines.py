@@ -1,7 +1,10 @@
 """Ink -> lines of text: pieces of ink that look like letters and stand in a row, across or upwards.
 
-For clean print this costs a fraction of a text detector. What the reader makes nothing of is no text, and letters that
-touch what they stand on stay marks. Text at other angles is not put together.
+For clean print this costs a fraction of a text detector. A line that OCR reads as nothing is no text. Letters that touch
+what they stand on stay marks. Text at other angles is not found.
+
+    lines, labels = find_lines(contrast)
+    crops = [printed(line, contrast, labels) for line in lines]
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ SPACE = 0.62
 """Of a letter's height: the widest gap in a line."""
 MAX_LETTERS = 2000
 MAX_LINES = 300
-"""Of an image, the longest ones."""
+"""Lines of text found in an image, those with the most letters."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,14 @@ class Line:
 
 
 def find_lines(contrast: np.ndarray) -> tuple[list[Line], np.ndarray]:
-    """Lines of text, and the pieces of ink in an array like `contrast`, numbered from 1.
+    """Finds lines of text.
 
-    `contrast`: shape (height, width), uint8, by how much each pixel stands out, 0 for none.
+    Args:
+        contrast: How much each pixel stands out, 0 for none: shape (height, width), uint8.
+
+    Returns:
+        At most MAX_LINES lines, those with the most letters first. And the number of each pixel's piece of ink, from 1, 0
+        for none: shape (height, width), int32.
     """
     count, labels, stats, _ = cv2.connectedComponentsWithStats((contrast > 0).astype(np.uint8), connectivity=8)
     if count == 1:
@@ -123,7 +131,16 @@ def _line(boxes: np.ndarray, stroke: np.ndarray, upwards: bool, numbers: np.ndar
 
 
 def printed(line: Line, contrast: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """A line as dark on white, upright, with a margin: what the reader gets."""
+    """Cuts a line of text out for OCR.
+
+    Args:
+        line: The line.
+        contrast: As for `find_lines`.
+        labels: Numbers of the pieces of ink, from `find_lines`.
+
+    Returns:
+        The line dark on white, upright, with a margin: shape (height, width), uint8.
+    """
     part = contrast[line.top : line.bottom, line.left : line.right]
     own = np.isin(labels[line.top : line.bottom, line.left : line.right], line.pieces)
     ink = np.where(own, part, 0).astype(np.float32)

@@ -1,6 +1,6 @@
-"""Two images of charts or drawings, as seen -> discrepancies, so that leaving out never costs less than getting wrong.
+"""Two scenes of charts or drawings -> discrepancies, so that leaving out never costs less than getting wrong.
 
-As for tables (compare.py): a part p of the prediction that is paired with a part r of the reference gains g(p, r) >= 0, at
+As for tables (tables.py): a part p of the prediction that is paired with a part r of the reference gains g(p, r) >= 0, at
 most the mass of the lighter one. With masses w * weight, w = 3, that sum up to N and M in reference and prediction,
 
     S = max(N, M) - (largest sum of gains over all one-to-one pairings).
@@ -18,6 +18,8 @@ What it cannot see: fonts and their weight, line styles and widths as such, grad
 transparency, the order of what overlaps, text at an angle, and parts that have the color of what they lie on. Numbers
 are what is printed: that the bars do not fit the axis goes unnoticed where both images are wrong in the same way. It is
 made for clean print: in an image that was compressed or blurred, shadows along edges pass for marks.
+
+    compare_charts(parse_scene(reference, ocr.lines), parse_scene(prediction, ocr.lines))
 """
 
 from __future__ import annotations
@@ -66,17 +68,42 @@ Costs = dict[str, np.ndarray]
 
 
 def compare_charts(reference: Scene, prediction: Scene) -> tuple[Discrepancy, ...]:
-    """What differs between two charts, in the categories of charts."""
+    """Compares two charts.
+
+    Args:
+        reference: What the reference shows.
+        prediction: What the prediction shows.
+
+    Returns:
+        What differs, in the categories of charts.
+    """
     return compare(reference, prediction, "chart")
 
 
 def compare_drawings(reference: Scene, prediction: Scene) -> tuple[Discrepancy, ...]:
-    """What differs between two drawings, in the categories of SVG."""
+    """Compares two drawings.
+
+    Args:
+        reference: What the reference shows.
+        prediction: What the prediction shows.
+
+    Returns:
+        What differs, in the categories of SVG.
+    """
     return compare(reference, prediction, "svg")
 
 
 def compare(reference: Scene, prediction: Scene, kind: Kind) -> tuple[Discrepancy, ...]:
-    """What differs, in CATEGORIES[kind]; severities sum to S."""
+    """Compares two scenes.
+
+    Args:
+        reference: What the reference shows.
+        prediction: What the prediction shows.
+        kind: Whose categories are reported.
+
+    Returns:
+        What differs, in CATEGORIES[kind]; the severities sum to S.
+    """
     panels = _paired_panels(reference.panels, prediction.panels)
     gathered = classes(reference)
     reference_parts = parts(reference, gathered)
@@ -86,28 +113,30 @@ def compare(reference: Scene, prediction: Scene, kind: Kind) -> tuple[Discrepanc
         -gain.astype(float) + 1e-3 * np.minimum(_apart(reference_parts, prediction_parts), 1)
     )
     paired = {int(i): int(j) for i, j in zip(rows, columns, strict=True) if gain[i, j] > 0}
-    told = _Words(reference, prediction, kind)
+    describe = _Descriptions(reference, prediction, kind)
 
     found: list[Discrepancy] = []
     for i, part in enumerate(reference_parts):
         if i in paired:
             j = paired[i]
             severities = {aspect: int(cost[i, j]) for aspect, cost in costs.items() if cost[i, j]}
-            found += told.differing(part, prediction_parts[j], severities, MAX_SEVERITY * weight(part) - int(gain[i, j]))
+            found += describe.differing(
+                part, prediction_parts[j], severities, MAX_SEVERITY * weight(part) - int(gain[i, j])
+            )
     missing = [part for i, part in enumerate(reference_parts) if i not in paired]
     surplus = [part for j, part in enumerate(prediction_parts) if j not in set(paired.values())]
     for text in [part for part in missing if isinstance(part, Text)]:
         wrong = _in_place_of(text, [part for part in surplus if isinstance(part, Text)])
         if wrong:
-            found += told.differing(text, wrong, {"text": MAX_SEVERITY}, MAX_SEVERITY)
+            found += describe.differing(text, wrong, {"text": MAX_SEVERITY}, MAX_SEVERITY)
             missing.remove(text)
             surplus.remove(wrong)
     for part in missing:
-        found += told.missing(part)
+        found += describe.missing(part)
     excess = MAX_SEVERITY * (sum(map(weight, prediction_parts)) - sum(map(weight, reference_parts)))
     for part in [*surplus, *(prediction_parts[j] for j in paired.values())]:
         charged = max(min(excess, MAX_SEVERITY * weight(part)), 0)
-        found += told.surplus(part, charged)
+        found += describe.surplus(part, charged)
         excess -= charged
     return tuple(found)
 
@@ -194,11 +223,13 @@ def _texts(sides: _Sides, reference: list[Text], prediction: list[Text]) -> Cost
     severity = text_severity([text.text for text in reference], [text.text for text in prediction])
     middles = [np.array([text.box.centre for text in side]) for side in (reference, prediction)]
     away = np.abs(middles[0][:, None] - middles[1]).max(axis=2)
-    local = [np.array([_inside(text, seen).centre for text in side]) for side, seen in _with(sides, reference, prediction)]
+    local = [
+        np.array([_inside(text, scene).centre for text in side]) for side, scene in _with(sides, reference, prediction)
+    ]
     away = np.where(
         _together(sides, reference, prediction), np.minimum(away, np.abs(local[0][:, None] - local[1]).max(axis=2)), away
     )
-    heights = [np.array([_height(text, seen) for text in side]) for side, seen in _with(sides, reference, prediction)]
+    heights = [np.array([_height(text, scene) for text in side]) for side, scene in _with(sides, reference, prediction)]
     larger = np.abs(np.log(heights[0][:, None] / heights[1])) > 0.34
     color = _colors([text.color for text in reference], [text.color for text in prediction]) > 1
     return {
@@ -208,15 +239,15 @@ def _texts(sides: _Sides, reference: list[Text], prediction: list[Text]) -> Cost
     }
 
 
-def _height(text: Text, seen: Scene) -> float:
-    return min(text.box.height * seen.height, text.box.width * seen.width) / (seen.width * seen.height) ** 0.5
+def _height(text: Text, scene: Scene) -> float:
+    return min(text.box.height * scene.height, text.box.width * scene.width) / (scene.width * scene.height) ** 0.5
 
 
 def _marks(sides: _Sides, reference: list[Mark], prediction: list[Mark]) -> Costs:
     places, moved = _places(sides, reference, prediction)
     shapes = np.zeros(places.shape, int)
     masks = [np.array([list(mark.mask) for mark in side], np.float32) / 255 for side in (reference, prediction)]
-    pixels = [[_least_side(mark, seen) for mark in side] for side, seen in _with(sides, reference, prediction)]
+    pixels = [[_least_side(mark, scene) for mark in side] for side, scene in _with(sides, reference, prediction)]
     near = np.argwhere(places < MAX_SEVERITY)
     for start in range(0, len(near), 4096):
         i, j = near[start : start + 4096].T
@@ -234,15 +265,15 @@ def _marks(sides: _Sides, reference: list[Mark], prediction: list[Mark]) -> Cost
     }
 
 
-def _least_side(mark: Mark, seen: Scene) -> float:
-    return max(min(mark.box.width * seen.width, mark.box.height * seen.height), 1)
+def _least_side(mark: Mark, scene: Scene) -> float:
+    return max(min(mark.box.width * scene.width, mark.box.height * scene.height), 1)
 
 
 def _places(sides: _Sides, reference: list[Mark], prediction: list[Mark]) -> tuple[np.ndarray, np.ndarray]:
     """How badly marks are out of place or of size, and which are of the right size; in their panel, or in the image."""
     boxes = [_edges([mark.box for mark in side]) for side in (reference, prediction)]
     severity, moved = _displaced(boxes[0], boxes[1], _slack(sides, [None] * len(reference)))
-    local = [_edges([_inside(mark, seen) for mark in side]) for side, seen in _with(sides, reference, prediction)]
+    local = [_edges([_inside(mark, scene) for mark in side]) for side, scene in _with(sides, reference, prediction)]
     inside, moved_inside = _displaced(local[0], local[1], _slack(sides, [mark.panel for mark in reference]))
     better = _together(sides, reference, prediction) & (inside <= severity)
     return np.where(better, inside, severity), np.where(better, moved_inside, moved)
@@ -250,9 +281,9 @@ def _places(sides: _Sides, reference: list[Mark], prediction: list[Mark]) -> tup
 
 def _slack(sides: _Sides, panels: list[int | None]) -> np.ndarray:
     """How far each edge of each part may be off: (n, 4)."""
-    seen = sides.reference
-    frames = [seen.panels[panel].box if panel is not None else Box(0, 0, 1, 1) for panel in panels]
-    pixels = np.array([(frame.width * seen.width, frame.height * seen.height) for frame in frames]).reshape(-1, 2)
+    scene = sides.reference
+    frames = [scene.panels[panel].box if panel is not None else Box(0, 0, 1, 1) for panel in panels]
+    pixels = np.array([(frame.width * scene.width, frame.height * scene.height) for frame in frames]).reshape(-1, 2)
     return np.tile(SLACK + SLACK_PIXELS / np.maximum(pixels, 1), 2)
 
 
@@ -271,7 +302,7 @@ def _displaced(reference: np.ndarray, prediction: np.ndarray, slack: np.ndarray)
     return severity, (sizes <= slack[:, None, :2]).all(axis=2)
 
 
-def _wholes(sides: _Sides, reference: list[MarkGroup], prediction: list[MarkGroup]) -> Costs:
+def _mark_groups(sides: _Sides, reference: list[MarkGroup], prediction: list[MarkGroup]) -> Costs:
     place = np.zeros((len(reference), len(prediction)), int)
     together = _together(sides, reference, prediction)
     window = np.ones((3, 3), np.uint8)
@@ -283,7 +314,7 @@ def _wholes(sides: _Sides, reference: list[MarkGroup], prediction: list[MarkGrou
             kept = float(np.minimum(one.raster, reach).sum()) / max(total, 1e-6) / max(surplus, 1)
             mass = MAX_SEVERITY * min(one.weight, other.weight)
             place[i, j] = 0 if kept >= WHOLE and together[i, j] else mass - int(mass * kept * together[i, j])
-    return {"place": place, "colour": _colors([whole.color for whole in reference], [whole.color for whole in prediction])}
+    return {"place": place, "colour": _colors([group.color for group in reference], [group.color for group in prediction])}
 
 
 def _colors(reference: list[Color], prediction: list[Color]) -> np.ndarray:
@@ -297,7 +328,7 @@ _BETWEEN: dict[type, Callable[[_Sides, list, list], Costs]] = {
     Panel: _panels,
     Text: _texts,
     Mark: _marks,
-    MarkGroup: _wholes,
+    MarkGroup: _mark_groups,
 }
 
 
@@ -305,9 +336,9 @@ def _with(sides: _Sides, reference: list, prediction: list) -> tuple[tuple[list,
     return (reference, sides.reference), (prediction, sides.prediction)
 
 
-def _inside(part: Text | Mark | MarkGroup, seen: Scene) -> Box:
-    """A part's box as seen from its panel."""
-    return part.box if part.panel is None else part.box.within(seen.panels[part.panel].box)
+def _inside(part: Text | Mark | MarkGroup, scene: Scene) -> Box:
+    """A part's box as scene from its panel."""
+    return part.box if part.panel is None else part.box.within(scene.panels[part.panel].box)
 
 
 def _together(sides: _Sides, reference: list, prediction: list) -> np.ndarray:
@@ -326,7 +357,7 @@ _NAMED: dict[str, Color] = {
 }  # fmt: skip
 
 
-class _Words:
+class _Descriptions:
     """Discrepancies in the categories of one kind of image."""
 
     def __init__(self, reference: Scene, prediction: Scene, kind: Kind) -> None:
@@ -335,7 +366,17 @@ class _Words:
         self._chart = kind == "chart"
 
     def differing(self, reference: Part, prediction: Part, severities: dict[str, int], total: int) -> list[Discrepancy]:
-        """A pair of parts: each aspect in turn, `total` in all."""
+        """Describes what differs in a pair of parts.
+
+        Args:
+            reference: The part of the reference.
+            prediction: The part of the prediction.
+            severities: Severity by aspect.
+            total: What the discrepancies sum to; what the aspects do not explain is a part that is missing.
+
+        Returns:
+            One discrepancy or more for each aspect.
+        """
         where = self._where(reference, self._reference)
         found = []
         for aspect, severity in severities.items():
@@ -345,10 +386,27 @@ class _Words:
         return found + _entries("structure_error", total, f"{where}: part of {_name(reference)} is missing", where)
 
     def missing(self, part: Part) -> list[Discrepancy]:
+        """Describes a part that only the reference has.
+
+        Args:
+            part: The part.
+
+        Returns:
+            Discrepancies that sum to what it weighs.
+        """
         where = self._where(part, self._reference)
         return _entries("structure_error", MAX_SEVERITY * weight(part), f"{where}: {_name(part)} is missing", where)
 
     def surplus(self, part: Part, severity: int) -> list[Discrepancy]:
+        """Describes a part that only the prediction has.
+
+        Args:
+            part: The part.
+            severity: What the discrepancies sum to.
+
+        Returns:
+            The discrepancies; none for a severity of 0.
+        """
         where = self._where(part, self._prediction)
         return _entries("structure_error", severity, f"{where}: {_name(part)} is not in the reference", where)
 
@@ -369,7 +427,8 @@ class _Words:
         if aspect == "text" and isinstance(reference, Text) and isinstance(prediction, Text):
             return f"reference {quote(reference.text)}, prediction {quote(prediction.text)}"
         if aspect == "colour":
-            return f"{_name(reference)} has another look: {_look(reference)} in the reference, {_look(prediction)} in the prediction"
+            looks = f"{_look(reference)} in the reference, {_look(prediction)} in the prediction"
+            return f"{_name(reference)} has another look: {looks}"
         if aspect == "shape":
             return f"{_name(reference)} has another shape"
         if isinstance(reference, MarkGroup):
@@ -379,17 +438,17 @@ class _Words:
         size = f"{_size(reference)} in the reference, {_size(prediction)} in the prediction"
         return f"{_name(reference)} has another size: {size}"
 
-    def _where(self, part: Part, seen: Scene) -> str:
+    def _where(self, part: Part, scene: Scene) -> str:
         if isinstance(part, Canvas):
             return "whole picture"
         if isinstance(part, Panel):
-            return self._panel(seen, seen.panels.index(part))
+            return self._panel(scene, scene.panels.index(part))
         if part.panel is not None:
-            return self._panel(seen, part.panel)
+            return self._panel(scene, part.panel)
         return _region(part.box)
 
-    def _panel(self, seen: Scene, number: int) -> str:
-        return "plot area" if len(seen.panels) == 1 else f"{_region(seen.panels[number].box)} panel"
+    def _panel(self, scene: Scene, number: int) -> str:
+        return "plot area" if len(scene.panels) == 1 else f"{_region(scene.panels[number].box)} panel"
 
 
 def _entries(category: str, severity: int, what: str, where: str) -> list[Discrepancy]:

@@ -62,7 +62,14 @@ Part = Text | Panel | Mark | MarkGroup | Canvas
 
 
 def weight(part: Part) -> int:
-    """In units of a simple part."""
+    """Returns what a part weighs.
+
+    Args:
+        part: The part.
+
+    Returns:
+        Its weight in units of a simple part, 1 or more.
+    """
     return part.weight if isinstance(part, MarkGroup) else 1
 
 
@@ -70,46 +77,58 @@ Classes = dict[int | None, list[tuple[Color, bool]]]
 """By panel: the colors of small marks and curves, and whether the marks of each are gathered."""
 
 
-def classes(seen: Scene) -> Classes:
-    """What is gathered in a reference; it never depends on the prediction."""
+def classes(scene: Scene) -> Classes:
+    """Decides what is gathered in a reference. It never depends on the prediction.
+
+    Args:
+        scene: What the reference shows.
+
+    Returns:
+        By panel: colors of small marks and curves, and whether the marks of each are gathered.
+    """
     found: Classes = {}
-    for panel, marks in _groups(seen)[0].items():
+    for panel, marks in _groups(scene)[0].items():
         seeds = [color for color, _ in _by_color(marks, [])]
-        found[panel] = [(color, _is_whole(members, panel)) for color, members in _by_color(marks, seeds)]
+        found[panel] = [(color, _is_group(members, panel)) for color, members in _by_color(marks, seeds)]
     return found
 
 
-def parts(seen: Scene, like: Classes, panels: dict[int, int] | None = None) -> list[Part]:
-    """The parts of an image.
+def parts(scene: Scene, like: Classes, panels: dict[int, int] | None = None) -> list[Part]:
+    """Divides a scene into the parts that are compared.
 
-    `like`: the reference's classes, so that what is gathered there is gathered here, however few of it are left;
-    `panels`: which of the reference's panels each of reference stands for, by default the one with the same number.
+    Args:
+        scene: What an image shows.
+        like: The reference's classes, so that what is gathered there is gathered here, however few of it are left.
+        panels: Which panel of the reference each panel of the scene stands for; by default the one with the same number.
+
+    Returns:
+        Canvas, panels, texts, single marks and groups of marks.
     """
-    groups, alone = _groups(seen)
+    groups, alone = _groups(scene)
     gathered: list[Part] = []
     for panel, marks in groups.items():
         model = panel if panel is None or panels is None else panels.get(panel)
         known = like.get(model, []) if panel is None or model is not None else []
-        wanted = {color for color, whole in known if whole}
+        wanted = {color for color, grouped in known if grouped}
         for color, members in _by_color(marks, [color for color, _ in known]):
-            if color in wanted or _is_whole(members, panel):
-                gathered.append(_whole(members, seen, panel))
+            if color in wanted or _is_group(members, panel):
+                gathered.append(_group(members, scene, panel))
             else:
                 alone += members
-    canvas = Canvas(seen.background, seen.width / max(seen.height, 1))
-    return [canvas, *seen.panels, *seen.texts, *alone, *gathered]
+    canvas = Canvas(scene.background, scene.width / max(scene.height, 1))
+    return [canvas, *scene.panels, *scene.texts, *alone, *gathered]
 
 
-def _groups(seen: Scene) -> tuple[dict[int | None, list[Mark]], list[Mark]]:
+def _groups(scene: Scene) -> tuple[dict[int | None, list[Mark]], list[Mark]]:
     """The marks that can be gathered, by panel, and the others."""
     groups: dict[int | None, list[Mark]] = defaultdict(list)
     alone: list[Mark] = []
-    for mark in seen.marks:
+    for mark in scene.marks:
         (groups[mark.panel] if _gatherable(mark) else alone).append(mark)
     return groups, alone
 
 
-def _is_whole(marks: list[Mark], panel: int | None) -> bool:
+def _is_group(marks: list[Mark], panel: int | None) -> bool:
     return len(marks) > CLOUD or (panel is not None and any(map(_is_curve, marks)))
 
 
@@ -139,8 +158,8 @@ def _by_color(marks: list[Mark], colors: list[Color]) -> list[tuple[Color, list[
     return [group for group in groups if group[1]]
 
 
-def _whole(marks: list[Mark], seen: Scene, panel: int | None) -> MarkGroup:
-    frame = seen.panels[panel].box if panel is not None else Box(0, 0, 1, 1)
+def _group(marks: list[Mark], scene: Scene, panel: int | None) -> MarkGroup:
+    frame = scene.panels[panel].box if panel is not None else Box(0, 0, 1, 1)
     raster = np.zeros((RASTER, RASTER), np.float32)
     for mark in marks:
         _lay(raster, mark.mask, mark.box.within(frame))
@@ -172,8 +191,8 @@ def _lay(raster: np.ndarray, mask: bytes, box: Box) -> None:
 def lab(colors: Sequence[Color]) -> np.ndarray:
     """Converts colors to Lab, where distances are about as large as the eye sees them.
 
-    OpenCV converts. skimage.color would differ by up to 0.4 of a unit (OpenCV interpolates in a table), which moves colors over
-    the limits in charts.py and changes severities.
+    OpenCV converts. skimage.color would differ by up to 0.4 of a unit, because OpenCV interpolates in a table. That moves
+    colors over the limits in charts.py and changes severities.
 
     Args:
         colors: The colors.

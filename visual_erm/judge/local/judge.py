@@ -1,15 +1,17 @@
-"""The judge without a GPU or a server: looks at both images and compares what it saw.
+"""The judge without a GPU or a server: it reads both images and compares what it read.
 
-It sees images only, like any judge, and the task's categories say of what kind they are. It is no substitute for Visual-
-ERM. Tables: on images drawn by the project's renderer it is exact about cells, on scans it knows words but not their
+It gets images only, like any judge; the task's kind says how they are read and compared. It is no substitute for
+Visual-ERM. Tables: on images drawn by the project's renderer it is exact about cells, on scans it knows words but not their
 arrangement. Charts and drawings: it knows printed text, flat colors, and where marks are and how large; what it cannot
 see is listed in charts.py.
+
+    judge = LocalJudge(JudgeSettings(kind="local"))
+    report = await judge.judge(reference, prediction, load_task("table"))
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import threading
 from collections.abc import Callable
@@ -27,7 +29,7 @@ from visual_erm.reward.report import Report
 from visual_erm.runtime.cache import Cache
 from visual_erm.spec.judge import JudgeSettings
 from visual_erm.spec.task import Task
-from visual_erm.vision.images import gray, on_white
+from visual_erm.vision.images import digest_of_pixels, gray, on_white
 from visual_erm.vision.ocr import Line, Ocr
 
 CELLS_PER_ENTRY = 16
@@ -37,7 +39,11 @@ logger = logging.getLogger(__name__)
 
 
 class LocalJudge:
-    """Reads in `settings.ocr_workers` threads, started with the first judgement; keeps `settings.cache_size` readings."""
+    """The local judge. Its threads start with the first judgement and end with `close`.
+
+    Args:
+        settings: `ocr_workers` is the number of threads, `cache_size` the number of readings kept.
+    """
 
     def __init__(self, settings: JudgeSettings) -> None:
         self._ocr_workers = settings.ocr_workers
@@ -53,15 +59,26 @@ class LocalJudge:
     async def judge(
         self, reference: Image.Image, prediction: Image.Image, task: Task, account: JudgeUsage | None = None
     ) -> Report:
-        """What differs between two images; those that are pixel for pixel the same do not. No call is made.
+        """Reports what differs between two images. No call to a server is made.
 
-        Raises JudgeUnavailable (closed, or no working OCR); ConfigError when the task's categories are none of those known.
+        Args:
+            reference: The reference image.
+            prediction: The image that the policy's code rendered.
+            task: The task; its kind says how images are compared.
+            account: Not used: the judge has nothing to count.
+
+        Returns:
+            The report; empty for images that are pixel for pixel the same.
+
+        Raises:
+            JudgeUnavailable: The judge is closed, or OCR does not work.
+            ConfigError: The task's kind cannot be judged locally, or the task lacks its categories.
         """
         comparison = _comparison(task)
         if self._closed:
             raise JudgeUnavailable("the local judge is closed")
         if self._pool is None:
-            logger.info("judging with the local judge (%s), %d reader(s)", comparison.limits, self._ocr_workers)
+            logger.info("judging with the local judge (%s), %d OCR worker(s)", comparison.limits, self._ocr_workers)
             self._pool = ThreadPoolExecutor(self._ocr_workers, thread_name_prefix="local-judge")
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._judge, reference, prediction, comparison)
 
@@ -79,7 +96,7 @@ class LocalJudge:
         if self._closed:
             raise JudgeUnavailable("the local judge was closed")
         pixels = self._pixels(reference, comparison.color), self._pixels(prediction, comparison.color)
-        pair = _digest(pixels[0]), _digest(pixels[1])
+        pair = digest_of_pixels(pixels[0]), digest_of_pixels(pixels[1])
         if pair[0] == pair[1]:
             return Report()
 
@@ -106,7 +123,7 @@ class LocalJudge:
 
     def _lines(self, crops: list[np.ndarray]) -> list[str]:
         """Texts of crops, each distinct crop read once."""
-        keys = [_digest(crop) for crop in crops]
+        keys = [digest_of_pixels(crop) for crop in crops]
         texts = {key: self._texts.find(key) for key in keys}
         unknown = {key: crop for key, crop in zip(keys, crops, strict=True) if texts[key] is None}
         for key, text in zip(unknown, self._ocr().lines(list(unknown.values())) if unknown else (), strict=True):
@@ -141,8 +158,3 @@ def _comparison(task: Task) -> LocalComparison:
         choices = "; ".join(f"{name}: {', '.join(categories)}" for name, categories in known.items())
         raise ConfigError(f"the local judge knows the categories of {choices}; not those of the task `{task.name}`")
     return comparison
-
-
-def _digest(image: np.ndarray) -> bytes:
-    shape = ",".join(map(str, image.shape)).encode()
-    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16, key=shape).digest()

@@ -1,4 +1,4 @@
-"""Two readings -> discrepancies, without images, so that leaving out never costs less than getting wrong.
+"""Two readings of tables -> discrepancies, so that leaving out never costs less than getting wrong.
 
 Every part of a table (a cell of a ruled one, a word of an unruled one) has the same mass w = 3. Pairing part p of the
 prediction with part r of the reference gains g(p, r) = w - sub(p, r), where sub in 0..3 says how badly they differ. With n
@@ -14,6 +14,8 @@ are never negative, none of them sums to more than the former maximum. So a poli
 nothing by it. A part too many (m > n) costs w, as does a part missing: one surplus part makes up for one missing part.
 
 The discrepancies returned sum to exactly S: sub for every pair that differs, w for each part left over on the longer side.
+
+    compare(read_table(reference, ocr), read_table(prediction, ocr))
 """
 
 from __future__ import annotations
@@ -50,10 +52,17 @@ class Word:
 
 
 def compare(reference: Reading, prediction: Reading) -> tuple[Discrepancy, ...]:
-    """What differs, in CATEGORIES; severities sum to S.
+    """Compares two tables.
 
     With a ruled reference cells are compared, and a prediction without ruling pays for that in every cell. Without one
     there are no sure cells: words are compared, whatever their order, and case, punctuation and signs do not count.
+
+    Args:
+        reference: What the reference says.
+        prediction: What the prediction says.
+
+    Returns:
+        What differs, in CATEGORIES; the severities sum to S.
     """
     if reference.ruled:
         return _compare_cells(reference, prediction)
@@ -78,8 +87,10 @@ def _compare_cells(reference: Reading, prediction: Reading) -> tuple[Discrepancy
     surplus = sorted(set(range(len(prediction_cells))) - {j for _, j in settled})
 
     for i, j in _same(text, missing, surplus):
-        what = f"{reference_cells[i].place}: reference {quote(reference_cells[i].text)} has moved to {prediction_cells[j].place} in the prediction"
-        found.append(Discrepancy("layout_error", MAX_SEVERITY, what, reference_cells[i].place))
+        place = reference_cells[i].place
+        moved = f"has moved to {prediction_cells[j].place} in the prediction"
+        what = f"{place}: reference {quote(reference_cells[i].text)} {moved}"
+        found.append(Discrepancy("layout_error", MAX_SEVERITY, what, place))
     spot = {(prediction_cells[j].row, prediction_cells[j].column): j for j in surplus}
     here = [(i, spot.get((reference_cells[i].row, reference_cells[i].column), -1)) for i in missing]
     for i, j in [pair for pair in pairs if total[pair] == MAX_SEVERITY] + here:
@@ -118,8 +129,8 @@ def _layout_severity(reference: list[Cell], prediction: list[Cell]) -> np.ndarra
 def _align_rows(gain: np.ndarray, reference: Sequence[int], prediction: Sequence[int]) -> list[tuple[int, int]]:
     """The pairs of cells with the largest sum of gains that keep rows in order and, inside paired rows, cells in order.
 
-    `gain`: (n, m). `reference`, `prediction`: how many cells each row has. Where it makes no difference to the sum, rows and cells
-    are rather paired than left over.
+    `gain` has shape (n, m); `reference` and `prediction` say how many cells each row has. Where it makes no difference to
+    the sum, rows and cells are rather paired than left over.
     """
     reference_starts, prediction_starts = np.cumsum([0, *reference]), np.cumsum([0, *prediction])
     rows = _row_gains(gain, reference_starts, prediction_starts)

@@ -24,10 +24,16 @@ _LONE = str.maketrans("OoIl|CKPSUVWXZ一", "00111ckpsuvwxz-")
 
 
 def text_severity(reference: list[str], prediction: list[str]) -> np.ndarray:
-    """How badly texts differ, from 0 to 3: (n, m).
+    """Measures how badly texts differ.
 
-    0: same but for blanks and signs that look alike; 1: nearly the same; 2: half the same, or another number of the same
-    order; 3: less in common, or one is empty.
+    Args:
+        reference: n texts of the reference.
+        prediction: m texts of the prediction.
+
+    Returns:
+        Severities from 0 to 3, shape (n, m).
+        0: the same but for blanks and signs that look alike. 1: nearly the same. 2: half the same, or another number of
+        the same order. 3: less in common, or one is empty.
     """
     unique = [list(dict.fromkeys(texts)) for texts in (reference, prediction)]
     rows, columns = (
@@ -56,7 +62,15 @@ def _unique_severity(reference: list[str], prediction: list[str]) -> np.ndarray:
 
 
 def equal(reference: Sequence[object], prediction: Sequence[object]) -> np.ndarray:
-    """Which of reference equals which of prediction: (n, m)."""
+    """Tells which items are equal.
+
+    Args:
+        reference: n items that can be hashed.
+        prediction: m items that can be hashed.
+
+    Returns:
+        Whether each pair is equal, shape (n, m), bool.
+    """
     numbers: dict[object, int] = {}
     keys = [
         np.array([numbers.setdefault(item, len(numbers)) for item in part], dtype=int) for part in (reference, prediction)
@@ -65,11 +79,26 @@ def equal(reference: Sequence[object], prediction: Sequence[object]) -> np.ndarr
 
 
 def plain(text: str) -> str:
+    """Replaces variants of dashes, quotes and compatible characters by their plain form.
+
+    Args:
+        text: A text.
+
+    Returns:
+        The plain text.
+    """
     return unicodedata.normalize("NFKC", text).translate(_SIGNS)
 
 
 def normalize(text: str) -> str:
-    """What is compared of a text: no blanks, and one form for the signs that OCR confuses because they look the same."""
+    """Returns what is compared of a text.
+
+    Args:
+        text: A text as OCR read it.
+
+    Returns:
+        The text without blanks, and with one form for the signs that OCR confuses because they look the same.
+    """
     compared = CHUNK.sub(lambda chunk: _unmistakable(chunk[0]), "".join(plain(text).split()))
     return compared.translate(_LONE) if len(compared) == 1 else compared
 
@@ -79,6 +108,14 @@ def _unmistakable(chunk: str) -> str:
 
 
 def is_quantity(text: str) -> bool:
+    """Tells whether a text is a number.
+
+    Args:
+        text: A text.
+
+    Returns:
+        Whether at least half of its letters and digits are digits.
+    """
     digits = sum(character.isdigit() for character in text)
     return digits > 0 and 2 * digits >= sum(character.isalnum() for character in text)
 
@@ -95,13 +132,21 @@ def _value(numbers: tuple[str, ...]) -> float:
 
 
 def _far(reference: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """Which values differ in sign or by more than a factor of two; NaN is far from nothing."""
+    """Which values differ in sign or by more than a factor of two; NaN is never far."""
     small, large = np.minimum(np.abs(reference), np.abs(prediction)), np.maximum(np.abs(reference), np.abs(prediction))
     return (large > 2 * small) | (reference * prediction < 0)
 
 
 def is_numeric(reference: str, prediction: str) -> bool:
-    """Whether a difference is a matter of numbers: of a number, or of a text whose numbers differ."""
+    """Tells whether a difference concerns numbers.
+
+    Args:
+        reference: Text of the reference.
+        prediction: Text of the prediction.
+
+    Returns:
+        Whether the reference is a number, or the numbers in both texts differ.
+    """
     compared = normalize(reference), normalize(prediction)
     if is_quantity(compared[0]):
         return True
@@ -110,6 +155,14 @@ def is_numeric(reference: str, prediction: str) -> bool:
 
 
 def quote(text: str) -> str:
+    """Quotes a text in a description.
+
+    Args:
+        text: A text, empty, or UNREADABLE.
+
+    Returns:
+        At most SHOWN characters of it in quotation marks, or words for a text that is empty or unreadable.
+    """
     if text in ("", UNREADABLE):
         return "something unreadable" if text else "nothing"
     return f'"{text}"' if len(text) <= SHOWN else f'"{text[:SHOWN]}…"'
