@@ -215,7 +215,8 @@ def run(config: DictConfig) -> None:
     traceback.
     """
     from ray.exceptions import RayTaskError
-    from verl.trainer import main_ppo
+
+    from visual_erm.training.verl_internals import main_ppo
 
     forget(Path(config.run_dir), before=psutil.Process().create_time())
     ledger = RunLedger.open(config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import shlex
 import shutil
@@ -12,12 +13,14 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
+import pynvml
 import pytest
 from marked import marked
 from ports import free_port
@@ -30,6 +33,7 @@ from visual_erm.serve.plan import (
     ServeOptions,
     Server,
     check_ports,
+    gpus_here,
     look_at_machine,
     look_at_model,
     plan,
@@ -166,20 +170,71 @@ def test_a_visible_device_that_is_not_there_is_an_error() -> None:
         visible(machine(3).gpus, "0,7")
 
 
-def test_gpus_are_read_from_nvidia_smi(tmp_path, monkeypatch) -> None:
-    smi = tmp_path / "nvidia-smi"
-    smi.write_text("#!/bin/sh\necho '0, GPU-aa, 81559'; echo '1, GPU-bb, 81559'\n")
-    smi.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+class FakeDriver:
+    """NVIDIA's driver of a machine, in the place of the functions of pynvml, with their signatures."""
+
+    def __init__(self, monkeypatch, uuids=(), start=None, listing=None) -> None:
+        self.uuids, self.start, self.listing, self.open = uuids, start, listing, 0
+        for name in (
+            "Init",
+            "Shutdown",
+            "DeviceGetCount",
+            "DeviceGetHandleByIndex",
+            "DeviceGetUUID",
+            "DeviceGetMemoryInfo",
+        ):
+            fake = getattr(self, name)
+            real = inspect.signature(getattr(pynvml, f"nvml{name}"))
+            assert list(inspect.signature(fake).parameters) == list(real.parameters), name
+            monkeypatch.setattr(pynvml, f"nvml{name}", fake)
+
+    def Init(self) -> None:
+        if self.start:
+            raise pynvml.NVMLError(self.start)
+        self.open += 1
+
+    def Shutdown(self) -> None:
+        self.open -= 1
+
+    def DeviceGetCount(self) -> int:
+        if self.listing:
+            raise pynvml.NVMLError(self.listing)
+        return len(self.uuids)
+
+    def DeviceGetHandleByIndex(self, index):
+        return ("handle", index)
+
+    def DeviceGetUUID(self, handle) -> str:
+        return self.uuids[handle[1]]
+
+    def DeviceGetMemoryInfo(self, handle, version=None):
+        return types.SimpleNamespace(total=81559 * 2**20, free=0, used=0)
+
+
+def test_gpus_are_those_that_the_driver_lists(monkeypatch) -> None:
     monkeypatch.setattr("visual_erm.serve.plan.metadata.version", lambda _: "0.24.0")
+    driver = FakeDriver(monkeypatch, ["GPU-aa", "GPU-bb"])
     assert look_at_machine({}).gpus == (Gpu(0, "GPU-aa", 81559 * 2**20), Gpu(1, "GPU-bb", 81559 * 2**20))
     assert [gpu.index for gpu in look_at_machine({"CUDA_VISIBLE_DEVICES": "1"}).gpus] == [1]
     with pytest.raises(ConfigError, match="no NVIDIA GPU here"):
         look_at_machine({"CUDA_VISIBLE_DEVICES": ""})
     assert look_at_machine({"VLLM_TARGET_DEVICE": "cpu"}).gpus == ()
-    smi.write_text("#!/bin/sh\necho 'NVIDIA-SMI has failed'; exit 9\n")
-    with pytest.raises(ConfigError, match="check the driver"):
-        look_at_machine({})
+    assert driver.open == 0, "the driver is let go each time"
+
+
+def test_without_a_driver_there_is_no_gpu(monkeypatch) -> None:
+    FakeDriver(monkeypatch, start=pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+    assert gpus_here({}) == []
+
+
+@pytest.mark.parametrize(
+    "broken", [{"start": pynvml.NVML_ERROR_DRIVER_NOT_LOADED}, {"listing": pynvml.NVML_ERROR_GPU_IS_LOST}]
+)
+def test_a_driver_that_fails_is_an_error_and_not_a_machine_without_gpus(monkeypatch, broken) -> None:
+    driver = FakeDriver(monkeypatch, ["GPU-aa"], **broken)
+    with pytest.raises(ConfigError, match=r"NVIDIA's driver does not .*check it with nvidia-smi"):
+        gpus_here({})
+    assert driver.open == 0
 
 
 def test_a_models_size_and_context_are_read_from_its_folder(tmp_path) -> None:

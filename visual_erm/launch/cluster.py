@@ -8,6 +8,8 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 
+from visual_erm.training.ray_internals import gcs_client
+
 ASK_S = 3.0
 """For one answer."""
 NAMESPACE, VERDICT, TROUBLE = b"visual-erm", b"verdict", b"trouble"
@@ -52,7 +54,6 @@ class Cluster:
     """
 
     def __init__(self, address: str) -> None:
-        from ray._raylet import AuthenticationTokenLoader, GcsClient  # type: ignore[attr-defined]
         from ray.exceptions import AuthenticationError, RpcError
 
         self._failures = RpcError
@@ -60,10 +61,8 @@ class Cluster:
         # Ray's client tries for most of a minute, and says so in the log.
         if not listens(host, int(port)):
             raise Unreachable
-        # It keeps the token that it read first.
-        AuthenticationTokenLoader.instance().reset_cache()
         try:
-            self._client = GcsClient(address=address)
+            self._client = gcs_client(address)
         except AuthenticationError as error:
             raise WrongToken from error
         except RpcError as error:

@@ -98,8 +98,17 @@ def check_disk(case: RunContext) -> Iterator[Finding]:
 
 
 def kept(case: RunContext) -> int:
-    """Checkpoints on the disk at once, at most. veRL removes the only one it may keep after the next is written, of
-    several the oldest before (utils/checkpoint/checkpoint_manager.py)."""
+    """Counts the checkpoints that are on the disk at once, at most.
+
+    veRL removes the only one it may keep after the next is written, and the oldest of several before
+    (utils/checkpoint/checkpoint_manager.py).
+
+    Args:
+        case: The run.
+
+    Returns:
+        The number; 0 where none is saved.
+    """
     trainer = case.config.trainer
     if trainer.save_freq <= 0:
         return 0
@@ -157,8 +166,9 @@ def _of_cluster(case: RunContext, address: str, wanted: int) -> Iterator[Finding
     key = "ray_kwargs.ray_init.address"
     try:
         asked = subprocess.run(  # noqa: S603
-            [sys.executable, "-c", _ASK, address], capture_output=True, text=True, timeout=RAY_S, check=False
-        )
+            [sys.executable, "-m", "visual_erm.training.ray_internals", address],
+            capture_output=True, text=True, timeout=RAY_S, check=False,
+        )  # fmt: skip
     except subprocess.TimeoutExpired:
         yield Problem(
             key, f"no Ray at {address} within {RAY_S:.0f} s", "start it: ray start --head, or a launcher of rl_scripts/"
@@ -189,15 +199,6 @@ def _of_cluster(case: RunContext, address: str, wanted: int) -> Iterator[Finding
             key, f"{free:.0f} of the {have:.0f} GPUs at {address} are free, the run takes {wanted}",
             "end what uses the others (ray status)",
         )  # fmt: skip
-
-
-_ASK = """
-import json, sys, ray
-ray.init(address=sys.argv[1], log_to_driver=False, logging_level="ERROR")
-free = ray._private.state.available_resources_per_node()
-nodes = [n for n in ray.nodes() if n["Alive"]]
-print(json.dumps([[n["Resources"].get("GPU", 0), free.get(n["NodeID"], {}).get("GPU", 0)] for n in nodes]))
-"""
 
 
 def _existing(path: Path) -> Path:

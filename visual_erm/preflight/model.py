@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import struct
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError, safe_open
 
 from visual_erm.preflight.context import RunContext
 from visual_erm.preflight.findings import Finding, Note, Problem
@@ -77,14 +80,22 @@ def check_shape(case: RunContext) -> Iterator[Finding]:
 
 
 def weights(folder: Path) -> dict[str, int]:
-    """Numbers in a model's weights by their type, as its safetensors say; none where there are no such files."""
+    """Counts the numbers in a model's weights.
+
+    Args:
+        folder: The model's folder.
+
+    Returns:
+        How many numbers there are of each type, as `TYPES` names them. Only whole safetensors files count.
+    """
     found: dict[str, int] = {}
     for file in folder.glob("*.safetensors"):
-        for tensor in _header(file).values():
-            size = 1
-            for side in tensor["shape"]:
-                size *= side
-            found[tensor["dtype"]] = found.get(tensor["dtype"], 0) + size
+        # `check_policy` tells what is wrong with a file that cannot be read.
+        with contextlib.suppress(OSError, SafetensorError), safe_open(file, "np") as tensors:
+            for name in tensors.keys():  # noqa: SIM118  the reader is no mapping
+                tensor = tensors.get_slice(name)
+                kind = tensor.get_dtype()
+                found[kind] = found.get(kind, 0) + math.prod(tensor.get_shape())
     return found
 
 
@@ -162,22 +173,25 @@ def _damage(file: Path) -> str:
         if content.read(len(LFS)) == LFS:
             return "is a pointer of git-lfs, not the weights (git lfs pull)"
     try:
-        ends = [tensor["data_offsets"][1] for tensor in _header(file).values()]
-    except (OSError, ValueError, KeyError, TypeError, struct.error):
-        return "is no safetensors file"
-    with file.open("rb") as content:
-        whole = 8 + struct.unpack("<Q", content.read(8))[0] + max(ends, default=0)
-    size = file.stat().st_size
-    return f"is cut off: {size} of {whole} bytes" if size < whole else ""
+        with safe_open(file, "np"):
+            return ""
+    except (OSError, SafetensorError) as error:
+        size, whole = file.stat().st_size, _whole_size(file)
+        if whole is None:
+            return f"is no safetensors file ({error})"
+        return f"is cut off: {size} of {whole} bytes" if size < whole else f"is damaged ({error})"
 
 
-def _header(file: Path) -> dict[str, Any]:
-    """Names, types and places of the tensors in a safetensors file, whose length comes first, in 8 bytes."""
-    with file.open("rb") as content:
-        length = struct.unpack("<Q", content.read(8))[0]
-        header = json.loads(content.read(min(length, 1 << 28)))
-    header.pop("__metadata__", None)
-    return dict(header)
+def _whole_size(file: Path) -> int | None:
+    """How many bytes a damaged safetensors file had when it was whole, by its header; None where that is not readable."""
+    try:
+        with file.open("rb") as content:
+            length = int.from_bytes(content.read(8), "little")
+            header = json.loads(content.read(min(length, 1 << 28)))
+        header.pop("__metadata__", None)
+        return 8 + length + max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
+    except (OSError, ValueError, AttributeError, LookupError, TypeError):
+        return None
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -29,8 +29,7 @@ ROLLOUTS = ("vllm", "sglang", "trtllm")
 
 def check_parts(case: RunContext) -> Iterator[Finding]:
     """Each part becomes the dataclass that veRL's workers make of it, and the reward manager is found."""
-    from verl.trainer.ppo.reward import resolve_reward_manager_cls
-    from verl.utils.config import omega_conf_to_dataclass
+    from visual_erm.training.verl_internals import omega_conf_to_dataclass, resolve_reward_manager_cls
 
     parts = ["actor_rollout_ref.actor", "actor_rollout_ref.rollout", "algorithm"]
     parts += ["actor_rollout_ref.ref"] if case.refers else []
@@ -59,9 +58,8 @@ def _as_worker_has_it(config: DictConfig, name: str) -> DictConfig:
 
 
 def check_whole(case: RunContext) -> Iterator[Finding]:
-    """veRL's `validate_config`, with which its own entry point begins."""
-    from verl.trainer.ppo.utils import need_critic
-    from verl.utils.config import validate_config
+    """VeRL's `validate_config`, with which its own entry point begins."""
+    from visual_erm.training.verl_internals import need_critic, validate_config
 
     config = copy.deepcopy(case.config)
     try:
@@ -105,7 +103,7 @@ def _installed(package: str) -> bool:
 
 
 def explained(error: BaseException, part: str, config: DictConfig) -> Problem:
-    """veRL's error as one line, under the key that it speaks of, if it speaks of one."""
+    """VeRL's error as one line, under the key that it speaks of, if it speaks of one."""
     while error.__cause__ is not None:
         error = error.__cause__
     said = _said(error)

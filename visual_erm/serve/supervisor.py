@@ -2,30 +2,27 @@
 
     start --healthy--> listed in the endpoints file --dead, or silent for long--> ended, pause --> start
 
-One coroutine per server, nothing shared but the endpoints file. Every server runs behind a `keeper`, so that nothing
-of it is left whatever happens to it or to this process.
+One coroutine runs each server; they share nothing but the endpoints file. Every server is a `GuardedProcess`, so that
+nothing of it is left, whatever happens to it or to this process.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import http.client
-import json
 import logging
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
 from visual_erm.errors import ConfigError, JudgeUnavailable
+from visual_erm.runtime.guarded_process import GuardedProcess
 from visual_erm.serve.plan import Server
 
 log = logging.getLogger(__name__)
@@ -94,10 +91,10 @@ class Supervisor:
         logs: Path,
         endpoints: Path | None,
         environ: Mapping[str, str],
-        patience: Timeouts = Timeouts(),
+        timeouts: Timeouts = Timeouts(),
     ) -> None:
         self._fleet = [_Watched(server) for server in servers]
-        self._name, self._logs, self._endpoints, self._patience = name, logs, endpoints, patience
+        self._name, self._logs, self._endpoints, self._timeouts = name, logs, endpoints, timeouts
         self._key = next((environ[key] for key in KEYS if environ.get(key)), "")
         self._environ = {**environ, **({KEYS[-1]: self._key} if self._key else {})}
         self._stopped = asyncio.Event()
@@ -119,7 +116,7 @@ class Supervisor:
         try:
             while pending:
                 done, pending = await asyncio.wait(
-                    pending, timeout=self._patience.notice, return_when=asyncio.FIRST_EXCEPTION
+                    pending, timeout=self._timeouts.notice, return_when=asyncio.FIRST_EXCEPTION
                 )
                 for task in done:
                     task.result()
@@ -137,7 +134,7 @@ class Supervisor:
 
     async def _keep(self, watched: _Watched) -> None:
         """One server's life: one process after the other."""
-        server, patience = watched.server, self._patience
+        server, timeouts = watched.server, self._timeouts
         file = self._logs / f"{server.port}.log"
         while not self._stopped.is_set():
             process, began = self._start(server, file)
@@ -146,21 +143,21 @@ class Supervisor:
             finally:
                 watched.healthy = False
                 self._relist()
-                await self._end(process)
+                await asyncio.to_thread(process.end)
             if self._stopped.is_set():
                 return
-            watched.deaths = 1 if healthy_for >= patience.proven else watched.deaths + 1
-            if watched.deaths >= patience.deaths:
+            watched.deaths = 1 if healthy_for >= timeouts.proven else watched.deaths + 1
+            if watched.deaths >= timeouts.deaths:
                 watched.given_up = True
                 log.error(
                     "server %d died %d times in a row and is given up; %s ends with\n%s",
                     *(server.port, watched.deaths, file, _tail(file, began)),
                 )
                 return
-            pause = min(patience.longest_pause, patience.pause * 2 ** (watched.deaths - 1))
+            pause = min(timeouts.longest_pause, timeouts.pause * 2 ** (watched.deaths - 1))
             log.warning(
                 "server %d died (exit code %s) after %.0f s of health; it starts again in %g s; its log is %s",
-                *(server.port, process.returncode, healthy_for, pause, file),
+                *(server.port, process.poll(), healthy_for, pause, file),
             )
             await self._rest(pause)
 
@@ -169,72 +166,56 @@ class Supervisor:
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._stopped.wait(), seconds)
 
-    def _start(self, server: Server, file: Path) -> tuple[subprocess.Popen[bytes], int]:
-        """The keeper's process, in a group of its own, and where its part of the log begins."""
-        command = [sys.executable, "-m", "visual_erm.runtime.process_guard", str(os.getpid()), str(self._patience.grace)]
-        with file.open("ab") as out:
-            began = out.tell()
-            process = subprocess.Popen(  # noqa: S603
-                [*command, *server.command],
-                env=self._environ | dict(server.environment),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
+    def _start(self, server: Server, file: Path) -> tuple[GuardedProcess, int]:
+        """The server's process, and where its part of the log begins."""
+        environ = self._environ | dict(server.environment)
+        with file.open("ab") as output:
+            began = output.tell()
+            process = GuardedProcess(
+                server.command, environ, self._timeouts.grace, output=output, killing=self._timeouts.killing
             )
         return process, began
 
-    async def _watch(self, watched: _Watched, process: subprocess.Popen[bytes]) -> float:
+    async def _watch(self, watched: _Watched, process: GuardedProcess) -> float:
         """Until the server has died, or has been silent for too long; for how many seconds it was healthy."""
-        server, patience = watched.server, self._patience
+        server, timeouts = watched.server, self._timeouts
         watched.began = answered = time.monotonic()
         first = None
-        while process.poll() is None and not self._stopped.is_set():
-            well = await asyncio.to_thread(self._is_well, server, first is None)
-            now = time.monotonic()
-            if well:
-                answered = now
-                if first is None:
-                    first = now
-                    watched.known = True
-                    log.info("server %d is healthy after %.0f s", server.port, now - watched.began)
-            elif now - answered > (patience.start if first is None else patience.hung):
-                log.warning("server %d has not answered for %.0f s", server.port, now - answered)
-                break
-            watched.healthy = first is not None and now - answered <= patience.unlisted
-            self._relist()
-            await self._rest(patience.between)
+        # Not through a proxy of the environment, and each time by a connection of its own.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        async with httpx.AsyncClient(trust_env=False, timeout=timeouts.probe, limits=limits) as client:
+            while process.poll() is None and not self._stopped.is_set():
+                well = await self._is_well(client, server, first is None)
+                now = time.monotonic()
+                if well:
+                    answered = now
+                    if first is None:
+                        first = now
+                        watched.known = True
+                        log.info("server %d is healthy after %.0f s", server.port, now - watched.began)
+                elif now - answered > (timeouts.start if first is None else timeouts.hung):
+                    log.warning("server %d has not answered for %.0f s", server.port, now - answered)
+                    break
+                watched.healthy = first is not None and now - answered <= timeouts.unlisted
+                self._relist()
+                await self._rest(timeouts.between)
         watched.known = True
         return answered - first if first is not None else 0.0
 
-    def _is_well(self, server: Server, starting: bool) -> bool:
+    async def _is_well(self, client: httpx.AsyncClient, server: Server, starting: bool) -> bool:
         """Whether it says so; of a starting server, also whether it serves the model by its name."""
         try:
-            self._get(f"{server.local}/health")
+            await self._get(client, f"{server.local}/health")
             if not starting:
                 return True
-            models = json.loads(self._get(f"{server.local}/v1/models"))["data"]
+            models = (await self._get(client, f"{server.local}/v1/models")).json()["data"]
             return any(model["id"] == self._name for model in models)
-        except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, TypeError):
             return False
 
-    def _get(self, url: str) -> bytes:
+    async def _get(self, client: httpx.AsyncClient, url: str) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        request = urllib.request.Request(url, headers=headers)  # noqa: S310
-        # Not through a proxy of the environment.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=self._patience.probe) as answer:
-            return answer.read()
-
-    async def _end(self, process: subprocess.Popen[bytes]) -> None:
-        """Ends the keeper, and it the server with all that it started; whatever is left of their group is killed."""
-        if process.poll() is None:
-            process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            await asyncio.to_thread(process.wait, 2 * self._patience.grace + self._patience.killing)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        return (await client.get(url, headers=headers)).raise_for_status()
 
     def _relist(self) -> None:
         """Lists the healthy servers, once each has been healthy or has died; none any more when the fleet is stopped."""

@@ -1,12 +1,13 @@
-"""StrictReplayBuffer: what stands between rollouts and updates, and lets no loss pass in silence.
+"""StrictReplayBuffer: it hands the rollouts of a step to the update, and stops the run when some are lost.
 
 veRL logs a rollout or a reward that raised, pads the batch with what is left and goes on. This buffer counts instead:
 a step gets as many scored rollouts as it asked for, or the run stops and says why. It is also the one place that sees
-all rewards of a step together, so it normalises those of tasks with `scoring.mode: batch`, and hands their means to veRL's
+all rewards of a step together. So it normalises those of tasks with `scoring.mode: batch`, and hands their means to veRL's
 loggers.
 
     trainer.v1.sampler.custom_sampler={path: pkg://visual_erm.training.replay_buffer, name: StrictReplayBuffer}
-    trainer.v1.sampler.sampler_kwargs={max_lost_rollouts: 0, stall_timeout_s: 1800, poll_s: 0.1, rollouts: 64, abort_file: …/rollout_log/abort_reason.txt}
+    trainer.v1.sampler.sampler_kwargs={max_lost_rollouts: 0, stall_timeout_s: 1800, poll_s: 0.1, rollouts: 64,
+                                       abort_file: …/rollout_log/abort_reason.txt}
 """
 
 from __future__ import annotations
@@ -18,10 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transfer_queue
-from transfer_queue import KVBatchMeta
-from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
-from verl.utils.tensordict_utils import get_tensordict
 
 from visual_erm.data.row_contract import task_of
 from visual_erm.errors import InfrastructureError
@@ -29,6 +26,7 @@ from visual_erm.judge.usage import PERCENTILES, percentile
 from visual_erm.reward.scoring import ScoredSample, batch_rewards
 from visual_erm.spec.base import plain
 from visual_erm.spec.task import Task, load_tasks
+from visual_erm.training.verl_internals import KVBatchMeta, ReplayBuffer, get_tensordict, kv_batch_get, kv_batch_put
 
 COUNTED = ("guard_", "judge_")
 """Numbers whose sum over a step says more than their mean."""
@@ -40,7 +38,9 @@ class RolloutsLost(InfrastructureError):
 
 
 class StrictReplayBuffer(ReplayBuffer):
-    """veRL's synchronous replay buffer, with the sampler's settings:
+    """veRL's synchronous replay buffer, which counts.
+
+    Its settings are `sampler_kwargs`:
 
     max_lost_rollouts: rollouts that a step may lose; they are padded, and counted in `reward/lost`.
     stall_timeout_s: seconds without a finished prompt after which the run stops.
@@ -62,9 +62,18 @@ class StrictReplayBuffer(ReplayBuffer):
         self._finished: tuple[int, float] = (0, time.monotonic())
 
     def sample(self, global_steps: int, partition_id: str, batch_size: int) -> tuple[KVBatchMeta, dict[str, Any]]:
-        """The rollouts of `batch_size` prompts, the means of their rewards' numbers, and what each guard counted.
+        """Waits for the rollouts of a step.
 
-        Raises RolloutsLost when rollouts are missing or stalled, or the reward function asked for a stop.
+        Args:
+            global_steps: Number of the step.
+            partition_id: veRL's name of the set: `train` or `val`, which is not counted.
+            batch_size: Prompts of the step.
+
+        Returns:
+            The rollouts, and veRL's numbers with the means of the rewards' numbers and what each guard counted.
+
+        Raises:
+            RolloutsLost: Rollouts are missing or stalled, or the reward function asked for a stop.
         """
         self._finished = (0, time.monotonic())
         batch, metrics = super().sample(global_steps, partition_id, batch_size)
@@ -120,30 +129,39 @@ def reward_numbers(batch: KVBatchMeta) -> list[dict[str, float]]:
 
 def _rewarded(batch: KVBatchMeta) -> dict[str, dict[str, float]]:
     """Keys of the rollouts of a batch that have a reward, with what the reward function returned."""
-    found = transfer_queue.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=["extra_fields"])
+    found = kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=["extra_fields"])
     fields = [getattr(value, "data", value) for value in found["extra_fields"]]
     numbers = {key: field.get("reward_extra_info") for key, field in zip(batch.keys, fields, strict=True)}
     return {key: dict(found) for key, found in numbers.items() if found}
 
 
 def normalise(batch: KVBatchMeta, tasks: Mapping[str, Task]) -> list[float]:
-    """Puts the rewards of the whole batch (see `visual_erm.reward.scoring.batch_rewards`) in place of those that each rollout got by
-    itself; returns them. Rollouts without a reward are left out.
+    """Puts the rewards of the whole batch in place of those that each rollout got by itself.
+
+    Args:
+        batch: The rollouts of a step, in TransferQueue.
+        tasks: The run's tasks by name.
+
+    Returns:
+        The new rewards, see `visual_erm.reward.scoring.batch_rewards`. Rollouts without a reward are left out.
     """
     numbers = _rewarded(batch)
     place = {"keys": list(numbers), "partition_id": batch.partition_id}
-    found = transfer_queue.kv_batch_get(**place, select_fields=["rm_scores", "data_source"])
+    found = kv_batch_get(**place, select_fields=["rm_scores", "data_source"])
     sources = [getattr(value, "data", value) for value in found["data_source"]]
     names = [task_of(tasks, source, f"rollout {key}") for key, source in zip(numbers, sources, strict=True)]
     rewards = batch_rewards(
-        [ScoredSample.from_numbers(mine, name, tasks[name].scoring) for mine, name in zip(numbers.values(), names, strict=True)]
+        [
+            ScoredSample.from_numbers(mine, name, tasks[name].scoring)
+            for mine, name in zip(numbers.values(), names, strict=True)
+        ]
     )
     scores = [torch.zeros_like(row) for row in found["rm_scores"].unbind()]
     for row, reward in zip(scores, rewards, strict=True):
         # veRL's own place for it: the last token of the response.
         row[-1] = reward
     nested = torch.nested.as_nested_tensor(scores, layout=torch.jagged)
-    transfer_queue.kv_batch_put(**place, fields=get_tensordict({"rm_scores": nested}))
+    kv_batch_put(**place, fields=get_tensordict({"rm_scores": nested}))
     return rewards
 
 

@@ -58,8 +58,16 @@ def normalised(config: DictConfig, tasks: Mapping[str, Task]) -> list[str]:
 
 
 def choose_manager(config: DictConfig, tasks: Mapping[str, Task], manager: str) -> None:
-    """Has veRL normalise those rewards; `manager`: the file that does it. Whatever else stands in its place is kept, for
-    preflight to find. Raises ConfigError."""
+    """Has veRL normalise the rewards of tasks that want it. Another manager that was chosen is kept, for preflight to find.
+
+    Args:
+        config: The run's configuration, which is changed.
+        tasks: The run's tasks by name.
+        manager: The file of the reward manager that normalises a batch.
+
+    Raises:
+        ConfigError: The reward function needs what nobody knows.
+    """
     chosen = config.reward.reward_manager
     if normalised(config, tasks) and (chosen.source, chosen.name) == ("register", "naive"):
         chosen.source, chosen.name, chosen.module.path = "importlib", MANAGER, manager

@@ -68,7 +68,7 @@ class RunLedger:
             self._earlier.unlink()
 
     def check(self) -> None:
-        """Raises RunIncomplete unless every step's rollouts are in the rollout log, each once. Without a rollout log: nothing."""
+        """Raises RunIncomplete unless every step's rollouts are in the rollout log, each once; no log, no check."""
         if self.rollout_log is None:
             return
         last = max([self.resumed, *(int(row["data"].get("training/global_step", 0)) for row in _metrics(self.metrics))])
@@ -128,7 +128,7 @@ def checkpoint(trainer: DictConfig) -> int:
 
 
 def _metrics(*files: Path) -> list[Row]:
-    """veRL's lines, one per step; the later file's where a step is in several."""
+    """VeRL's lines, one per step; the later file's where a step is in several."""
     rows = [_row(line) for file in files if file.is_file() for line in file.open(encoding="utf-8")]
     by_step = {row["step"]: row for row in rows if row is not None}
     return [by_step[step] for step in sorted(by_step)]
