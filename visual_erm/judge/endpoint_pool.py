@@ -184,6 +184,11 @@ class EndpointPool:
         return self._least_busy(other for other in self._working() if other is not first and self._has_room(other))
 
     def release(self, endpoint: Endpoint) -> None:
+        """Gives back a place at an endpoint; the next request in line gets it.
+
+        Args:
+            endpoint: The endpoint that `acquire` or `acquire_other` returned.
+        """
         endpoint.in_flight -= 1
         self._hand_out()
 
@@ -275,6 +280,11 @@ class EndpointPool:
         return had_its_share
 
     def others_work(self, endpoint: Endpoint) -> bool:
+        """Tells whether an endpoint beside this one works.
+
+        Args:
+            endpoint: The endpoint that does not count.
+        """
         return any(other is not endpoint for other in self._working())
 
     def _start_cooldown(self, endpoint: Endpoint, asked_s: float = 0.0) -> None:

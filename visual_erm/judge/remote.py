@@ -165,8 +165,10 @@ class RemoteJudge:
         return request_for(images, task, model, self._settings.structured)
 
     async def _answer(self, endpoint: Endpoint, request: dict[str, Any], task: Task, usage: JudgeUsage) -> Report:
-        """The report of `endpoint`, or of another that is asked too: at once where this one has failed before, else once
-        it takes long and the settings say so."""
+        """The report of `endpoint`, or of a second one that is asked too.
+
+        The second is asked at once where the first has failed before, else once it takes long and the settings say so.
+        """
         first = asyncio.create_task(self._send(endpoint, request, task, usage))
         places = {first: endpoint}
         try:

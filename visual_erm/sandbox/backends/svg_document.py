@@ -51,8 +51,16 @@ class Document:
 
 
 def read(code: str) -> Document:
-    """The document that `code` is, or was going to be: one that is cut off loses its unfinished last tag, and what is open
-    is closed. Raises RenderingFailed with the line of what is wrong.
+    """Reads a document within bounds. One that is cut off loses its unfinished last tag, and what is open is closed.
+
+    Args:
+        code: The text of an SVG document.
+
+    Returns:
+        The document and its bounds.
+
+    Raises:
+        RenderingFailed: The text is no SVG; the message names the line.
 
     >>> read('<svg><g><path d="M0 0"/><path d="M1').data
     b'<svg><g><path d="M0 0"/></g></svg>'
