@@ -105,8 +105,8 @@ class Dino:
 
     async def compare(self, prediction: Image.Image, reference: Image.Image) -> float:
         """Returns the cosine of two images' features, 0 to 1. Raises ComparisonFailed for torch's own errors."""
-        ours, theirs = await asyncio.gather(self._features(prediction), self._features(reference))
-        return float(np.clip(ours @ theirs, 0, 1))
+        image, expected = await asyncio.gather(self._features(prediction), self._features(reference))
+        return float(np.clip(image @ expected, 0, 1))
 
     async def close(self) -> None:
         """Ends the thread after the pass under way, and forgets the checkpoint. May be called twice."""

@@ -1,10 +1,11 @@
 """Edit distance, a text baseline: how alike two pieces of code are as texts.
 
-    r = 1 - Levenshtein(reply's code, ground truth's code) / length of the longer one, in [0, 1]; 0 for a reply without code
+    r = 1 - Levenshtein(reply's code, ground truth's code) / length of the longer one, in [0, 1]
+    r = 0 for a reply without code
 
 The normalised edit distance of table and document parsing (OmniDocBench, arXiv 2412.07626), turned round. Runs of white
-space count as one blank; Markdown is turned into HTML first. Every row needs its code (`reward_model.ground_truth`). Nothing
-is rendered.
+space count as one blank; Markdown is turned into HTML first. Every row needs its code (`reward_model.ground_truth`).
+Nothing is rendered.
 
     reward=edit_distance task=chart
 

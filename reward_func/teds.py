@@ -1,6 +1,7 @@
 """TEDS, the paper's markup baseline: how alike two tables are as trees of cells.
 
-    r = TEDS(reply's table, ground truth's table) = 1 - TED / max(|reply|, |truth|), in [0, 1]; 0 for a reply without a table
+    r = TEDS(reply's table, ground truth's table) = 1 - TED / max(|reply|, |truth|), in [0, 1]
+    r = 0 for a reply without a table
 
 Tree-Edit-Distance-based Similarity: Zhong et al., "Image-based table recognition: data, model, and evaluation" (arXiv
 1911.10683), with the costs of their published code; `visual_erm.baselines.teds` has the definition. Markdown is turned into

@@ -177,7 +177,7 @@ async def test_settings_that_do_not_fit_are_named(rewards, data_root, tmp_path):
         await rewards["teds"]("chart", "x", "x", ROW, task="chart")
     with pytest.raises(ConfigError, match=r"failure: unknown key `windw`; did you mean `window`\?"):
         await rewards["ssim"]("svg", "x", "", ROW, task="svg", failure={"windw": 3})
-    with pytest.raises(ConfigError, match=r"row 3: its reference was drawn by `librsvg 1`"):
+    with pytest.raises(ConfigError, match=r"row 3: its reference was rendered by `librsvg 1`"):
         await rewards["ssim"]("svg", "x", "", ROW | {"renderer_version": "librsvg 1"}, task="svg", data_root=str(data_root))
     with pytest.raises(ConfigError, match=r"reward_kwargs\.model: .*nowhere cannot be loaded"):
         given = {"task": "svg", "data_root": str(data_root), "model": str(tmp_path / "nowhere")}

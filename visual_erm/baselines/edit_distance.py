@@ -6,11 +6,19 @@ from rapidfuzz.distance import Levenshtein
 
 
 def edit_similarity(prediction: str, truth: str) -> float:
-    """1 - Levenshtein(prediction, truth) / the longer one's length, 0 to 1, runs of white space counting as one blank.
+    r"""Compares two texts: 1 - Levenshtein(prediction, truth) / length of the longer one.
 
-    The normalised edit distance of table and document parsing (OmniDocBench, arXiv 2412.07626), turned round.
+    The normalised edit distance of table and document parsing (OmniDocBench, arXiv 2412.07626), turned round. Runs of white
+    space count as one blank.
 
-    >>> edit_similarity("<td>1</td>\\n", "<td>2</td>")
+    Args:
+        prediction: The reply's code.
+        truth: The ground truth's code.
+
+    Returns:
+        0 (nothing in common) to 1 (the same).
+
+    >>> edit_similarity("<td>1</td>\n", "<td>2</td>")
     0.9
     """
     return Levenshtein.normalized_similarity(" ".join(prediction.split()), " ".join(truth.split()))

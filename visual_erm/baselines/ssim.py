@@ -11,22 +11,30 @@ WINDOW = 11
 
 
 def ssim(prediction: Image.Image, reference: Image.Image, longest_side: int) -> float:
-    """Mean structural similarity of two images on one canvas, 0 to 1; less than nothing in common counts as 0.
+    """The mean structural similarity of two images on one canvas.
 
     Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to structural similarity" (2004),
     in the package scikit-image, of gray values, in neighbourhoods of 11 x 11 pixels. The canvas is white and as wide and as
     high as the larger of the two; both stand in its top left corner, and are scaled by the same factor where it is longer
-    than `longest_side`: a image that is too small differs by what it lacks.
+    than `longest_side`: an image that is too small differs by what it lacks.
+
+    Args:
+        prediction: The image of the reply's code, any mode.
+        reference: The reference image, any mode.
+        longest_side: Pixels; a longer canvas is scaled down to it.
+
+    Returns:
+        0 to 1; negative similarities count as 0.
     """
-    width, height = (max(ours, theirs, 1) for ours, theirs in zip(prediction.size, reference.size, strict=True))
+    width, height = (max(one, other, 1) for one, other in zip(prediction.size, reference.size, strict=True))
     scale = min(1.0, longest_side / max(width, height))
     size = max(WINDOW, round(width * scale)), max(WINDOW, round(height * scale))
-    ours, theirs = _placed(prediction, size, scale), _placed(reference, size, scale)
-    return max(0.0, float(structural_similarity(ours, theirs, win_size=WINDOW, data_range=255)))
+    placed, expected = _placed(prediction, size, scale), _placed(reference, size, scale)
+    return max(0.0, float(structural_similarity(placed, expected, win_size=WINDOW, data_range=255)))
 
 
 def _placed(image: Image.Image, size: tuple[int, int], scale: float) -> np.ndarray:
-    """Gray values (height, width), uint8, of a image in the corner of a white canvas of `size`."""
+    """Gray values (height, width), uint8, of an image in the corner of a white canvas of `size`."""
     gray = image.convert("L")
     if scale < 1:
         smaller = max(1, round(gray.width * scale)), max(1, round(gray.height * scale))

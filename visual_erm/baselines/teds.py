@@ -36,36 +36,45 @@ class Node:
 
 @dataclass(frozen=True)
 class Tree:
+    """A table and its size."""
+
     root: Node
     elements: int
-    """In the table, itself aside, those inside of cells included."""
+    """Elements below the table's own, those inside of cells included."""
 
 
 def teds(prediction: str, truth: str, header_text: bool) -> float:
-    """TEDS = 1 - TED(prediction, truth) / max(|prediction|, |truth|) of the first table of each, 0 to 1.
+    """Compares the first table of each side: TEDS = 1 - TED(prediction, truth) / max(|prediction|, |truth|).
 
     TED is the tree edit distance where deleting and inserting cost 1, and so does renaming a node as another unless their
     tags and spans agree; two such cells cost the Levenshtein distance of what they hold, over the longer one's length, and
     a tag in a cell (`<b>`) counts as one character. |T| counts the elements below the table's own.
 
-    `header_text`: a `th` is a cell like any other. The published code compares it by its tag, whatever text it holds.
+    Args:
+        prediction: HTML. Without a table, or with LARGER times the elements of `truth`, it gets 0.
+        truth: HTML of the ground truth.
+        header_text: A `th` is a cell like any other. False: it is compared by its tag alone, as in the published code.
 
-    A prediction that is no table, or LARGER times the size of its truth, gets 0. Raises ValueError when `truth` holds none.
+    Returns:
+        0 (nothing in common) to 1 (the same).
+
+    Raises:
+        ValueError: `truth` holds no table with cells.
 
     >>> teds("<table><tr><td>1</td><td>b</td></tr></table>", "<table><tr><td>1</td><td>c</td></tr></table>", True)
     0.6666666666666667
     """
     tags: dict[str, str] = {}
-    theirs = read(truth, tags, header_text)
-    if theirs is None or not theirs.elements:
+    expected = read(truth, tags, header_text)
+    if expected is None or not expected.elements:
         raise ValueError("the ground truth holds no table with cells")
-    ours = read(prediction, tags, header_text, at_most=max(LARGER * theirs.elements, FEW))
-    if ours is None:
+    predicted = read(prediction, tags, header_text, at_most=max(LARGER * expected.elements, FEW))
+    if predicted is None:
         return 0.0
-    if ours.root == theirs.root:
+    if predicted.root == expected.root:
         return 1.0
-    distance = APTED(ours.root, theirs.root, _Costs()).compute_edit_distance()
-    return max(0.0, 1 - distance / max(ours.elements, theirs.elements))
+    distance = APTED(predicted.root, expected.root, _Costs()).compute_edit_distance()
+    return max(0.0, 1 - distance / max(predicted.elements, expected.elements))
 
 
 class _Costs(Config):  # type: ignore[misc]
@@ -74,24 +83,33 @@ class _Costs(Config):  # type: ignore[misc]
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], float] = {}
 
-    def rename(self, ours: Node, theirs: Node) -> float:
-        if ours.tag != theirs.tag or ours.span != theirs.span:
+    def rename(self, predicted: Node, expected: Node) -> float:
+        """Returns the cost of renaming a node, 0 to 1."""
+        if predicted.tag != expected.tag or predicted.span != expected.span:
             return 1.0
-        if ours.content == theirs.content:
+        if predicted.content == expected.content:
             return 0.0
-        pair = ours.content, theirs.content
+        pair = predicted.content, expected.content
         if pair not in self._known:
             self._known[pair] = Levenshtein.normalized_distance(*pair)
         return self._known[pair]
 
     def children(self, node: Node) -> list[Node]:
+        """Returns the children of a node."""
         return node.children
 
 
 def read(markup: str, tags: dict[str, str], header_text: bool, at_most: float = math.inf) -> Tree | None:
-    """The first table of some HTML, or None when there is none, or one of too many elements or nested too deeply.
+    """Reads the first table of some HTML.
 
-    `tags` keeps the character that stands for each tag inside of cells; give the same for both sides.
+    Args:
+        markup: The HTML.
+        tags: Keeps the character that stands for each tag inside of cells. Give the same for both sides.
+        header_text: A `th` is a cell like any other.
+        at_most: The most elements that the table may have.
+
+    Returns:
+        The table; None when there is none, or one with too many elements or nested too deeply.
     """
     parser = html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
     try:

@@ -29,17 +29,32 @@ LONGEST_LINE = 2**24
 
 
 class Workers:
-    """At most `count` processes, started when needed. Use it from one event loop."""
+    """Processes that compare, started when needed. Use it from one event loop.
+
+    Args:
+        count: The most processes.
+        timeout_s: CPU seconds that one comparison may take.
+    """
 
     def __init__(self, count: int, timeout_s: float) -> None:
-        """`timeout_s`: CPU seconds that one comparison may take."""
         self._places = asyncio.Semaphore(count)
         self._timeout_s = timeout_s
         self._idle: list[asyncio.subprocess.Process] = []
         self._all: set[asyncio.subprocess.Process] = set()
 
     async def compare(self, **job: Any) -> float:
-        """What the job's measure says. Raises ConfigError for a wrong ground truth, ComparisonFailed over its time."""
+        """Compares in a process.
+
+        Args:
+            job: `measure`, the name of the comparison, and its arguments.
+
+        Returns:
+            The similarity, 0 to 1.
+
+        Raises:
+            ConfigError: The ground truth is wrong.
+            ComparisonFailed: The comparison took too long, or lost its process.
+        """
         async with self._places:
             process = self._idle.pop() if self._idle else await self._start()
             try:
@@ -100,7 +115,11 @@ async def _ask(process: asyncio.subprocess.Process, job: dict[str, Any]) -> Any:
 
 
 def serve(timeout_s: float) -> None:
-    """Answers jobs until there are no more; ends by SIGPROF over one that takes longer."""
+    """Answers jobs from standard input until there are no more. A job that takes too long ends the process by SIGPROF.
+
+    Args:
+        timeout_s: CPU seconds that one comparison may take.
+    """
     from visual_erm.baselines.edit_distance import edit_similarity
     from visual_erm.baselines.teds import teds
 

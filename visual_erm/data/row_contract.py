@@ -1,8 +1,10 @@
-"""Does a row of the data fit the run? Whose task it is, whether what drew its reference also draws here, and whether what
-the reward looks at is in it.
+"""Checks that a row of the data fits the run: its task, its reference, its ground truth, and what rendered its reference.
 
-A reference and a prediction that two engines drew differ where the code does not, and a policy would be trained on that
-difference. Asked before training, of whole files, and again by the reward function, of each row.
+Two versions of a renderer may render the same code differently, and a policy would be trained on that difference. Preflight
+checks whole files; the reward functions check each row.
+
+    name = task_of(tasks, row["data_source"], "row 7")
+    image = reference_of(row["extra_info"], data_root, "row 7")
 """
 
 from __future__ import annotations
@@ -17,7 +19,19 @@ from visual_erm.spec.task import Task
 
 
 def task_of(tasks: Mapping[str, Task], data_source: object, where: str) -> str:
-    """The name of a row's task among `tasks`: its `data_source`, or the only one there is. Raises ConfigError."""
+    """Finds the task of a row.
+
+    Args:
+        tasks: The run's tasks by name.
+        data_source: The row's `data_source`.
+        where: Names the row in messages, for example `row 7`.
+
+    Returns:
+        The name of the task: `data_source`, or that of the only task there is.
+
+    Raises:
+        ConfigError: No task has that name.
+    """
     if len(tasks) == 1:
         return next(iter(tasks))
     if data_source not in tasks:
@@ -26,7 +40,19 @@ def task_of(tasks: Mapping[str, Task], data_source: object, where: str) -> str:
 
 
 def reference_of(extra_info: Mapping[str, Any], data_root: str | None, where: str) -> bytes | Path:
-    """The encoded reference image of a row, or its file below `data_root`. Raises ConfigError for a row without one."""
+    """Finds the reference image of a row.
+
+    Args:
+        extra_info: The row's `extra_info`; `reference` holds `bytes` or `path`.
+        data_root: Folder that `path` starts from; None: the working directory.
+        where: Names the row in messages.
+
+    Returns:
+        The encoded image, or its file.
+
+    Raises:
+        ConfigError: The row has no reference.
+    """
     reference = extra_info.get("reference") or {}
     if reference.get("bytes"):
         return bytes(reference["bytes"])
@@ -36,46 +62,81 @@ def reference_of(extra_info: Mapping[str, Any], data_root: str | None, where: st
 
 
 def truth_of(ground_truth: object, where: str) -> str:
-    """The code that a row's reference was drawn from. Raises ConfigError for a row without it."""
+    """Finds the code that the reference of a row was rendered from.
+
+    Args:
+        ground_truth: The row's `reward_model.ground_truth`.
+        where: Names the row in messages.
+
+    Returns:
+        The code.
+
+    Raises:
+        ConfigError: The row has no code.
+    """
     if isinstance(ground_truth, str) and ground_truth.strip():
         return ground_truth
     raise ConfigError(
         f"{where}: `reward_model.ground_truth` holds no code, and this reward compares with it; make the data from code "
         "(data_prep/tables.py markup or pubtabnet, charts.py scripts, svgs.py documents), or take a reward that looks at "
-        "pictures: reward=visual_erm, dino_similarity or ssim"
+        "images: reward=visual_erm, dino_similarity or ssim"
     )
 
 
-def check_renderer(drawn_by: str, renderer_version: str, tasks: Mapping[str, Task], name: str, where: str) -> None:
-    """Raises ConfigError when `drawn_by`, which rendered a row's reference for `name`, is not `renderer_version`."""
-    if drawn_by == renderer_version or tasks[name].render.allow_engine_mismatch:
+def check_renderer(rendered_by: str, renderer_version: str, tasks: Mapping[str, Task], name: str, where: str) -> None:
+    """Checks that what rendered a reference also renders the replies.
+
+    Args:
+        rendered_by: Name and version of what rendered the row's reference.
+        renderer_version: Name and version of what renders here.
+        tasks: The run's tasks by name.
+        name: The row's task. Its `render.allow_engine_mismatch` allows any difference.
+        where: Names the row in messages.
+
+    Raises:
+        ConfigError: They differ.
+    """
+    if rendered_by == renderer_version or tasks[name].render.allow_engine_mismatch:
         return
     key = f"task.tasks.{name}" if len(tasks) > 1 else "task"
     raise ConfigError(
-        f"{where}: its reference was drawn by `{drawn_by}`, but `{renderer_version}` draws here, "
-        "and their difference would be held "
-        f"against the policy; draw the data again with data_prep/, or give {key}.render.allow_engine_mismatch=true"
+        f"{where}: its reference was rendered by `{rendered_by}`, but `{renderer_version}` renders here. "
+        "Their difference would be held against the policy. Make the data again with data_prep/, or give "
+        f"{key}.render.allow_engine_mismatch=true"
     )
 
 
-def check_files(files: Iterable[str], tasks: Mapping[str, Task], drawn: bool = True) -> None:
-    """Raises ConfigError for the first row of parquet files that does not fit.
+def check_files(files: Iterable[str], tasks: Mapping[str, Task], renders: bool = True) -> None:
+    """Checks the rows of data files. Starts no renderer.
 
-    `drawn`: replies are drawn, and so it matters what drew the references. Raises RendererUnavailable where rows say what
-    drew them and there is nothing here to draw with. Starts nothing.
+    Args:
+        files: Paths. Files that do not end in `.parquet` are passed over.
+        tasks: The run's tasks by name.
+        renders: Replies are rendered, so that it matters what rendered the references.
+
+    Raises:
+        ConfigError: A row does not fit; the first one is named.
+        RendererUnavailable: Rows say what rendered them, and there is nothing here to render with.
     """
-    engines: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for file in (file for file in files if file.endswith(".parquet")):
-        for (data_source, drawn_by), row in _first_rows(file).items():
+        for (data_source, rendered_by), row in _first_rows(file).items():
             where = f"{file}, row {row}"
             name = task_of(tasks, data_source, where)
-            if drawn_by and drawn:
-                engines[name] = engines.get(name) or make_renderer(tasks[name].render).renderer_version
-                check_renderer(drawn_by, engines[name], tasks, name, where)
+            if rendered_by and renders:
+                versions[name] = versions.get(name) or make_renderer(tasks[name].render).renderer_version
+                check_renderer(rendered_by, versions[name], tasks, name, where)
 
 
 def check_truths(files: Iterable[str]) -> None:
-    """Raises ConfigError for the first row of parquet files without the code that its reference was drawn from."""
+    """Checks that every row of data files holds the code that its reference was rendered from.
+
+    Args:
+        files: Paths. Files that do not end in `.parquet` are passed over.
+
+    Raises:
+        ConfigError: A row does not; the first one is named.
+    """
     for file in (file for file in files if file.endswith(".parquet")):
         for number, row in enumerate(_columns(file, ["reward_model.ground_truth"])):
             truth_of((row.get("reward_model") or {}).get("ground_truth"), f"{file}, row {number}")
@@ -85,8 +146,8 @@ def _first_rows(file: str) -> dict[tuple[str | None, str], int]:
     """Each `data_source` and `extra_info.renderer_version` of a file, with the first row that has both, from 0."""
     found: dict[tuple[str | None, str], int] = {}
     for number, row in enumerate(_columns(file, ["data_source", "extra_info.renderer_version"])):
-        drawn_by = (row.get("extra_info") or {}).get("renderer_version") or ""
-        found.setdefault((row.get("data_source"), drawn_by), number)
+        rendered_by = (row.get("extra_info") or {}).get("renderer_version") or ""
+        found.setdefault((row.get("data_source"), rendered_by), number)
     return found
 
 

@@ -62,7 +62,7 @@ def check_tasks(case: RunContext) -> Iterator[Finding]:
     for key in KEYS:
         for file in case.readable(key):
             try:
-                check_files([file], case.tasks, drawn="renderer" in case.needs)
+                check_files([file], case.tasks, renders="renderer" in case.needs)
                 if "ground_truth" in case.needs:
                     check_truths([file])
             except ConfigError as error:

@@ -1,7 +1,10 @@
-"""Discrepancy and Report: what the judge sees, as plain data, its wire format, its JSON schema, and tolerant parsing.
+"""Discrepancy and Report: what the judge finds, as plain data, with its wire format, its JSON schema and a tolerant parser.
 
-A report is the only thing that passes from judge to score. Judges are models: what they write is read with patience for
-form (fences, thinking, severities as strings, cut-off JSON) and none for content (no list of errors is no report).
+A report is all that passes from the judge to the score. Judges are models: the parser forgives form (fences, thinking,
+severities as strings, cut-off JSON) and not content (a reply without a list of errors is no report).
+
+    report = parse_report(reply, task.report)
+    report.severity, report.counts(task.report.categories)
 """
 
 from __future__ import annotations
@@ -64,12 +67,26 @@ class Report:
         return sum(d.severity for d in self.discrepancies)
 
     def counts(self, categories: list[str]) -> dict[str, int]:
-        """Discrepancies per category, every category present."""
+        """Counts the discrepancies of each category.
+
+        Args:
+            categories: The categories to count.
+
+        Returns:
+            Category -> count, for every one of them.
+        """
         found = Counter(d.category for d in self.discrepancies)
         return {category: found[category] for category in categories}
 
     def wire(self, form: ReportFormat) -> dict[str, Any]:
-        """The report as the published wire format: counts first, then `errors`, keys in the task's order."""
+        """Writes the report in the published wire format: counts first, then `errors`.
+
+        Args:
+            form: The task's categories and keys.
+
+        Returns:
+            What JSON can hold, keys in the task's order.
+        """
         counts = {f"{category}_count": n for category, n in self.counts(form.categories).items()}
         return {**counts, "errors": [{key: _field(d, key) for key in form.keys} for d in self.discrepancies]}
 
@@ -79,10 +96,16 @@ def _field(discrepancy: Discrepancy, key: str) -> Any:
 
 
 def report_schema(form: ReportFormat) -> dict[str, Any]:
-    """JSON schema of the wire format, for a server's structured outputs: bounded, closed, in key order.
+    """The JSON schema of the wire format, for a server's structured outputs: bounded, closed, in key order.
 
     Texts are bounded by a pattern rather than `maxLength`: xgrammar lets raw control characters through the latter. The
     bound is counted in blocks, to the next full one: xgrammar 0.2 fails on a repetition over 128 and is slow near it.
+
+    Args:
+        form: The task's categories, keys and bounds.
+
+    Returns:
+        The schema.
     """
     character, block = r'[^"\\\x00-\x1f]', min(form.max_text, 40)
     more = (form.max_text - 1) // block
@@ -111,16 +134,24 @@ def report_schema(form: ReportFormat) -> dict[str, Any]:
 
 
 def parse_report(reply: str, form: ReportFormat) -> Report:
-    """A judge's reply as a Report.
+    """Reads a judge's reply as a Report.
 
     Reads fences, text around the JSON, `<think>` blocks, `type` for `category` and the reverse, severities as strings or
     words; repairs cut-off or malformed JSON and marks it `truncated`. Counts are ignored: the list is what counts. A
     category the task does not know goes to the nearest that it knows, or to the first, so that no reported error is lost.
 
-    Of several lists in one reply the harshest counts: a image can make a judge quote a kinder one, and must not gain by
-    it. Time is linear in the length of the reply.
+    Of several lists in one reply the one with the largest severity counts: an image can make a judge quote a kinder one,
+    and must not gain by it. Time is linear in the length of the reply.
 
-    Raises JudgeUnreadable when no list of errors can be found; nothing else, whatever the reply.
+    Args:
+        reply: The judge's reply. Only the first MAX_REPLY characters are read.
+        form: The task's categories, keys and bounds.
+
+    Returns:
+        The report.
+
+    Raises:
+        JudgeUnreadable: The reply holds no list of errors.
     """
     reports = [_report(items, truncated, form) for items, truncated in _lists(reply[:MAX_REPLY])]
     if not reports:
@@ -129,8 +160,10 @@ def parse_report(reply: str, form: ReportFormat) -> Report:
 
 
 def _lists(text: str) -> list[tuple[list[dict[str, Any]], bool]]:
-    """Every list of errors outside of thinking, and whether it was cut off; one that is cut off before its first error is
-    none. Thinking ends at the first `</think>` and may lack its opening tag, which some chat templates put in the prompt.
+    """Finds every list of errors outside of thinking, and whether it was cut off.
+
+    A list that is cut off before its first error is none. Thinking ends at the first `</think>`. It may lack its opening
+    tag, which some chat templates put in the prompt.
     """
     found: list[tuple[list[Any], str]] = []
     position = 0

@@ -1,6 +1,9 @@
-"""Garbage collection in reward workers, which must not keep hundreds of samples under way waiting.
+"""Garbage collection in reward workers, which must not hold up hundreds of samples that are under way.
 
-What is loaded once stays out of it; what is young is looked at in small parts; all the rest between the steps.
+What is loaded once is left out of it. Young objects are collected in small parts, all others between the steps.
+
+    with track_sample():
+        result = await pipeline.score(reply, reference)
 """
 
 from __future__ import annotations
@@ -10,8 +13,8 @@ import gc
 from collections.abc import Iterator
 
 THRESHOLDS = (200, 3, 2000)
-"""Young objects a twelfth at a time, twelve times as often: with Python's own thresholds they take 10 to 30 ms at once.
-All of them by themselves only in a worker that is never idle: with a step's samples under way that takes some 60 ms."""
+"""Young objects are collected a twelfth at a time, twelve times as often: with Python's own thresholds each takes 10 to
+30 ms. The last threshold matters only in a worker that is never idle: a full collection takes some 60 ms there."""
 MANY = 256
 """Samples after which a worker that is idle collects all garbage."""
 
@@ -23,7 +26,7 @@ _settled = False
 
 @contextlib.contextmanager
 def track_sample() -> Iterator[None]:
-    """Around each sample of a worker. What is loaded by the end of the first one stays for good."""
+    """Goes around each sample of a worker. What is loaded by the end of the first one is never collected."""
     global _under_way, _since
     _under_way += 1
     try:
@@ -39,7 +42,7 @@ def track_sample() -> Iterator[None]:
 
 
 def _settle() -> None:
-    """Takes what is loaded out of garbage collection, veRL and torch included: walking through it takes some 0.2 s."""
+    """Takes what is loaded out of garbage collection, veRL and torch included: going through it takes some 0.2 s."""
     global _settled, _since
     gc.collect()
     gc.freeze()
