@@ -176,7 +176,7 @@ def test_text_that_the_reference_has_is_never_flagged(lines):
     assert addresses_judge(lines, lines) == ""
 
 
-# --- under-reporting ---------------------------------------------------------------------------------------------------------
+# --- under-reporting -----------------------------------------------------------------------------------------------
 
 
 def test_equal_images_look_alike_through_shifts_scaling_and_compression():

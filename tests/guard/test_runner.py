@@ -179,18 +179,18 @@ async def test_parts_of_a_chart_left_out_are_charged_and_slack_forgives_a_few():
             "under_reporting": {"enabled": False},
             "injection": {"enabled": False},
         }
-        panel = GuardRunner(load_task(chart), model_judge=True)
-        ruling = await panel.check_report(*images, Report())
-        assert (ruling.severity, ruling.flags) == (severity, {"omission"})
-        assert (await panel.check_report(images[1], images[0], Report())).flags == set()
-        await panel.close()
+        guards = GuardRunner(load_task(chart), model_judge=True)
+        verdict = await guards.check_report(*images, Report())
+        assert (verdict.severity, verdict.flags) == (severity, {"omission"})
+        assert (await guards.check_report(images[1], images[0], Report())).flags == set()
+        await guards.close()
 
 
 async def test_what_the_sandbox_stops_is_flagged():
-    panel = GuardRunner(task(), model_judge=True)
-    assert panel.flags(Tampering("forged result")) == {"tampering"}
+    guards = GuardRunner(task(), model_judge=True)
+    assert guards.flags(Tampering("forged result")) == {"tampering"}
     assert GuardRunner(task(tampering={"enabled": False}), model_judge=True).flags(Tampering("forged result")) == set()
-    await panel.close()
+    await guards.close()
 
 
 async def test_a_local_judge_is_not_second_guessed(reference):

@@ -217,13 +217,13 @@ def test_an_image_equals_itself(parts):
 @settings(max_examples=20)
 @given(st.lists(MARKS | TEXTS, min_size=1, max_size=3), st.lists(MARKS | TEXTS, max_size=3))
 def test_the_severities_sum_to_the_least_that_any_pairing_costs(reference, answer):
-    def gain(ours, theirs) -> int:
-        return MAX_SEVERITY - min(severity(image(ours), image(theirs)), MAX_SEVERITY)
+    def gain(wanted, found) -> int:
+        return MAX_SEVERITY - min(severity(image(wanted), image(found)), MAX_SEVERITY)
 
     size = max(len(reference), len(answer))
     padded = [*answer, *[None] * (size - len(answer))]
     best = max(
-        sum(gain(ours, theirs) for ours, theirs in zip(reference, order, strict=False) if theirs is not None)
+        sum(gain(wanted, found) for wanted, found in zip(reference, order, strict=False) if found is not None)
         for order in permutations(padded)
     )
     assert severity(image(*reference), image(*answer)) == MAX_SEVERITY * size - best

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from visual_erm.judge.local.tables import MAX_SEVERITY, compare
-from visual_erm.reward.report import Report
+from visual_erm.judge.local.tables import compare
+from visual_erm.reward.report import MAX_SEVERITY, Report
 from visual_erm.vision.table_cells import Cell, Reading
 
 SQUARE = [["a", "b", "c"], ["1.5", "2.5", "3.5"], ["10", "20", "30"]]
@@ -260,17 +260,17 @@ def test_no_answer_costs_more_than_its_mass(reference, answer):
     st.lists(st.lists(TEXTS, min_size=1, max_size=3), min_size=1, max_size=3),
 )
 def test_the_severities_sum_to_the_least_that_any_alignment_costs(reference, answer):
-    def gain(ours: str, theirs: str) -> int:
-        return MAX_SEVERITY - severity(grid([[ours]]), grid([[theirs]]))
+    def gain(wanted: str, offered: str) -> int:
+        return MAX_SEVERITY - severity(grid([[wanted]]), grid([[offered]]))
 
-    def best(ours: list, theirs: list, of_pair) -> int:
+    def best(wanted: list, offered: list, of_pair) -> int:
         """Over all ways to keep order, by enumeration."""
         return max(
-            sum(of_pair(ours[i], theirs[j]) for i, j in zip(left, right, strict=True))
-            for k in range(min(len(ours), len(theirs)) + 1)
-            for left in combinations(range(len(ours)), k)
-            for right in combinations(range(len(theirs)), k)
+            sum(of_pair(wanted[i], offered[j]) for i, j in zip(left, right, strict=True))
+            for k in range(min(len(wanted), len(offered)) + 1)
+            for left in combinations(range(len(wanted)), k)
+            for right in combinations(range(len(offered)), k)
         )
 
-    most = best(reference, answer, lambda ours, theirs: best(ours, theirs, gain))
+    most = best(reference, answer, lambda wanted, offered: best(wanted, offered, gain))
     assert severity(grid(reference), grid(answer)) == MAX_SEVERITY * max(size(reference), size(answer)) - most

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 
 import numpy as np
 import pytest
@@ -213,3 +214,46 @@ def test_an_image_of_too_many_parts_is_unreadable_and_nothing_of_it_is_read(make
 def test_a_lattice_of_more_cells_than_are_looked_at_is_no_table():
     assert len(table_grid.find_tables(lattice(400))) == 1
     assert table_grid.find_tables(lattice(4000)) == []
+
+
+def corners(side: int) -> np.ndarray:
+    """Many figures that are as large as a cell and hold none."""
+    tile = np.full((12, 12), 255, np.uint8)
+    tile[0, :10] = tile[:10, 0] = 0
+    return np.tile(tile, (side // 12, side // 12))
+
+
+def nested(side: int) -> np.ndarray:
+    """Open shapes inside each other: each one's extent covers all that are inside it."""
+    image = np.full((side, side), 255, np.uint8)
+    for inset in range(0, side // 2 - 20, 4):
+        image[inset : side - inset, [inset, side - 1 - inset]] = 0
+        image[side - 1 - inset, inset : side - inset] = 0
+    return image
+
+
+def test_cells_are_looked_for_in_the_largest_figures_only(monkeypatch):
+    searched = []
+    holes = table_grid._holes
+    monkeypatch.setattr(table_grid, "MAX_FIGURES", 20)
+    monkeypatch.setattr(table_grid, "_holes", lambda *what: searched.append(what) or holes(*what))
+    page = corners(600)
+    page[200:400, 200:400] = 255
+    page[210:391:60, 210:391] = page[210:391, 210:391:60] = 0
+    [found] = table_grid.find_tables(page)
+    assert len(found.cells) == 9
+    assert len(searched) <= 2 * 20
+
+
+def test_open_shapes_inside_each_other_are_no_table():
+    assert table_grid.find_tables(nested(800)) == []
+    assert table_grid.read(nested(800), list, list).cells[0].text == UNREADABLE
+
+
+@pytest.mark.parametrize("make", [checkerboard, noise, corners, nested, lattice])
+def test_sixteen_megapixels_of_anything_take_seconds(make):
+    """CPU time of this thread; reading them took minutes."""
+    image = make(4000)
+    start = time.thread_time()
+    table_grid.find_tables(image)
+    assert time.thread_time() - start < 15

@@ -1,9 +1,9 @@
 """`GuardRunner`: runs the guards of a task and makes one verdict on a sample of what they find.
 
 The pipeline calls it after extraction, after rendering and after the judge. Reading never blocks the event loop, and a
-group's reference is read once. Text is read only where the report's severity is low enough for a hack to pay, and words only
-where a table has no ruling. A reading that fails is the infrastructure's fault: it is logged, flags nothing, and the report
-stands.
+group's reference is read once. Text is read only where the report's severity is low enough for a hack to pay, and words
+only where a table has no ruling. A reading that fails is the infrastructure's fault: it is logged and flags nothing, and the
+report stands.
 
     guards = GuardRunner(task, model_judge=True)
     await guards.check_code(code)

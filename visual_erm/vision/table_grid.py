@@ -181,7 +181,10 @@ def _check_parts(count: int, pixels: int) -> None:
 def _holes(grid: np.ndarray, top: int, left: int) -> list[Box]:
     """The rectangular holes of a connected figure."""
     ys, xs = _changes(grid), _changes(grid.T)
-    small = np.pad(grid[np.ix_(ys[:-1], xs[:-1])], 1)
+    if min(len(ys), len(xs)) < 4:  # round a hole there is a side above and below it, to the left and to the right
+        return []
+    small = np.zeros((len(ys) + 1, len(xs) + 1), dtype=bool)
+    small[1:-1, 1:-1] = grid[np.ix_(ys[:-1], xs[:-1])]
     labels, count = ndimage.label(~small)
     _check_parts(count, MOST_PARTS * PIXELS_PER_PART)
     outside = labels[0, 0]
