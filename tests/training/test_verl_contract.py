@@ -1,0 +1,369 @@
+"""The contract with veRL, TransferQueue and Ray: every name inside them that this project uses, and what it relies on.
+
+A failure here after an update of veRL or Ray names what to look at, before a run finds out. Names that the project's
+modules import are listed in `training/verl_internals.py` and `training/ray_internals.py`; those of the plug-in `verl_cpu/`,
+of `data/check.py` and of `training/stop_callback.py` are named below.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("verl")
+pytest.importorskip("transfer_queue")
+
+import torch
+from omegaconf import OmegaConf
+
+from visual_erm.training import ray_internals, verl_internals
+from visual_erm.training.replay_buffer import StrictReplayBuffer
+from visual_erm.training.stop_callback import SaveAndStop
+
+PROJECT = Path(__file__).parents[2]
+
+
+def takes(function, *positional: object, **named: object) -> bool:
+    """Whether a call with these arguments fits the function's signature."""
+    try:
+        inspect.signature(function).bind(*positional, **named)
+    except TypeError:
+        return False
+    return True
+
+
+# --- who may name veRL's and Ray's insides
+
+
+def test_only_the_modules_listed_here_import_from_verl_transfer_queue_or_inside_ray():
+    allowed = {
+        "visual_erm/training/ray_internals.py",
+        "visual_erm/data/check.py",
+        "visual_erm/verl_cpu/engine.py",
+        "visual_erm/verl_cpu/platform.py",
+        "visual_erm/verl_cpu/rollout.py",
+    }
+    inside = re.compile(
+        r"^\s*(?:from|import) (?:verl|transfer_queue|ray\._\w+)\b|\bray\._(?:private|raylet)\b", re.MULTILINE
+    )
+    files = [file for folder in ("visual_erm", "reward_func") for file in (PROJECT / folder).rglob("*.py")]
+    found = {str(file.relative_to(PROJECT)) for file in files if inside.search(file.read_text(encoding="utf-8"))}
+    assert found == allowed
+
+
+@pytest.mark.parametrize("name", verl_internals.PLACES)
+def test_each_name_is_where_it_is_said_to_be(name):
+    module, _, attribute = verl_internals.PLACES[name].partition(":")
+    found = importlib.import_module(module)
+    assert getattr(verl_internals, name) is (getattr(found, attribute) if attribute else found)
+
+
+def test_a_name_that_is_not_listed_is_not_offered():
+    with pytest.raises(AttributeError, match="no attribute 'RayPPOTrainer'"):
+        _ = verl_internals.RayPPOTrainer
+
+
+@pytest.mark.parametrize(
+    ("name", "positional", "named"),
+    [
+        ("kv_batch_get", (), {"keys": ["a"], "partition_id": "train", "select_fields": ["rm_scores"]}),
+        ("kv_batch_put", (), {"keys": ["a"], "partition_id": "train", "fields": None}),
+        ("get_tensordict", ({"rm_scores": None},), {}),
+        ("resolve_reward_manager_cls", ("config",), {}),
+        ("omega_conf_to_dataclass", ("config",), {}),
+        ("validate_config", ("config",), {"use_reference_policy": True, "use_critic": False}),
+        ("need_critic", ("config",), {}),
+    ],
+)
+def test_each_function_takes_the_arguments_that_it_is_given(name, positional, named):
+    assert takes(getattr(verl_internals, name), *positional, **named)
+
+
+# --- the entry point and the checks before a run
+
+
+def test_the_entry_point_runs_a_configuration_that_is_composed_already():
+    # Hydra's wrapper leaves out its command line when it is given a configuration.
+    assert takes(verl_internals.main_ppo.main, "config")
+    assert list(inspect.signature(verl_internals.main_ppo.main.__wrapped__).parameters) == ["config"]
+
+
+def test_a_dataclass_with_an_unknown_key_is_refused_by_the_key():
+    whole = {"_target_": "verl.trainer.config.AlgoConfig", "gamma": 0.5}
+    assert verl_internals.omega_conf_to_dataclass(OmegaConf.create(whole)).gamma == 0.5
+    with pytest.raises(Exception, match="unexpected keyword argument 'gama'"):
+        verl_internals.omega_conf_to_dataclass(OmegaConf.create({**whole, "gama": 1}))
+
+
+def test_a_critic_is_needed_when_it_is_asked_for():
+    ask = OmegaConf.create({"critic": {"enable": True}, "algorithm": {"adv_estimator": "grpo"}})
+    assert verl_internals.need_critic(ask) is True
+    ask.critic.enable = False
+    assert verl_internals.need_critic(ask) is False
+
+
+def test_a_reward_manager_is_found_by_name_or_by_file():
+    config = OmegaConf.create({"reward": {"reward_manager": {"source": "register", "name": "naive"}}})
+    assert verl_internals.resolve_reward_manager_cls(config) is verl_internals.NaiveRewardManager
+    file = PROJECT / "reward_func" / "batch_manager.py"
+    config.reward.reward_manager = {"source": "importlib", "name": "BatchRewardManager", "module": {"path": str(file)}}
+    assert issubclass(verl_internals.resolve_reward_manager_cls(config), verl_internals.NaiveRewardManager)
+    config.reward.reward_manager = {"source": "register", "name": "gone"}
+    with pytest.raises(Exception, match="gone"):
+        verl_internals.resolve_reward_manager_cls(config)
+
+
+# --- the reward manager
+
+
+def test_a_manager_scores_single_samples_and_puts_their_scores_at_the_last_token():
+    manager = verl_internals.NaiveRewardManager
+    assert takes(manager.__init__, None, "config", "tokenizer", "compute_score")
+    assert inspect.iscoroutinefunction(manager.run_single) and takes(manager.run_single, None, "data")
+    for key in ("reward_score", "reward_extra_info"):
+        assert f'"{key}"' in inspect.getsource(manager.run_single)
+    tensors = {
+        "prompts": torch.ones(2, 1, dtype=torch.long),
+        "responses": torch.ones(2, 3, dtype=torch.long),
+        "attention_mask": torch.tensor([[1, 1, 1, 0], [1, 1, 1, 1]]),
+    }
+    data = verl_internals.DataProto.from_dict(tensors, non_tensors={"data_source": ["a", "b"]})
+    assert manager.assemble_rm_scores(data, [0.5, 1.0]).tolist() == [[0, 0.5, 0], [0, 0, 1.0]]
+    assert data[-1].non_tensor_batch["data_source"] == "b"
+
+
+# --- the replay buffer
+
+
+SAMPLER = {"max_lost_rollouts": 0, "stall_timeout_s": 60, "poll_s": 0.01, "rollouts": 2, "abort_file": "none"}
+
+
+def replay_buffer() -> StrictReplayBuffer:
+    return StrictReplayBuffer(
+        trainer_mode="sync",
+        trainer_config=OmegaConf.create({}),
+        max_off_policy_threshold=None,
+        max_off_policy_strategy="drop",
+        sampler_kwargs=OmegaConf.create(SAMPLER),
+    )
+
+
+def test_the_trainer_takes_the_buffer_from_its_configuration():
+    from verl.trainer.ppo.v1 import trainer_base
+
+    source = inspect.getsource(trainer_base)
+    assert "load_extern_type(custom_sampler.path, custom_sampler.name)" in source
+    load = trainer_base.load_extern_type
+    assert load("pkg://visual_erm.training.replay_buffer", "StrictReplayBuffer") is StrictReplayBuffer
+
+
+def test_the_buffer_keeps_its_prompts_by_partition_and_state():
+    buffer = replay_buffer()
+    for name in ("pending_keys", "running_keys", "finished_keys", "failure_keys"):
+        assert getattr(buffer, name)["train"] == set()
+    assert buffer.partitions["train"] == {} and buffer.prompt_global_steps["train"] == {}
+    assert buffer.sampler_kwargs == SAMPLER
+    assert buffer.poll_interval == 0.01
+
+
+def test_a_step_is_chosen_by_prompt_whose_rollouts_have_its_name_before_an_underscore():
+    buffer = replay_buffer()
+    buffer.partitions["train"] = {"p_0_0": {}, "p_1_0": {}, "q_0_0": {}, "q_1_0": {}}
+    buffer.prompt_global_steps["train"] = {"p": 2, "q": 1}
+    selected, rollouts, steps = buffer._select_prompt_uids("train", {"p", "q"}, 1)
+    assert (list(selected), steps) == (["q"], {"p": 2, "q": 1})
+    assert set(rollouts) == {"p_0_0", "p_1_0", "q_0_0", "q_1_0"}
+
+
+def test_the_buffer_waits_for_its_interval_and_returns_when_it_last_logged():
+    began, now = time.monotonic(), time.time()
+    assert replay_buffer()._wait_for_next_poll("train", now) == now
+    assert time.monotonic() - began >= 0.01
+
+
+def test_veRL_calls_the_methods_that_the_buffer_replaces():
+    base = verl_internals.ReplayBuffer
+    source = inspect.getsource(base)
+    assert "self._select_prompt_uids(" in source
+    assert "self._wait_for_next_poll(" in source
+    for name in ("sample", "_select_prompt_uids", "_wait_for_next_poll"):
+        mine, verls = (list(inspect.signature(getattr(cls, name)).parameters) for cls in (StrictReplayBuffer, base))
+        assert mine == verls, name
+
+
+def test_a_batch_has_keys_and_a_partition():
+    fields = {field.name for field in dataclasses.fields(verl_internals.KVBatchMeta)}
+    assert {"keys", "tags", "partition_id"} <= fields
+    batch = verl_internals.KVBatchMeta(keys=["a_0_0"], tags=[{}], partition_id="train")
+    assert (batch.keys, batch.partition_id) == (["a_0_0"], "train")
+
+
+def test_rewards_of_rows_of_unequal_length_fit_into_a_tensordict():
+    rows = torch.nested.as_nested_tensor([torch.zeros(2), torch.ones(3)], layout=torch.jagged)
+    made = verl_internals.get_tensordict({"rm_scores": rows})
+    assert made.batch_size == torch.Size([2])
+    assert [row.tolist() for row in made["rm_scores"].unbind()] == [[0, 0], [1, 1, 1]]
+
+
+# --- the checkpoint callback
+
+
+def test_the_callback_is_made_from_the_configuration_and_called_after_a_checkpoint(tmp_path):
+    from verl.trainer.ppo.checkpoint_callback import CheckpointCallback, build_checkpoint_callback
+    from verl.trainer.ppo.v1 import trainer_base
+
+    name = "visual_erm.training.stop_callback.SaveAndStop"
+    config = OmegaConf.create({"run_dir": str(tmp_path), "trainer": {"checkpoint_callback_class": name, "save_freq": 5}})
+    callback = build_checkpoint_callback(config)
+    assert isinstance(callback, SaveAndStop)
+    calls = re.findall(r"checkpoint_callback\.on_save\((.*?)\)\n", inspect.getsource(trainer_base), re.DOTALL)
+    assert calls
+    for call in calls:
+        given = re.findall(r"(\w+)=", call)
+        assert {"trainer", "global_step"} <= set(given)
+        assert takes(callback.on_save, **dict.fromkeys(given))
+        assert takes(CheckpointCallback(config).on_save, **dict.fromkeys(given))
+
+
+def test_the_trainer_reads_its_last_step_and_the_saving_interval_anew_in_each_step():
+    from verl.trainer.ppo.v1 import trainer_base
+
+    source = inspect.getsource(trainer_base)
+    loop = source[source.index("while current_epoch < ") :]
+    assert "self.global_steps <= self.total_training_steps" in loop[:200]
+    assert "is_last_step = self.global_steps >= self.total_training_steps" in loop
+    assert "self.global_steps % self.config.trainer.save_freq == 0" in loop
+
+
+# --- the data set (data/check.py)
+
+
+def test_the_data_set_takes_its_arguments_by_position_and_reads_images_by_a_method_of_its_own():
+    from verl.utils import hf_processor, hf_tokenizer
+    from verl.utils.dataset.rl_dataset import RLHFDataset
+
+    assert takes(hf_processor, "folder") and takes(hf_tokenizer, "folder")
+    assert list(inspect.signature(RLHFDataset.__init__).parameters)[1:5] == [
+        "data_files",
+        "tokenizer",
+        "config",
+        "processor",
+    ]
+    assert inspect.iscoroutinefunction(RLHFDataset._process_multi_modal_info) is False
+    source = inspect.getsource(RLHFDataset)
+    for used in ("self.image_patch_size", "self.config", '"filter_overlong_prompts_workers"', '"raw_prompt"', '"index"'):
+        assert used in source, used
+    function = RLHFDataset.__dict__["_process_multi_modal_info"]
+    owner = (None,) if inspect.isfunction(function) else ()
+    assert takes(RLHFDataset._process_multi_modal_info, *owner, "messages", "image_patch_size", "config")
+
+
+# --- the plug-in for CPUs (verl_cpu/)
+
+PLUG_IN = """
+import inspect, json
+import torch, verl.utils.distributed as distributed
+before = list(inspect.signature(distributed.initialize_global_process_group_ray).parameters)
+import visual_erm.verl_cpu.platform as platform
+from verl.plugin.platform import PlatformRegistry, get_platform
+from verl.workers.engine.fsdp import transformer_impl
+source = inspect.getsource(transformer_impl)
+import visual_erm.verl_cpu.engine as engine
+import visual_erm.verl_cpu.rollout as rollout
+from verl.workers import engine_workers
+from verl.workers.engine import EngineRegistry, FSDPEngineWithLMHead
+from verl.workers.rollout import base, replica
+asked = {}
+torch.distributed.is_initialized = lambda: False
+torch.distributed.init_process_group = lambda **given: asked.update(given)
+engine_workers.initialize_global_process_group_ray(timeout_second=None)
+fields = replica.TokenOutput.model_fields if hasattr(replica.TokenOutput, "model_fields") else {}
+made = inspect.getsource(replica.RolloutReplica.__init__)
+print(json.dumps({
+    "arguments": before,
+    "backend": asked.get("backend"),
+    "platform": type(get_platform()).__name__,
+    "registered": PlatformRegistry.get("cpu") is platform.CpuPlatform,
+    "offload": "CPUOffloadPolicy(pin_memory=True)" in source,
+    "pinned": transformer_impl.CPUOffloadPolicy(pin_memory=True).pin_memory,
+    "builds": callable(FSDPEngineWithLMHead._build_module) and "self.optimizer_config" in source,
+    "engine": EngineRegistry.get_engine_cls("language_model", "fsdp2") is engine.CpuEngine,
+    "adapter": base.get_rollout_class("hf_cpu", "async") is rollout.HFAdapter,
+    "replica": replica.RolloutReplicaRegistry.get("hf_cpu") is rollout.HFReplica,
+    "abstract": [sorted(cls.__abstractmethods__) for cls in (rollout.HFAdapter, rollout.HFReplica, platform.CpuPlatform)],
+    "missing": sorted({"token_ids", "log_probs", "stop_reason", "num_preempted", "extra_fields"} - set(fields)),
+    "unset": [name for name in ("config", "model_config", "replica_rank", "servers", "_server_handle", "_server_address")
+              if f"self.{name}" not in made],
+    "concurrency": isinstance(replica.RolloutReplica.max_concurrency, property),
+    "sklearn": __import__("transformers").utils.is_sklearn_available(),
+}))
+"""
+
+
+def test_the_plug_in_for_cpus_is_registered_and_what_it_replaces_is_called():
+    environ = {**os.environ, "VERL_USE_EXTERNAL_MODULES": "visual_erm.verl_cpu.platform", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([sys.executable, "-c", PLUG_IN], env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout.splitlines()[-1]) == {
+        "arguments": ["timeout_second", "backend"],
+        "backend": "gloo",
+        "platform": "CpuPlatform",
+        "registered": True,
+        "offload": True,
+        "pinned": False,
+        "builds": True,
+        "engine": True,
+        "adapter": True,
+        "replica": True,
+        "abstract": [[], [], []],
+        "missing": [],
+        "unset": [],
+        "concurrency": True,
+        "sklearn": False,
+    }
+
+
+# --- Ray
+
+
+def test_rays_client_of_the_head_has_the_calls_that_the_launcher_makes():
+    from ray._raylet import AuthenticationTokenLoader, GcsClient, InnerGcsClient
+
+    assert callable(AuthenticationTokenLoader.instance().reset_cache)
+    for name in ("get_all_node_info", "internal_kv_get", "internal_kv_put"):
+        assert callable(getattr(InnerGcsClient, name)), name
+    # Ray's own wrapper hands every call on.
+    assert "__getattr__" in vars(GcsClient)
+    assert takes(ray_internals.gcs_client, "127.0.0.1:6379")
+
+
+def test_ray_counts_what_is_free_on_each_node():
+    from ray._private.state import available_resources_per_node
+
+    assert takes(available_resources_per_node)
+
+
+def test_gpus_are_counted_on_live_nodes_with_what_is_free(monkeypatch):
+    import ray
+    from ray._private import state
+
+    nodes = [
+        {"NodeID": "a", "Alive": True, "Resources": {"GPU": 8.0}},
+        {"NodeID": "b", "Alive": False, "Resources": {"GPU": 8.0}},
+        {"NodeID": "c", "Alive": True, "Resources": {"CPU": 4.0}},
+    ]
+    assert takes(ray.init, address="10.0.0.1:6379", log_to_driver=False, logging_level="ERROR")
+    monkeypatch.setattr(ray, "init", lambda **_: None)
+    monkeypatch.setattr(ray, "nodes", lambda: nodes)
+    monkeypatch.setattr(state, "available_resources_per_node", lambda: {"a": {"GPU": 3.0}, "c": {"CPU": 4.0}})
+    assert ray_internals.gpus_of_nodes("10.0.0.1:6379") == [(8.0, 3.0), (0, 0)]
