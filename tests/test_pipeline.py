@@ -82,7 +82,7 @@ async def test_a_wrong_number_is_named_and_costs(task: Task, reference: Image.Im
         ("<table><tr><td style='border: none'></td></tr></table>", "BlankImage"),
     ],
 )
-async def test_a_reply_without_a_image_earns_the_minimum(
+async def test_a_reply_without_an_image_earns_the_minimum(
     task: Task, reference: Image.Image, reply: str, reason: str
 ) -> None:
     async with RewardPipeline(task, JudgeSettings(kind="local"), pages=1) as pipeline:

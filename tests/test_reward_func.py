@@ -174,7 +174,7 @@ async def test_a_single_task_takes_rows_of_any_data_source(compute_score, settin
 # What drew the reference
 
 
-async def test_a_reference_that_another_engine_drew_stops_the_run_and_both_are_named(
+async def test_a_reference_that_another_renderer_made_stops_the_run_and_both_are_named(
     compute_score, settings, close_pipelines, tmp_path
 ) -> None:
     here = make_renderer(load_task("table").render).renderer_version
@@ -189,7 +189,7 @@ async def test_a_reference_that_another_engine_drew_stops_the_run_and_both_are_n
 
 
 @pytest.mark.parametrize("case", ["same", "empty", "none", "allowed"])
-async def test_a_reference_of_the_same_or_an_unknown_engine_or_an_allowed_one_is_taken(
+async def test_a_reference_of_the_same_or_an_unknown_renderer_or_an_allowed_one_is_taken(
     compute_score, settings, close_pipelines, case
 ) -> None:
     renderer_version = {
