@@ -284,6 +284,23 @@ def test_a_model_folder_that_is_not_whole(mine: Run):
     assert "config.json cannot be read" in only(mine.look("policy")).what
 
 
+def test_weights_that_are_no_whole_safetensors_file_are_told_and_count_no_bytes(mine: Run):
+    file = mine.folder / "model" / "model.safetensors"
+    content = file.read_bytes()
+    whole = model.weights(file.parent)
+    assert whole.keys() <= model.TYPES.keys()
+    file.unlink()
+    for damaged, said in (
+        (content + b"x", "is damaged ("), (content[:20], "is no safetensors file ("), (b"", "is no safetensors file ("),
+        (content[:8] + b"{" + content[9:-1], "is cut off"),
+    ):  # fmt: skip
+        file.write_bytes(damaged)
+        assert f"{file.name} {said}" in told(mine.look("policy")), said
+        assert model.weights(file.parent) == {}
+    file.write_bytes(content)
+    assert model.weights(file.parent) == whole
+
+
 def test_the_reward_model_that_veRL_runs_must_be_there_too(good: Run, tmp_path):
     words = ["judge=colocated", f"reward.reward_model.model_path={tmp_path}/none"]
     gone = only(good.look("reward model", *words))
