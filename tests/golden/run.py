@@ -51,7 +51,7 @@ NUMBERS = {
     "extract_ok": "extract_ok",
     "compare_ok": "compare_ok",
     "scored_ok": "scored_ok",
-    "invalid": "void",
+    "invalid": "invalid",
     "truncated": "truncated",
     "judge_calls": "judge_calls",
     "judge_identical": "judge_identical",
