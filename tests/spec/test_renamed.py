@@ -19,7 +19,10 @@ from visual_erm.spec.task import load_tasks
         ("task.guard.injection.kind=0.4", "task.guard.injection.check_below_severity_share"),
         ("judge.savings.cache=false", "judge.reuse.cache"),
         ("judge.patience_s=3", "judge.unavailable_timeout_s"),
-        ("reward.custom_reward_function.reward_kwargs.journal=x", "reward.custom_reward_function.reward_kwargs.rollout_log"),
+        (
+            "reward.custom_reward_function.reward_kwargs.journal=x",
+            "reward.custom_reward_function.reward_kwargs.rollout_log",
+        ),
         ("trainer.v1.sampler.sampler_kwargs.fatal=x", "trainer.v1.sampler.sampler_kwargs.abort_file"),
         ("trainer.v1.sampler.sampler_kwargs.max_lost=3", "trainer.v1.sampler.sampler_kwargs.max_lost_rollouts"),
         ("trainer.v1.sampler.sampler_kwargs.stall_s=3", "trainer.v1.sampler.sampler_kwargs.stall_timeout_s"),
