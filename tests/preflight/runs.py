@@ -34,7 +34,10 @@ def row(index: int, split: str = "train", **changed: Any) -> dict[str, Any]:
         "images": [{"bytes": content.getvalue(), "path": None}],
         "reward_model": {"style": "model", "ground_truth": f"<table><tr><td>{100 + index}</td></tr></table>"},
         "extra_info": {
-            "index": index, "split": split, "reference": {"bytes": content.getvalue(), "path": None}, "renderer_version": "",
+            "index": index,
+            "split": split,
+            "reference": {"bytes": content.getvalue(), "path": None},
+            "renderer_version": "",
         },
     }  # fmt: skip
     extra = {**whole["extra_info"], **changed.pop("extra_info", {})}

@@ -35,14 +35,14 @@ from visual_erm.runtime.process_tree import adopt_orphans, end_descendants
 
 def main() -> NoReturn:
     """Ends with the exit code, and where something is wrong with one line that says what."""
-    settings = place = None
+    settings = topology = None
     code = 1
     try:
         settings = Settings.read(os.environ)
-        place = find_place(os.environ)
-        recipe = read_recipe(*_halves(sys.argv[1:]), os.environ, place)
+        topology = find_place(os.environ)
+        recipe = read_recipe(*_halves(sys.argv[1:]), os.environ, topology)
         carry_out = _run if os.environ.get("DRY_RUN", "0") in ("", "0") else _dry_run
-        code = carry_out(recipe, place, settings)
+        code = carry_out(recipe, topology, settings)
     except (ConfigError, HydraException, OmegaConfBaseException) as error:
         code = _say(2, error)
     except RunInterrupted as error:
@@ -52,7 +52,7 @@ def main() -> NoReturn:
     except SystemExit as signalled:
         code = int(str(signalled.code))
     finally:
-        if settings and settings.verdict_file and not (place and place.rank):
+        if settings and settings.verdict_file and not (topology and topology.rank):
             settings.verdict_file.write_text(f"{code}\n")
     sys.exit(code)
 
@@ -65,7 +65,7 @@ def _halves(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(words[:middle]), list(words[middle + 1 :])
 
 
-def _run(recipe: Recipe, place: Topology, settings: Settings) -> int:
+def _run(recipe: Recipe, topology: Topology, settings: Settings) -> int:
     logging.basicConfig(
         level=logging.INFO, format=f"%(asctime)s visual_erm.launch {host()}: %(message)s", stream=sys.stderr
     )
@@ -79,11 +79,11 @@ def _run(recipe: Recipe, place: Topology, settings: Settings) -> int:
     file = None if token.is_given(os.environ) else settings.token_file or recipe.run_dir / token.FILE
     os.environ.update({name: value for name, value in RAY_ENVIRONMENT.items() if name not in os.environ})
     try:
-        if place.rank:
-            return run_worker(recipe, place, settings, file)
+        if topology.rank:
+            return run_worker(recipe, topology, settings, file)
         with contextlib.ExitStack() as stack:
             secret = stack.enter_context(token.made(file if recipe.nodes > 1 else None)) if file else None
-            return run_head(recipe, place, settings, secret)
+            return run_head(recipe, topology, settings, secret)
     finally:
         end_descendants()
 
@@ -95,11 +95,11 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
     sys.exit(128 + number)
 
 
-def _dry_run(recipe: Recipe, place: Topology, settings: Settings) -> int:
+def _dry_run(recipe: Recipe, topology: Topology, settings: Settings) -> int:
     variables = " ".join(f"{name}={value}" for name, value in RAY_ENVIRONMENT.items())
-    print(variables, ray_start(recipe, place, settings, node_name(place.rank, host()), None, 10001))
-    if place.rank == 0:
-        print(shlex.join(training(recipe, settings, f"{place.head or '127.0.0.1'}:{settings.port}")))
+    print(variables, ray_start(recipe, topology, settings, node_name(topology.rank, host()), None, 10001))
+    if topology.rank == 0:
+        print(shlex.join(training(recipe, settings, f"{topology.head or '127.0.0.1'}:{settings.port}")))
     return 0
 
 

@@ -64,17 +64,20 @@ class Settings:
         )
 
 
-def ray_start(recipe: Recipe, place: Topology, settings: Settings, name: str, own: str | None, client_port: int) -> str:
+def ray_start(recipe: Recipe, topology: Topology, settings: Settings, name: str, own: str | None, client_port: int) -> str:
     """What makes this node a node of the cluster, for as long as the command runs; as a shell reads it.
 
     Args:
+        recipe: what is to be run.
+        topology: this node's rank and the head's address.
+        settings: ports and addresses of the cluster.
         name: of the node in the cluster.
         own: this node's address; None leaves the choice to Ray.
         client_port: of the head's server for Ray's remote client, which cannot be switched off.
     """
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--node-name", name]
-    if place.rank:
-        command += ["--address", f"{place.head}:{settings.port}"]
+    if topology.rank:
+        command += ["--address", f"{topology.head}:{settings.port}"]
     else:
         command += ["--head", "--port", str(settings.port), "--ray-client-server-port", str(client_port)]
         command += ["--dashboard-host", settings.dashboard]

@@ -54,13 +54,13 @@ class RayFailed(VisualERMError):
     """Ray did not start on the head, or ended while the run went on."""
 
 
-def run_head(recipe: Recipe, place: Topology, settings: Settings, token: str | None) -> int:
+def run_head(recipe: Recipe, topology: Topology, settings: Settings, token: str | None) -> int:
     """The run, from the start of Ray to the end of the last node; returns the training's exit code.
 
     Raises ConfigError when a node is not what the recipe needs, NodesMissing, RayFailed, and RunInterrupted when a node was
     lost or the run was to stop before it had begun; SystemExit after a signal. The workers end with the same exit code.
     """
-    ip = resolved(place.head or "127.0.0.1")
+    ip = resolved(topology.head or "127.0.0.1")
     _check_port(settings.port)
     environ = environment(token)
     # For this process's own connection.
@@ -68,12 +68,12 @@ def run_head(recipe: Recipe, place: Topology, settings: Settings, token: str | N
     own = own_address(ip, 0)
     address = f"{own or '127.0.0.1'}:{settings.port}"
     asked = _StopAsked(recipe)
-    ray = Ray(recipe, place, settings, own, environ)
+    ray = Ray(recipe, topology, settings, own, environ)
     try:
         cluster = _up(address, ray)
         code = 1
         try:
-            _await_nodes(cluster, ray, recipe, place, settings.join_s)
+            _await_nodes(cluster, ray, recipe, topology, settings.join_s)
             asked.check()
             code = _train(cluster, ray, training(recipe, settings, address), environ)
         except RunInterrupted:
@@ -88,7 +88,7 @@ def run_head(recipe: Recipe, place: Topology, settings: Settings, token: str | N
         finally:
             with contextlib.suppress(Unreachable):
                 cluster.give_verdict(code)
-                _await_leaving(cluster, place)
+                _await_leaving(cluster, topology)
         return code
     finally:
         ray.end()
@@ -138,7 +138,7 @@ def _check_ray(ray: Ray, up: bool = True) -> None:
         raise RayFailed(f"Ray ended on the head; it said last:\n{said}")
 
 
-def _await_nodes(cluster: Cluster, ray: Ray, recipe: Recipe, place: Topology, unavailable_timeout_s: float) -> None:
+def _await_nodes(cluster: Cluster, ray: Ray, recipe: Recipe, topology: Topology, unavailable_timeout_s: float) -> None:
     """Returns once every node is there with its GPUs."""
     began = noticed = time.monotonic()
     before = 0
@@ -148,7 +148,7 @@ def _await_nodes(cluster: Cluster, ray: Ray, recipe: Recipe, place: Topology, un
             if trouble := cluster.trouble():
                 raise NodesMissing(trouble)
             nodes = [node for node in cluster.nodes() if node.alive]
-            missing = check_nodes(nodes, recipe, place)
+            missing = check_nodes(nodes, recipe, topology)
             now = time.monotonic()
             if len(nodes) != before or now - noticed > NOTICE_S:
                 before, noticed = len(nodes), now
@@ -163,7 +163,7 @@ def _await_nodes(cluster: Cluster, ray: Ray, recipe: Recipe, place: Topology, un
         time.sleep(POLL_S)
 
 
-def check_nodes(nodes: Sequence[Node], recipe: Recipe, place: Topology) -> list[str]:
+def check_nodes(nodes: Sequence[Node], recipe: Recipe, topology: Topology) -> list[str]:
     """Names of those that are missing. Raises ConfigError for one that has too few GPUs, or another's rank."""
     by_rank: dict[int, Node] = {}
     for node in nodes:
@@ -180,7 +180,7 @@ def check_nodes(nodes: Sequence[Node], recipe: Recipe, place: Topology) -> list[
                 "give trainer.n_gpus_per_node=… or look at that node"
             )
         by_rank[rank] = node
-    names = dict(enumerate(place.hosts))
+    names = dict(enumerate(topology.hosts))
     return [
         described(node_name(rank, names[rank])) if rank in names else f"rank {rank}"
         for rank in range(recipe.nodes)
@@ -216,7 +216,7 @@ def _miss(lost: Iterable[Node]) -> None:
         raise RunInterrupted(f"lost {', '.join(names)}; the same command goes on from the last checkpoint")
 
 
-def _await_leaving(cluster: Cluster, place: Topology) -> None:
+def _await_leaving(cluster: Cluster, topology: Topology) -> None:
     """Until no worker is left, or for as long as that may take."""
     deadline = time.monotonic() + LEAVE_S
     while time.monotonic() < deadline:

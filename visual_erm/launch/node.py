@@ -40,7 +40,8 @@ def node_name(rank: int, of: str) -> str:
 
 
 def rank_of(name: str) -> int | None:
-    """
+    """Reads the rank out of a node's name in the cluster; None where it has none.
+
     >>> rank_of("rank3-gpu17"), rank_of("10.0.0.1")
     (3, None)
     """
@@ -49,7 +50,8 @@ def rank_of(name: str) -> int | None:
 
 
 def described(name: str) -> str:
-    """
+    """Says which node a name in the cluster means.
+
     >>> described("rank3-gpu17")
     'gpu17 (rank 3)'
     """
@@ -103,10 +105,10 @@ class Ray:
     """Ray on this node. Where it does not come up it is started again, a few times."""
 
     def __init__(
-        self, recipe: Recipe, place: Topology, settings: Settings, own: str | None, environ: Mapping[str, str]
+        self, recipe: Recipe, topology: Topology, settings: Settings, own: str | None, environ: Mapping[str, str]
     ) -> None:
         self._environ = environ
-        self._command = functools.partial(ray_start, recipe, place, settings, node_name(place.rank, host()), own)
+        self._command = functools.partial(ray_start, recipe, topology, settings, node_name(topology.rank, host()), own)
         self._starts = STARTS
         self._child = self._started()
 

@@ -43,7 +43,7 @@ class Recipe:
     """`ray_kwargs.ray_init`: what each node of a cluster on pretended GPUs is started with."""
 
 
-def read_recipe(defaults: Sequence[str], given: Sequence[str], environ: Mapping[str, str], place: Topology) -> Recipe:
+def read_recipe(defaults: Sequence[str], given: Sequence[str], environ: Mapping[str, str], topology: Topology) -> Recipe:
     """The recipe of a launcher's own words, of variables, and of the command line, the later of two winning.
 
     Raises ConfigError for what is missing or contradicts itself, Hydra's and OmegaConf's own errors for what is no key.
@@ -53,11 +53,11 @@ def read_recipe(defaults: Sequence[str], given: Sequence[str], environ: Mapping[
     asked = {key_of(word) for word in [*from_variables, *given]}
     if "cluster=1gpu" in words and "engine" not in asked:
         words = last_of_each([*words, ONE_GPU])
-    if place.nodes is not None:
+    if topology.nodes is not None:
         said = [word for word in words if key_of(word) == "trainer.nnodes"]
-        if said and said != [f"trainer.nnodes={place.nodes}"]:
-            raise ConfigError(f"{said[0]}, but there are {place.nodes} nodes; leave it out")
-        words = last_of_each([*words, f"trainer.nnodes={place.nodes}"])
+        if said and said != [f"trainer.nnodes={topology.nodes}"]:
+            raise ConfigError(f"{said[0]}, but there are {topology.nodes} nodes; leave it out")
+        words = last_of_each([*words, f"trainer.nnodes={topology.nodes}"])
     config = composed(words)
     if not any(key_of(word) == "run_dir" for word in words):
         raise ConfigError("`run_dir` is not set; give RUN_DIR=…, the same at every start: a restart goes on from it")
@@ -71,13 +71,13 @@ def read_recipe(defaults: Sequence[str], given: Sequence[str], environ: Mapping[
         run_dir=Path(config.run_dir).resolve(),
         ray_init=plain(OmegaConf.to_container(config.ray_kwargs.ray_init, resolve=True)),
     )
-    if recipe.nodes > 1 and place.head is None:
+    if recipe.nodes > 1 and topology.head is None:
         raise ConfigError(
             f"this recipe is for {recipe.nodes} nodes of {recipe.gpus} GPUs, and nothing says which of them this is: set "
             "NODE_RANK, NNODES and MASTER_ADDR on each, use slurm/train.sbatch or torchrun, or give GPUS=8 for one machine"
         )
-    if place.rank >= recipe.nodes:
-        raise ConfigError(f"this is node {place.rank}, counted from 0, and the recipe is for {recipe.nodes}; set NNODES")
+    if topology.rank >= recipe.nodes:
+        raise ConfigError(f"this is node {topology.rank}, counted from 0, and the recipe is for {recipe.nodes}; set NNODES")
     return recipe
 
 

@@ -39,16 +39,16 @@ class RayDied(VisualERMError):
     """Ray did not start on this node, or its processes ended while the run went on."""
 
 
-def run_worker(recipe: Recipe, place: Topology, settings: Settings, token_file: Path | None) -> int:
+def run_worker(recipe: Recipe, topology: Topology, settings: Settings, token_file: Path | None) -> int:
     """This node's part in the run, from waiting for the head to the head's verdict, which is returned.
 
     Raises RunInterrupted when the head is lost, HeadMissing when it never came, RayDied.
     """
-    head = resolved(str(place.head))
-    place = dataclasses.replace(place, head=head)
+    head = resolved(str(topology.head))
+    topology = dataclasses.replace(topology, head=head)
     cluster = _found(f"{head}:{settings.port}", settings.join_s, token_file)
-    ray = Ray(recipe, place, settings, own_address(head, place.rank), environment(None))
-    name = node_name(place.rank, host())
+    ray = Ray(recipe, topology, settings, own_address(head, topology.rank), environment(None))
+    name = node_name(topology.rank, host())
     log.info("the head at %s is up; joining as %s", head, name)
     joined = False
     try:

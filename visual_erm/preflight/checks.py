@@ -71,17 +71,17 @@ def checked(config: DictConfig, console: Console, beforehand: Sequence[Problem] 
     if beforehand:
         outcomes.append(Outcome("command line", tuple(beforehand)))
         console.print(line(outcomes[0]), highlight=False, soft_wrap=True)
-    case = RunContext(config)
+    context = RunContext(config)
     for check in CHECKS:
         with console.status(f"{check.title} …"):
-            outcome = look(case, check, {found.title for found in outcomes if not found.ok})
+            outcome = look(context, check, {found.title for found in outcomes if not found.ok})
         outcomes.append(outcome)
         if outcome.notes or not outcome.ok:
             console.print(line(outcome), highlight=False, soft_wrap=True)
     return outcomes
 
 
-def look(case: RunContext, check: Check, failed: AbstractSet[str] = frozenset()) -> Outcome:
+def look(context: RunContext, check: Check, failed: AbstractSet[str] = frozenset()) -> Outcome:
     """One check, unless it waits for one of `failed`."""
     if waits := [title for title in check.needs if title in failed]:
         return Outcome(check.title, skipped=tuple(waits))
@@ -91,7 +91,7 @@ def look(case: RunContext, check: Check, failed: AbstractSet[str] = frozenset())
     failure = ""
     try:
         with _quietly():
-            for finding in check.find(case):
+            for finding in check.find(context):
                 notes.append(finding.text) if isinstance(finding, Note) else problems.append(finding)
     except Exception as error:  # a check that breaks must not hide what the others find
         failure = f"{type(error).__name__}: {error}"

@@ -72,6 +72,7 @@ class RunContext:
 
     @property
     def megatron(self) -> bool:
+        """Whether Megatron updates the policy."""
         return bool(self.config.actor_rollout_ref.actor.strategy == "megatron")
 
     @property

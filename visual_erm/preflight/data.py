@@ -19,11 +19,11 @@ TOLD = 3
 MAKE = "make it with data_prep/ (for policy=tiny: make demo)"
 
 
-def check_exist(case: RunContext, key: str) -> Iterator[Finding]:
+def check_exist(context: RunContext, key: str) -> Iterator[Finding]:
     """The files under a key of `data` are there, are parquet, and hold rows."""
-    if not case.files(key):
+    if not context.files(key):
         yield Problem(f"data.{key}", "not set", f"give data.{key}=FILE.parquet; {MAKE}")
-    for file in case.files(key):
+    for file in context.files(key):
         if not Path(file).is_file():
             yield Problem(f"data.{key}", f"{file} does not exist", MAKE)
             continue
@@ -37,48 +37,48 @@ def check_exist(case: RunContext, key: str) -> Iterator[Finding]:
         yield Note(f"{Path(file).name}: {rows} rows")
 
 
-def check_amount(case: RunContext) -> Iterator[Finding]:
+def check_amount(context: RunContext) -> Iterator[Finding]:
     """There is a batch of training rows, and they last for the steps that were asked for."""
-    rows = sum(count(file) for file in case.files("train_files"))
-    prompts, asked = case.config.data.train_batch_size, case.get("trainer.total_training_steps")
+    rows = sum(count(file) for file in context.files("train_files"))
+    prompts, asked = context.config.data.train_batch_size, context.get("trainer.total_training_steps")
     if rows < prompts:
         yield Problem(
             "data.train_batch_size", f"{prompts} prompts a step, but data.train_files hold {rows} rows, not even one step",
             f"give at most {rows}, or more data",
         )  # fmt: skip
         return
-    yield Note(f"{case.steps()} steps")
-    if asked is not None and case.steps() < asked:
+    yield Note(f"{context.steps()} steps")
+    if asked is not None and context.steps() < asked:
         epochs = -(-asked * prompts // (rows // prompts * prompts))
         yield Problem(
             "trainer.total_training_steps",
-            f"{asked} steps, but in {case.config.trainer.total_epochs} epochs the data lasts for {case.steps()}",
+            f"{asked} steps, but in {context.config.trainer.total_epochs} epochs the data lasts for {context.steps()}",
             f"give trainer.total_epochs={epochs}, or fewer steps: the last one would be neither saved nor tested",
         )  # fmt: skip
 
 
-def check_tasks(case: RunContext) -> Iterator[Finding]:
+def check_tasks(context: RunContext) -> Iterator[Finding]:
     """Each row belongs to a task of the run, what drew its reference draws here too, and what is compared with is there."""
     for key in KEYS:
-        for file in case.readable(key):
+        for file in context.readable(key):
             try:
-                check_files([file], case.tasks, renders="renderer" in case.needs)
-                if "ground_truth" in case.needs:
+                check_files([file], context.tasks, renders="renderer" in context.needs)
+                if "ground_truth" in context.needs:
                     check_truths([file])
             except ConfigError as error:
                 yield from problems_from(error, f"data.{key}", "see docs/data.md for what a row holds")
     yield Note("all of them")
 
 
-def check_load(case: RunContext) -> Iterator[Finding]:
-    """veRL's own dataset class takes the rows, with the policy's processor, and their prompts are not too long."""
-    data = case.config.data
+def check_load(context: RunContext) -> Iterator[Finding]:
+    """Lets veRL's own dataset class take the rows, with the policy's processor, and their prompts are not too long."""
+    data = context.config.data
     try:
-        lost_by = VerlCheck(Path(case.config.actor_rollout_ref.model.path), data.max_prompt_length, data)
+        lost_by = VerlCheck(Path(context.config.actor_rollout_ref.model.path), data.max_prompt_length, data)
     except ConfigError as error:
         yield from problems_from(error, "actor_rollout_ref.model.path", "give the folder of a vision-language model")
         return
-    for key, rows in case.rows.items():
+    for key, rows in context.rows.items():
         lost = lost_by.rows([row.content for row in rows])
         long = [number for number, reason in lost.items() if reason.startswith(TOO_LONG)]
         broken = [(rows[number], reason) for number, reason in lost.items() if number not in long]
@@ -93,18 +93,18 @@ def check_load(case: RunContext) -> Iterator[Finding]:
             )  # fmt: skip
         elif long:
             yield Note(f"{len(long)} of {len(rows)} prompts are too long and left out")
-    yield Note(_looked_at(case))
+    yield Note(_looked_at(context))
 
 
-def check_references(case: RunContext) -> Iterator[Finding]:
+def check_references(context: RunContext) -> Iterator[Finding]:
     """The reference images open, where they are looked at: by this reward, of rows that the run scores."""
-    if "renderer" not in case.needs:
+    if "renderer" not in context.needs:
         return
-    root = case.get(f"{REWARD}.reward_kwargs.data_root")
-    keys = KEYS if case.tests else KEYS[:1]
+    root = context.get(f"{REWARD}.reward_kwargs.data_root")
+    keys = KEYS if context.tests else KEYS[:1]
     for key in keys:
         broken = []
-        for row in case.rows[key]:
+        for row in context.rows[key]:
             try:
                 load_image(reference_of(row.extra_info, root, row.where))
             except (ConfigError, ReferenceUnavailable) as error:
@@ -113,7 +113,7 @@ def check_references(case: RunContext) -> Iterator[Finding]:
         if any((row.extra_info.get("reference") or {}).get("path") for row, _ in broken):
             fix = f"{REWARD}.reward_kwargs.data_root is the folder that the paths start from"
         yield from _few(f"data.{key}", broken, fix)
-    yield Note(_looked_at(case, keys))
+    yield Note(_looked_at(context, keys))
 
 
 def _few(key: str, broken: Sequence[tuple[Row, str]], fix: str) -> Iterator[Problem]:
@@ -124,7 +124,7 @@ def _few(key: str, broken: Sequence[tuple[Row, str]], fix: str) -> Iterator[Prob
         yield Problem(key, f"{len(broken) - TOLD} more of the rows looked at are broken", fix)
 
 
-def _looked_at(case: RunContext, keys: Sequence[str] = KEYS) -> str:
-    whole = sum(count(file) for key in keys for file in case.readable(key))
-    rows = sum(len(case.rows[key]) for key in keys)
+def _looked_at(context: RunContext, keys: Sequence[str] = KEYS) -> str:
+    whole = sum(count(file) for key in keys for file in context.readable(key))
+    rows = sum(len(context.rows[key]) for key in keys)
     return f"all {whole} rows" if rows == whole else f"{rows} of {whole} rows, spread over the files"

@@ -16,7 +16,7 @@ import openai
 
 from visual_erm.errors import ConfigError, InfrastructureError, RendererUnavailable
 from visual_erm.judge.endpoint_pool import read_endpoints, served_by
-from visual_erm.judge.remote import connect, hidden
+from visual_erm.judge.remote import connect, redact
 from visual_erm.sandbox.host import examine as examine_sandbox
 from visual_erm.spec.judge import JudgeSettings, api_key
 from visual_erm.spec.prompts import described, shipped_prompts
@@ -51,6 +51,8 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 
 @dataclass(frozen=True)
 class Finding:
+    """What was found about one thing on the machine, and how to mend it."""
+
     state: Literal["ok", "warning", "missing"]
     what: str
     found: str
@@ -63,6 +65,7 @@ def examine(judge: JudgeSettings) -> list[Finding]:
 
 
 def python() -> Finding:
+    """Looks at the version of Python."""
     version = platform.python_version()
     if (3, 10) <= tuple(map(int, version.split(".")[:2])) < (3, 13):
         return Finding("ok", "Python", version)
@@ -70,6 +73,7 @@ def python() -> Finding:
 
 
 def chromium() -> Finding:
+    """Looks for a Chromium that starts."""
     from visual_erm.render.browser import find_chromium
 
     try:
@@ -83,6 +87,7 @@ def chromium() -> Finding:
 
 
 def fonts() -> Iterator[Finding]:
+    """Looks for the fonts that tables are drawn with."""
     matcher = shutil.which("fc-match")
     if not matcher:
         yield Finding("warning", "fonts", "fontconfig's fc-match is absent", "apt-get install fontconfig")
@@ -119,6 +124,7 @@ def sandbox() -> Iterator[Finding]:
 
 
 def shared_memory() -> Finding:
+    """Looks at the size of shared memory."""
     if not SHARED_MEMORY.is_dir():
         return Finding("warning", "shared memory", "none", "give the container a /dev/shm")
     gigabytes = shutil.disk_usage(SHARED_MEMORY).total / 2**30
@@ -137,6 +143,11 @@ def prompts() -> Iterator[Finding]:
 
 
 def endpoints(judge: JudgeSettings) -> list[Finding]:
+    """Asks each endpoint of the judge for its models.
+
+    Args:
+        judge: The settings of the judge.
+    """
     if judge.kind == "local":
         return [Finding("ok", "judge", "local: OCR and image comparison; --judge URL checks a server")]
     return asyncio.run(_ask_endpoints(judge))
@@ -158,13 +169,14 @@ async def _ask(url: str, judge: JudgeSettings) -> Finding:
     except (openai.OpenAIError, asyncio.TimeoutError, AttributeError, TypeError, ValueError) as error:
         # A refused connection is named only below: aiohttp's error reaches openai as a time-out.
         said = f"{type(error).__name__}: {error.__cause__ or error}"
-        return Finding("missing", what, hidden(said, key), "start it: visual-erm serve MODEL")
+        return Finding("missing", what, redact(said, key), "start it: visual-erm serve MODEL")
     if judge.model not in served:
         return Finding("missing", what, f"serves {', '.join(served)}", f"set judge.model, or serve as {judge.model}")
     return Finding("ok", what, f"serves {judge.model}")
 
 
 def packages() -> Iterator[Finding]:
+    """Looks for the packages that are needed."""
     for name, optional in PACKAGES.items():
         try:
             yield Finding("ok", name, importlib.metadata.version(name))

@@ -25,13 +25,13 @@ ASK_S = 60.0
 START = "start it: visual-erm serve MODEL; `visual-erm doctor --judge URL` asks it again"
 
 
-def check_endpoints(case: RunContext) -> Iterator[Finding]:
+def check_endpoints(context: RunContext) -> Iterator[Finding]:
     """Nothing is asked of judges without endpoints."""
-    if "judge" not in case.needs or case.judge.kind != "remote":
+    if "judge" not in context.needs or context.judge.kind != "remote":
         return
-    file = case.judge.endpoints_file
+    file = context.judge.endpoints_file
     try:
-        urls = read_endpoints(Path(file)) if file else case.judge.endpoints
+        urls = read_endpoints(Path(file)) if file else context.judge.endpoints
     except ConfigError as error:
         yield Problem("judge.endpoints_file", str(error), "write one base URL a line, like http://10.0.0.1:8000/v1")
         return
@@ -40,33 +40,33 @@ def check_endpoints(case: RunContext) -> Iterator[Finding]:
             "judge.endpoints_file", f"no endpoint in {file}", f"start one: visual-erm serve MODEL --endpoints-file {file}"
         )
         return
-    images = [*itertools.islice(_images(case), 2)] or [Image.new("RGB", (300, 120), "white")]
-    problems = asyncio.run(_ask_all(case, urls, (images[0], images[-1])))
+    images = [*itertools.islice(_images(context), 2)] or [Image.new("RGB", (300, 120), "white")]
+    problems = asyncio.run(_ask_all(context, urls, (images[0], images[-1])))
     yield Note(f"{len(urls) - len(problems)} of {len(urls)} wrote a report")
     yield from problems
 
 
-def _images(case: RunContext) -> Iterator[Image.Image]:
+def _images(context: RunContext) -> Iterator[Image.Image]:
     """References of the data, as far as there are any that open."""
-    root = case.get(f"{REWARD}.reward_kwargs.data_root")
-    for row in itertools.chain(*case.rows.values()):
+    root = context.get(f"{REWARD}.reward_kwargs.data_root")
+    for row in itertools.chain(*context.rows.values()):
         with contextlib.suppress(ConfigError, ReferenceUnavailable):
             yield load_image(reference_of(row.extra_info, root, row.where))
 
 
-async def _ask_all(case: RunContext, urls: tuple[str, ...], pair: tuple[Image.Image, Image.Image]) -> list[Problem]:
-    tasks = itertools.cycle(case.tasks.values())
-    asked = [_ask(case, url, pair, task) for url, task in zip(urls, tasks, strict=False)]
+async def _ask_all(context: RunContext, urls: tuple[str, ...], pair: tuple[Image.Image, Image.Image]) -> list[Problem]:
+    tasks = itertools.cycle(context.tasks.values())
+    asked = [_ask(context, url, pair, task) for url, task in zip(urls, tasks, strict=False)]
     return [problem for problem in await asyncio.gather(*asked) if problem]
 
 
-async def _ask(case: RunContext, url: str, pair: tuple[Image.Image, Image.Image], task: Task) -> Problem | None:
+async def _ask(context: RunContext, url: str, pair: tuple[Image.Image, Image.Image], task: Task) -> Problem | None:
     """What is wrong with one endpoint."""
-    limit_s = min(case.judge.timeout_s, ASK_S)
+    limit_s = min(context.judge.timeout_s, ASK_S)
     alone = {"endpoints": (url,), "endpoints_file": None, "retries": 0, "timeout_s": limit_s, "unavailable_timeout_s": 0.5}
-    key = "judge.endpoints_file" if case.judge.endpoints_file else "judge.endpoints"
+    key = "judge.endpoints_file" if context.judge.endpoints_file else "judge.endpoints"
     try:
-        judge = RemoteJudge(case.judge.model_copy(update=alone))
+        judge = RemoteJudge(context.judge.model_copy(update=alone))
     except ConfigError as error:
         return Problem(key, str(error), "write it like http://10.0.0.1:8000/v1")
     try:

@@ -56,6 +56,7 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
+        """Whether the check was done and found nothing."""
         return not (self.problems or self.failure or self.skipped)
 
 

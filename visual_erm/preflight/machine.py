@@ -26,29 +26,29 @@ RAY_S = 120.0
 GIB = 2**30
 
 
-def check_browser(case: RunContext) -> Iterator[Finding]:
+def check_browser(context: RunContext) -> Iterator[Finding]:
     """There is a Chromium where tables are drawn."""
-    if "renderer" in case.needs and any(task.kind.runs_in == "browser" for task in case.tasks.values()):
+    if "renderer" in context.needs and any(task.kind.runs_in == "browser" for task in context.tasks.values()):
         try:
             yield Note(str(find_chromium()))
         except RendererUnavailable as error:
             yield Problem("Chromium", "none found", str(error))
 
 
-def check_sandbox(case: RunContext) -> Iterator[Finding]:
+def check_sandbox(context: RunContext) -> Iterator[Finding]:
     """The sandbox guarantees here what each task requires, as a worker in it finds by trying.
 
     Raises RendererUnavailable when one does not start.
     """
-    if "renderer" not in case.needs:
+    if "renderer" not in context.needs:
         return
     self_test = functools.cache(lambda settings: asyncio.run(examine(settings)))
-    for name, task in case.tasks.items():
+    for name, task in context.tasks.items():
         if task.kind.runs_in != "sandbox":
             continue
         settings = task.render.sandbox  # type: ignore[attr-defined]
         if missing := self_test(settings).missing(settings):
-            key = f"task.tasks.{name}" if len(case.tasks) > 1 else "task"
+            key = f"task.tasks.{name}" if len(context.tasks) > 1 else "task"
             yield Problem(
                 f"{key}.render.sandbox", f"task `{name}`: {missing}",
                 f"see `visual-erm doctor`, or shorten {key}.render.sandbox.require where the machine itself is a sandbox",
@@ -56,32 +56,32 @@ def check_sandbox(case: RunContext) -> Iterator[Finding]:
         yield Note(f"{name}: {', '.join(settings.require)}")
 
 
-def check_gpus(case: RunContext) -> Iterator[Finding]:
+def check_gpus(context: RunContext) -> Iterator[Finding]:
     """Ray has, or will have, the nodes and GPUs that the run asks for."""
-    trainer, model = case.config.trainer, case.config.reward.reward_model
-    wanted = case.gpus + (model.n_gpus_per_node * model.nnodes if model.enable else 0)
-    address = case.get("ray_kwargs.ray_init.address") or os.environ.get("RAY_ADDRESS")
+    trainer, model = context.config.trainer, context.config.reward.reward_model
+    wanted = context.gpus + (model.n_gpus_per_node * model.nnodes if model.enable else 0)
+    address = context.get("ray_kwargs.ray_init.address") or os.environ.get("RAY_ADDRESS")
     if address:
-        yield from _of_cluster(case, str(address), wanted)
+        yield from _of_cluster(context, str(address), wanted)
     elif trainer.nnodes > 1:
         yield Problem(
             "trainer.nnodes", f"{trainer.nnodes} nodes, but no Ray cluster: the run would wait for them for ever",
             "start it on every node with a launcher of rl_scripts/, or give +ray_kwargs.ray_init.address=HOST:PORT",
         )  # fmt: skip
     else:
-        yield from _of_this_machine(case, wanted)
+        yield from _of_this_machine(context, wanted)
 
 
-def check_disk(case: RunContext) -> Iterator[Finding]:
+def check_disk(context: RunContext) -> Iterator[Finding]:
     """The run's folder can be written, and holds the checkpoints that will be there at once."""
-    folder = Path(case.config.trainer.default_local_dir).absolute()
-    for key, place in (("run_dir", Path(case.config.run_dir)), ("trainer.default_local_dir", folder)):
+    folder = Path(context.config.trainer.default_local_dir).absolute()
+    for key, place in (("run_dir", Path(context.config.run_dir)), ("trainer.default_local_dir", folder)):
         there = _existing(place)
         if not (there.is_dir() and os.access(there, os.W_OK)):
             yield Problem(key, f"{there} cannot be written", f"give {key}=FOLDER that can")
             return
     free = shutil.disk_usage(_existing(folder)).free
-    size, most = checkpoint_bytes(case), kept(case)
+    size, most = checkpoint_bytes(context), kept(context)
     have = len([path for path in folder.glob("global_step_*") if path.is_dir()])
     needed = size * max(0, most - have)
     yield Note(
@@ -97,54 +97,58 @@ def check_disk(case: RunContext) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def kept(case: RunContext) -> int:
+def kept(context: RunContext) -> int:
     """Counts the checkpoints that are on the disk at once, at most.
 
     veRL removes the only one it may keep after the next is written, and the oldest of several before
     (utils/checkpoint/checkpoint_manager.py).
 
     Args:
-        case: The run.
+        context: The run.
 
     Returns:
         The number; 0 where none is saved.
     """
-    trainer = case.config.trainer
+    trainer = context.config.trainer
     if trainer.save_freq <= 0:
         return 0
-    steps, keep = case.steps(), trainer.max_actor_ckpt_to_keep
+    steps, keep = context.steps(), trainer.max_actor_ckpt_to_keep
     saves = -(-steps // trainer.save_freq)
     return min(saves, max(2, keep)) if keep else saves
 
 
-def checkpoint_bytes(case: RunContext) -> int:
+def checkpoint_bytes(context: RunContext) -> int:
     """Bytes of one checkpoint of the policy; 0 where its weights are not here to count.
 
     FSDP keeps weights and both moments of Adam as `model_dtype`, by default 4 bytes each; Megatron weights of 2 bytes, and
     master weights and moments of 4 for its optimizer. An adapter's optimizer is not worth counting.
     """
-    folder = Path(case.config.actor_rollout_ref.model.path)
+    folder = Path(context.config.actor_rollout_ref.model.path)
     numbers = weights(folder) if folder.is_dir() else {}
     parameters, on_disk = sum(numbers.values()), sum(TYPES.get(kind, 2) * count for kind, count in numbers.items())
-    each = 2 if case.megatron or "16" in str(case.get("actor_rollout_ref.actor.fsdp_config.model_dtype") or "") else 4
-    sizes = {"model": each * parameters, "optimizer": (12 if case.megatron else 2 * each) * parameters, "hf_model": on_disk}
-    if case.lora_rank:
+    each = 2 if context.megatron or "16" in str(context.get("actor_rollout_ref.actor.fsdp_config.model_dtype") or "") else 4
+    sizes = {
+        "model": each * parameters,
+        "optimizer": (12 if context.megatron else 2 * each) * parameters,
+        "hf_model": on_disk,
+    }
+    if context.lora_rank:
         sizes["optimizer"] = 0
-        if case.get("actor_rollout_ref.actor.checkpoint.save_lora_only"):
+        if context.get("actor_rollout_ref.actor.checkpoint.save_lora_only"):
             sizes["model"] = 0
-    return sum(sizes.get(part, 0) for part in case.config.actor_rollout_ref.actor.checkpoint.save_contents)
+    return sum(sizes.get(part, 0) for part in context.config.actor_rollout_ref.actor.checkpoint.save_contents)
 
 
-def _of_this_machine(case: RunContext, wanted: int) -> Iterator[Finding]:
-    pretended = case.get("ray_kwargs.ray_init.num_gpus")
-    if case.config.trainer.device == "cpu" or pretended is not None:
+def _of_this_machine(context: RunContext, wanted: int) -> Iterator[Finding]:
+    pretended = context.get("ray_kwargs.ray_init.num_gpus")
+    if context.config.trainer.device == "cpu" or pretended is not None:
         if wanted > (pretended or 0):
             yield Problem(
                 "ray_kwargs.ray_init.num_gpus", f"Ray is told of {pretended or 0} GPUs, and the run asks for {wanted}",
                 f"give ray_kwargs.ray_init.num_gpus={wanted}, or fewer trainer.n_gpus_per_node",
             )  # fmt: skip
         yield Note(
-            f"{pretended} pretended, on the CPU" if case.config.trainer.device == "cpu" else f"{pretended} by ray_init"
+            f"{pretended} pretended, on the CPU" if context.config.trainer.device == "cpu" else f"{pretended} by ray_init"
         )
         return
     try:
@@ -161,7 +165,7 @@ def _of_this_machine(case: RunContext, wanted: int) -> Iterator[Finding]:
     yield Note(f"{found} on this machine")
 
 
-def _of_cluster(case: RunContext, address: str, wanted: int) -> Iterator[Finding]:
+def _of_cluster(context: RunContext, address: str, wanted: int) -> Iterator[Finding]:
     """Asked by a process of its own: a connection of this one would be the run's."""
     key = "ray_kwargs.ray_init.address"
     try:
@@ -185,7 +189,7 @@ def _of_cluster(case: RunContext, address: str, wanted: int) -> Iterator[Finding
     have, free = (sum(column) for column in zip(*there, strict=True)) if there else (0, 0)
     yield Note(f"{len(there)} nodes, {have:.0f} GPUs at {address}")
     # veRL packs the GPUs of a node of its pool on one node of Ray.
-    trainer = case.config.trainer
+    trainer = context.config.trainer
     fitting = sum(int(gpus) // trainer.n_gpus_per_node for gpus, _ in there)
     if fitting < trainer.nnodes or have < wanted:
         yield Problem(

@@ -22,61 +22,65 @@ TYPES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I
 """Bytes of a number in a safetensors file."""
 
 
-def check_policy(case: RunContext) -> Iterator[Finding]:
+def check_policy(context: RunContext) -> Iterator[Finding]:
     """The policy's folder."""
-    path = case.get(POLICY)
+    path = context.get(POLICY)
     if path is None:
         yield Problem(POLICY, "not set", f"give {POLICY}=FOLDER, or its name on the Hugging Face hub")
         return
-    yield from check_there(case, POLICY, path)
+    yield from check_there(context, POLICY, path)
 
 
-def check_reward_model(case: RunContext) -> Iterator[Finding]:
+def check_reward_model(context: RunContext) -> Iterator[Finding]:
     """The folder of the reward model that veRL runs."""
     key = "reward.reward_model.model_path"
-    path = case.get(key)
-    if not case.config.reward.reward_model.enable or path is None:
+    path = context.get(key)
+    if not context.config.reward.reward_model.enable or path is None:
         return
-    yield from check_there(case, key, path)
+    yield from check_there(context, key, path)
 
 
-def check_there(case: RunContext, key: str, path: str, writes: bool = True) -> Iterator[Finding]:
+def check_there(context: RunContext, key: str, path: str, writes: bool = True) -> Iterator[Finding]:
     """The model of a key is a whole folder, or may be a name on the hub; `writes`: it is one that reads and writes text."""
     if Path(path).is_dir():
         yield from _whole(key, Path(path), writes)
     else:
-        yield from _not_here(case, key, path)
+        yield from _not_here(context, key, path)
 
 
-def check_shape(case: RunContext) -> Iterator[Finding]:
+def check_shape(context: RunContext) -> Iterator[Finding]:
     """Heads and layers divide by the parallel sizes, and the context holds the longest sequence."""
-    folder = Path(case.config.actor_rollout_ref.model.path)
+    folder = Path(context.config.actor_rollout_ref.model.path)
     if not folder.is_dir():
         return
     text = _text(_read(folder / "config.json"))
-    heads, layers, context = (text.get(k) for k in ("num_attention_heads", "num_hidden_layers", "max_position_embeddings"))
+    heads, layers, length = (text.get(k) for k in ("num_attention_heads", "num_hidden_layers", "max_position_embeddings"))
     cuts = {"actor_rollout_ref.rollout.tensor_model_parallel_size": heads}
-    if case.megatron:
+    if context.megatron:
         cuts["actor_rollout_ref.actor.megatron.tensor_model_parallel_size"] = heads
-        if not any("pipeline" in key for key in case.config.actor_rollout_ref.actor.megatron.override_transformer_config):
+        if not any(
+            "pipeline" in key for key in context.config.actor_rollout_ref.actor.megatron.override_transformer_config
+        ):
             cuts["actor_rollout_ref.actor.megatron.pipeline_model_parallel_size"] = layers
     for key, parts in cuts.items():
-        if parts and parts % int(case.get(key) or 1):
+        if parts and parts % int(context.get(key) or 1):
             what = "layers" if "pipeline" in key else "attention heads"
-            yield Problem(key, f"{case.get(key)} does not divide the policy's {parts} {what}", f"give a divisor of {parts}")
-    longest = case.config.data.max_prompt_length + case.config.data.max_response_length
-    if context and longest > context:
+            yield Problem(
+                key, f"{context.get(key)} does not divide the policy's {parts} {what}", f"give a divisor of {parts}"
+            )
+    longest = context.config.data.max_prompt_length + context.config.data.max_response_length
+    if length and longest > length:
         yield Problem(
-            "data.max_response_length", f"prompt and reply may have {longest} tokens, the policy's context has {context}",
+            "data.max_response_length", f"prompt and reply may have {longest} tokens, the policy's context has {length}",
             "shorten data.max_prompt_length or data.max_response_length",
         )  # fmt: skip
-    limit = case.get("actor_rollout_ref.rollout.max_model_len")
-    if context and limit and limit > context:
+    limit = context.get("actor_rollout_ref.rollout.max_model_len")
+    if length and limit and limit > length:
         yield Problem(
-            "actor_rollout_ref.rollout.max_model_len", f"{limit} tokens, the policy's context has {context}",
-            f"give at most {context}",
+            "actor_rollout_ref.rollout.max_model_len", f"{limit} tokens, the policy's context has {length}",
+            f"give at most {length}",
         )  # fmt: skip
-    yield Note(f"{heads} heads, {layers} layers, context of {context}")
+    yield Note(f"{heads} heads, {layers} layers, context of {length}")
 
 
 def weights(folder: Path) -> dict[str, int]:
@@ -99,9 +103,9 @@ def weights(folder: Path) -> dict[str, int]:
     return found
 
 
-def _not_here(case: RunContext, key: str, path: str) -> Iterator[Finding]:
+def _not_here(context: RunContext, key: str, path: str) -> Iterator[Finding]:
     """A path that is no folder: a name on the hub, or wrong."""
-    online = str(case.get("env.HF_HUB_OFFLINE") or "") in ("", "0")
+    online = str(context.get("env.HF_HUB_OFFLINE") or "") in ("", "0")
     if online and path.count("/") == 1 and path[0] not in "./~":
         yield Note(f"{path}, from the Hugging Face hub")
         return

@@ -28,9 +28,14 @@ ALIKE, WHOLE_ALIKE = 0.7, 0.9
 
 
 def verl_configs() -> Path:
-    """The folder that holds veRL's `config/`, found without importing veRL: it picks its platform while being imported,
-    and the configuration says which. Not that folder itself: its groups `engine` and `reward` are not this project's.
-    Raises ConfigError when veRL is not installed."""
+    """Returns the folder that holds veRL's `config/`.
+
+    It is found without an import of veRL, which picks its platform while it is imported: the configuration says which. It
+    is not `config/` itself, whose groups `engine` and `reward` are not this project's.
+
+    Raises:
+        ConfigError: veRL is not installed.
+    """
     spec = importlib.util.find_spec("verl")
     if spec is None or not spec.submodule_search_locations:
         raise ConfigError("veRL is not installed; fix: pip install 'visual-erm[train]'")
@@ -116,8 +121,16 @@ def keys(config: DictConfig, above: str = "") -> Iterator[str]:
 
 
 def nearest(key: str, known: Sequence[str]) -> str:
-    """The valid key that was meant: one beside it that is spelt alike, one of this name elsewhere, or one that is spelt
-    alike as a whole; empty for none."""
+    """Finds the valid key that was meant.
+
+    Args:
+        key: A whole key that is not valid.
+        known: All valid keys.
+
+    Returns:
+        The key's new name, a key beside it that is spelt alike, one of this name elsewhere, or one that is spelt alike as a
+        whole; empty for none.
+    """
     if (new := renamed(key)) in known:
         return new
     above, _, name = key.rpartition(".")

@@ -1,7 +1,7 @@
-"""Does the reward function score? Three rows of the training data, each with a reply of no merit and, where it is known,
-the true one, go through it with the run's own settings, judge included.
+"""Does the reward function score? Some rows of the training data go through it with the run's own settings.
 
-In a process of its own (trial.py), which is gone afterwards with its browser and its judge.
+There are three rows, each with a reply of no merit and, where it is known, the true one; the judge is asked too. They are
+scored in a process of their own (dry_run.py), which is gone afterwards with its browser and its judge.
 """
 
 from __future__ import annotations
@@ -28,40 +28,40 @@ PATIENCE_S = 20.0
 """For a judge that does not answer: it has just been asked."""
 
 
-def check_needs(case: RunContext) -> Iterator[Finding]:
+def check_needs(context: RunContext) -> Iterator[Finding]:
     """What the reward needs is known, installed, and no more is started than it asks."""
     try:
-        yield Note(f"{_name(case)}, with {', '.join(sorted(case.needs)) or 'nothing'}")
+        yield Note(f"{_name(context)}, with {', '.join(sorted(context.needs)) or 'nothing'}")
     except ConfigError as error:
         yield from problems_from(error, f"{REWARD}.needs")
         return
     try:
-        check_packages(_name(case), case.config.reward.custom_reward_function.get("packages", ()))
+        check_packages(_name(context), context.config.reward.custom_reward_function.get("packages", ()))
     except ConfigError as error:
         yield from problems_from(error, "reward")
-    if "judge" not in case.needs and case.config.reward.reward_model.enable:
-        yield Problem("judge", f"veRL would run a reward model, and reward={_name(case)} asks none", "leave judge=… out")
-    if (path := case.get(f"{REWARD}.reward_kwargs.model")) is not None:
-        yield from check_there(case, f"{REWARD}.reward_kwargs.model", path, writes=False)
+    if "judge" not in context.needs and context.config.reward.reward_model.enable:
+        yield Problem("judge", f"veRL would run a reward model, and reward={_name(context)} asks none", "leave judge=… out")
+    if (path := context.get(f"{REWARD}.reward_kwargs.model")) is not None:
+        yield from check_there(context, f"{REWARD}.reward_kwargs.model", path, writes=False)
 
 
-def check_tasks(case: RunContext) -> Iterator[Finding]:
+def check_tasks(context: RunContext) -> Iterator[Finding]:
     """The reward can be had of each task, and nothing stands where rewards are normalised over a batch."""
     try:
-        check_tables(case.tasks if "tables" in case.needs else {})
+        check_tables(context.tasks if "tables" in context.needs else {})
     except ConfigError as error:
         yield from problems_from(error, "reward")
-    if names := normalised(case.config, case.tasks):
+    if names := normalised(context.config, context.tasks):
         why = f"task `{names[0]}` has scoring.mode=batch, which brings its own"
         for key, own in (("reward.reward_manager", MANAGER), ("trainer.v1.sampler.custom_sampler", "StrictReplayBuffer")):
-            if case.get(f"{key}.name") != own:
-                yield Problem(f"{key}.name", f"is {case.get(f'{key}.name')}, but {why}", "leave it out")
-    yield Note(", ".join(case.tasks))
+            if context.get(f"{key}.name") != own:
+                yield Problem(f"{key}.name", f"is {context.get(f'{key}.name')}, but {why}", "leave it out")
+    yield Note(", ".join(context.tasks))
 
 
-def check_function(case: RunContext) -> Iterator[Finding]:
+def check_function(context: RunContext) -> Iterator[Finding]:
     """The file of the reward function is there. It is read, not run."""
-    path, name = case.get(f"{REWARD}.path"), case.get(f"{REWARD}.name")
+    path, name = context.get(f"{REWARD}.path"), context.get(f"{REWARD}.name")
     if not Path(path or "").is_file():
         yield Problem(
             f"{REWARD}.path",
@@ -78,15 +78,15 @@ def check_function(case: RunContext) -> Iterator[Finding]:
         yield Note(f"{Path(path).name}, {name}")
 
 
-def check_scores(case: RunContext) -> Iterator[Finding]:
+def check_scores(context: RunContext) -> Iterator[Finding]:
     """Every sample has a finite score, and all have the same keys.
 
     Raises InfrastructureError when the machine fails, as by a browser that does not start.
     """
-    samples = choose(case)
-    asks = "judge" in case.needs and case.judge.kind == "remote"
-    limit_s = SCORING_S + (min(case.judge.timeout_s, SCORING_S) if asks else 0)
-    trial = DryRun(case.get(f"{REWARD}.path"), case.get(f"{REWARD}.name"), settings(case), tuple(samples))
+    samples = choose(context)
+    asks = "judge" in context.needs and context.judge.kind == "remote"
+    limit_s = SCORING_S + (min(context.judge.timeout_s, SCORING_S) if asks else 0)
+    trial = DryRun(context.get(f"{REWARD}.path"), context.get(f"{REWARD}.name"), settings(context), tuple(samples))
     scored = trial.run(limit_s)
     if len(scored) < len(samples) and not any(outcome.error for outcome in scored):
         yield Problem(
@@ -98,7 +98,7 @@ def check_scores(case: RunContext) -> Iterator[Finding]:
         if outcome.ours:
             raise InfrastructureError(f"{sample.row.where}: {outcome.error}")
         if outcome.error:
-            yield _raised(case, sample, outcome.error)
+            yield _raised(context, sample, outcome.error)
             return
         result = outcome.result
         numbers = dict(result) if isinstance(result, Mapping) else {"score": result}
@@ -125,27 +125,27 @@ def check_scores(case: RunContext) -> Iterator[Finding]:
     yield Note(f"{_mean(scored, samples, False)}{_mean(scored, samples, True)}")
 
 
-def choose(case: RunContext) -> list[Sample]:
+def choose(context: RunContext) -> list[Sample]:
     """Three rows, of as many tasks as there are, each with a trivial reply and its true one."""
     by_task: dict[str, list[Row]] = {}
-    for row in case.rows["train_files"]:
+    for row in context.rows["train_files"]:
         by_task.setdefault(str(row.content.get("data_source")), []).append(row)
     turns = [rows[turn] for turn in range(ROWS) for rows in by_task.values() if turn < len(rows)]
     samples = []
     for row in turns[: max(ROWS, len(by_task))]:
-        task = case.tasks.get(str(row.content.get("data_source"))) or next(iter(case.tasks.values()))
+        task = context.tasks.get(str(row.content.get("data_source"))) or next(iter(context.tasks.values()))
         samples.append(Sample(row, _reply_of(task), true=False))
         if truth := (row.content.get("reward_model") or {}).get("ground_truth"):
             samples.append(Sample(row, str(truth), true=True))
     return samples
 
 
-def settings(case: RunContext) -> dict[str, Any]:
+def settings(context: RunContext) -> dict[str, Any]:
     """The run's own keyword arguments, made for a few calls: a failing judge is an error, and nothing is left on the disk.
 
     The judge that veRL runs is not up yet; the local one stands in for it.
     """
-    given: dict[str, Any] = plain(case.config.reward.custom_reward_function.reward_kwargs)
+    given: dict[str, Any] = plain(context.config.reward.custom_reward_function.reward_kwargs)
     if isinstance(given.get("judge"), dict):
         judge = {**given["judge"], "failure": {"on_failure": "abort"}, "metrics_port": None, "retries": 1}
         judge["unavailable_timeout_s"] = min(float(judge.get("unavailable_timeout_s") or PATIENCE_S), PATIENCE_S)
@@ -153,16 +153,16 @@ def settings(case: RunContext) -> dict[str, Any]:
     return given
 
 
-def _raised(case: RunContext, sample: Sample, error: str) -> Problem:
+def _raised(context: RunContext, sample: Sample, error: str) -> Problem:
     if error.startswith("Judge"):
-        fix = "start it: visual-erm serve MODEL" if case.judge.kind == "remote" else "see `visual-erm doctor`"
+        fix = "start it: visual-erm serve MODEL" if context.judge.kind == "remote" else "see `visual-erm doctor`"
         return Problem("judge", f"it gives no report ({error})", fix)
     return Problem(f"{REWARD}.path", f"{sample.row.where}: {error}", "mend the function, or what it says is wrong")
 
 
-def _name(case: RunContext) -> str:
+def _name(context: RunContext) -> str:
     """Of the reward, as the command line has it."""
-    return Path(case.config.reward.custom_reward_function.path or "").stem
+    return Path(context.config.reward.custom_reward_function.path or "").stem
 
 
 def _mean(scored: Sequence[Scored], samples: Sequence[Sample], true: bool) -> str:

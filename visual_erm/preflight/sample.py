@@ -20,10 +20,12 @@ class Row:
 
     @property
     def where(self) -> str:
+        """The row's place, for messages."""
         return f"{self.file}, row {self.number}"
 
     @property
     def extra_info(self) -> dict[str, Any]:
+        """The row's `extra_info`; empty where it has none."""
         return self.content.get("extra_info") or {}
 
 

@@ -13,15 +13,15 @@ from visual_erm.preflight.findings import Finding, Note, Problem, problems_from
 from visual_erm.spec.judge import api_key
 
 
-def check_values(case: RunContext) -> Iterator[Finding]:
+def check_values(context: RunContext) -> Iterator[Finding]:
     """Every reference to another key leads somewhere, and no `???` is left."""
     try:
-        OmegaConf.to_container(case.config, resolve=True)
+        OmegaConf.to_container(context.config, resolve=True)
     except OmegaConfBaseException as error:
         yield unresolved(error)
         return
-    missing = OmegaConf.missing_keys(case.config)
-    if not case.config.reward.reward_model.enable:
+    missing = OmegaConf.missing_keys(context.config)
+    if not context.config.reward.reward_model.enable:
         missing = {key for key in missing if not key.startswith("reward.reward_model.")}
     for key in sorted(missing):
         yield Problem(key, "not set", f"give {key}={'vllm' if key.endswith('rollout.name') else '…'}")
@@ -34,22 +34,22 @@ def unresolved(error: OmegaConfBaseException) -> Problem:
     return Problem(str(key), str(error).splitlines()[0], "give it a value of its own")
 
 
-def check_task(case: RunContext) -> Iterator[Finding]:
+def check_task(context: RunContext) -> Iterator[Finding]:
     """The task, or each of a mixture, is one."""
     try:
-        yield Note(", ".join(case.tasks))
+        yield Note(", ".join(context.tasks))
     except ConfigError as error:
         yield from problems_from(error, "task", "see configs/task/")
 
 
-def check_judge(case: RunContext) -> Iterator[Finding]:
+def check_judge(context: RunContext) -> Iterator[Finding]:
     """The judge's settings read, and its key does; nothing is asked of one that no reward asks."""
-    if "judge" not in case.needs:
+    if "judge" not in context.needs:
         yield Note("none is asked")
         return
-    reward_model = case.config.reward.reward_model
+    reward_model = context.config.reward.reward_model
     try:
-        judge = case.judge
+        judge = context.judge
         api_key(judge)
     except ConfigError as error:
         yield from problems_from(error, "judge", "see configs/judge/, which say what each key is for")

@@ -20,60 +20,60 @@ COUNTS = (
 """Keys that must hold a whole number of at least one."""
 
 
-def check_numbers(case: RunContext) -> Iterator[Finding]:
+def check_numbers(context: RunContext) -> Iterator[Finding]:
     """The numbers that the rules below count with."""
     told: list[object] = []
     # A key that refers to another comes after it, and is told with it.
-    for key in sorted(COUNTS, key=lambda key: _refers(case, key)):
-        value = case.get(key)
-        if (type(value) is not int or value < 1) and not (_refers(case, key) and value in told):
+    for key in sorted(COUNTS, key=lambda key: _refers(context, key)):
+        value = context.get(key)
+        if (type(value) is not int or value < 1) and not (_refers(context, key) and value in told):
             told.append(value)
             yield Problem(key, f"is {value!r}", "give a whole number of at least 1")
     yield Note(f"{len(COUNTS)} whole ones")
-    steps = case.get("trainer.total_training_steps")
+    steps = context.get("trainer.total_training_steps")
     if steps is not None and (type(steps) is not int or steps < 1):
         yield Problem("trainer.total_training_steps", f"is {steps!r}", "give a number of at least 1, or null for all data")
 
 
-def _refers(case: RunContext, key: str) -> bool:
+def _refers(context: RunContext, key: str) -> bool:
     above, _, name = key.rpartition(".")
-    return OmegaConf.is_interpolation(case.get(above), name)
+    return OmegaConf.is_interpolation(context.get(above), name)
 
 
-def check_engine(case: RunContext) -> Iterator[Finding]:
+def check_engine(context: RunContext) -> Iterator[Finding]:
     """GPUs divide into the engine's parallel groups, and the rollout's replicas."""
-    gpus = case.gpus
-    size, keys = model_parallel(case)
+    gpus = context.gpus
+    size, keys = model_parallel(context)
     if gpus % size:
-        yield Problem(keys, f"{size} GPUs make one copy of the policy, and {gpus} do not divide by that", _cluster(case))
-    rollout, per_node = case.config.actor_rollout_ref.rollout, case.config.trainer.n_gpus_per_node
+        yield Problem(keys, f"{size} GPUs make one copy of the policy, and {gpus} do not divide by that", _cluster(context))
+    rollout, per_node = context.config.actor_rollout_ref.rollout, context.config.trainer.n_gpus_per_node
     replica = rollout.tensor_model_parallel_size * rollout.data_parallel_size * rollout.pipeline_model_parallel_size
     key = "actor_rollout_ref.rollout.tensor_model_parallel_size"
     # workers/engine_workers.py init_model; workers/rollout/replica.py.
     if gpus % replica:
-        yield Problem(key, f"a rollout server takes {replica} GPUs, and {gpus} do not divide by that", _cluster(case))
+        yield Problem(key, f"a rollout server takes {replica} GPUs, and {gpus} do not divide by that", _cluster(context))
     elif max(replica, per_node) % min(replica, per_node):
         yield Problem(
             key, f"a rollout server takes {replica} GPUs, which would lie on parts of nodes of {per_node}",
             "set it to a divisor of trainer.n_gpus_per_node",
         )  # fmt: skip
-    if not case.megatron and size > 1 and not case.config.actor_rollout_ref.model.use_remove_padding:
+    if not context.megatron and size > 1 and not context.config.actor_rollout_ref.model.use_remove_padding:
         yield Problem(
             keys,
             "sequence parallelism works on packed sequences only",
             "set actor_rollout_ref.model.use_remove_padding=true",
         )
-    yield from _adapter(case)
+    yield from _adapter(context)
     yield Note(f"policy on {size} of {gpus}, rollout server on {replica}")
 
 
-def check_batches(case: RunContext) -> Iterator[Finding]:
+def check_batches(context: RunContext) -> Iterator[Finding]:
     """A step's rollouts divide into mini-batches, those over the data-parallel ranks, and those into micro-batches."""
-    actor, rollout = case.config.actor_rollout_ref.actor, case.config.actor_rollout_ref.rollout
-    prompts, mini, n = case.config.data.train_batch_size, actor.ppo_mini_batch_size, rollout.n
-    ranks = case.gpus // model_parallel(case)[0]
+    actor, rollout = context.config.actor_rollout_ref.actor, context.config.actor_rollout_ref.rollout
+    prompts, mini, n = context.config.data.train_batch_size, actor.ppo_mini_batch_size, rollout.n
+    ranks = context.gpus // model_parallel(context)[0]
     yield Note(f"{prompts} prompts x {n} rollouts, {mini * n} to an update")
-    if case.config.algorithm.adv_estimator == "grpo" and n < 2:
+    if context.config.algorithm.adv_estimator == "grpo" and n < 2:
         yield Problem(
             "actor_rollout_ref.rollout.n", "GRPO compares the rollouts of a prompt with each other, and there is only one",
             "give 8, as the paper does, or at least 2",
@@ -94,17 +94,17 @@ def check_batches(case: RunContext) -> Iterator[Finding]:
             "choose it, or actor_rollout_ref.rollout.n, so that they do",
         )  # fmt: skip
         return
-    yield from _micro_batches(case, prompts * n // ranks, mini * n // ranks)
-    if case.config.reward.num_workers > prompts * n:
+    yield from _micro_batches(context, prompts * n // ranks, mini * n // ranks)
+    if context.config.reward.num_workers > prompts * n:
         yield Problem(
-            "reward.num_workers", f"{case.config.reward.num_workers} workers for {prompts * n} rollouts a step",
+            "reward.num_workers", f"{context.config.reward.num_workers} workers for {prompts * n} rollouts a step",
             f"give at most {prompts * n}",
         )  # fmt: skip
 
 
-def check_lengths(case: RunContext) -> Iterator[Finding]:
+def check_lengths(context: RunContext) -> Iterator[Finding]:
     """The longest sequence that a rollout can make fits wherever it goes."""
-    data, part = case.config.data, case.config.actor_rollout_ref
+    data, part = context.config.data, context.config.actor_rollout_ref
     longest = data.max_prompt_length + data.max_response_length
     yield Note(f"sequences of up to {longest} tokens")
     if part.rollout.max_model_len is not None and longest > part.rollout.max_model_len:
@@ -114,8 +114,8 @@ def check_lengths(case: RunContext) -> Iterator[Finding]:
             f"give {longest}, or shorten data.max_prompt_length or data.max_response_length",
         )  # fmt: skip
     # utils/seqlen_balancing.py rearrange_micro_batches.
-    for key, dynamic in _token_limits(case):
-        limit, spread = case.get(key), _sequence_parallel(case, "ref" if ".ref." in key else "actor")
+    for key, dynamic in _token_limits(context):
+        limit, spread = context.get(key), _sequence_parallel(context, "ref" if ".ref." in key else "actor")
         if dynamic and isinstance(limit, int) and limit * spread < longest:
             over = f" x {spread} GPUs that share a sequence" if spread > 1 else ""
             yield Problem(
@@ -124,9 +124,9 @@ def check_lengths(case: RunContext) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def check_reward_model(case: RunContext) -> Iterator[Finding]:
+def check_reward_model(context: RunContext) -> Iterator[Finding]:
     """The GPUs of veRL's own reward model divide into its servers (experimental/reward_loop/reward_model.py)."""
-    model = case.config.reward.reward_model
+    model = context.config.reward.reward_model
     if not model.enable:
         return
     key = "reward.reward_model.rollout.tensor_model_parallel_size"
@@ -158,35 +158,35 @@ def check_reward_model(case: RunContext) -> Iterator[Finding]:
     yield Note(f"server on {server} of {gpus}")
 
 
-def model_parallel(case: RunContext) -> tuple[int, str]:
+def model_parallel(context: RunContext) -> tuple[int, str]:
     """GPUs that share one copy of a policy's forward pass, and the keys that say so."""
-    actor = case.config.actor_rollout_ref.actor
-    if case.megatron:
+    actor = context.config.actor_rollout_ref.actor
+    if context.megatron:
         engine, prefix = actor.megatron, "actor_rollout_ref.actor.megatron."
         size = engine.tensor_model_parallel_size * engine.pipeline_model_parallel_size * engine.context_parallel_size
         return size, f"{prefix}tensor_model_parallel_size x pipeline_model_parallel_size x context_parallel_size"
-    return _sequence_parallel(case), "actor_rollout_ref.actor.ulysses_sequence_parallel_size"
+    return _sequence_parallel(context), "actor_rollout_ref.actor.ulysses_sequence_parallel_size"
 
 
-def _sequence_parallel(case: RunContext, part: str = "actor") -> int:
+def _sequence_parallel(context: RunContext, part: str = "actor") -> int:
     """GPUs that share one sequence."""
     names: tuple[str, ...] = ("megatron.context_parallel_size",)
-    if not case.megatron:
+    if not context.megatron:
         names = ("ulysses_sequence_parallel_size", "fsdp_config.ulysses_sequence_parallel_size")
-    return max(int(case.get(f"actor_rollout_ref.{part}.{name}") or 1) for name in names)
+    return max(int(context.get(f"actor_rollout_ref.{part}.{name}") or 1) for name in names)
 
 
-def _token_limits(case: RunContext) -> Iterator[tuple[str, bool]]:
+def _token_limits(context: RunContext) -> Iterator[tuple[str, bool]]:
     """Keys of tokens per GPU, and whether they are in use."""
-    part = case.config.actor_rollout_ref
+    part = context.config.actor_rollout_ref
     yield "actor_rollout_ref.actor.ppo_max_token_len_per_gpu", part.actor.use_dynamic_bsz
     yield "actor_rollout_ref.rollout.log_prob_max_token_len_per_gpu", part.rollout.log_prob_use_dynamic_bsz
-    yield "actor_rollout_ref.ref.log_prob_max_token_len_per_gpu", case.refers and part.ref.log_prob_use_dynamic_bsz
+    yield "actor_rollout_ref.ref.log_prob_max_token_len_per_gpu", context.refers and part.ref.log_prob_use_dynamic_bsz
 
 
-def _micro_batches(case: RunContext, batch: int, mini: int) -> Iterator[Problem]:
+def _micro_batches(context: RunContext, batch: int, mini: int) -> Iterator[Problem]:
     """For micro-batches of a fixed number of rollouts; `batch` and `mini` are one rank's (workers/engine/utils.py)."""
-    part = case.config.actor_rollout_ref
+    part = context.config.actor_rollout_ref
     if part.actor.use_dynamic_bsz != part.rollout.log_prob_use_dynamic_bsz:
         yield Problem(
             "actor_rollout_ref.rollout.log_prob_use_dynamic_bsz", "differs from actor_rollout_ref.actor.use_dynamic_bsz",
@@ -196,11 +196,11 @@ def _micro_batches(case: RunContext, batch: int, mini: int) -> Iterator[Problem]
     if part.actor.use_dynamic_bsz:
         return
     sizes = [("actor.ppo_micro_batch_size_per_gpu", mini), ("rollout.log_prob_micro_batch_size_per_gpu", batch)]
-    if case.refers:
+    if context.refers:
         sizes.append(("ref.log_prob_micro_batch_size_per_gpu", batch))
     for name, rollouts in sizes:
         key = f"actor_rollout_ref.{name}"
-        size = case.get(key)
+        size = context.get(key)
         if size is None:
             yield Problem(
                 key, "not set", f"give a divisor of {rollouts}, or set actor_rollout_ref.actor.use_dynamic_bsz=true"
@@ -209,21 +209,24 @@ def _micro_batches(case: RunContext, batch: int, mini: int) -> Iterator[Problem]
             yield Problem(key, f"{size} does not divide the {rollouts} rollouts of a rank", f"give {_near(size, rollouts)}")
 
 
-def _adapter(case: RunContext) -> Iterator[Problem]:
-    """Each engine has another key for LoRA. By the wrong one the policy gets no adapter, and veRL takes it for its own
-    reference (trainer/ppo/v1/trainer_base.py ref_in_actor)."""
-    right, wrong = ("lora.rank", "lora_rank") if case.megatron else ("lora_rank", "lora.rank")
-    rank = int(case.get(f"actor_rollout_ref.model.{wrong}") or 0)
-    if rank > 0 and not case.lora_rank:
+def _adapter(context: RunContext) -> Iterator[Problem]:
+    """Checks the key of LoRA: each engine has another.
+
+    By the wrong one the policy gets no adapter, and veRL takes it for its own reference (trainer/ppo/v1/trainer_base.py
+    ref_in_actor).
+    """
+    right, wrong = ("lora.rank", "lora_rank") if context.megatron else ("lora_rank", "lora.rank")
+    rank = int(context.get(f"actor_rollout_ref.model.{wrong}") or 0)
+    if rank > 0 and not context.lora_rank:
         yield Problem(
             f"actor_rollout_ref.model.{wrong}",
-            f"{case.config.actor_rollout_ref.actor.strategy} does not read it: nothing would be an adapter",
+            f"{context.config.actor_rollout_ref.actor.strategy} does not read it: nothing would be an adapter",
             f"set actor_rollout_ref.model.{right}={rank} in its place",
         )  # fmt: skip
 
 
-def _cluster(case: RunContext) -> str:
-    trainer = case.config.trainer
+def _cluster(context: RunContext) -> str:
+    trainer = context.config.trainer
     return f"change it, or trainer.nnodes={trainer.nnodes} x trainer.n_gpus_per_node={trainer.n_gpus_per_node}"
 
 

@@ -27,20 +27,20 @@ ROLLOUTS = ("vllm", "sglang", "trtllm")
 """Rollout engines that veRL brings, each with a package of its name."""
 
 
-def check_parts(case: RunContext) -> Iterator[Finding]:
+def check_parts(context: RunContext) -> Iterator[Finding]:
     """Each part becomes the dataclass that veRL's workers make of it, and the reward manager is found."""
     from visual_erm.training.verl_internals import omega_conf_to_dataclass, resolve_reward_manager_cls
 
     parts = ["actor_rollout_ref.actor", "actor_rollout_ref.rollout", "algorithm"]
-    parts += ["actor_rollout_ref.ref"] if case.refers else []
-    parts += ["reward.reward_model.rollout"] if case.config.reward.reward_model.enable else []
+    parts += ["actor_rollout_ref.ref"] if context.refers else []
+    parts += ["reward.reward_model.rollout"] if context.config.reward.reward_model.enable else []
     for name in parts:
         try:
-            omega_conf_to_dataclass(_as_worker_has_it(case.config, name))
+            omega_conf_to_dataclass(_as_worker_has_it(context.config, name))
         except Exception as error:  # noqa: BLE001  whatever veRL raises is its verdict on the part
-            yield explained(error, name, case.config)
+            yield explained(error, name, context.config)
     try:
-        resolve_reward_manager_cls(case.config)
+        resolve_reward_manager_cls(context.config)
     except Exception as error:  # noqa: BLE001  likewise
         yield Problem("reward.reward_manager", _said(error), "name one of veRL's, as naive, or the file of your own")
     yield Note(", ".join(name.rpartition(".")[2] for name in parts))
@@ -57,36 +57,36 @@ def _as_worker_has_it(config: DictConfig, name: str) -> DictConfig:
     return node
 
 
-def check_whole(case: RunContext) -> Iterator[Finding]:
+def check_whole(context: RunContext) -> Iterator[Finding]:
     """VeRL's `validate_config`, with which its own entry point begins."""
     from visual_erm.training.verl_internals import need_critic, validate_config
 
-    config = copy.deepcopy(case.config)
+    config = copy.deepcopy(context.config)
     try:
-        validate_config(config, use_reference_policy=case.refers, use_critic=need_critic(config))
+        validate_config(config, use_reference_policy=context.refers, use_critic=need_critic(config))
     except Exception as error:  # noqa: BLE001  likewise
-        yield explained(error, "actor_rollout_ref", case.config)
+        yield explained(error, "actor_rollout_ref", context.config)
     yield Note("validate_config")
 
 
-def check_packages(case: RunContext) -> Iterator[Finding]:
+def check_packages(context: RunContext) -> Iterator[Finding]:
     """The packages that the engine and the rollout import on a GPU are installed."""
-    part = case.config.actor_rollout_ref
+    part = context.config.actor_rollout_ref
     name, wanted = part.rollout.name, []
     if name in ROLLOUTS:
         wanted.append((name, "actor_rollout_ref.rollout.name", f"pip install {name}, the build for your CUDA"))
     elif not part.model.external_lib:
         known = f"give one of {', '.join(ROLLOUTS)}, or actor_rollout_ref.model.external_lib, the module that registers it"
         yield Problem("actor_rollout_ref.rollout.name", f"veRL has no rollout engine `{name}`", known)
-    if case.config.trainer.device == "cuda":
-        if case.megatron:
+    if context.config.trainer.device == "cuda":
+        if context.megatron:
             fix = "pip install megatron-core and megatron-bridge, or take the other engine: engine=fsdp"
             wanted.append(("megatron.core", "actor_rollout_ref.actor.strategy", fix))
             fused = "actor_rollout_ref.actor.megatron.override_transformer_config.gradient_accumulation_fusion"
-            if case.get(fused):
+            if context.get(fused):
                 wanted.append(("fused_weight_gradient_mlp_cuda", fused, "install NVIDIA's Apex, or set it to false"))
         attention = part.model.override_config.get("attn_implementation", "flash_attention_2")
-        if not case.megatron and attention == "flash_attention_2":
+        if not context.megatron and attention == "flash_attention_2":
             fix = "pip install flash-attn, or give +actor_rollout_ref.model.override_config.attn_implementation=sdpa"
             wanted.append(("flash_attn", "actor_rollout_ref.model.override_config.attn_implementation", fix))
     for package, key, fix in wanted:
