@@ -432,3 +432,9 @@ PIECES = ["<form>", "</form>", "<div>", "</div>", "<p a=1>", "\n", "x", "```", "
 def test_any_reply_is_a_page_or_none(reply: str) -> None:
     with contextlib.suppress(NoCodeError):
         assert extract(reply, ["html_page"]).text.strip()
+
+
+def test_a_table_of_a_page_begins_anywhere_in_a_line():
+    assert extract("Here: <table><tr><td>1</td></tr></table>", ["html_page"]).text.startswith("<table>")
+    with pytest.raises(NoCodeError):
+        extract("Use a <div> element.", ["html_page"])

@@ -93,7 +93,7 @@ def test_a_bad_item_is_reported_with_its_reason_and_the_rest_goes_on(task: Task,
         "5": "NoCodeError",
         "6": "BlankImage",
         "7": "BadItem: language `python`",
-        "9": "BadItem: would be drawn to the same picture",
+        "9": "BadItem: would be rendered to the same image",
         "10": "RenderLimit",
     }
     assert set(reasons) == set(expected)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from visual_erm.extract.code import Candidate, Code, Section, Span
 
 _TAG = re.compile(r"<[a-z][a-z0-9]*(?=[\s/>])[^<>]*>", re.IGNORECASE)
-# Without a fence, HTML begins with one of these elements at the beginning of a line.
+# Without a fence, HTML begins with one of these elements at the beginning of a line; a table begins anywhere.
 _ELEMENT = re.compile(
     r"(?P<begins>^[ \t]*)?(?:<!doctype[^<>]*>\s*)?"
     r"<(?P<end>/?)(?P<name>html|body|main|section|article|header|footer|nav|aside|form|fieldset|table|div|ul|ol|dl)"
@@ -65,7 +65,7 @@ def _elements(text: str) -> Iterator[Span]:
             continue
         if tag["end"]:
             depth -= 1 if depth else 0
-        elif depth or tag["begins"] is not None:
+        elif depth or tag["begins"] is not None or tag["name"].lower() == "table":
             if not depth:
                 start, name = tag.start() + len(tag["begins"] or ""), tag["name"].lower()
             depth += 1

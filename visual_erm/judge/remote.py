@@ -3,8 +3,8 @@
     images --encode--> request --a place in the pool--> reply --parse--> Report
 
 What may heal (a lost connection, a time-out, a full or restarting server) is asked again at another endpoint, and the one
-that failed is set aside (pool.py); what cannot (a wrong key, a wrong model name) is raised in the server's own words,
-unless another endpoint does better. A reply that holds no report is asked for once more.
+that failed is set aside (endpoint_pool.py). What cannot (a wrong key, a wrong model name) is raised in the server's own
+words, unless another endpoint does better. A reply that holds no report is asked for once more.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def _run(recipe: Recipe, topology: Topology, settings: Settings) -> int:
     logging.basicConfig(
         level=logging.INFO, format=f"%(asctime)s visual_erm.launch {host()}: %(message)s", stream=sys.stderr
     )
-    # Whatever gets away from its own keeper.
+    # Whatever gets away from its own process guard.
     adopt_orphans()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:

@@ -88,7 +88,7 @@ def ray_start(recipe: Recipe, topology: Topology, settings: Settings, name: str,
     for key in ("num_cpus", "num_gpus", "object_store_memory"):
         if recipe.ray_init.get(key) is not None:
             command += [f"--{key.replace('_', '-')}", str(recipe.ray_init[key])]
-    # The keeper's folder. Left to itself a worker takes the head's: one that it may lack, or share.
+    # The process guard's folder. Left to itself a worker takes the head's: one that it may lack, or share.
     return f'{shlex.join(command)} --temp-dir "$TMPDIR/ray"'
 
 

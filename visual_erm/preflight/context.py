@@ -47,7 +47,7 @@ class RunContext:
 
     @cached_property
     def needs(self) -> frozenset[str]:
-        """What the reward function needs, see needs.py. Raises ConfigError."""
+        """What the reward function needs, see training/reward_requirements.py. Raises ConfigError."""
         return reward_requirements_of(self.config)
 
     def readable(self, key: str) -> list[str]:

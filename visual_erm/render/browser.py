@@ -194,7 +194,7 @@ class WarmBrowser:
 
         A job that lost its tab (out of time, out of memory, the browser died) is done again with the browser to itself.
         When it loses that too, though a plain page is drawn quickly right after, the code is at fault: RenderLimit. A
-        browser that died, or that refused a image, is held against the code (RenderLimit, RenderFailed) only when it
+        browser that died, or that refused an image, is held against the code (RenderLimit, RenderFailed) only when it
         does so at every attempt. Raises RendererUnavailable when plain pages fail as well. What the job raises goes to
         the caller.
         """

@@ -37,7 +37,7 @@ class GuardedProcess:
     ) -> None:
         self._end_timeout = 2 * grace + (grace if killing is None else killing)
         self._said: IO[bytes] | None = tempfile.TemporaryFile() if quiet else None  # noqa: SIM115
-        # Until the keeper ignores it, as all that it starts then does.
+        # Until the process guard ignores it, as all that it starts then does.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
         try:
             self._process = subprocess.Popen(  # noqa: S603

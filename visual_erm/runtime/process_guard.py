@@ -1,10 +1,10 @@
-"""Between the fleet and one server: runs the server's command, and lets no process of it outlive the server or the fleet.
+"""Runs a command between its owner and its processes: none of them outlives the command or the owner.
 
-    python -m visual_erm.runtime.process_guard PID_OF_THE_FLEET GRACE COMMAND…
+    python -m visual_erm.runtime.process_guard PID_OF_THE_OWNER GRACE COMMAND…
 
 vLLM starts an engine, and that its workers: when the server is killed they would stay, with the GPU's memory. Here
-they become the keeper's children, whoever dies, and it ends them. The kernel tells the keeper when the fleet has died,
-and kills the server when the keeper has. The server's temporary files are in a folder of its own, removed in the end.
+they become children of this guard, whoever dies, and it ends them. The kernel tells the guard when the owner has died,
+and kills the server when the guard has. The server's temporary files are in a folder of its own, removed in the end.
 GRACE: seconds that the server has to end by itself, and then what it started.
 """
 
@@ -32,8 +32,8 @@ def main() -> None:
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     adopt_orphans()
     prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    fleet, grace, *command = sys.argv[1:]
-    if os.getppid() == int(fleet):
+    owner, grace, *command = sys.argv[1:]
+    if os.getppid() == int(owner):
         sys.exit(run_guarded(command, float(grace)))
 
 
@@ -43,7 +43,7 @@ def run_guarded(command: Sequence[str], grace: float) -> int:
     folder = tempfile.mkdtemp(prefix="verm-", dir=None if len(tempfile.gettempdir()) < 50 else "/tmp")  # noqa: S108
     server = None
     try:
-        server = subprocess.Popen(command, env=os.environ | {"TMPDIR": folder}, preexec_fn=_die_with_the_keeper)  # noqa: S603
+        server = subprocess.Popen(command, env=os.environ | {"TMPDIR": folder}, preexec_fn=_die_with_the_guard)  # noqa: S603
         code = server.wait()
         return code if code >= 0 else 128 - code
     finally:
@@ -56,7 +56,7 @@ def run_guarded(command: Sequence[str], grace: float) -> int:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _die_with_the_keeper() -> None:
+def _die_with_the_guard() -> None:
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

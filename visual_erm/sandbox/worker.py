@@ -43,7 +43,7 @@ def live(line: int, folder: str, backend: Any, options: dict[str, Any], isolatio
 
 def settle(line: int, folder: str) -> None:
     """Makes a fork a process of its own: its group, its descriptors, its folder, its signals."""
-    # A session of its own would be as urgent as the whole trainer to Linux (see precedence.py).
+    # A session of its own would be as urgent as the whole trainer to Linux (see runtime/cpu_priority.py).
     os.setpgid(0, 0)
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):

@@ -337,7 +337,7 @@ def _with(sides: _Sides, reference: list, prediction: list) -> tuple[tuple[list,
 
 
 def _inside(part: Text | Mark | MarkGroup, scene: Scene) -> Box:
-    """A part's box as scene from its panel."""
+    """A part's box as seen from its panel."""
     return part.box if part.panel is None else part.box.within(scene.panels[part.panel].box)
 
 
