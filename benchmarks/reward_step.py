@@ -48,6 +48,7 @@ from step_workers import Outcome, Step, Workers
 from vllm_simulator import MEDIAN_S, SLOTS, Endpoint, Fault, Served, endpoints, served
 
 from visual_erm.judge.usage import percentile
+from visual_erm.runtime.files import write_atomic
 from visual_erm.spec.judge import JudgeSettings
 from visual_erm.spec.task import Task, load_tasks
 
@@ -103,9 +104,7 @@ def remote(file: Path, urls: Iterable[str], options: Options) -> JudgeSettings:
 
 def write(file: Path, urls: Iterable[str]) -> None:
     """Replaces the endpoints file at one blow."""
-    new = file.with_suffix(".new")
-    new.write_text("".join(f"{url}\n" for url in urls))
-    new.replace(file)
+    write_atomic(file, "".join(f"{url}\n" for url in urls))
 
 
 def counted(outcomes: Sequence[Outcome]) -> dict[str, Any]:

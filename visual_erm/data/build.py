@@ -26,12 +26,13 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from visual_erm.data.images import encode, write_atomic
+from visual_erm.data.images import encode
 from visual_erm.data.rows import RowContent, RowFormat, make_row, schema
 from visual_erm.data.sources import Item, Report
 from visual_erm.errors import ConfigError, PolicyFault
 from visual_erm.extract import Code
 from visual_erm.render.base import make_renderer
+from visual_erm.runtime.files import replacing, write_atomic
 from visual_erm.spec.task import Task
 
 SPLITS = ("test", "train")
@@ -276,13 +277,12 @@ def _drop_rows(path: Path, problems: dict[int, str], names: dict[int, str], repo
         return
     for index, problem in problems.items():
         report(f"{names[index]}: {problem}")
-    kept = path.with_suffix(".kept")
     lost = pa.array(problems, pa.int64())
-    try:
-        with pq.ParquetFile(path) as source, pq.ParquetWriter(kept, source.schema_arrow) as writer:
-            for batch in source.iter_batches(ROWS_AT_ONCE):
-                index = pc.struct_field(batch.column("extra_info"), "index")
-                writer.write_batch(batch.filter(pc.invert(pc.is_in(index, lost))))
-        kept.replace(path)
-    finally:
-        kept.unlink(missing_ok=True)
+    with (
+        replacing(path) as kept,
+        pq.ParquetFile(path) as source,
+        pq.ParquetWriter(kept, source.schema_arrow) as writer,
+    ):
+        for batch in source.iter_batches(ROWS_AT_ONCE):
+            index = pc.struct_field(batch.column("extra_info"), "index")
+            writer.write_batch(batch.filter(pc.invert(pc.is_in(index, lost))))

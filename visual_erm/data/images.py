@@ -15,6 +15,7 @@ from pathlib import Path
 from PIL import Image
 
 from visual_erm.errors import ConfigError
+from visual_erm.runtime.files import write_atomic
 from visual_erm.vision.images import upright_on_white
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -100,19 +101,3 @@ def store_by_hash(folder: Path, content: bytes) -> Path:
     if not path.exists():
         write_atomic(path, content)
     return path
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Writes a file that is either complete or absent, whenever the process ends.
-
-    Args:
-        path: The file. Its folder is created where it is missing, and an older file is replaced.
-        content: The whole content.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

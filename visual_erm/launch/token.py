@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from visual_erm.errors import ConfigError
+from visual_erm.runtime.files import write_atomic
 
 VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 """Ray's own: a token, or a file of the user's that holds one. With either set nothing is made here."""
@@ -33,14 +34,8 @@ def made(file: Path | None) -> Iterator[str]:
         yield token
         return
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        new = file.with_name(f"{file.name}.{os.getpid()}")
         file.unlink(missing_ok=True)
-        new.unlink(missing_ok=True)
-        new.touch(0o600, exist_ok=False)
-        new.write_text(token)
-        # Whoever reads sees all of it.
-        new.rename(file)
+        write_atomic(file, token, mode=0o600)
     except OSError as error:
         raise ConfigError(
             f"{file}: cannot be written: {error.strerror}; give TOKEN_FILE=…, on a shared file system"

@@ -34,6 +34,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from visual_erm.errors import ConfigError, InfrastructureError, PolicyFault
 from visual_erm.extract import Code, extract
 from visual_erm.render.base import Renderer, make_renderer
+from visual_erm.runtime.files import replacing
 from visual_erm.spec.task import Task
 
 REPLY = ".txt"
@@ -259,10 +260,5 @@ def _save(image: Image.Image, path: Path, notes: dict[str, str]) -> None:
     information = PngImagePlugin.PngInfo()
     for key, value in notes.items():
         information.add_text(key, value)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
+    with replacing(path) as part:
         image.save(part, "PNG", pnginfo=information)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

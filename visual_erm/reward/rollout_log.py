@@ -11,7 +11,6 @@ stops when the reason is there. The folder may be on a shared file system, so fi
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import socket
@@ -21,6 +20,8 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+from visual_erm.runtime.files import write_atomic
 
 ABORT_REASON = "abort_reason.txt"
 """File in the log's folder that holds why a run must stop. Training watches it."""
@@ -122,12 +123,4 @@ def write_abort_reason(folder: Path | str, fault: Exception) -> None:
     Raises:
         OSError: The file cannot be written.
     """
-    file = Path(folder) / ABORT_REASON
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{ABORT_REASON}.{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}")
-    try:
-        part.write_text(f"{type(fault).__name__}: {fault}\n", encoding="utf-8")
-        part.replace(file)
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+    write_atomic(Path(folder) / ABORT_REASON, f"{type(fault).__name__}: {fault}\n")

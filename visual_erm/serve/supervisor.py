@@ -11,9 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
-import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from pathlib import Path
 import httpx
 
 from visual_erm.errors import ConfigError, JudgeUnavailable
+from visual_erm.runtime.files import write_atomic
 from visual_erm.runtime.guarded_process import GuardedProcess
 from visual_erm.serve.plan import Server
 
@@ -236,10 +235,7 @@ class Supervisor:
     def _list(self, urls: list[str]) -> None:
         """Writes the endpoints file in one step: who reads it sees the old list or the new one."""
         if self._endpoints:
-            self._endpoints.parent.mkdir(parents=True, exist_ok=True)
-            written = self._endpoints.with_name(f".{self._endpoints.name}.{socket.gethostname()}.{os.getpid()}")
-            written.write_text("".join(f"{url}\n" for url in urls), encoding="utf-8")
-            written.replace(self._endpoints)
+            write_atomic(self._endpoints, "".join(f"{url}\n" for url in urls))
         self._listed = urls
 
     def _say_what_starts(self) -> None:

@@ -9,9 +9,9 @@ with its digest: a text that is not what was imported is refused, so that a run 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -21,6 +21,7 @@ import platformdirs
 import yaml
 
 from visual_erm.errors import ConfigError
+from visual_erm.runtime.files import replacing
 from visual_erm.spec.base import Settings, read_yaml, shipped, validate
 
 RECORD = "origin.yaml"
@@ -159,14 +160,12 @@ def save_imported(texts: Mapping[str, Found]) -> None:
     folder = imported_prompts()
     origins = {task: Origin(path=str(f.path), line=f.line, sha256=digest(f.text)) for task, f in texts.items()}
     record = yaml.safe_dump(Record(prompts=origins).model_dump(), allow_unicode=True, sort_keys=False)
-    files = {**{f"{task}.txt": found.text for task, found in texts.items()}, RECORD: record}
+    # Replaced in the opposite order: the record comes last, when all texts are there.
+    files = {RECORD: record, **{f"{task}.txt": found.text for task, found in texts.items()}}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as beside:
+        with contextlib.ExitStack() as stack:
             for name, content in files.items():
-                (Path(beside) / name).write_bytes(content.encode("utf-8"))
-            for name in files:
-                (Path(beside) / name).replace(folder / name)
+                stack.enter_context(replacing(folder / name)).write_bytes(content.encode("utf-8"))
     except OSError as error:
         raise ConfigError(f"{folder}: cannot be written: {error.strerror}") from error
 

@@ -17,6 +17,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from visual_erm.errors import VisualERMError
+from visual_erm.runtime.files import write_atomic
 
 log = logging.getLogger(__name__)
 
@@ -58,13 +59,13 @@ class RunLedger:
                 ledger._set_aside(file)
         kept = [row for row in _metrics(ledger._earlier, metrics) if row["step"] <= ledger.resumed]
         if kept:
-            _write(ledger._earlier, map(json.dumps, kept))
+            write_atomic(ledger._earlier, _text(map(json.dumps, kept)))
         return ledger
 
     def close(self) -> None:
         """Puts the metrics of all starts of the run into one file."""
         if self._earlier.is_file():
-            _write(self.metrics, map(json.dumps, _metrics(self._earlier, self.metrics)))
+            write_atomic(self.metrics, _text(map(json.dumps, _metrics(self._earlier, self.metrics))))
             self._earlier.unlink()
 
     def check(self) -> None:
@@ -98,7 +99,7 @@ class RunLedger:
         with aside.open("a", encoding="utf-8") as kept:
             kept.writelines(f"{line}\n" for line in again)
         stay = [line for line, row in zip(lines, rows, strict=True) if row is not None and self._stays(row)]
-        _write(file, stay)
+        write_atomic(file, _text(stay))
 
     def _stays(self, row: Row) -> bool:
         return bool(self.resumed) and step_of(row) <= self.resumed
@@ -142,8 +143,5 @@ def _row(line: str) -> Row | None:
         return None
 
 
-def _write(file: Path, lines: Iterable[str]) -> None:
-    """Replaces a file at once: whoever is interrupted leaves the old one or the new one."""
-    new = file.with_name(f"{file.name}.new")
-    new.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    new.replace(file)
+def _text(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)

@@ -57,7 +57,7 @@ class LocalJudge:
         self._reports: Cache[Report] = Cache(CELLS_PER_ENTRY * size, lambda report: 1 + len(report.discrepancies))
 
     async def judge(
-        self, reference: Image.Image, prediction: Image.Image, task: Task, account: JudgeUsage | None = None
+        self, reference: Image.Image, prediction: Image.Image, task: Task, usage: JudgeUsage | None = None
     ) -> Report:
         """Reports what differs between two images. No call to a server is made.
 
@@ -65,7 +65,7 @@ class LocalJudge:
             reference: The reference image.
             prediction: The image that the policy's code rendered.
             task: The task; its kind says how images are compared.
-            account: Not used: the judge has nothing to count.
+            usage: Not used: the judge has nothing to count.
 
         Returns:
             The report; empty for images that are pixel for pixel the same.

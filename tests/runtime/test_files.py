@@ -1,0 +1,53 @@
+"""A file that is replaced has its old content or its new one, and nothing is left beside it."""
+
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from visual_erm.runtime.files import replacing, write_atomic
+
+
+@pytest.mark.parametrize("data", ["Größe\n", b"\x89PNG\r\n"])
+def test_a_file_holds_what_was_written_and_its_folder_nothing_else(tmp_path: Path, data: str | bytes) -> None:
+    file = tmp_path / "new" / "folder" / "file"
+    for content in ("before", data):
+        write_atomic(file, content)
+    assert file.read_bytes() == (data.encode() if isinstance(data, str) else data)
+    assert [*file.parent.iterdir()] == [file]
+
+
+def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("old")
+    with pytest.raises(ZeroDivisionError), replacing(file) as part:
+        part.write_text("half of the ne")
+        assert file.read_text() == "old"
+        raise ZeroDivisionError
+    assert file.read_text() == "old" and [*tmp_path.iterdir()] == [file]
+
+
+def test_a_secret_is_never_readable_by_others(tmp_path: Path) -> None:
+    with replacing(tmp_path / "token", mode=0o600) as part:
+        assert stat.S_IMODE(part.stat().st_mode) == 0o600
+        part.write_text("secret")
+    assert stat.S_IMODE((tmp_path / "token").stat().st_mode) == 0o600
+
+
+def test_many_writers_of_one_file_leave_the_content_of_one_of_them(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    contents = [str(number) * 10_000 for number in range(10)]
+    with ThreadPoolExecutor(10) as pool:
+        list(pool.map(lambda content: write_atomic(file, content), contents * 10))
+    assert file.read_text() in contents and [*tmp_path.iterdir()] == [file]
+
+
+def test_a_part_is_not_taken_for_a_file_of_the_folder(tmp_path: Path) -> None:
+    with replacing(tmp_path / "node.txt"):
+        assert not [*tmp_path.glob("*.txt")]
+
+
+def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path: Path) -> None:
+    write_atomic(tmp_path / ("é" * 127), "content")
+    assert (tmp_path / ("é" * 127)).read_text() == "content"

@@ -1,0 +1,61 @@
+r"""Atomic writes: whoever reads a file sees the old content or the new one, whenever the process that writes it ends.
+
+Everything that replaces a file which others read goes through this module: ledgers, lists of endpoints, images, tokens.
+
+    write_atomic(Path("endpoints.txt"), "http://10.0.0.1:8000/v1\n")
+    with replacing(Path("image.png")) as part:
+        image.save(part, "PNG")
+
+The content is written to a hidden file in the same folder, which then takes the place of the file. Nothing is forced to the
+disk, so a machine that loses power may lose the new content.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+_SHOWN = 40
+"""Characters of the file's name in the name of its part: any file name must leave room for the rest."""
+
+
+@contextlib.contextmanager
+def replacing(path: Path, mode: int = 0o666) -> Iterator[Path]:
+    """Lets the block write a new file, which replaces `path` at the end. If the block raises, `path` stays as it is.
+
+    Args:
+        path: The file to replace or create. Its folder is created where it is missing.
+        mode: Permissions of the new file, less those that the umask takes away.
+
+    Yields:
+        The path to write to: an empty hidden file in the same folder. Its name ends in `.part`.
+
+    Raises:
+        OSError: The folder cannot be created, or the file cannot be written or replaced.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name[:_SHOWN]}.{secrets.token_hex(4)}.part")
+    try:
+        part.touch(mode, exist_ok=False)
+        yield part
+        part.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, data: str | bytes, mode: int = 0o666) -> None:
+    """Writes a file as a whole.
+
+    Args:
+        path: The file to replace or create. Its folder is created where it is missing.
+        data: The whole content. Text is written as UTF-8.
+        mode: Permissions of the file, less those that the umask takes away.
+
+    Raises:
+        OSError: The file cannot be written. An older one stays as it is.
+    """
+    with replacing(path, mode) as part:
+        part.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
