@@ -25,7 +25,8 @@ from vllm_server import Served, served, vllm
 
 from visual_erm.errors import ConfigError, JudgeUnavailable, JudgeUnreadable
 from visual_erm.extract import Code
-from visual_erm.judge.remote import RemoteJudge, connect
+from visual_erm.judge.endpoint import connect
+from visual_erm.judge.remote import RemoteJudge
 from visual_erm.judge.usage import JudgeUsage
 from visual_erm.render.base import make_renderer
 from visual_erm.reward.report import Report

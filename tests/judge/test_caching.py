@@ -7,6 +7,7 @@ import sqlite3
 import pytest
 from openai_server import OpenAIServer, completion, held, serving, status
 from PIL import Image
+from ports import free_port
 
 from visual_erm.errors import JudgeUnavailable
 from visual_erm.judge.base import make_judge
@@ -26,12 +27,12 @@ def drawn(number: int) -> Image.Image:
     return Image.new("RGB", (40, 30), (number, 0, 0))
 
 
-def judge(server: OpenAIServer, model: str = "visual-erm", **reuse):
+def judge(server: OpenAIServer, model: str = "visual-erm", timeout: float = 0.3, **reuse):
     return make_judge(
         JudgeSettings(
             kind="remote",
             endpoints=(server.url,),
-            unavailable_timeout_s=0.3,
+            unavailable_timeout_s=timeout,
             model=model,
             reuse=ReuseSettings(**reuse),
             structured=False,
@@ -73,7 +74,7 @@ async def test_equal_pairs_at_the_same_time_share_one_call_and_its_report():
         await caching.close()
     assert [report.severity for report in reports] == [3] * 8 and all(report.truncated for report in reports)
     assert len(server.bodies) == 2
-    assert (sum(a.shared for a in usages), sum(a.calls for a in usages)) == (6, 2)
+    assert (sum(usage.shared for usage in usages), sum(usage.calls for usage in usages)) == (6, 2)
 
 
 @pytest.mark.parametrize("switched_off", [{"shared": False, "cache": False}])
@@ -222,5 +223,52 @@ async def test_a_report_of_another_format_is_no_report_of_this_one(tmp_path):
         plain = TABLE.model_dump()
         plain["report"]["max_discrepancies"] = 5
         await caching.judge(REFERENCE, drawn(1), load_task(plain))
+        await caching.close()
+    assert len(server.bodies) == 2
+
+
+async def test_a_report_is_not_kept_where_the_checkpoint_changed_during_the_call(tmp_path):
+    folder = {"cache_dir": str(tmp_path)}
+    port = free_port()
+    async with OpenAIServer(GOOD, port=port, routes=serving("visual-erm", root="/models/one")) as server:
+        caching = judge(server, timeout=5, **folder)
+        await caching.judge(REFERENCE, drawn(1), TABLE)
+    # Judged by the checkpoint that comes, asked for under the one that went.
+    waiting = asyncio.create_task(caching.judge(REFERENCE, drawn(2), TABLE))
+    await asyncio.sleep(0.2)
+    async with OpenAIServer(GOOD, port=port, routes=serving("visual-erm", root="/models/two")):
+        await waiting
+        await caching.close()
+    async with OpenAIServer(GOOD, port=port, routes=serving("visual-erm", root="/models/one")) as server:
+        again = judge(server, **folder)
+        for number in (1, 2):
+            await again.judge(REFERENCE, drawn(number), TABLE)
+        await again.close()
+    assert len(server.bodies) == 1, "only the first was judged by this checkpoint"
+
+
+async def test_while_no_server_has_said_its_checkpoint_no_report_on_disk_is_used(tmp_path):
+    async with OpenAIServer(GOOD, routes=serving("visual-erm", root="/models/one")) as server:
+        before = judge(server, cache_dir=str(tmp_path))
+        await before.judge(REFERENCE, drawn(1), TABLE)
+        await before.close()
+    nobody = judge(server, cache_dir=str(tmp_path))
+    with pytest.raises(JudgeUnavailable):
+        await nobody.judge(REFERENCE, drawn(1), TABLE)
+    await nobody.close()
+
+
+async def test_two_formats_of_one_report_do_not_share_a_call_under_way():
+    plain = TABLE.model_dump()
+    plain["report"]["max_discrepancies"] = 5
+    async with OpenAIServer(held(GOOD)) as server:
+        caching = judge(server)
+        waiting = [
+            asyncio.create_task(caching.judge(REFERENCE, drawn(1), task)) for task in (TABLE, TABLE, load_task(plain))
+        ]
+        while server.in_flight < 2:
+            await asyncio.sleep(0.01)
+        server.released.set()
+        await asyncio.gather(*waiting)
         await caching.close()
     assert len(server.bodies) == 2

@@ -24,7 +24,7 @@ async def test_a_cancelled_judgement_leaves_the_encoding_to_the_rest_of_its_grou
         *others, cancelled, last = (
             asyncio.create_task(encoder.reference(image, PNG)) for image in (*busy, shared, shared.copy())
         )
-        while len(encoder._references) < len(busy) + 1:
+        while (digest_of(shared), PNG) not in encoder._encoding:
             await asyncio.sleep(0.01)
         cancelled.cancel()
         await asyncio.gather(cancelled, return_exceptions=True)
@@ -42,6 +42,6 @@ def test_a_digest_tells_images_apart_and_goes_with_its_image():
     assert digest_of(white.resize((20, 80))) != digest_of(white) != digest_of(white.convert("L"))
     held = len(images._digests)
     assert all(digest_of(Image.new("RGB", (4, 4), (shade, 0, 0))) for shade in range(100))
-    assert len(images._digests) <= held + 1, "of pictures that are gone nothing is kept"
+    assert len(images._digests) <= held + 1, "of images that are gone nothing is kept"
     again = {digest_of(Image.new("RGB", (4, 4), (shade, 0, 0))) for shade in range(100)}
-    assert len(again) == 100, "a picture in the place of one that is gone has its own digest"
+    assert len(again) == 100, "an image in the place of one that is gone has its own digest"

@@ -1,4 +1,4 @@
-"""Many endpoints: which is asked, what becomes of one that fails, falls silent, leaves or joins, and of its requests."""
+"""Many endpoints: which is asked, what becomes of one that fails, stalls, leaves or joins, and of its requests."""
 
 import asyncio
 import itertools
@@ -34,7 +34,7 @@ WHITE, GRAY = Image.new("RGB", (40, 30), "white"), Image.new("RGB", (50, 20), "g
 def short_pauses(monkeypatch):
     monkeypatch.setattr(endpoint_pool, "FIRST_COOLDOWN_S", 0.05)
     monkeypatch.setattr(endpoint_pool, "LONGEST_COOLDOWN_S", 0.2)
-    monkeypatch.setattr(endpoint_pool, "SILENCE_S", 0.5)
+    monkeypatch.setattr(endpoint_pool, "STALL_S", 0.5)
     monkeypatch.setattr(endpoint_pool, "FILE_TICKS", 1)
 
 
@@ -45,16 +45,16 @@ def judge(*endpoints: str, **changes) -> RemoteJudge:
 
 
 async def judged(asked: RemoteJudge, count: int) -> JudgeStats:
-    """The totals of so many judgements, all in flight at once."""
-    totals = JudgeStats()
+    """The stats of so many judgements, all in flight at once."""
+    stats = JudgeStats()
 
     async def one() -> None:
         usage = JudgeUsage()
         await asked.judge(WHITE, GRAY, TABLE, usage)
-        totals.add(usage)
+        stats.add(usage)
 
     await asyncio.gather(*(one() for _ in range(count)))
-    return totals
+    return stats
 
 
 # Failing
@@ -63,10 +63,10 @@ async def judged(asked: RemoteJudge, count: int) -> JudgeStats:
 async def test_an_endpoint_that_fails_is_asked_again_with_one_request_and_then_gets_its_share():
     async with OpenAIServer(status(500, "starting"), GOOD) as shaky, OpenAIServer(slowly(GOOD, 0.05)) as steady:
         asked = judge(shaky.url, steady.url, max_in_flight=4)
-        totals = await judged(asked, 60)
+        stats = await judged(asked, 60)
         await asked.close()
-    assert totals.judgements == 60 and totals.counts["failed_status"] >= 1
-    assert totals.answers[shaky.url] > 1
+    assert stats.judgements == 60 and stats.counts["failed_status"] >= 1
+    assert stats.answers[shaky.url] > 1
 
 
 async def test_a_server_that_is_gone_is_told_from_one_that_is_late():
@@ -94,12 +94,12 @@ async def test_while_an_endpoint_is_tried_it_gets_one_request_at_a_time():
 @pytest.mark.parametrize(
     "malformed", [page("<html>"), completion("nice tables"), status(404, "no such model")], ids=["page", "prose", "404"]
 )
-async def test_an_endpoint_that_answers_rubbish_at_once_does_not_draw_all_requests_to_itself(malformed):
+async def test_an_endpoint_with_malformed_answers_at_once_does_not_draw_all_requests_to_itself(malformed):
     async with OpenAIServer(malformed) as bad, OpenAIServer(slowly(GOOD, 0.05)) as good:
         asked = judge(bad.url, good.url, max_in_flight=8)
-        totals = await judged(asked, 100)
+        stats = await judged(asked, 100)
         await asked.close()
-    assert totals.judgements == 100 and totals.answers == {good.url: 100}
+    assert stats.judgements == 100 and stats.answers == {good.url: 100}
     assert len(bad.bodies) < 40
 
 
@@ -129,7 +129,7 @@ async def test_the_health_of_one_that_failed_is_asked_before_a_sample_is_risked(
 
 
 async def test_whether_a_server_works_again_is_found_out_at_no_samples_cost(monkeypatch):
-    monkeypatch.setattr(endpoint_pool, "SILENCE_S", 60)
+    monkeypatch.setattr(endpoint_pool, "STALL_S", 60)
     async with OpenAIServer(status(503, "loading")) as shaky, OpenAIServer(GOOD) as steady:
         asked = judge(shaky.url, steady.url)
         await judged(asked, 4)
@@ -146,16 +146,16 @@ async def test_whether_a_server_works_again_is_found_out_at_no_samples_cost(monk
         await asked.close()
 
 
-async def test_requests_at_an_endpoint_that_falls_silent_go_elsewhere():
-    async with OpenAIServer(GOOD) as silent, OpenAIServer(slowly(GOOD, 0.02)) as steady:
-        asked = judge(silent.url, steady.url, max_in_flight=8)
+async def test_requests_at_an_endpoint_that_stalls_go_elsewhere():
+    async with OpenAIServer(GOOD) as stalled, OpenAIServer(slowly(GOOD, 0.02)) as steady:
+        asked = judge(stalled.url, steady.url, max_in_flight=8)
         await judged(asked, 60)
-        silent.script[:] = [held(GOOD)]
+        stalled.script[:] = [held(GOOD)]
         begun = time.monotonic()
-        totals = await judged(asked, 60)
+        stats = await judged(asked, 60)
         took = time.monotonic() - begun
         await asked.close()
-    assert totals.judgements == 60 and totals.counts["failed_stalled"] >= 1
+    assert stats.judgements == 60 and stats.counts["failed_stalled"] >= 1
     assert took < 30
 
 
@@ -164,9 +164,9 @@ async def test_a_single_endpoint_that_is_slow_is_waited_for():
         asked = judge(server.url)
         await judged(asked, 40)
         server.script[:] = [slowly(GOOD, 1.5)]
-        totals = await judged(asked, 4)
+        stats = await judged(asked, 4)
         await asked.close()
-    assert not totals.counts["failed_stalled"] and totals.counts["calls"] == 4
+    assert not stats.counts["failed_stalled"] and stats.counts["calls"] == 4
 
 
 async def test_samples_wait_for_servers_that_restart():
@@ -213,9 +213,9 @@ async def test_a_second_endpoint_is_asked_when_the_first_takes_long():
         asked = judge(first.url, second.url, hedge=True)
         await judged(asked, 60)
         first.script[:] = [held(GOOD)]
-        totals = await judged(asked, 2)
-        assert totals.answers == {second.url: 2}
-        assert totals.counts["hedges"] >= 1
+        stats = await judged(asked, 2)
+        assert stats.answers == {second.url: 2}
+        assert stats.counts["hedges"] >= 1
         await until(lambda: first.in_flight == 0)
         await asked.close()
 
@@ -225,18 +225,18 @@ async def test_a_second_request_that_fails_does_not_spoil_the_first():
         asked = judge(first.url, second.url, hedge=True)
         await judged(asked, 60)
         first.script[:] = second.script[:] = [slowly(status(500, "no"), 0.3), slowly(GOOD, 0.6)]
-        totals = await judged(asked, 2)
+        stats = await judged(asked, 2)
         await asked.close()
-    assert totals.judgements == 2
+    assert stats.judgements == 2
 
 
 async def test_without_hedging_each_sample_is_sent_once(monkeypatch):
-    monkeypatch.setattr(endpoint_pool, "SILENCE_S", 60)
+    monkeypatch.setattr(endpoint_pool, "STALL_S", 60)
     async with OpenAIServer(slowly(GOOD, 0.01)) as first, OpenAIServer(slowly(GOOD, 0.3)) as second:
         asked = judge(first.url, second.url)
-        totals = await judged(asked, 60)
+        stats = await judged(asked, 60)
         await asked.close()
-    assert totals.counts["calls"] == 60 == len(first.bodies) + len(second.bodies)
+    assert stats.counts["calls"] == 60 == len(first.bodies) + len(second.bodies)
 
 
 # Who is there
@@ -257,10 +257,10 @@ async def test_endpoints_join_and_leave_through_the_file(tmp_path, caplog):
         (tmp_path / "new").rename(file)
         await until(lambda: f"{first.url} leaves" in caplog.text and not first.in_flight)
         left_with = len(first.bodies)
-        totals = await under_way
+        stats = await under_way
         await asked.close()
         assert len(first.bodies) == left_with
-    assert totals.judgements == 100 and not totals.counts["retries"]
+    assert stats.judgements == 100 and not stats.counts["retries"]
 
 
 async def test_a_file_that_is_not_there_yet_is_waited_for(tmp_path):
@@ -348,6 +348,53 @@ async def test_a_router_that_is_not_there_in_time_is_looked_for_again_by_the_nex
         await asked.close()
 
 
+# Which checkpoint
+
+
+async def test_endpoints_with_different_checkpoints_under_one_name_are_named_once(caplog):
+    first, second = (OpenAIServer(GOOD, routes=serving("visual-erm", root=root)) for root in ("/models/a", "/models/b"))
+    async with first, second:
+        asked = judge(first.url, second.url)
+        for _ in range(3):
+            assert await asked.model_root() == "/models/a|/models/b"
+        await asked.close()
+    assert caplog.text.count("different checkpoints as visual-erm: /models/a, /models/b") == 1
+
+
+async def test_a_server_that_comes_back_is_asked_again_for_its_checkpoint():
+    port = free_port()
+    async with OpenAIServer(GOOD, port=port, routes=serving("visual-erm", root="/models/a")) as server:
+        asked = judge(server.url)
+        assert await asked.model_root() == "/models/a"
+        await judged(asked, 1)
+    waiting = asyncio.create_task(judged(asked, 2))
+    await asyncio.sleep(0.3)
+    async with OpenAIServer(GOOD, port=port, routes=serving("visual-erm", root="/models/b")):
+        assert (await waiting).judgements == 2
+        assert await asked.model_root() == "/models/b"
+    await asked.close()
+
+
+async def test_a_server_that_joins_is_asked_for_its_checkpoint_before_it_is_asked_for_reports(tmp_path):
+    file = tmp_path / "endpoints.txt"
+    first, second = (OpenAIServer(GOOD, routes=serving("visual-erm", root=root)) for root in ("/models/a", "/models/b"))
+    async with first, second:
+        file.write_text(first.url)
+        asked = judge(endpoints_file=str(file))
+        assert await asked.model_root() == "/models/a"
+        file.write_text(f"{first.url}\n{second.url}\n")
+        while not second.bodies:
+            await judged(asked, 4)
+        assert await asked.model_root() == "/models/a|/models/b"
+        await asked.close()
+
+
+async def test_of_servers_that_are_not_there_the_checkpoint_is_not_known():
+    asked = judge(f"http://127.0.0.1:{free_port()}/v1")
+    assert await asked.model_root() is None
+    await asked.close()
+
+
 # What must not happen
 
 
@@ -365,7 +412,7 @@ async def test_a_server_whose_certificate_nobody_vouches_for_is_not_believed(tmp
     trusted.load_cert_chain(certificate, key)
     async with OpenAIServer(GOOD, tls=trusted) as server:
         asked = judge(server.url.replace("http:", "https:"), unavailable_timeout_s=0.3)
-        with pytest.raises(JudgeUnavailable, match="cannot be reached"):
+        with pytest.raises(JudgeUnavailable, match=r"cannot be reached.*(SSL|Certificate)"):
             await asked.judge(WHITE, GRAY, TABLE)
         await asked.close()
     assert not server.bodies

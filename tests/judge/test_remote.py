@@ -142,7 +142,7 @@ async def test_a_reference_is_encoded_once_for_its_group(monkeypatch):
     ],
     ids=["fenced", "thought", "other keys"],
 )
-async def test_replies_are_read_with_patience_for_form(reply):
+async def test_replies_are_read_in_any_usual_form(reply):
     async with OpenAIServer(completion(reply)) as server:
         report = await judged(settings(server.url))
     assert report.discrepancies == (Discrepancy("numeric_error", 3, "12.5 became 12.6"),)
@@ -269,9 +269,9 @@ async def test_a_time_out_holds_for_the_whole_answer_not_for_each_byte():
 
 
 async def test_a_server_that_accepts_and_never_answers():
-    silent = await asyncio.start_server(lambda reader, writer: asyncio.sleep(30), "127.0.0.1", 0)
-    async with silent:
-        port = silent.sockets[0].getsockname()[1]
+    mute = await asyncio.start_server(lambda reader, writer: asyncio.sleep(30), "127.0.0.1", 0)
+    async with mute:
+        port = mute.sockets[0].getsockname()[1]
         with pytest.raises(JudgeUnavailable, match="no judge has answered for 1 s"):
             await judged(settings(f"http://127.0.0.1:{port}/v1", timeout_s=0.3, unavailable_timeout_s=1))
 
@@ -306,7 +306,7 @@ async def test_a_server_that_comes_back_is_used_again():
 
 
 @pytest.mark.parametrize(
-    ("code", "said", "fix"),
+    ("code", "message", "fix"),
     [
         (400, "grammar not supported", "structured: false"),
         (401, "who are you", "VISUAL_ERM_API_KEY"),
@@ -315,12 +315,12 @@ async def test_a_server_that_comes_back_is_used_again():
         (422, "unprocessable", "unprocessable"),
     ],
 )
-async def test_what_cannot_heal_is_raised_at_once_with_the_servers_words_and_the_fix(code, said, fix):
-    async with OpenAIServer(status(code, said)) as server:
+async def test_what_cannot_heal_is_raised_at_once_with_the_servers_words_and_the_fix(code, message, fix):
+    async with OpenAIServer(status(code, message)) as server:
         with pytest.raises(JudgeUnavailable) as caught:
             await judged(settings(server.url))
     assert len(server.bodies) == 1
-    assert all(part in str(caught.value) for part in (server.url, str(code), said, fix))
+    assert all(part in str(caught.value) for part in (server.url, str(code), message, fix))
 
 
 def test_an_endpoint_that_is_no_url_is_a_setting_to_correct():

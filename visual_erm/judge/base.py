@@ -1,4 +1,11 @@
-"""(reference, image) -> Report: judges behind one protocol, and the factory that makes one from its settings."""
+"""Two images -> Report: judges behind one protocol, and the factory that makes one from its settings.
+
+The station of the path after rendering. `visual_erm.testing.judge_conformance` checks what the protocol promises.
+
+    judge = make_judge(load_judge_settings("local"))
+    report = await judge.judge(reference, prediction, load_task("table"))
+    await judge.close()
+"""
 
 from __future__ import annotations
 
@@ -18,19 +25,41 @@ class Judge(Protocol):
     async def judge(
         self, reference: Image.Image, prediction: Image.Image, task: Task, usage: JudgeUsage | None = None
     ) -> Report:
-        """What differs, reference first; what that cost goes into `usage`.
+        """Lists what differs between two images.
 
-        Raises JudgeUnavailable or JudgeUnreadable: both ours, never the policy's.
+        Args:
+            reference: The reference image.
+            prediction: The image that the policy's code rendered.
+            task: The task of the sample.
+            usage: Takes what the judgement costs. By default nothing is counted.
+
+        Returns:
+            The report; empty where nothing differs.
+
+        Raises:
+            JudgeUnavailable: The judge does not answer, or is closed. The policy is not at fault.
+            JudgeUnreadable: The judge answers without a report. The policy is not at fault.
+            ConfigError: The judge cannot judge this task, or its settings are wrong.
         """
         ...
 
     async def close(self) -> None:
-        """Ends every process and connection the judge made. May be called twice."""
+        """Ends every process, thread and connection of the judge. May be called twice."""
         ...
 
 
 def make_judge(settings: JudgeSettings) -> Judge:
-    """The judge that the settings ask for; nothing is started before the first judgement."""
+    """Makes a judge. Nothing is started before the first judgement.
+
+    Args:
+        settings: Which judge, and how it is reached.
+
+    Returns:
+        The judge, which the caller closes.
+
+    Raises:
+        ConfigError: An endpoint is no URL, or the key cannot be read or sent.
+    """
     if settings.kind == "local":
         from visual_erm.judge.local.judge import LocalJudge
 

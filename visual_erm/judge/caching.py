@@ -1,8 +1,13 @@
-"""The judge that asks only what it must: what is equal, is being judged, or was judged before costs no call.
+"""The judge that makes no call it can spare: for equal images, for pairs being judged, and for pairs judged before.
 
-Stands before a judge behind servers. The rollouts of a group often draw the same image, and a policy that has learned
+It stands before a judge behind servers. The rollouts of a group often draw the same image, and a policy that has learned
 draws the reference itself. A judgement is known by the pixels of both images, the checkpoint behind the served name, the
-question, the schema of the report, and the version of its parser.
+question, the format of the report, and the version of its parser.
+
+    judge = CachingJudge(RemoteJudge(settings), settings)
+
+The checkpoint is what the servers list as `root` of the model. They are asked when they join and after each failure. A
+report is kept, and a kept one is used, only where the checkpoint is known and was the same before and after the call.
 """
 
 from __future__ import annotations
@@ -30,13 +35,19 @@ from visual_erm.vision.images import digest_of
 log = logging.getLogger(__name__)
 
 FILE = "judgements.sqlite"
-_REPORT = TypeAdapter(Report)
+"""The file in `cache_dir`: one table of reports by key."""
 BUSY_S = 10.0
-"""How long one process waits for another that writes to the same file."""
+"""Seconds that one process waits for another that writes to the same file."""
+_REPORT = TypeAdapter(Report)
 
 
 class CachingJudge:
-    """Asks `judge` no more than it must. Bound to one event loop; closes `judge` with itself."""
+    """Asks another judge only where nothing else answers. Bound to one event loop.
+
+    Args:
+        judge: The judge that is asked; it is closed with this one.
+        settings: What is reused, and what is asked.
+    """
 
     def __init__(self, judge: RemoteJudge, settings: JudgeSettings) -> None:
         self._judge = judge
@@ -51,7 +62,21 @@ class CachingJudge:
     async def judge(
         self, reference: Image.Image, prediction: Image.Image, task: Task, usage: JudgeUsage | None = None
     ) -> Report:
-        """What differs, reference first. Raises what the judge raises, for all that share a call."""
+        """Lists what differs between two images.
+
+        Args:
+            reference: The reference image.
+            prediction: The image that the policy's code rendered.
+            task: The task of the sample.
+            usage: Takes what the judgement costs: `identical`, `shared` or `cached` is 1 where no call was made.
+
+        Returns:
+            The report; empty for images that are pixel for pixel the same.
+
+        Raises:
+            JudgeUnavailable, JudgeUnreadable: The judge failed. All samples that share a call fail with it.
+            ConfigError: An endpoint serves other models.
+        """
         usage = JudgeUsage() if usage is None else usage
         first, second = await asyncio.to_thread(lambda: (digest_of(reference), digest_of(prediction)))
         if first == second and self._reuse.identical:
@@ -59,53 +84,48 @@ class CachingJudge:
             return Report()
         root = await self._judge.model_root() if self._reuse.cache else None
         key = self._key(first + second, task, root)
-        # Until an endpoint has answered nobody knows whose reports those on disk are.
-        store = self._store if root is not None else None
-        if self._reuse.cache and (known := await self._find(key, store)):
+        if root is not None and (known := await self._find(key)):
             usage.cached = 1
             return known
+
+        async def ask() -> Report:
+            report = await self._judge.judge(reference, prediction, task, usage)
+            # A server may have joined, left, or come back with another checkpoint meanwhile.
+            if root is not None and await self._judge.model_root() == root:
+                await self._keep(key, report)
+            return report
+
         if not self._reuse.shared:
-            return await self._ask(key, store, reference, prediction, task, usage)
+            return await ask()
         usage.shared = int(key in self._calls)
-        return await self._calls.get(key, lambda: self._ask(key, store, reference, prediction, task, usage))
+        return await self._calls.get(key, ask)
 
     async def close(self) -> None:
-        """Closes the judge, and the file. May be called twice."""
+        """Closes the judge that is asked, and the file. May be called twice."""
         await self._judge.close()
         if self._store:
             await asyncio.to_thread(self._store.close)
 
     def _key(self, digests: bytes, task: Task, root: str | None) -> bytes:
         """16 bytes that tell a judgement from others: by images, judge, question, and how the answer is read."""
-        question = [task.name, task.judge.model_dump_json(), json.dumps(report_schema(task.report)), str(self._structured)]
-        asked = "\n".join([self._model, str(root), *question, str(PARSER_VERSION)])
-        return blake2b(digests + asked.encode(), digest_size=16).digest()
+        asked = [self._model, root, task.name, task.judge.model_dump_json(), self._structured]
+        read = [task.report.model_dump_json(), report_schema(task.report), PARSER_VERSION]
+        return blake2b(digests + json.dumps([asked, read]).encode(), digest_size=16).digest()
 
-    async def _find(self, key: bytes, store: _Store | None) -> Report | None:
+    async def _find(self, key: bytes) -> Report | None:
         known = self._known.find(key)
-        if known is None and store and (known := await store.find(key)):
+        if known is None and self._store and (known := await self._store.find(key)):
             self._known.keep(key, known)
         return known
 
-    async def _ask(
-        self,
-        key: bytes,
-        store: _Store | None,
-        reference: Image.Image,
-        prediction: Image.Image,
-        task: Task,
-        usage: JudgeUsage,
-    ) -> Report:
-        report = await self._judge.judge(reference, prediction, task, usage)
-        if self._reuse.cache:
-            self._known.keep(key, report)
-            if store:
-                await store.keep(key, report)
-        return report
+    async def _keep(self, key: bytes, report: Report) -> None:
+        self._known.keep(key, report)
+        if self._store:
+            await self._store.keep(key, report)
 
 
 class _Store:
-    """Reports in an SQLite file, shared by the workers of a node. A file that fails is left alone: it only saves calls."""
+    """Reports in an SQLite file, shared by the workers of a node. A file that fails is not used again."""
 
     def __init__(self, folder: Path, limit: int) -> None:
         self._folder = folder
@@ -115,14 +135,16 @@ class _Store:
         self._failed = False
 
     async def find(self, key: bytes) -> Report | None:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._find, key)
+        return None if self._failed else await asyncio.get_running_loop().run_in_executor(self._thread, self._find, key)
 
     async def keep(self, key: bytes, report: Report) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._keep, key, report)
+        if not self._failed:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._keep, key, report)
 
     def close(self) -> None:
-        if self._file is not None:
+        if self._file is not None and not self._failed:
             self._thread.submit(self._file.close)
+        self._failed = True
         self._thread.shutdown()
 
     def _find(self, key: bytes) -> Report | None:
@@ -154,4 +176,4 @@ class _Store:
 
     def _fail(self, error: Exception) -> None:
         self._failed = True
-        log.warning("judge: the cache in %s is left alone from now on: %s", self._folder, error)
+        log.warning("judge: the cache in %s is not used any more: %s", self._folder, error)

@@ -1,6 +1,10 @@
 """Image -> data URL: what a remote judge is shown, scaled and encoded in worker threads.
 
-The rollouts of a group share a reference: its encoding is kept, by content, so that it is made once for all of them.
+The rollouts of a group share a reference. Its data URL is kept by content, so that it is made once for all of them.
+
+    encoder = Encoder()
+    url = await encoder.reference(image, task.judge.image)
+    encoder.close()
 """
 
 from __future__ import annotations
@@ -8,68 +12,115 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-from collections import OrderedDict
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from PIL import Image
 
+from visual_erm.errors import JudgeUnavailable
+from visual_erm.runtime.cache import Cache
+from visual_erm.runtime.singleflight import SingleFlight
 from visual_erm.spec.task import ImageSettings
 from visual_erm.vision.images import digest_of, on_white
 
+T = TypeVar("T")
+
 THREADS = 2
-KEPT = 64
+"""Threads that scale and encode images."""
+REFERENCES_KEPT = 64
 """Encoded references kept, each some 10 to 500 kB: the groups that one reward worker has in flight."""
 JPEG_QUALITY = 95
+"""Quality of JPEG images, of 100."""
 SMALLEST_SIDE = 32
 """Pixels. Vision models refuse tiny and very thin images: no reply may escape its judge by drawing one."""
 
 
 def data_url(image: Image.Image, form: ImageSettings) -> str:
-    """`image` as an RGB data URL, its longest side scaled down (never up) to `form.longest_side`.
+    """Encodes an image as a data URL.
 
-    A side shorter than `SMALLEST_SIDE` is filled up with white, to the right or below.
+    Args:
+        image: The image, in any mode. Transparent parts are laid on white.
+        form: File format, and the longest side in pixels. Larger images are scaled down; none is scaled up.
+
+    Returns:
+        The data URL of an RGB image. A side shorter than SMALLEST_SIDE is filled up with white, to the right or below.
     """
     scale = form.longest_side / max(image.size)
-    picture = on_white(image)
+    shown = on_white(image)
     if scale < 1:
         width, height = (max(1, round(side * scale)) for side in image.size)
-        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
-    if min(picture.size) < SMALLEST_SIDE:
-        page = Image.new("RGB", (max(picture.width, SMALLEST_SIDE), max(picture.height, SMALLEST_SIDE)), "white")
-        page.paste(picture)
-        picture = page
+        shown = shown.resize((width, height), Image.Resampling.LANCZOS)
+    if min(shown.size) < SMALLEST_SIDE:
+        page = Image.new("RGB", (max(shown.width, SMALLEST_SIDE), max(shown.height, SMALLEST_SIDE)), "white")
+        page.paste(shown)
+        shown = page
     buffer = io.BytesIO()
     if form.format == "png":
-        picture.save(buffer, "PNG", compress_level=1)
+        shown.save(buffer, "PNG", compress_level=1)
     else:
-        picture.save(buffer, "JPEG", quality=JPEG_QUALITY)
+        shown.save(buffer, "JPEG", quality=JPEG_QUALITY)
     return f"data:image/{form.format};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
 class Encoder:
-    """Encodes without holding up the event loop. Threads start with the first image and end with `close`."""
+    """Encodes images in threads, beside the event loop. Bound to one event loop.
+
+    The threads start with the first image and end with `close`.
+    """
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="judge-encode")
-        self._references: OrderedDict[tuple[bytes, ImageSettings], Future[str]] = OrderedDict()
+        self._closed = False
+        self._references: Cache[str] = Cache(REFERENCES_KEPT)
+        self._encoding: SingleFlight[str] = SingleFlight()
 
     async def prediction(self, image: Image.Image, form: ImageSettings) -> str:
-        """The data URL of a image that is judged once."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, data_url, image, form)
+        """Encodes an image that is judged once.
+
+        Args:
+            image: The image.
+            form: File format and size.
+
+        Returns:
+            The data URL.
+
+        Raises:
+            JudgeUnavailable: The encoder was closed.
+        """
+        return await self._in_thread(lambda: data_url(image, form))
 
     async def reference(self, image: Image.Image, form: ImageSettings) -> str:
-        """The data URL of a image that is judged against several times: made once, also when asked for at once."""
-        digest = await asyncio.get_running_loop().run_in_executor(self._pool, digest_of, image)
-        encoding = self._references.get((digest, form))
-        if encoding is None:
-            encoding = self._references[digest, form] = self._pool.submit(data_url, image, form)
-            if len(self._references) > KEPT:
-                self._references.popitem(last=False)
-        self._references.move_to_end((digest, form))
-        # Shielded: one cancelled judgement must not cancel the encoding that its group waits for.
-        return await asyncio.shield(asyncio.wrap_future(encoding))
+        """Encodes an image that is judged against several times. It is encoded once, also when several ask at once.
+
+        Args:
+            image: The image.
+            form: File format and size.
+
+        Returns:
+            The data URL.
+
+        Raises:
+            JudgeUnavailable: The encoder was closed.
+        """
+        key = (await self._in_thread(lambda: digest_of(image)), form)
+        if (known := self._references.find(key)) is not None:
+            return known
+
+        async def encode() -> str:
+            url = await self._in_thread(lambda: data_url(image, form))
+            self._references.keep(key, url)
+            return url
+
+        return await self._encoding.get(key, encode)
 
     def close(self) -> None:
-        """Ends the threads. May be called twice."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Ends the threads after the encodings under way, and forgets the references. May be called twice."""
+        self._closed = True
+        self._pool.shutdown(wait=False)
         self._references.clear()
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        if self._closed:
+            raise JudgeUnavailable("the judge was closed")
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)

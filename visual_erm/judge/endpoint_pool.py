@@ -1,9 +1,15 @@
 """The servers behind the judge: which are there, how each is doing, and which gets the next request.
 
-Whoever has a request takes a `place` at the endpoint with the fewest under way, and gives it back with what came of it.
-An endpoint that fails is set aside for growing pauses; after each it must answer `/health`, then one request, before it
-gets its share again. One that falls silent while others answer is set aside too, and its requests go elsewhere. Nothing
-here knows what is asked.
+A request acquires a place at the endpoint with the fewest requests under way, and releases it when it is done. Every
+endpoint has a circuit breaker. One that fails cools down for growing pauses; after each it must answer `/health`, then one
+request (half open), before it gets its full share again. One that stalls while others answer cools down too, and its
+requests go elsewhere. The pool does not know what the requests ask.
+
+    pool = EndpointPool(urls, None, make, limit=64, unavailable_timeout_s=300, timeout_s=300)
+    model = await pool.open("visual-erm")
+    endpoint = await pool.acquire(time.monotonic())
+    ...                                     # pool.answered(endpoint, …) or pool.failed(endpoint, …)
+    pool.release(endpoint)
 """
 
 from __future__ import annotations
@@ -15,75 +21,58 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
-
-import openai
 
 from visual_erm.errors import ConfigError, JudgeUnavailable
+from visual_erm.judge.endpoint import Endpoint, is_url
 
 log = logging.getLogger(__name__)
 
-FIRST_COOLDOWN_S, LONGEST_COOLDOWN_S = 0.5, 30.0
-"""An endpoint that fails rests for so long; three times as long each further time."""
+FIRST_COOLDOWN_S = 0.5
+"""Seconds that an endpoint cools down after a failure; three times as long after each further one."""
+LONGEST_COOLDOWN_S = 30.0
+"""Longest cooldown, in seconds, unless the server asks for more."""
 TICK_S = 0.1
+"""Seconds between two looks at stalled endpoints and at requests that wait."""
 FILE_TICKS = 10
-"""The endpoints file is looked at every so many ticks."""
-HEALTH_S = 3.0
-"""For the answers to `/health` and `/v1/models`."""
-LATENCIES, ENOUGH = 512, 8
-"""Recent answers whose time is remembered; so many must have come before any is called late."""
-SILENCE_S, SILENCE = 3.0, 1.5
-"""An endpoint is silent once nothing has come for so many seconds, and for so many times what 95% of the answers took."""
-UNREADABLE = 3
-"""An endpoint whose last so many answers held no report is set aside where another works."""
+"""Ticks between two looks at the endpoints file."""
+RECENT_ANSWERS = 512
+"""Answers whose time is remembered."""
+MIN_ANSWERS = 8
+"""Answers that must have come before any request is called late."""
+STALL_S = 3.0
+"""Seconds without an answer before an endpoint may count as stalled."""
+STALL_FACTOR = 1.5
+"""An endpoint counts as stalled after this many times what 95% of the recent answers took, see also STALL_S."""
+FEW_IN_FLIGHT = 4
+"""With fewer requests under way than this, FEW_STALL_FACTOR holds: the length of one request explains a longer wait."""
+FEW_STALL_FACTOR = 4.0
+"""In place of STALL_FACTOR where few requests are under way."""
+MAX_UNREADABLE = 3
+"""Answers without a report, in a row, after which an endpoint cools down where another works."""
 BURST = 8
-"""Places handed out in one turn of the event loop: the requests of a lost endpoint come all at once, and each then opens a
+"""Places handed out in one turn of the event loop. The requests of a lost endpoint come all at once, and each then opens a
 connection elsewhere, which takes milliseconds."""
-FEW, SILENCE_OF_FEW = 4, 4.0
-"""With fewer requests under way, their own length explains more: the second number, as a multiple of the same."""
-
-
-@dataclass(eq=False)
-class Endpoint:
-    """One server, and how it is doing."""
-
-    url: str
-    client: openai.AsyncOpenAI
-    in_flight: int = 0
-    failures: int = 0
-    """In a row, each after the pause of the one before; 0: it gets its full share."""
-    ready: bool = True
-    """False while it rests or has not said that it is healthy."""
-    unreadable: int = 0
-    """Answers in a row that held no report."""
-    half_open: bool = False
-    """The one request that may show that it works again is under way."""
-    leaving: bool = False
-    last_response_at: float = 0.0
-    """When it last answered, or got its first request after having none."""
-    stalled: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when its requests should go elsewhere; another takes its place then."""
 
 
 class EndpointPool:
     """Owns the connections to the endpoints. Bound to the event loop of `open`.
 
     Args:
-        endpoints: base URLs.
-        file: with one base URL a line, or a folder of such, in place of `endpoints`; read again whenever it changes.
-        connect: makes the client of a URL.
-        limit: requests under way at one endpoint.
-        unavailable_timeout_s: how long a request waits while no endpoint works.
-        timeout_s: longest that one request may take.
+        endpoints: Base URLs.
+        file: File with one base URL a line, or folder of such files, in place of `endpoints`. It is read again whenever it
+            changes.
+        make: Makes the endpoint of a URL.
+        limit: Largest number of requests under way at one endpoint.
+        unavailable_timeout_s: Seconds that a request waits while no endpoint works.
+        timeout_s: Longest time of one request, in seconds.
     """
 
     def __init__(
         self,
         endpoints: Iterable[str],
         file: Path | None,
-        connect: Callable[[str], openai.AsyncOpenAI],
+        make: Callable[[str], Endpoint],
         *,
         limit: int,
         unavailable_timeout_s: float,
@@ -92,7 +81,8 @@ class EndpointPool:
         self._given = tuple(endpoints)
         self._file = file
         self._file_seen: list[tuple[int, int]] | None = None
-        self._connect = connect
+        self._make = make
+        self._model: str | None = None
         self._limit = limit
         self._unavailable_timeout_s = unavailable_timeout_s
         self._timeout_s = timeout_s
@@ -107,43 +97,51 @@ class EndpointPool:
         self._ticking: asyncio.Task[None] | None = None
         self._worked = 0.0
         """When some endpoint last worked."""
-        self._roots: dict[str, dict[str, str]] = {}
-        """Endpoint -> the models that it lists, each with the checkpoint behind its name; empty where it lists none."""
-        self._told_of_roots = False
+        self._warned_of_roots = False
         self._last_failure = "no endpoint is known yet"
         self._closed = False
 
     async def open(self, model: str | None) -> str:
-        """Finds the endpoints, checks that they serve `model`, and returns it; None takes the only one that is served.
+        """Finds the endpoints and checks that they serve the model.
 
-        Raises ConfigError for an endpoints file that cannot be read, a URL that is none, or another model; JudgeUnavailable
-        when there is no name to take for `unavailable_timeout_s`: it may be opened once more then.
+        Args:
+            model: Name of the model. None: the first one that an endpoint serves.
+
+        Returns:
+            The name of the model.
+
+        Raises:
+            ConfigError: The endpoints file cannot be read, one of its lines is no URL, or an endpoint serves other models.
+            JudgeUnavailable: No name was given, and no endpoint named a model for `unavailable_timeout_s`. The pool may be
+                opened once more then.
         """
         urls = await asyncio.to_thread(read_endpoints, self._file) if self._file else self._given
         if self._file:
             self._file_seen = await asyncio.to_thread(_stamp, self._file)
         self._worked = time.monotonic()
         known = {endpoint.url for endpoint in self.endpoints}
-        for url in urls:
-            if url not in known:
-                self._join(url)
-        while not any(served := await self._all_served()) and model is None:
+        self.endpoints += [self._make(url) for url in urls if url not in known]
+        await self._ask_models(self.endpoints)
+        while model is None and not any(endpoint.roots for endpoint in self.endpoints):
             if time.monotonic() - self._worked > self._unavailable_timeout_s:
                 raise JudgeUnavailable(f"nothing is served at {', '.join(urls)}; the last failure: {self._last_failure}")
             await asyncio.sleep(FIRST_COOLDOWN_S)
-        for endpoint, names in zip(tuple(self.endpoints), served, strict=True):
-            if names and model is None:
-                model = names[0]
-            if names and model not in names:
+            await self._ask_models(self.endpoints)
+        for endpoint in self.endpoints:
+            if endpoint.roots and model is None:
+                model = next(iter(endpoint.roots))
+            if endpoint.roots and model not in endpoint.roots:
                 raise ConfigError(
-                    f"{endpoint.url} serves {', '.join(names)}, not `{model}`; set judge.model to one of them, or start "
-                    f"the server with --served-model-name {model}"
+                    f"{endpoint.url} serves {', '.join(endpoint.roots)}, not `{model}`; set judge.model to one of them, or "
+                    f"start the server with --served-model-name {model}"
                 )
+        self._model = str(model)
+        self._compare_roots()
         self._ticking = asyncio.create_task(self._tick())
-        return str(model)
+        return self._model
 
     async def close(self) -> None:
-        """Ends every request and connection; who waits for one gets JudgeUnavailable. May be called twice."""
+        """Ends every request and connection; requests that wait get JudgeUnavailable. May be called twice."""
         self._closed = True
         tasks = [*self._cooling_down, *([self._ticking] if self._ticking else [])]
         for task in tasks:
@@ -160,14 +158,22 @@ class EndpointPool:
     # Places
 
     async def acquire(self, since: float, avoid: Endpoint | None = None) -> Endpoint:
-        """A place at the least busy endpoint, another than `avoid` where that is possible; to be given back.
+        """Waits for a place at the least busy endpoint.
 
-        Raises JudgeUnavailable once none has worked for `unavailable_timeout_s` since the monotonic time `since`.
+        Args:
+            since: Monotonic time, in seconds, at which the sample began to wait.
+            avoid: An endpoint that failed for this sample: another one is taken where that is possible.
+
+        Returns:
+            The endpoint. The caller releases it.
+
+        Raises:
+            JudgeUnavailable: No endpoint has worked for `unavailable_timeout_s` since `since`, or the pool was closed.
         """
         if self._closed:
             raise JudgeUnavailable("the judge was closed")
         waiter: asyncio.Future[Endpoint] = asyncio.get_running_loop().create_future()
-        # Who has been at one that failed has waited already.
+        # A sample whose request failed has waited already.
         (self._waiting.appendleft if avoid else self._waiting.append)((waiter, avoid, since))
         self._hand_out()
         try:
@@ -178,7 +184,14 @@ class EndpointPool:
             raise
 
     def acquire_other(self, first: Endpoint) -> Endpoint | None:
-        """A place at an endpoint that works, if there is one without waiting."""
+        """Takes a place at a second endpoint, if one that works has room at once.
+
+        Args:
+            first: The endpoint that was asked first.
+
+        Returns:
+            The endpoint, which the caller releases; None where there is none, or where other requests wait.
+        """
         if self._waiting:
             return None
         return self._least_busy(other for other in self._working() if other is not first and self._has_room(other))
@@ -200,7 +213,7 @@ class EndpointPool:
         return self._least_busy(free)
 
     def _least_busy(self, free: Iterable[Endpoint]) -> Endpoint | None:
-        """The one of `free` with the fewest requests, taken; before all others one that is to show that it works again."""
+        """Takes a place at the endpoint with the fewest requests; one that is half open goes before all others."""
         endpoint = min(free, key=lambda found: (not found.failures, found.in_flight, random.random()), default=None)
         if endpoint is not None:
             endpoint.half_open = endpoint.failures > 0
@@ -218,7 +231,7 @@ class EndpointPool:
         return [endpoint for endpoint in self.endpoints if not endpoint.failures]
 
     def _hand_out(self) -> None:
-        """Gives the places that are free to those that wait, first come first served, and to many of them by and by."""
+        """Gives free places to the requests that wait: first come, first served, and BURST of them in one turn."""
         skipped: list[tuple[asyncio.Future[Endpoint], Endpoint | None, float]] = []
         while self._waiting and self._given_this_turn < BURST:
             waiter, avoid, since = self._waiting.popleft()
@@ -243,22 +256,32 @@ class EndpointPool:
     # What came of requests
 
     def limit_s(self, endpoint: Endpoint) -> float:
-        """How long a request may take: the time-out, or less for one that only shows whether an endpoint works again."""
+        """Returns how long a request may take, in seconds.
+
+        Args:
+            endpoint: The endpoint that is asked. One that is half open has less than the time-out where others work.
+        """
         late = self.late_s()
         if endpoint.failures and late and self.others_work(endpoint):
-            return min(self._timeout_s, max(SILENCE_S, SILENCE * late))
+            return min(self._timeout_s, max(STALL_S, STALL_FACTOR * late))
         return self._timeout_s
 
     def late_s(self) -> float:
-        """What 95% of the recent answers took at most; 0 while there are too few."""
+        """Returns what 95% of the recent answers took at most, in seconds; 0 while there are too few."""
         count = len(self._ordered)
-        return self._ordered[int(0.95 * count)] if count >= ENOUGH else 0.0
+        return self._ordered[int(0.95 * count)] if count >= MIN_ANSWERS else 0.0
 
     def answered(self, endpoint: Endpoint, seconds: float, readable: bool) -> None:
-        """An endpoint has answered a request; whether the answer could be read counts over a few of them."""
+        """Records an answer. The endpoint works again, unless it answers without reports.
+
+        Args:
+            endpoint: The endpoint that answered.
+            seconds: Time of the request.
+            readable: Whether the answer held a report.
+        """
         endpoint.last_response_at = self._worked = time.monotonic()
         endpoint.unreadable = 0 if readable else endpoint.unreadable + 1
-        if not readable and (endpoint.failures or (endpoint.unreadable >= UNREADABLE and self.others_work(endpoint))):
+        if not readable and (endpoint.failures or (endpoint.unreadable >= MAX_UNREADABLE and self.others_work(endpoint))):
             self.failed(endpoint, f"{endpoint.url} answers without a report")
             return
         if endpoint.failures:
@@ -266,18 +289,27 @@ class EndpointPool:
         endpoint.failures, endpoint.half_open, endpoint.ready = 0, False, True
         self._latencies.append(seconds)
         bisect.insort(self._ordered, seconds)
-        if len(self._latencies) > LATENCIES:
+        if len(self._latencies) > RECENT_ANSWERS:
             del self._ordered[bisect.bisect_left(self._ordered, self._latencies.popleft())]
 
     def failed(self, endpoint: Endpoint, why: str, asked_s: float = 0.0) -> bool:
-        """Sets an endpoint aside, at least for the pause it asked for. True when it had its full share until now."""
+        """Records a failure: the endpoint cools down.
+
+        Args:
+            endpoint: The endpoint that failed.
+            why: What happened, for messages.
+            asked_s: Shortest cooldown, in seconds, that the server asked for.
+
+        Returns:
+            True when the endpoint had its full share until now.
+        """
         self._last_failure = why
-        had_its_share, was_half_open = not endpoint.failures, endpoint.half_open
+        was_closed, was_half_open = not endpoint.failures, endpoint.half_open
         endpoint.half_open = False
-        if (had_its_share or was_half_open) and not self._closed:
+        if (was_closed or was_half_open) and not self._closed:
             endpoint.failures += 1
             self._start_cooldown(endpoint, asked_s)
-        return had_its_share
+        return was_closed
 
     def others_work(self, endpoint: Endpoint) -> bool:
         """Tells whether an endpoint beside this one works.
@@ -296,62 +328,49 @@ class EndpointPool:
         task.add_done_callback(self._cooling_down.discard)
 
     async def _recover(self, endpoint: Endpoint, pause_s: float) -> None:
-        """After its pause, lets one request through to an endpoint that says it is healthy."""
+        """After its cooldown, lets one request through to an endpoint that says it is healthy."""
         await asyncio.sleep(pause_s)
         if endpoint.leaving or not endpoint.failures:
             return
-        if sick := await self._health_problem(endpoint):
-            self._last_failure = sick
+        # A server that was started again may serve another checkpoint.
+        if problem := await endpoint.health_problem() or await endpoint.ask_models():
+            self._last_failure = problem
             endpoint.failures += 1
             self._start_cooldown(endpoint)
             return
+        self._compare_roots()
         endpoint.ready = True
         self._hand_out()
 
-    async def _health_problem(self, endpoint: Endpoint) -> str:
-        """Why an endpoint is not healthy by its own `/health`; empty where it is, or has no such page."""
-        page = f"{endpoint.url.rstrip('/').removesuffix('/v1')}/health"
-        try:
-            await asyncio.wait_for(endpoint.client.get(page, cast_to=str), HEALTH_S)
-        except openai.APIStatusError as error:
-            return f"{page} answers {error.status_code}" if error.status_code >= 500 else ""
-        except (openai.APIConnectionError, asyncio.TimeoutError) as error:
-            return f"{endpoint.url} cannot be reached ({type(error.__cause__ or error).__name__})"
-        return ""
+    async def _ask_models(self, endpoints: Iterable[Endpoint]) -> None:
+        """Asks endpoints for their models; one that cannot be reached cools down."""
+        asked = list(endpoints)
+        for endpoint, problem in zip(asked, await asyncio.gather(*(one.ask_models() for one in asked)), strict=True):
+            if problem:
+                self.failed(endpoint, problem)
 
-    async def _all_served(self) -> list[list[str]]:
-        return await asyncio.gather(*(self._served(endpoint) for endpoint in self.endpoints))
+    # Checkpoints
 
-    async def _served(self, endpoint: Endpoint) -> list[str]:
-        """Names of the models at an endpoint; none when it does not say. One that is not there is set aside."""
-        try:
-            self._roots[endpoint.url] = await roots_of(endpoint.client)
-            return list(self._roots[endpoint.url])
-        except (openai.APIConnectionError, asyncio.TimeoutError) as error:
-            self.failed(endpoint, f"{endpoint.url} cannot be reached ({type(error.__cause__ or error).__name__})")
-        except (openai.APIError, AttributeError, TypeError, ValueError):
-            log.debug("judge: %s does not list its models", endpoint.url)
-            self._roots[endpoint.url] = {}
-        return []
-
-    def root(self, model: str) -> str | None:
-        """Returns what tells the checkpoint behind a served name from others.
-
-        Args:
-            model: The name under which the endpoints serve it.
+    def root(self) -> str | None:
+        """Returns what tells the checkpoint behind the model's name from others.
 
         Returns:
-            The `root` of vLLM's list of models, the empty string where no endpoint says it, several with `|` between them
-            where endpoints serve different ones under one name, and None while no endpoint has answered.
+            The `root` in vLLM's list of models, and the empty string where the endpoints do not say it. Where endpoints
+            differ, all of them with `|` between them. None while no endpoint has answered.
         """
-        answered = [self._roots[endpoint.url] for endpoint in self.endpoints if endpoint.url in self._roots]
-        if not answered:
-            return None
-        roots = sorted({models.get(model, "") for models in answered} - {""})
-        if len(roots) > 1 and not self._told_of_roots:
-            self._told_of_roots = True
-            log.warning("judge: endpoints serve different checkpoints as %s: %s", model, ", ".join(roots))
-        return "|".join(roots)
+        roots = self._roots()
+        return "|".join(roots) if roots else None
+
+    def _roots(self) -> list[str]:
+        answered = [endpoint.roots for endpoint in self.endpoints if endpoint.roots is not None]
+        return sorted({roots.get(self._model or "", "") for roots in answered})
+
+    def _compare_roots(self) -> None:
+        """Warns once where endpoints serve different checkpoints under one name."""
+        named = [root for root in self._roots() if root]
+        if len(named) > 1 and not self._warned_of_roots:
+            self._warned_of_roots = True
+            log.warning("judge: endpoints serve different checkpoints as %s: %s", self._model, ", ".join(named))
 
     # In the background
 
@@ -373,11 +392,11 @@ class EndpointPool:
         if not late:
             return
         for endpoint in self._working():
-            times = SILENCE if endpoint.in_flight >= FEW else SILENCE_OF_FEW
-            bound = max(SILENCE_S, times * late)
+            factor = STALL_FACTOR if endpoint.in_flight >= FEW_IN_FLIGHT else FEW_STALL_FACTOR
+            bound = max(STALL_S, factor * late)
             others = any(other is not endpoint and now - other.last_response_at < bound for other in self._working())
             if endpoint.in_flight and others and now - endpoint.last_response_at > bound:
-                self.failed(endpoint, f"{endpoint.url} has been silent for {now - endpoint.last_response_at:.1f} s")
+                self.failed(endpoint, f"{endpoint.url} has sent nothing for {now - endpoint.last_response_at:.1f} s")
                 endpoint.stalled.set()
                 endpoint.stalled = asyncio.Event()
 
@@ -405,15 +424,17 @@ class EndpointPool:
         self._file_seen = stamp
         try:
             urls = await asyncio.to_thread(read_endpoints, file)
-            known = {endpoint.url for endpoint in self.endpoints}
-            for url in urls:
-                if url not in known:
-                    self._join(url)
-                    await self._served(self.endpoints[-1])
-                    log.info("judge: %s joins", url)
         except ConfigError as error:
             log.warning("judge: %s; going on with the endpoints that are known", error)
             return
+        known = {endpoint.url for endpoint in self.endpoints}
+        joining = [self._make(url) for url in urls if url not in known]
+        # Before any of them gets a request, so that it is known which checkpoint a report comes from.
+        await self._ask_models(joining)
+        for endpoint in joining:
+            self.endpoints.append(endpoint)
+            log.info("judge: %s joins", endpoint.url)
+        self._compare_roots()
         for endpoint in [gone for gone in self.endpoints if gone.url not in urls]:
             log.info("judge: %s leaves", endpoint.url)
             endpoint.leaving = True
@@ -421,45 +442,18 @@ class EndpointPool:
             self._leaving.append(endpoint)
         self._hand_out()
 
-    def _join(self, url: str) -> None:
-        self.endpoints.append(Endpoint(url, self._connect(url)))
-
-
-async def roots_of(client: openai.AsyncOpenAI) -> dict[str, str]:
-    """Asks an endpoint for its models.
-
-    Args:
-        client: The client of the endpoint.
-
-    Returns:
-        Served name -> what vLLM calls its `root`: the folder or the hub's name of the checkpoint. Empty for other servers.
-
-    Raises:
-        openai.APIError: The endpoint does not answer, or answers with an error.
-        asyncio.TimeoutError: It does not answer within HEALTH_S.
-        AttributeError, TypeError, ValueError: The answer is no list of models.
-    """
-    models = await asyncio.wait_for(client.models.list(), HEALTH_S)
-    return {model.id: str(getattr(model, "root", None) or "") for model in models.data}
-
-
-async def served_by(client: openai.AsyncOpenAI) -> list[str]:
-    """Returns the names of the models at an endpoint.
-
-    Args:
-        client: The client of the endpoint.
-
-    Raises:
-        openai.APIError, asyncio.TimeoutError, AttributeError, TypeError, ValueError: See `roots_of`.
-    """
-    return list(await roots_of(client))
-
 
 def read_endpoints(file: Path) -> tuple[str, ...]:
-    """The base URLs in an endpoints file: one a line; `#` starts a comment. A file that is not there yet holds none.
+    """Reads the base URLs of an endpoints file: one a line; `#` starts a comment.
 
-    In a folder, where each machine that serves keeps its own, those of all its `*.txt`. Raises ConfigError for a line that
-    is no URL, and for a file that cannot be read.
+    Args:
+        file: The file, or a folder, in which each machine that serves keeps a file of its own: all its `*.txt` are read.
+
+    Returns:
+        The URLs in order, each once. A file that is not there yet holds none.
+
+    Raises:
+        ConfigError: The file cannot be read, or a line is no URL.
     """
     if file.is_dir():
         return tuple(dict.fromkeys(url for part in _parts(file) for url in read_endpoints(part)))
@@ -474,15 +468,6 @@ def read_endpoints(file: Path) -> tuple[str, ...]:
         if url and not is_url(url):
             raise ConfigError(f"{file}, line {number}: `{url}` is no URL; it looks like http://10.0.0.1:8000/v1")
     return tuple(dict.fromkeys(url for _, url in urls if url))
-
-
-def is_url(text: str) -> bool:
-    """Whether `text` can be the base URL of a server."""
-    try:
-        url = urlsplit(text)
-        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:
-        return False
 
 
 def _parts(file: Path) -> list[Path]:

@@ -2,9 +2,13 @@
 
     images --encode--> request --a place in the pool--> reply --parse--> Report
 
-What may heal (a lost connection, a time-out, a full or restarting server) is asked again at another endpoint, and the one
-that failed is set aside (endpoint_pool.py). What cannot (a wrong key, a wrong model name) is raised in the server's own
-words, unless another endpoint does better. A reply that holds no report is asked for once more.
+A failure that another try may heal (a lost connection, a time-out, a full or restarting server) is tried again at another
+endpoint, and the endpoint that failed cools down (endpoint_pool.py). Any other failure (a wrong key, a wrong model name) is
+raised in the server's own words, unless another endpoint works. A reply that holds no report is asked for once more.
+
+    judge = RemoteJudge(JudgeSettings(kind="remote", endpoints=("http://10.0.0.1:8000/v1",)))
+    report = await judge.judge(reference, prediction, load_task("table"))
+    await judge.close()
 """
 
 from __future__ import annotations
@@ -13,7 +17,6 @@ import asyncio
 import contextlib
 import functools
 import logging
-import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,7 +28,8 @@ from PIL import Image
 
 from visual_erm.errors import ConfigError, JudgeUnavailable, JudgeUnreadable
 from visual_erm.judge.encode import Encoder
-from visual_erm.judge.endpoint_pool import Endpoint, EndpointPool, is_url
+from visual_erm.judge.endpoint import Endpoint, connect, is_url, redact
+from visual_erm.judge.endpoint_pool import EndpointPool
 from visual_erm.judge.usage import JudgeUsage
 from visual_erm.reward.report import Report, parse_report, report_schema
 from visual_erm.spec.judge import JudgeSettings, api_key
@@ -34,15 +38,14 @@ from visual_erm.spec.task import Task
 log = logging.getLogger(__name__)
 
 RETRYABLE = frozenset({408, 409, 425, 429})
-"""Client errors that another try may heal; so may every 5xx."""
+"""Client errors that another try may heal. Every status from 500 may heal too."""
 ENDPOINT_SPECIFIC = frozenset({401, 403, 404})
-"""Client errors that speak of the endpoint, not of the request: another endpoint may do better."""
+"""Client errors that speak of the endpoint, not of the request: another endpoint may answer."""
 MAX_RETRY_AFTER_S = 60.0
-"""Longest pause that a server may ask for."""
-CONNECT_S = 10.0
+"""Longest pause, in seconds, that a server may ask for."""
 SECOND_TEMPERATURE = 0.3
 """Least temperature at which an unreadable reply is asked for again: at 0 the server would only repeat itself."""
-SHOWN = 400
+MAX_QUOTED = 400
 """Characters of a server's message that an error repeats."""
 
 FIXES = {
@@ -54,7 +57,12 @@ FIXES = {
 
 
 class RetryableError(JudgeUnavailable):
-    """A failure that another try may heal; `counts` unless the endpoint was known to be in trouble."""
+    """A failure that another try may heal.
+
+    Args:
+        message: What happened at which endpoint.
+        counts: Whether it counts against the sample's retries. It does not where the endpoint was known to be in trouble.
+    """
 
     def __init__(self, message: str, counts: bool) -> None:
         super().__init__(message)
@@ -62,14 +70,19 @@ class RetryableError(JudgeUnavailable):
 
 
 class _Stalled(asyncio.TimeoutError):
-    """The endpoint has fallen silent: its requests are to go elsewhere."""
+    """The endpoint has stalled: its requests go elsewhere."""
 
 
 class RemoteJudge:
     """Asks the least busy endpoint, with at most `settings.max_in_flight` requests at each.
 
     Bound to the event loop of its first judgement. The key is read when the judge is made and appears in no message.
-    Raises ConfigError for an endpoint that is no URL, and for a key file that cannot be read.
+
+    Args:
+        settings: Settings of the kind `remote` or `colocated`.
+
+    Raises:
+        ConfigError: An endpoint is no URL, or the key cannot be read or sent.
     """
 
     def __init__(self, settings: JudgeSettings) -> None:
@@ -83,45 +96,72 @@ class RemoteJudge:
         self._pool = EndpointPool(
             settings.endpoints,
             Path(settings.endpoints_file) if settings.endpoints_file else None,
-            lambda url: connect(url, settings.timeout_s, self._key),
+            lambda url: Endpoint(url, connect(url, settings.timeout_s, self._key), self._key),
             limit=settings.max_in_flight,
             unavailable_timeout_s=settings.unavailable_timeout_s,
             timeout_s=settings.timeout_s,
         )
         self._opening: asyncio.Task[str] | None = None
-        self._under_way: set[asyncio.Task[Report]] = set()
+        self._abandoned: set[asyncio.Task[Report]] = set()
         """Requests whose report nobody waits for."""
+        self._closed = False
         self._encoder = Encoder()
 
     async def open(self) -> str:
-        """Finds the endpoints, and returns the name of the model that they serve; the first judgement does it by itself.
+        """Finds the endpoints; the first judgement does it by itself.
 
-        Raises ConfigError when one that answers serves another model; JudgeUnavailable when no name was found, and is asked
-        for again the next time.
-        """
-        if self._opening is None or _nothing_was_there(self._opening):
-            # Of veRL's own reward model nobody else knows the name.
-            named = None if self._settings.kind == "colocated" else self._settings.model
-            self._opening = asyncio.create_task(self._pool.open(named))
-        return await asyncio.shield(self._opening)
-
-    async def model_root(self) -> str | None:
-        """Returns what tells the checkpoint behind the endpoints from others, see `EndpointPool.root`.
+        Returns:
+            The name of the model that they serve.
 
         Raises:
-            ConfigError: An endpoint serves another model.
+            ConfigError: An endpoint serves other models.
+            JudgeUnavailable: The name is not known and no endpoint says it, or the judge is closed. The next call looks
+                again.
+        """
+        if self._closed:
+            raise JudgeUnavailable("the judge was closed")
+        if self._opening is None or _found_nothing(self._opening):
+            # The name of veRL's own reward model is not in the settings.
+            name = None if self._settings.kind == "colocated" else self._settings.model
+            self._opening = asyncio.create_task(self._pool.open(name))
+        opening = self._opening
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            if self._closed and opening.cancelled():
+                raise JudgeUnavailable("the judge was closed") from None
+            raise
+
+    async def model_root(self) -> str | None:
+        """Returns what tells the checkpoint behind the endpoints from others, see `EndpointPool.root`; None if unknown.
+
+        Raises:
+            ConfigError: An endpoint serves other models.
         """
         try:
-            return self._pool.root(await self.open())
+            await self.open()
         except JudgeUnavailable:
             return None
+        return self._pool.root()
 
     async def judge(
         self, reference: Image.Image, prediction: Image.Image, task: Task, usage: JudgeUsage | None = None
     ) -> Report:
-        """What differs, reference first; `truncated` where the server cut the reply off.
+        """Asks a server what differs between two images.
 
-        Raises JudgeUnavailable or JudgeUnreadable; ConfigError when an endpoint serves another model.
+        Args:
+            reference: The reference image.
+            prediction: The image that the policy's code rendered.
+            task: The task, which says what the judge is asked and how its answer is read.
+            usage: Counts what the judgement costs. By default nothing is counted.
+
+        Returns:
+            The report; `truncated` is set where the server cut the reply off.
+
+        Raises:
+            JudgeUnavailable: No endpoint answered within the retries and the time allowed, or the judge is closed.
+            JudgeUnreadable: The reply holds no report, nor does a second one.
+            ConfigError: An endpoint serves other models.
         """
         usage = JudgeUsage() if usage is None else usage
         request = await self._request(reference, prediction, task, await self.open())
@@ -149,14 +189,15 @@ class RemoteJudge:
             avoid = endpoint
 
     async def close(self) -> None:
-        """Ends every connection and thread. May be called twice."""
+        """Ends every connection and thread. Judgements under way get JudgeUnavailable. May be called twice."""
+        self._closed = True
         self._encoder.close()
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.gather(self._opening, return_exceptions=True)
-        for one in self._under_way:
+        for one in self._abandoned:
             one.cancel()
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+        await asyncio.gather(*self._abandoned, return_exceptions=True)
         await self._pool.close()
 
     async def _request(self, reference: Image.Image, prediction: Image.Image, task: Task, model: str) -> dict[str, Any]:
@@ -165,9 +206,10 @@ class RemoteJudge:
         return request_for(images, task, model, self._settings.structured)
 
     async def _answer(self, endpoint: Endpoint, request: dict[str, Any], task: Task, usage: JudgeUsage) -> Report:
-        """The report of `endpoint`, or of a second one that is asked too.
+        """The report of `endpoint`, or of a second endpoint that is asked too.
 
-        The second is asked at once where the first has failed before, else once it takes long and the settings say so.
+        The second is asked at once where the first is half open. Otherwise it is asked where the settings say so and the
+        first takes long.
         """
         first = asyncio.create_task(self._send(endpoint, request, task, usage))
         places = {first: endpoint}
@@ -183,14 +225,14 @@ class RemoteJudge:
             return min(done, key=lambda one: one.exception() is not None).result()
         finally:
             for one, place in places.items():
-                one.add_done_callback(functools.partial(self._gone, place))
-                # One that shows whether its endpoint works again comes to its end, whoever has the report by then.
+                one.add_done_callback(functools.partial(self._finished, place))
+                # A half-open request shows whether its endpoint works again: it is not cancelled, whoever has the report.
                 if not place.half_open:
                     one.cancel()
-                self._under_way.add(one)
+                self._abandoned.add(one)
 
-    def _gone(self, place: Endpoint, request: asyncio.Task[Report]) -> None:
-        self._under_way.discard(request)
+    def _finished(self, place: Endpoint, request: asyncio.Task[Report]) -> None:
+        self._abandoned.discard(request)
         if not request.cancelled():
             request.exception()
         self._pool.release(place)
@@ -219,24 +261,24 @@ class RemoteJudge:
         return report
 
     async def _completion(self, endpoint: Endpoint, request: dict[str, Any]) -> Any:
-        """What an endpoint answers. Raises asyncio.TimeoutError when it is late, _Stalled when it has fallen silent."""
-        # Not chat.completions.create: checking what this module wrote itself costs as much as sending it, and an answer
-        # that is made a ChatCompletion has still to be checked.
+        """The body of an endpoint's answer. Raises asyncio.TimeoutError when it is late, _Stalled when it has stalled."""
+        # Not chat.completions.create: that validates the request, which costs as much as sending it, and the answer would
+        # have to be checked all the same.
         headers = {} if self._key else {"Authorization": openai.Omit()}
         answer = asyncio.ensure_future(
             endpoint.client.post("/chat/completions", body=request, cast_to=object, options={"headers": headers})
         )
-        silence = asyncio.ensure_future(endpoint.stalled.wait())
+        stall = asyncio.ensure_future(endpoint.stalled.wait())
         try:
             limit_s = self._pool.limit_s(endpoint)
-            await asyncio.wait({answer, silence}, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({answer, stall}, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
             if answer.done():
                 return answer.result()
-            raise _Stalled if silence.done() else asyncio.TimeoutError
+            raise _Stalled if stall.done() else asyncio.TimeoutError
         finally:
             answer.cancel()
-            silence.cancel()
-            await asyncio.gather(answer, silence, return_exceptions=True)
+            stall.cancel()
+            await asyncio.gather(answer, stall, return_exceptions=True)
 
     def _report(self, completion: Any, endpoint: Endpoint, task: Task) -> Report:
         """Raises JudgeUnreadable for a text without a report, ValueError for something else than a completion."""
@@ -251,42 +293,53 @@ class RemoteJudge:
         return replace(report, truncated=True) if ending == "length" else report
 
     def _explained(self, error: Exception, endpoint: Endpoint, usage: JudgeUsage) -> JudgeUnavailable:
-        """What an exception of the client means here; the endpoint that may heal is set aside."""
+        """What an exception of the client means here. An endpoint whose failure may heal cools down."""
         kind, asked_s = "malformed", 0.0
         if isinstance(error, openai.APIStatusError):
             kind, status = "status", error.status_code
-            said = f"{endpoint.url} answered {status}: {redact(' '.join(error.response.text.split()), self._key)[:SHOWN]}"
+            body = redact(" ".join(error.response.text.split()), self._key)
+            message = f"{endpoint.url} answered {status}: {body[:MAX_QUOTED]}"
             if status not in RETRYABLE and status < 500:
                 fix = FIXES.get(status, "").format(**self._settings.model_dump(), url=endpoint.url)
-                said = f"{said}; {fix}" if fix else said
+                message = f"{message}; {fix}" if fix else message
                 if status not in ENDPOINT_SPECIFIC or not self._pool.others_work(endpoint):
                     usage.failures[kind] += 1
-                    return JudgeUnavailable(said)
+                    return JudgeUnavailable(message)
             asked_s = _retry_after(error)
         elif isinstance(error, _Stalled):
-            kind, said = "stalled", f"{endpoint.url} has fallen silent"
+            kind, message = "stalled", f"{endpoint.url} has stalled: it answers nothing while others do"
         elif isinstance(error, asyncio.TimeoutError | openai.APITimeoutError) and not _refused(error):
-            kind, said = "timeout", f"{endpoint.url} did not answer within {self._pool.limit_s(endpoint):g} s"
+            kind, message = "timeout", f"{endpoint.url} did not answer within {self._pool.limit_s(endpoint):g} s"
         elif isinstance(error, openai.APIConnectionError):
-            cause = redact(repr(error.__cause__ or error), self._key)[:SHOWN]
-            kind, said = "connection", f"{endpoint.url} cannot be reached: {cause}"
+            cause = redact(repr(error.__cause__ or error), self._key)[:MAX_QUOTED]
+            kind, message = "connection", f"{endpoint.url} cannot be reached: {cause}"
         else:
-            said = f"{endpoint.url} answered with something else than a chat completion"
+            message = f"{endpoint.url} answered with something else than a chat completion"
         usage.failures[kind] += 1
-        return RetryableError(said, counts=self._pool.failed(endpoint, said, asked_s) or kind == "stalled")
+        return RetryableError(message, counts=self._pool.failed(endpoint, message, asked_s) or kind == "stalled")
 
 
 def _refused(error: Exception) -> bool:
-    """Whether no connection came about: aiohttp's error about that reaches openai as a time-out."""
+    """Whether no connection was made: aiohttp's error about that reaches openai as a time-out."""
     return type(error.__cause__).__name__ == "ConnectTimeout"
 
 
-def _nothing_was_there(opening: asyncio.Task[str]) -> bool:
+def _found_nothing(opening: asyncio.Task[str]) -> bool:
     return opening.done() and not opening.cancelled() and isinstance(opening.exception(), JudgeUnavailable)
 
 
 def request_for(images: Sequence[str], task: Task, model: str, structured: bool) -> dict[str, Any]:
-    """What a server is sent about two images, given as data URLs, the reference first."""
+    """Makes the body of a request for a chat completion.
+
+    Args:
+        images: Data URLs of the two images, the reference first.
+        task: The task: prompt, system message, sampling, and the format of the report.
+        model: The name under which the servers serve the judge.
+        structured: Whether the reply is held to the report's JSON schema.
+
+    Returns:
+        The body, plain JSON.
+    """
     content: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": url}} for url in images]
     content.append({"type": "text", "text": task.judge.prompt})
     messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
@@ -297,25 +350,6 @@ def request_for(images: Sequence[str], task: Task, model: str, structured: bool)
         schema = {"name": "report", "schema": report_schema(task.report), "strict": True}
         request["response_format"] = {"type": "json_schema", "json_schema": schema}
     return request
-
-
-def redact(text: str, key: str) -> str:
-    """The text without the key: a server may repeat what it was sent."""
-    return text.replace(key, "***") if key else text
-
-
-def connect(url: str, timeout_s: float, key: str) -> openai.AsyncOpenAI:
-    """A client of one endpoint, to be closed; its default key stands in for one that is empty."""
-    timeout = openai.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s))
-    # By default every client reads all certificates of the machine again, and takes twice the time for each request.
-    http = openai.DefaultAioHttpClient(timeout=timeout, verify=_trusted())
-    return openai.AsyncOpenAI(base_url=url, api_key=key or "none", timeout=timeout, max_retries=0, http_client=http)
-
-
-@functools.cache
-def _trusted() -> ssl.SSLContext:
-    """What vouches for a server: the machine's certificates, or those that SSL_CERT_FILE names."""
-    return ssl.create_default_context()
 
 
 def _retry_after(error: openai.APIStatusError) -> float:

@@ -1,7 +1,11 @@
-"""What judging costs: an `JudgeUsage` for each sample, and the `JudgeStats` of a worker.
+"""What judging costs: a `JudgeUsage` for each sample, and the `JudgeStats` of a worker.
 
-An usage goes into the sample's result, and from there into veRL's metrics; the totals go into the worker's log and,
-when a port is set, to Prometheus.
+The numbers of a sample go into its result, and from there into veRL's metrics. The stats of a worker go into its log and,
+where a port is set, to Prometheus.
+
+    usage = JudgeUsage()
+    report = await judge.judge(reference, prediction, task, usage)
+    stats.add(usage)
 """
 
 from __future__ import annotations
@@ -17,13 +21,14 @@ from visual_erm.errors import ConfigError
 log = logging.getLogger(__name__)
 
 FAILURES = ("connection", "timeout", "stalled", "status", "malformed", "unreadable")
-"""Kinds of failed requests: no connection; no answer in time; given up because the endpoint fell silent; an error status;
-an answer that is no chat completion; a completion that holds no report."""
+"""Kinds of failed requests: no connection; no answer in time; given up because the endpoint stalled; an error status; an
+answer that is no chat completion; a completion that holds no report."""
 PERCENTILES = {"p50": 0.5, "p95": 0.95}
+"""Name of a percentile -> the share of values that do not exceed it."""
 RECENT = 1024
 """Requests that the percentiles look at."""
 PORTS = 64
-"""One worker takes the first free port from the one that is set: so many may share a node."""
+"""Ports that are tried, from the one that is set: so many workers may share a node."""
 
 
 @dataclass
@@ -45,16 +50,16 @@ class JudgeUsage:
     prompt_tokens: int = 0
     reply_tokens: int = 0
     queue_ms: float = 0.0
-    """Waiting for a place at an endpoint."""
+    """Milliseconds of waiting for a place at an endpoint."""
     call_ms: float = 0.0
-    """From sending to the end of the answer, of requests that were answered."""
+    """Milliseconds from sending to the end of the answer, summed over the requests that were answered."""
     endpoint: str = ""
-    """Who answered."""
+    """The endpoint that answered."""
     failures: Counter[str] = field(default_factory=Counter)
     """Failed requests by kind, see FAILURES."""
 
     def numbers(self) -> dict[str, float]:
-        """The same plain numbers for every sample, as veRL logs them."""
+        """Returns the entries `judge_<name>` of a result, the same ones for every sample: veRL logs them."""
         plain = {name: value for name, value in vars(self).items() if name not in ("endpoint", "failures")}
         failures = {f"failed_{kind}": self.failures[kind] for kind in FAILURES}
         return {f"judge_{name}": round(float(value), 2) for name, value in {**plain, **failures}.items()}
@@ -73,7 +78,11 @@ class JudgeStats:
         self.call_ms: deque[float] = deque(maxlen=RECENT)
 
     def add(self, usage: JudgeUsage) -> None:
-        """Takes in what one judgement cost."""
+        """Adds what one judgement cost.
+
+        Args:
+            usage: What the judge counted.
+        """
         self.judgements += 1
         for name, value in usage.numbers().items():
             if not name.endswith("_ms") and value:
@@ -85,7 +94,7 @@ class JudgeStats:
             self.call_ms.append(usage.call_ms)
 
     def summary(self) -> dict[str, Any]:
-        """Everything as plain JSON: counts, the endpoints' shares of the answers, percentiles in milliseconds."""
+        """Returns everything as plain JSON: counts, the endpoints' shares of the answers, percentiles in milliseconds."""
         answers = sum(self.answers.values())
         return {
             "judgements": self.judgements,
@@ -98,17 +107,17 @@ class JudgeStats:
         }
 
     def collect(self) -> Iterator[Any]:
-        """The same for Prometheus, which calls this from a thread of its own."""
+        """Yields the same for Prometheus, which calls this from a thread of its own."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-        said = self.summary()
+        summary = self.summary()
         for name in ("judgements", "calls", "retries", "hedges", "prompt_tokens", "reply_tokens"):
-            yield CounterMetricFamily(f"visual_erm_judge_{name}", f"{name.replace('_', ' ').capitalize()}.", said[name])
+            yield CounterMetricFamily(f"visual_erm_judge_{name}", f"{name.replace('_', ' ').capitalize()}.", summary[name])
         saved = CounterMetricFamily("visual_erm_judge_saved", "Judgements without a call of their own.", labels=["how"])
         for how in ("identical", "shared", "cached"):
-            saved.add_metric([how], said[how])
+            saved.add_metric([how], summary[how])
         failed = CounterMetricFamily("visual_erm_judge_failures", "Failed requests.", labels=["kind"])
-        for kind, count in said["failures"].items():
+        for kind, count in summary["failures"].items():
             failed.add_metric([kind], count)
         answers = CounterMetricFamily("visual_erm_judge_answers", "Answered requests.", labels=["endpoint"])
         for url, count in dict(self.answers).items():
@@ -118,13 +127,17 @@ class JudgeStats:
             time = GaugeMetricFamily(
                 f"visual_erm_judge_{stage}_ms", f"Milliseconds of the last {RECENT} requests.", labels=["percentile"]
             )
-            for name, value in said[f"{stage}_ms"].items():
+            for name, value in summary[f"{stage}_ms"].items():
                 time.add_metric([name], value)
             yield time
 
 
 def percentile(values: Collection[float], share: float) -> float:
-    """The value that `share` of `values` do not exceed; 0 of none.
+    """Returns the value that a share of values does not exceed; 0 where there are none.
+
+    Args:
+        values: The values, in any order.
+        share: The share, 0 to 1.
 
     >>> percentile([3.0, 1.0, 2.0], 0.5)
     2.0
@@ -133,15 +146,20 @@ def percentile(values: Collection[float], share: float) -> float:
     return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else 0.0
 
 
-def publish(totals: JudgeStats, port: int) -> None:
-    """Serves `totals` to Prometheus on the first free port from `port`, for as long as the process lives.
+def publish(stats: JudgeStats, port: int) -> None:
+    """Serves stats to Prometheus for as long as the process lives.
 
-    Raises ConfigError when none is.
+    Args:
+        stats: The stats of this worker.
+        port: The first port that is tried, of PORTS.
+
+    Raises:
+        ConfigError: None of the ports is free.
     """
     from prometheus_client import CollectorRegistry, start_http_server
 
     registry = CollectorRegistry()
-    registry.register(totals)
+    registry.register(stats)
     for number in range(port, min(port + PORTS, 65536)):
         try:
             start_http_server(number, registry=registry)

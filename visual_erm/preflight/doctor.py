@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import openai
+import httpx
 
 from visual_erm.errors import ConfigError, InfrastructureError, RendererUnavailable
-from visual_erm.judge.endpoint_pool import read_endpoints, served_by
-from visual_erm.judge.remote import connect, redact
+from visual_erm.judge.endpoint import models_at, redact
+from visual_erm.judge.endpoint_pool import read_endpoints
 from visual_erm.sandbox.host import examine as examine_sandbox
 from visual_erm.spec.judge import JudgeSettings, api_key
 from visual_erm.spec.prompts import described, shipped_prompts
@@ -164,11 +164,9 @@ async def _ask(url: str, judge: JudgeSettings) -> Finding:
     what = f"endpoint {url}"
     key = api_key(judge)
     try:
-        async with connect(url, judge.timeout_s, key) as client:
-            served = await served_by(client)
-    except (openai.OpenAIError, asyncio.TimeoutError, AttributeError, TypeError, ValueError) as error:
-        # A refused connection is named only below: aiohttp's error reaches openai as a time-out.
-        said = f"{type(error).__name__}: {error.__cause__ or error}"
+        served = await models_at(url, key)
+    except (httpx.HTTPError, ValueError) as error:
+        said = f"{type(error).__name__}: {error}"
         return Finding("missing", what, redact(said, key), "start it: visual-erm serve MODEL")
     if judge.model not in served:
         return Finding("missing", what, f"serves {', '.join(served)}", f"set judge.model, or serve as {judge.model}")

@@ -1,4 +1,10 @@
-"""Work that several ask for at the same time, done once: the replies of a group repeat each other."""
+"""Single flight: work that several ask for at the same time is done once.
+
+The replies of a group repeat each other, so renderers and judges are asked for the same thing at the same time.
+
+    renders: SingleFlight[Image.Image] = SingleFlight()
+    image = await renders.get(code, lambda: render(code))
+"""
 
 from __future__ import annotations
 
@@ -12,26 +18,34 @@ T = TypeVar("T")
 
 @dataclass
 class _Work(Generic[T]):
-    """What is under way, and how many wait for it."""
+    """Work under way, and how many wait for it."""
 
     result: asyncio.Task[T]
     waiting: int = 0
 
 
 class SingleFlight(Generic[T]):
-    """Work under way, each with a key. Use it from one event loop."""
+    """Work under way, by key. For tasks of one event loop. Results are not kept."""
 
     def __init__(self) -> None:
         self._under_way: dict[Hashable, _Work[T]] = {}
 
     def __contains__(self, key: Hashable) -> bool:
-        """Whether it is under way."""
+        """Whether work with this key is under way."""
         return key in self._under_way
 
     async def get(self, key: Hashable, begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """The result of the work with this key, begun unless it is under way; raises what it raises, to all who wait.
+        """Waits for the result of the work with this key. The work is begun unless it is under way.
 
-        Who is cancelled takes nothing from the others; the work ends with the last of them.
+        A task that is cancelled takes nothing from the others. The work is cancelled with the last task that waits for it.
+        What the work raises is raised in all tasks that wait.
+
+        Args:
+            key: What tells the work from other work.
+            begin: Makes the coroutine that does the work.
+
+        Returns:
+            The result.
         """
         work = self._under_way.get(key)
         if work is None:

@@ -1,4 +1,9 @@
-"""Settings of a judge: which one reads the images, where its servers are, and what happens when it fails."""
+"""Settings of a judge: which one reads the images, where its servers are, and what happens when it fails.
+
+Validated from configs/judge/*.yaml and the command line; `visual_erm.judge.base.make_judge` makes the judge from them.
+
+    settings = load_judge_settings("http://10.0.0.1:8000/v1")
+"""
 
 from __future__ import annotations
 
@@ -13,7 +18,7 @@ from visual_erm.errors import ConfigError
 from visual_erm.spec.base import Count, Fraction, Positive, Settings, read_yaml, settings_file, validate
 
 BY_HAND_S = 20.0
-"""Timeouts of who gives the URL of a server by hand."""
+"""Seconds that somebody who gives a URL by hand waits for a server that does not answer."""
 
 
 class FailurePolicy(Settings):
@@ -31,11 +36,12 @@ class ReuseSettings(Settings):
     """Calls that need not be made; switch one off to measure what it changes."""
 
     identical: bool = True
-    """A image equal to its reference in every pixel has no discrepancy."""
+    """An image equal to its reference in every pixel has no discrepancy."""
     shared: bool = True
     """Equal pairs that are judged at the same time share one call; a group often repeats itself."""
     cache: bool = True
-    """Pairs that were judged before are not judged again, for the same task, prompt, sampling and model."""
+    """Pairs that were judged before are not judged again, for the same task, prompt, sampling, report format and
+    checkpoint."""
     cache_size: Count = 20000
     """Reports kept, 1 kB each, in memory and on disk; the oldest go first."""
     cache_dir: str | None = None
@@ -43,7 +49,7 @@ class ReuseSettings(Settings):
 
 
 class JudgeSettings(Settings):
-    """configs/judge/*.yaml."""
+    """A judge, as configs/judge/*.yaml describe it."""
 
     kind: Literal["local", "remote", "colocated"]
     """`colocated`: veRL runs the reward model itself, and tells the reward function its address."""
@@ -62,11 +68,11 @@ class JudgeSettings(Settings):
     api_key_file: str | None = None
     """File that holds the key, in place of the environment variable."""
     timeout_s: Positive = 300.0
-    """For one request; a request over it is tried again at another endpoint."""
+    """Longest time of one request, in seconds. A request over it is tried again at another endpoint."""
     retries: Annotated[int, Field(ge=0)] = 3
     """Further tries of a sample whose request failed at an endpoint that worked until then."""
     unavailable_timeout_s: Positive = 300.0
-    """How long samples wait while no endpoint works, for example for servers that restart."""
+    """Seconds that samples wait while no endpoint works, for example for servers that restart."""
     max_in_flight: Count = 64
     """Requests under way per endpoint and reward worker; raise it with the servers' --max-num-seqs."""
     hedge: bool = False
@@ -94,7 +100,17 @@ class JudgeSettings(Settings):
 
 
 def load_judge_settings(judge: str | Path | Mapping[str, Any]) -> JudgeSettings:
-    """Judge settings by name (`local`), by URL of one endpoint, by file, or from a mapping. Raises ConfigError."""
+    """Loads the settings of a judge.
+
+    Args:
+        judge: A name (`local`, `remote`), the URL of one endpoint, the path of a YAML file, or the settings as a mapping.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ConfigError: The settings are not found, or one of them is wrong.
+    """
     if judge == "colocated":
         raise ConfigError("judge=colocated is for training, where veRL runs the reward model; give the URL of a server")
     if isinstance(judge, Mapping):
@@ -108,9 +124,16 @@ def load_judge_settings(judge: str | Path | Mapping[str, Any]) -> JudgeSettings:
 
 
 def api_key(settings: JudgeSettings) -> str:
-    """The servers' key; empty for none.
+    """Reads the servers' key.
 
-    Raises ConfigError for a key file that cannot be read, and for a key that no HTTP header takes; the key is not shown.
+    Args:
+        settings: The settings, which name an environment variable or a file.
+
+    Returns:
+        The key; empty where there is none.
+
+    Raises:
+        ConfigError: The key file cannot be read, or no HTTP header takes the key. The message does not show the key.
     """
     if settings.api_key_file:
         source = f"judge.api_key_file: {settings.api_key_file}"
