@@ -52,6 +52,8 @@ TIMEOUT_S = 2.0
 SAMPLES = 50
 SETTLE_S = 0.3
 """For workers that have answered to be gone."""
+SETTLE_LIMIT_S = 10.0
+"""Seconds after which a sample is taken although processes still come and go."""
 MOST_GROWTH = {"processes": 1, "descriptors": 2, "files": 1, "pipeline_mb": 10, "servers_mb": 15}
 """From the first fifth to the last."""
 
@@ -175,6 +177,16 @@ def _anonymous(pid: int) -> int:
     return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Pss_Anon:"))
 
 
+async def settled() -> None:
+    """Waits until no process has come or gone for SETTLE_S: on a busy machine a worker that ended is replaced late."""
+    deadline, known, since = time.monotonic() + SETTLE_LIMIT_S, set[int](), time.monotonic()
+    while time.monotonic() < min(since + SETTLE_S, deadline):
+        await asyncio.sleep(SETTLE_S / 5)
+        family = {process.pid for process in psutil.Process().children(recursive=True)}
+        if family != known:
+            known, since = family, time.monotonic()
+
+
 async def soak(jobs: list[Job], workers: int, console: Console) -> tuple[Counter[str], list[Sample]]:
     """Everything drawn in batches, a sample after each."""
     drawing = renderers(workers)
@@ -186,7 +198,7 @@ async def soak(jobs: list[Job], workers: int, console: Console) -> tuple[Counter
             now = jobs[start : start + batch]
             results = await asyncio.gather(*(fate(job, drawing[job.renderer]) for job in now))
             fates.update(results)
-            await asyncio.sleep(SETTLE_S)
+            await settled()
             samples.append(await asyncio.to_thread(sample, start + len(now)))
             console.print(f"{samples[-1].renders} drawn: {dict(fates)}", style="dim")
         return fates, samples
