@@ -15,7 +15,8 @@ from PIL import Image
 
 from visual_erm.errors import ConfigError
 from visual_erm.judge.base import make_judge
-from visual_erm.judge.local.charts import CATEGORIES, compare
+from visual_erm.judge.local.charts import compare
+from visual_erm.kinds import SHIPPED
 from visual_erm.reward.report import MAX_SEVERITY, Report
 from visual_erm.spec.judge import JudgeSettings
 from visual_erm.spec.task import load_task
@@ -149,7 +150,8 @@ def test_a_group_shares_the_look_at_its_reference(monkeypatch):
 
 
 def test_only_known_categories_are_judged(judge):
-    assert all(set(names) <= set(load_task(kind).report.categories) for kind, names in CATEGORIES.items())
+    for kind in SHIPPED.values():
+        assert set(kind.local_comparison.categories) <= set(load_task(kind.name).report.categories)
     task = load_task("svg")
     other = task.model_copy(update={"report": task.report.model_copy(update={"categories": ["taste"]})})
     with pytest.raises(ConfigError, match=r"knows the categories of table.*chart.*svg"):

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
-from visual_erm.data.row_contract import check_renderer
+from visual_erm.data.row_contract import check_renderer_version
 from visual_erm.errors import ConfigError, InfrastructureError, boundary
 from visual_erm.reward.rollout_log import RolloutLog, row_of, write_abort_reason
 from visual_erm.runtime import gc_tuning
@@ -175,7 +175,7 @@ class RendererCheck:
         """
         rendered_by = rollout.extra_info.get("renderer_version") or ""
         if rendered_by and (task, rendered_by) not in self._passed:
-            check_renderer(rendered_by, renderer_version, self._tasks, task, rollout.name)
+            check_renderer_version(rendered_by, renderer_version, self._tasks, task, rollout.name)
             self._passed.add((task, rendered_by))
 
 

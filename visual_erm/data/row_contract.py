@@ -83,7 +83,9 @@ def truth_of(ground_truth: object, where: str) -> str:
     )
 
 
-def check_renderer(rendered_by: str, renderer_version: str, tasks: Mapping[str, Task], name: str, where: str) -> None:
+def check_renderer_version(
+    rendered_by: str, renderer_version: str, tasks: Mapping[str, Task], name: str, where: str
+) -> None:
     """Checks that what rendered a reference also renders the replies.
 
     Args:
@@ -125,7 +127,7 @@ def check_files(files: Iterable[str], tasks: Mapping[str, Task], renders: bool =
             name = task_of(tasks, data_source, where)
             if rendered_by and renders:
                 versions[name] = versions.get(name) or make_renderer(tasks[name].render).renderer_version
-                check_renderer(rendered_by, versions[name], tasks, name, where)
+                check_renderer_version(rendered_by, versions[name], tasks, name, where)
 
 
 def check_truths(files: Iterable[str]) -> None:

@@ -38,12 +38,6 @@ from visual_erm.reward.report import MAX_SEVERITY, Discrepancy
 from visual_erm.vision.scene_types import Box, Color, Mark, Panel, Scene, Text
 
 Kind = Literal["chart", "svg"]
-CATEGORIES: dict[Kind, tuple[str, ...]] = {
-    "chart": ("structure_error", "data_error", "text_error", "style_error"),
-    "svg": ("structure_error", "shape_error", "style_error", "text_symbol_error"),
-}
-"""What is reported, a subset of the task's categories."""
-
 PLACES = (0.05, 0.25)
 """Share of a panel, or of the image, by which an edge may be off for severity 1 and 2."""
 SLACK = 0.012
@@ -102,7 +96,7 @@ def compare(reference: Scene, prediction: Scene, kind: Kind) -> tuple[Discrepanc
         kind: Whose categories are reported.
 
     Returns:
-        What differs, in CATEGORIES[kind]; the severities sum to S.
+        What differs, in the categories of the kind's `local_comparison`; the severities sum to S.
     """
     panels = _paired_panels(reference.panels, prediction.panels)
     gathered = classes(reference)

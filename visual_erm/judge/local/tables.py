@@ -32,8 +32,6 @@ from visual_erm.judge.local.text import CHUNK, equal, is_numeric, normalize, pla
 from visual_erm.reward.report import MAX_SEVERITY, Discrepancy
 from visual_erm.vision.table_cells import Cell, Reading
 
-CATEGORIES = ("layout_error", "text_error", "numeric_error")
-"""What is reported, a subset of the task's categories."""
 MAX_WORDS = 2000
 """Words compared per image, in reading order; the rest is ignored. Pairing them freely takes time in their cube."""
 
@@ -62,7 +60,7 @@ def compare(reference: Reading, prediction: Reading) -> tuple[Discrepancy, ...]:
         prediction: What the prediction says.
 
     Returns:
-        What differs, in CATEGORIES; the severities sum to S.
+        What differs, in the categories of the kind's `local_comparison`; the severities sum to S.
     """
     if reference.ruled:
         return _compare_cells(reference, prediction)
