@@ -1,4 +1,4 @@
-"""One sample through every station, and whose fault it is when one fails. Real Chromium, the local judge, real sockets."""
+"""One sample through every stage, and whose fault it is when one fails. Real Chromium, the local judge, real sockets."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ async def test_an_exception_that_nobody_expected_is_not_the_policys_and_ends_no_
     async with RewardPipeline(task, JudgeSettings(kind="local"), pages=1, judge=Broken()) as pipeline:
         result = await pipeline.score(WRONG, reference)
     assert (result.reward, result.scored_ok) == (1.5, False)
-    assert result.reason == "StationFailed: judge: IndexError: index 1 is out of bounds for axis 0 with size 1"
+    assert result.reason == "StageFailed: judge: IndexError: index 1 is out of bounds for axis 0 with size 1"
     assert "Traceback" in caplog.text
 
 
@@ -227,9 +227,9 @@ def oddities() -> list[Exception]:
 
 
 @pytest.mark.parametrize("error", oddities(), ids=lambda error: type(error).__module__)
-@pytest.mark.parametrize("station", ["extract", "render", "judge", "guard"])
-async def test_what_a_station_raises_unexpectedly_costs_the_policy_nothing_and_names_the_station(
-    task: Task, reference: Image.Image, monkeypatch: pytest.MonkeyPatch, station: str, error: Exception
+@pytest.mark.parametrize("stage", ["extract", "render", "judge", "guard"])
+async def test_what_a_stage_raises_unexpectedly_costs_the_policy_nothing_and_names_the_stage(
+    task: Task, reference: Image.Image, monkeypatch: pytest.MonkeyPatch, stage: str, error: Exception
 ) -> None:
     def raises(*_: object, **__: object) -> None:
         raise error
@@ -241,13 +241,13 @@ async def test_what_a_station_raises_unexpectedly_costs_the_policy_nothing_and_n
             "judge": (pipeline._judge, "judge"),
             "guard": (pipeline._guards, "check_image"),
         }
-        monkeypatch.setattr(*places[station], raises)
+        monkeypatch.setattr(*places[stage], raises)
         result = await pipeline.score(WRONG, reference)
     numbers = result.numbers(task.report.categories)
-    assert result.reason == f"StationFailed: {station}: {type(error).__name__}: {error}"
-    assert (result.scored_ok, result.severity, result.outcome) == (False, 25, Outcome.STATION_FAILED)
-    assert numbers["outcome_station_failed"] == 1
-    assert numbers["render_ok"] == (station in ("judge", "guard"))
+    assert result.reason == f"StageFailed: {stage}: {type(error).__name__}: {error}"
+    assert (result.scored_ok, result.severity, result.outcome) == (False, 25, Outcome.STAGE_FAILED)
+    assert numbers["outcome_stage_failed"] == 1
+    assert numbers["render_ok"] == (stage in ("judge", "guard"))
 
 
 async def test_a_renderer_that_failed_is_recorded_as_no_render(

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from ports import free_port
 
 from visual_erm import pipeline
-from visual_erm.errors import ConfigError, JudgeUnavailable, StationFailed, TooManyFailures
+from visual_erm.errors import ConfigError, JudgeUnavailable, StageFailed, TooManyFailures
 from visual_erm.render.base import make_renderer
 from visual_erm.spec.base import read_yaml, shipped
 from visual_erm.spec.task import load_task, load_tasks
@@ -264,7 +264,7 @@ def broken(*_: object, **__: object) -> None:
     raise ValueError("Input array has wrong shape")
 
 
-async def test_a_station_that_fails_unexpectedly_stops_the_run_in_the_end_and_is_named(
+async def test_a_stage_that_fails_unexpectedly_stops_the_run_in_the_end_and_is_named(
     compute_score, settings, close_pipelines, tmp_path, monkeypatch
 ) -> None:
     monkeypatch.setattr(pipeline, "extract", broken)
@@ -272,19 +272,19 @@ async def test_a_station_that_fails_unexpectedly_stops_the_run_in_the_end_and_is
     extra = {"index": 1, "reference": {"bytes": picture(), "path": None}}
     for _ in range(2):
         numbers = await compute_score("table", TABLE, "", extra, **settings, rollout_log=str(tmp_path))
-        assert (numbers["scored_ok"], numbers["render_ok"], numbers["outcome_station_failed"]) == (0, 0, 1)
-    with pytest.raises(TooManyFailures, match="3 of them because of the station `extract`"):
+        assert (numbers["scored_ok"], numbers["render_ok"], numbers["outcome_stage_failed"]) == (0, 0, 1)
+    with pytest.raises(TooManyFailures, match="3 of them because of the stage `extract`"):
         await compute_score("table", TABLE, "", extra, **settings, rollout_log=str(tmp_path))
     reason = (tmp_path / "abort_reason.txt").read_text()
-    assert "station `extract`" in reason and "ValueError: Input array has wrong shape" in reason
+    assert "stage `extract`" in reason and "ValueError: Input array has wrong shape" in reason
 
 
-async def test_an_unexpected_exception_outside_of_the_stations_stops_the_run_with_its_reason(
+async def test_an_unexpected_exception_outside_of_the_stages_stops_the_run_with_its_reason(
     compute_score, settings, close_pipelines, tmp_path
 ) -> None:
-    with pytest.raises(StationFailed):
+    with pytest.raises(StageFailed):
         await compute_score("table", TABLE, "", {"index": 1, "reference": 7}, **settings, rollout_log=str(tmp_path))
-    assert (tmp_path / "abort_reason.txt").read_text().startswith("StationFailed: reward function: AttributeError")
+    assert (tmp_path / "abort_reason.txt").read_text().startswith("StageFailed: reward function: AttributeError")
 
 
 async def test_a_closed_reward_function_starts_again(compute_score, settings, reward_function) -> None:

@@ -1,6 +1,6 @@
 """Score, judge and render by hand, serve the reward model, and check a machine or a training run.
 
-This is the command `visual-erm`. Each command is one station of the path, or all of them.
+This is the command `visual-erm`. Each command is one stage of the path, or all of them.
 """
 
 from __future__ import annotations

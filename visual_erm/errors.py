@@ -4,7 +4,7 @@ A `PolicyFault` earns the policy the minimum reward. An `InfrastructureError` ne
 gets a neutral reward, until too many fail. `visual_erm.reward.outcome` names what each becomes in a result.
 
     with boundary("judge"):
-        report = await judge.judge(reference, image, task)      # an IndexError in there becomes StationFailed
+        report = await judge.judge(reference, image, task)      # an IndexError in there becomes StageFailed
 
 Messages go to logs and to the rollout log. None of them may be shown to the policy: some quote the reference or the judge.
 """
@@ -51,12 +51,12 @@ class Tampering(PolicyFault):
 class InfrastructureError(VisualERMError):
     """Something failed that is not the policy's: it is retried, then recorded, and never costs the policy anything."""
 
-    station: str = ""
-    """The station of the path where it happened, as `boundary` names it; empty outside of one."""
+    stage: str = ""
+    """The stage of the path where it happened, as `boundary` names it; empty outside of one."""
 
 
-class StationFailed(InfrastructureError):
-    """A station raised an exception that nobody expected, for example of OpenCV, Pillow or NumPy."""
+class StageFailed(InfrastructureError):
+    """A stage raised an exception that nobody expected, for example of OpenCV, Pillow or NumPy."""
 
 
 class RendererUnavailable(InfrastructureError):
@@ -88,29 +88,29 @@ class RunInterrupted(VisualERMError):
 
 
 @contextlib.contextmanager
-def boundary(station: str) -> Iterator[None]:
-    """Turns an exception that nobody expected into StationFailed, with its traceback in the log.
+def boundary(stage: str) -> Iterator[None]:
+    """Turns an exception that nobody expected into StageFailed, with its traceback in the log.
 
-    Exceptions of this project pass through. An InfrastructureError learns its station, unless it has one.
+    Exceptions of this project pass through. An InfrastructureError learns its stage, unless it has one.
 
     Args:
-        station: Name of the station, for example `judge`.
+        stage: Name of the stage, for example `judge`.
 
     Yields:
         Nothing.
 
     Raises:
-        StationFailed: The block raised an exception that is not of this project.
+        StageFailed: The block raised an exception that is not of this project.
     """
     try:
         yield
     except InfrastructureError as error:
-        error.station = error.station or station
+        error.stage = error.stage or stage
         raise
     except VisualERMError:
         raise
     except Exception as error:
-        log.exception("%s failed unexpectedly", station)
-        failed = StationFailed(f"{station}: {type(error).__name__}: {error}")
-        failed.station = station
+        log.exception("%s failed unexpectedly", stage)
+        failed = StageFailed(f"{stage}: {type(error).__name__}: {error}")
+        failed.stage = stage
         raise failed from error

@@ -1,8 +1,8 @@
-"""RewardPipeline: the one place that knows every station of the path.
+"""RewardPipeline: the one place that knows every stage of the path.
 
     reply --extract--> code --render--> image --judge(reference, image)--> report --score--> reward
 
-One coroutine per sample; hundreds may be under way, and each station bounds itself. Everything starts with the first
+One coroutine per sample; hundreds may be under way, and each stage bounds itself. Everything starts with the first
 sample.
 
     async with RewardPipeline(load_task("table"), load_judge_settings("local")) as pipeline:
@@ -45,7 +45,7 @@ STAGES = ("extract", "render", "judge", "guard")
 
 @dataclass(frozen=True)
 class RewardResult:
-    """What became of one sample, station by station."""
+    """What became of one sample, stage by stage."""
 
     reward: float
     """The range depends on the task's scoring, see `visual_erm.reward.scoring.reward`."""

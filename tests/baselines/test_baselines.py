@@ -205,7 +205,7 @@ class Broken:
     async def close(self) -> None: ...
 
 
-async def test_a_comparison_that_fails_unexpectedly_gets_a_neutral_reward_and_names_its_station(data_root, caplog):
+async def test_a_comparison_that_fails_unexpectedly_gets_a_neutral_reward_and_names_its_stage(data_root, caplog):
     failure = FailurePolicy(window=4, max_failure_share=0.25)
     text = TextPipeline(load_task("svg"), Broken(), failure)
     images = ImagePipeline(load_task("svg"), Broken(), failure, pages=1)
@@ -214,9 +214,9 @@ async def test_a_comparison_that_fails_unexpectedly_gets_a_neutral_reward_and_na
         lambda: images.score(SVG.format(80), data_root / "reference.png"),
     ):
         result = await score()
-        assert (result.reward, result.compare_ok, result.outcome) == (0.5, False, Outcome.STATION_FAILED)
-        assert result.reason.startswith("StationFailed: compare: IndexError: index 4")
-        with pytest.raises(TooManyFailures, match="station `compare`"):
+        assert (result.reward, result.compare_ok, result.outcome) == (0.5, False, Outcome.STAGE_FAILED)
+        assert result.reason.startswith("StageFailed: compare: IndexError: index 4")
+        with pytest.raises(TooManyFailures, match="stage `compare`"):
             await score()
     assert "Traceback" in caplog.text
     await images.close()

@@ -1,6 +1,6 @@
 """`TextPipeline` and `ImagePipeline`: one task's replies on their way to a baseline's reward.
 
-The stations are those of `visual_erm.pipeline`, with a comparison in place of the judge. A reply without code, or whose
+The stages are those of `visual_erm.pipeline`, with a comparison in place of the judge. A reply without code, or whose
 code does not render, earns 0. A failure of the infrastructure earns the mean of the recent rewards, until too many fail.
 
     pipeline = TextPipeline(load_task("table"), measure, FailurePolicy())

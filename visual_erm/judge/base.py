@@ -1,6 +1,6 @@
 """Two images -> Report: judges behind one protocol, and the factory that makes one from its settings.
 
-The station of the path after rendering. `visual_erm.testing.judge_conformance` checks what the protocol promises.
+The stage of the path after rendering. `visual_erm.testing.judge_conformance` checks what the protocol promises.
 
     judge = make_judge(load_judge_settings("local"))
     report = await judge.judge(reference, prediction, load_task("table"))

@@ -43,7 +43,7 @@ class ImageGuards(Protocol):
 
 @dataclass
 class PartialResult:
-    """How far a reply got, also when a station failed."""
+    """How far a reply got, also when a stage failed."""
 
     code: Code | None = None
     image: Image.Image | None = None
@@ -81,7 +81,7 @@ class RenderStage:
         Args:
             reply: The policy's reply.
             reference: The reference image.
-            clock: Gets the time of each station.
+            clock: Gets the time of each stage.
             partial: Gets code and image as soon as they are there.
 
         Returns:
@@ -89,7 +89,7 @@ class RenderStage:
 
         Raises:
             PolicyFault: The reply holds no code, or its code does not render.
-            InfrastructureError: A station failed that is not the policy's.
+            InfrastructureError: A stage failed that is not the policy's.
         """
         async with self._admission:
             with clock("extract"), boundary("extract"):

@@ -60,25 +60,25 @@ class NeutralFallback:
         """Notes a rollout that could not be scored.
 
         Args:
-            fault: Why. Its `station` is counted.
+            fault: Why. Its `stage` is counted.
 
         Returns:
             The value that stands in for its own: the mean of the recent ones, or `neutral` before there is one.
 
         Raises:
             InfrastructureError: `fault` itself, under `on_failure: abort`.
-            TooManyFailures: Failures are more than `max_failure_share` of `window`. It names the station of most.
+            TooManyFailures: Failures are more than `max_failure_share` of `window`. It names the stage of most.
         """
         if self._policy.on_failure == "abort":
             raise fault
-        self._failures.append(fault.station or type(fault).__name__)
-        stations = Counter(station for station in self._failures if station is not None)
-        failures = stations.total()
+        self._failures.append(fault.stage or type(fault).__name__)
+        stages = Counter(stage for stage in self._failures if stage is not None)
+        failures = stages.total()
         if failures > self._policy.max_failure_share * self._policy.window:
-            station, count = stations.most_common(1)[0]
+            stage, count = stages.most_common(1)[0]
             raise TooManyFailures(
                 f"{failures} of the last {len(self._failures)} samples could not be scored, {count} of them because of the "
-                f"station `{station}`. `failure` allows a share of {self._policy.max_failure_share:g} of "
+                f"stage `{stage}`. `failure` allows a share of {self._policy.max_failure_share:g} of "
                 f"{self._policy.window}. The last failure: {type(fault).__name__}: {fault}"
             ) from fault
         return sum(self._values) / len(self._values) if self._values else self._neutral
@@ -87,7 +87,7 @@ class NeutralFallback:
         """Says what a failure means for its rollout.
 
         Args:
-            fault: What a station raised.
+            fault: What a stage raised.
 
         Returns:
             The minimum reward for a fault of the policy, a neutral value for any other.

@@ -40,16 +40,16 @@ class Outcome(str, Enum):
     """The judge's answer holds no report: a neutral reward."""
     COMPARISON_FAILED = "comparison_failed"
     """A baseline's comparison took too long or lost its process: a neutral reward."""
-    STATION_FAILED = "station_failed"
-    """A station raised an exception that nobody expected: a neutral reward, and a traceback in the log."""
+    STAGE_FAILED = "stage_failed"
+    """A stage raised an exception that nobody expected: a neutral reward, and a traceback in the log."""
 
     @classmethod
     def of(cls, fault: errors.PolicyFault | errors.InfrastructureError) -> Outcome:
         """Returns the outcome that an exception of the path stands for.
 
         Args:
-            fault: What a station raised. An exception without an outcome of its own counts as its nearest base that has
-                one: RENDER_FAILED for a fault of the policy, STATION_FAILED for one of the infrastructure.
+            fault: What a stage raised. An exception without an outcome of its own counts as its nearest base that has
+                one: RENDER_FAILED for a fault of the policy, STAGE_FAILED for one of the infrastructure.
 
         Returns:
             The outcome.
@@ -72,5 +72,5 @@ _OUTCOMES: dict[type, Outcome] = {
     errors.JudgeUnavailable: Outcome.JUDGE_UNAVAILABLE,
     errors.JudgeUnreadable: Outcome.JUDGE_UNREADABLE,
     errors.ComparisonFailed: Outcome.COMPARISON_FAILED,
-    errors.InfrastructureError: Outcome.STATION_FAILED,
+    errors.InfrastructureError: Outcome.STAGE_FAILED,
 }

@@ -1,4 +1,4 @@
-"""`StageClock`: how long one sample spends at each station of the path.
+"""`StageClock`: how long one sample spends at each stage of the path.
 
 clock = StageClock()
 with clock("render"):
