@@ -1,4 +1,4 @@
-# make quick   set up what it needs, then run the linters, the type checker, and all tests without veRL, vLLM and Slurm
+# make quick   set up what it needs, then run the linters, the type checker, and all short tests without veRL, vLLM and Slurm
 # make test    set up what it needs, then run the linters, the type checker, and all tests
 # make soak    render thousands of images with attacks among them, and fail when anything is lost or grows
 # make demo    set up what it needs, then train a tiny policy on tables with real veRL on this CPU (15 to 20 minutes);
@@ -20,7 +20,7 @@ demo: setup
 	.venv/bin/python -m visual_erm.demo.run --task "$(TASK)" --seed "$(SEED)" --steps "$(STEPS)" $(if $(OUT),--out "$(OUT)")
 
 quick: .venv/.ready-test lint
-	.venv/bin/python -m pytest --quick -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	.venv/bin/python -m pytest --quick -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test: .venv/.ready-test lint
 	.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 NEEDS_VERL = re.compile(
-    r"^(import|from) (ray|verl|vllm)\b|importorskip\(\"(verl|hydra)\"\)"
+    r"^(import|from) (ray|verl|vllm)\b|^from visual_erm\.training\.(ray|verl)_internals\b|importorskip\(\"(verl|hydra)\"\)"
     r"|pytestmark = .*\bmark\.(e2e|verl)\b|^@pytest\.mark\.e2e$",
     re.MULTILINE,
 )
@@ -17,7 +17,7 @@ NEEDS_VERL = re.compile(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds `--quick`, which `make quick` gives."""
-    parser.addoption("--quick", action="store_true", help="leave out the tests that need veRL, vLLM or Slurm")
+    parser.addoption("--quick", action="store_true", help="leave out what needs veRL, vLLM or Slurm, and what is long")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -40,9 +40,9 @@ def _needs_verl(file: Path) -> bool:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `--quick`, leaves out single tests that need veRL."""
+    """With `--quick`, leaves out single tests that need veRL, and those that are long."""
     if not config.getoption("--quick"):
         return
-    slow = [item for item in items if item.get_closest_marker("verl") or item.get_closest_marker("e2e")]
+    slow = [item for item in items if any(item.get_closest_marker(name) for name in ("verl", "e2e", "long"))]
     config.hook.pytest_deselected(items=slow)
     items[:] = [item for item in items if item not in slow]

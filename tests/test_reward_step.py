@@ -196,6 +196,7 @@ async def test_samples_are_the_same_for_the_same_seed_and_hold_equal_and_wrong_r
     assert 0.5 * len(mix) < different < 0.9 * len(mix)
 
 
+@pytest.mark.long
 def test_the_benchmark_scores_every_sample_in_calm_and_in_trouble(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     few = ["--samples", "24", "--median", "0.3", "--slots", "2", "--published", "2", "--faults", "--calls", "50"]

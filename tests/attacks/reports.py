@@ -25,16 +25,21 @@ Configuration = tuple[str, str]
 """User and walls."""
 UNPROTECTED = ("this user", "unprotected")
 PROTECTED = [(user, walls) for user in ("this user", "nobody") for walls in ("bubblewrap", "alone")]
-CONFIGURATIONS = [pytest.param(configuration, id=", ".join(configuration)) for configuration in PROTECTED]
+QUICK = ("this user", "alone")
+"""The one that `make quick` tries."""
+CONFIGURATIONS = [
+    pytest.param(configuration, id=", ".join(configuration), marks=[] if configuration == QUICK else pytest.mark.long)
+    for configuration in PROTECTED
+]
 LIMIT_S = 600
 
 
 class Reports:
     """Of every configuration; they are waited for when they are asked for."""
 
-    def __init__(self, pool: ThreadPoolExecutor, trainer: str) -> None:
+    def __init__(self, pool: ThreadPoolExecutor, trainer: str, protected: list[Configuration]) -> None:
         self._under_way: dict[Configuration, Future[dict[str, Any]]] = {
-            configuration: pool.submit(run, trainer, configuration) for configuration in (UNPROTECTED, *PROTECTED)
+            configuration: pool.submit(run, trainer, configuration) for configuration in (UNPROTECTED, *protected)
         }
 
     def of(self, configuration: Configuration) -> dict[str, Any]:
@@ -45,9 +50,9 @@ class Reports:
         return report
 
 
-def reports_of(trainer: str) -> Iterator[Reports]:
+def reports_of(trainer: str, request: pytest.FixtureRequest) -> Iterator[Reports]:
     with ThreadPoolExecutor(2) as pool:
-        yield Reports(pool, trainer)
+        yield Reports(pool, trainer, [QUICK] if request.config.getoption("--quick") else PROTECTED)
 
 
 @functools.cache

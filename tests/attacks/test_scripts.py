@@ -17,8 +17,8 @@ ATTACKS = [pytest.param(attack, id=attack.name) for attack in EVERY]
 
 
 @pytest.fixture(scope="module")
-def reports() -> Iterator[Reports]:
-    yield from reports_of("trainer.py")
+def reports(request: pytest.FixtureRequest) -> Iterator[Reports]:
+    yield from reports_of("trainer.py", request)
 
 
 @pytest.mark.parametrize("attack", ATTACKS)

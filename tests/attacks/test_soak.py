@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.long
 def test_no_result_is_lost_or_crossed_and_nothing_grows(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     temporary = tmp_path / "tmp"

@@ -12,8 +12,8 @@ NAMES = [document.name for document in ON_SVG]
 
 
 @pytest.fixture(scope="module")
-def reports() -> Iterator[Reports]:
-    yield from reports_of("svg_trainer.py")
+def reports(request: pytest.FixtureRequest) -> Iterator[Reports]:
+    yield from reports_of("svg_trainer.py", request)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import threading
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -13,16 +13,18 @@ from PIL import Image, ImageDraw
 from visual_erm.errors import ComparisonFailed, ConfigError
 from visual_erm.spec.base import shipped
 
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
+# torch itself is imported by the tests that use it: this module is collected in every process of a run.
+pytestmark = pytest.mark.skipif(
+    not (find_spec("torch") and find_spec("transformers")), reason="needs torch and transformers"
+)
 
 
 @pytest.fixture(scope="module")
 def dino():
     """The reward function's module, loaded by path, as veRL does."""
-    spec = importlib.util.spec_from_file_location("dino_similarity", shipped("reward_func") / "dino_similarity.py")
+    spec = spec_from_file_location("dino_similarity", shipped("reward_func") / "dino_similarity.py")
     assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
+    module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
@@ -97,6 +99,8 @@ async def test_nothing_of_a_wide_image_is_cropped_away(dino, tiny_dino):
 async def test_a_checkpoint_that_is_not_there_or_a_device_stops_the_run_and_torchs_own_trouble_costs_nothing(
     dino, tiny_dino, tmp_path: Path, monkeypatch
 ):
+    import torch
+
     with pytest.raises(ConfigError, match=r"reward_kwargs\.model: .*nowhere cannot be loaded"):
         await dino.Dino(str(tmp_path / "nowhere"), "cpu", 8).compare(picture(), picture())
     if not torch.cuda.is_available():

@@ -21,7 +21,10 @@ TASK = load_task("table")
 TABLES = 6
 WORDS = ["kernel", "violet", "harbour", "signal", "orchard", "metric"]
 
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"needs the PubTabNet examples in {FOLDER}")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not FOLDER.is_dir(), reason=f"needs the PubTabNet examples in {FOLDER}"),
+]
 
 
 def markup(row: dict) -> str:

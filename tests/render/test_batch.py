@@ -211,4 +211,7 @@ def test_a_killed_run_leaves_whole_images_and_the_next_goes_on_from_there(task: 
     assert summary.ok
     assert summary.kept == already
     assert summary.drawn == 150 - already
-    assert len(images(out)) == 150
+    # A hidden part of the image that was being written may be there; the next run an hour later removes it.
+    assert len([name for name in out.iterdir() if name.suffix == ".png"]) == 150
+    for name in out.glob("*.png"):
+        Image.open(name).load()

@@ -7,9 +7,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.long
 def test_the_benchmark_writes_its_figures_and_all_ways_draw_the_same_pixels(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     few = ["--tables", "2", "--charts", "2", "--svgs", "3"]

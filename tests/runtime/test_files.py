@@ -1,12 +1,13 @@
 """A file that is replaced has its old content or its new one, and nothing is left beside it."""
 
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from visual_erm.runtime.files import replacing, write_atomic
+from visual_erm.runtime.files import remove_stale_parts, replacing, write_atomic
 
 
 @pytest.mark.parametrize("data", ["Größe\n", b"\x89PNG\r\n"])
@@ -51,3 +52,16 @@ def test_a_part_is_not_taken_for_a_file_of_the_folder(tmp_path: Path) -> None:
 def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path: Path) -> None:
     write_atomic(tmp_path / ("é" * 127), "content")
     assert (tmp_path / ("é" * 127)).read_text() == "content"
+
+
+def test_parts_of_killed_writers_are_removed_and_those_in_use_are_not(tmp_path: Path) -> None:
+    stale, fresh, other = (
+        tmp_path / name for name in (".image.png.0a0a0a0a.part", ".image.png.0b0b0b0b.part", "image.part")
+    )
+    for file in (stale, fresh, other):
+        file.touch()
+    for file in (stale, other):
+        os.utime(file, (0, 0))
+    remove_stale_parts(tmp_path)
+    assert sorted(tmp_path.iterdir()) == [fresh, other]
+    remove_stale_parts(tmp_path / "missing")

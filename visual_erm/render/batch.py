@@ -34,7 +34,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from visual_erm.errors import ConfigError, InfrastructureError, PolicyFault
 from visual_erm.extract import Code, extract
 from visual_erm.render.base import Renderer, make_renderer
-from visual_erm.runtime.files import replacing
+from visual_erm.runtime.files import remove_stale_parts, replacing
 from visual_erm.spec.task import Task
 
 REPLY = ".txt"
@@ -109,6 +109,7 @@ def render_many(task: Task, inputs: list[Path], to: Path, *, console: Console | 
         to.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{to}: cannot be made: {error.strerror}") from error
+    remove_stale_parts(to)
     return asyncio.run(_render_all(task, find_items(inputs, task), total, to, console or Console(quiet=True), pages))
 
 

@@ -6,7 +6,8 @@ Everything that replaces a file which others read goes through this module: ledg
     with replacing(Path("image.png")) as part:
         image.save(part, "PNG")
 
-The content is written to a hidden file in the same folder, which then takes the place of the file. Nothing is forced to the
+The content is written to a hidden file in the same folder, which then takes the place of the file. A process that is killed
+may leave that hidden file; long jobs remove such files at their next start (`remove_stale_parts`). Nothing is forced to the
 disk, so a machine that loses power may lose the new content.
 """
 
@@ -14,11 +15,14 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 _SHOWN = 40
 """Characters of the file's name in the name of its part: any file name must leave room for the rest."""
+_STALE_S = 3600.0
+"""A part that nobody has written to for so many seconds belongs to a process that was killed."""
 
 
 @contextlib.contextmanager
@@ -59,3 +63,15 @@ def write_atomic(path: Path, data: str | bytes, mode: int = 0o666) -> None:
     """
     with replacing(path, mode) as part:
         part.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
+
+
+def remove_stale_parts(folder: Path) -> None:
+    """Removes the hidden parts that killed processes left in a folder. A part of the last hour may be in use, and stays.
+
+    Args:
+        folder: The folder that files were written to. It need not exist. Folders in it are not searched.
+    """
+    for part in folder.glob(".*.part"):
+        with contextlib.suppress(OSError):
+            if time.time() - part.stat().st_mtime > _STALE_S:
+                part.unlink()
