@@ -181,10 +181,10 @@ async def test_a_reference_that_another_renderer_made_stops_the_run_and_both_are
     extra = {"index": 5, "reference": {"bytes": picture(), "path": None}, "renderer_version": "chromium 1.2.3"}
     with pytest.raises(ConfigError) as caught:
         await compute_score("table", TABLE, "", extra, **settings, rollout_log=str(tmp_path))
-    for part in ("row 5", "`chromium 1.2.3`", f"`{here}`", "data_prep/", " task.render.allow_engine_mismatch=true"):
+    for part in ("row 5", "`chromium 1.2.3`", f"`{here}`", "data_prep/", " task.render.allow_renderer_mismatch=true"):
         assert part in str(caught.value)
     assert "chromium 1.2.3" in (tmp_path / "abort_reason.txt").read_text()
-    with pytest.raises(ConfigError, match=r"task\.tasks\.table\.render\.allow_engine_mismatch=true"):
+    with pytest.raises(ConfigError, match=r"task\.tasks\.table\.render\.allow_renderer_mismatch=true"):
         await compute_score("table", TABLE, "", extra, task="mixed")
 
 
@@ -198,7 +198,7 @@ async def test_a_reference_of_the_same_or_an_unknown_renderer_or_an_allowed_one_
         "none": None,
         "allowed": "other 1",
     }[case]
-    settings["task"]["render"]["allow_engine_mismatch"] = case == "allowed"
+    settings["task"]["render"]["allow_renderer_mismatch"] = case == "allowed"
     extra = {"index": 5, "reference": {"bytes": picture(), "path": None}, "renderer_version": renderer_version}
     assert (await compute_score("table", "nothing", "", extra, **settings))["score"] == 0
 

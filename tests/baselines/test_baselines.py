@@ -81,7 +81,7 @@ async def test_teds_pays_for_structure_and_text_whatever_the_table_is_written_in
     assert (await score(MARKDOWN.format(41), MARKDOWN.format(41)))["score"] == 1
     assert 0.5 < head < 1, "Markdown has a head and a body of its own"
     assert (await score("I see a table.")) | {"extract_ms": 0} == {
-        **{"score": 0, "extract_ok": 0, "compare_ok": 1},
+        **{"score": 0, "extract_ok": 0, "scored_ok": 1},
         **Outcome.NO_CODE.numbers(),
         **{"extract_ms": 0, "compare_ms": 0},
     }
@@ -131,7 +131,7 @@ async def test_failures_of_ours_get_the_recent_mean_and_too_many_of_them_stop_th
 
     before = await score(ROW)
     neutral = await score(lost)
-    assert (neutral["score"], neutral["compare_ok"], neutral["render_ok"]) == (before["score"], 0, 1)
+    assert (neutral["score"], neutral["scored_ok"], neutral["render_ok"]) == (before["score"], 0, 1)
     await score(lost)
     with pytest.raises(TooManyFailures):
         await score(lost)
@@ -149,9 +149,9 @@ async def test_a_table_that_takes_too_long_costs_the_policy_nothing_and_one_far_
     large, huge = f"<table>{''.join(rows)}</table>", f"<table>{''.join(rows * 50)}</table>"
     given = {"task": "table", "timeout_s": 0.2}
     slow = await rewards["teds"]("table", large.replace("<td>1<", "<td>x<"), large, ROW, **given)
-    assert (slow["score"], slow["compare_ok"]) == (0.5, 0)
+    assert (slow["score"], slow["scored_ok"]) == (0.5, 0)
     greedy = await rewards["teds"]("table", huge, TABLE.format(41), ROW, **given)
-    assert (greedy["score"], greedy["compare_ok"]) == (0, 1)
+    assert (greedy["score"], greedy["scored_ok"]) == (0, 1)
     with pytest.raises(ComparisonFailed):
         await rewards["teds"](
             "table", large, large.replace("<td>1<", "<td>x<"), ROW, **given, failure={"on_failure": "abort"}
@@ -214,7 +214,7 @@ async def test_a_comparison_that_fails_unexpectedly_gets_a_neutral_reward_and_na
         lambda: images.score(SVG.format(80), data_root / "reference.png"),
     ):
         result = await score()
-        assert (result.reward, result.compare_ok, result.outcome) == (0.5, False, Outcome.STAGE_FAILED)
+        assert (result.reward, result.scored_ok, result.outcome) == (0.5, False, Outcome.STAGE_FAILED)
         assert result.reason.startswith("StageFailed: compare: IndexError: index 4")
         with pytest.raises(TooManyFailures, match="stage `compare`"):
             await score()
@@ -229,5 +229,5 @@ async def test_a_renderer_that_failed_is_recorded_as_no_render(data_root, monkey
     images = ImagePipeline(load_task("svg"), Broken(), FailurePolicy(), pages=1)
     monkeypatch.setattr(images._stage._renderer, "render", unavailable)
     numbers = (await images.score(SVG.format(80), data_root / "reference.png")).numbers()
-    assert (numbers["render_ok"], numbers["compare_ok"], numbers["outcome_renderer_unavailable"]) == (0, 0, 1)
+    assert (numbers["render_ok"], numbers["scored_ok"], numbers["outcome_renderer_unavailable"]) == (0, 0, 1)
     await images.close()

@@ -102,7 +102,7 @@ def test_what_another_version_draws_is_drawn_anew(tmp_path: Path, monkeypatch: p
         ("svg", {"width": 100}, True),
         ("svg", {"timeout_s": 99.0}, False),
         ("chart", {"dpi": 50}, True),
-        ("chart", {"max_pixels": 1000, "allow_engine_mismatch": True}, False),
+        ("chart", {"max_pixels": 1000, "allow_renderer_mismatch": True}, False),
         ("table", {"style": "published"}, True),
     ],
 )

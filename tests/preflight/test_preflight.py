@@ -201,9 +201,9 @@ def test_rows_of_another_task_and_references_that_another_engine_drew(mine: Run)
     )
     drawn = only(mine.look("rows fit the tasks"))
     assert drawn.key == "data.train_files"
-    for part in ("train.parquet, row 1: ", "`chromium 1.2`", f"`{here}`", "task.render.allow_engine_mismatch=true"):
+    for part in ("train.parquet, row 1: ", "`chromium 1.2`", f"`{here}`", "task.render.allow_renderer_mismatch=true"):
         assert part in str(drawn)
-    assert mine.look("rows fit the tasks", "task.render.allow_engine_mismatch=true").ok
+    assert mine.look("rows fit the tasks", "task.render.allow_renderer_mismatch=true").ok
     write(mine.folder / "train.parquet", [row(0), row(1, data_source="tables")])
     strange = only(mine.look("rows fit the tasks", "task=mixed"))
     assert "row 1: `data_source` is 'tables', none of the run's tasks: table, chart, svg" in strange.what

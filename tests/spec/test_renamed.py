@@ -13,6 +13,7 @@ from visual_erm.spec.task import load_tasks
 @pytest.mark.parametrize(
     ("word", "new"),
     [
+        ("task.render.allow_engine_mismatch=true", "task.render.allow_renderer_mismatch"),
         ("task.guard.silence.at_most=5", "task.guard.under_reporting.max_severity"),
         ("task.guard.silence.likeness=0.5", "task.guard.under_reporting.min_similarity"),
         ("task.guard.under_reporting.at_most=5", "task.guard.under_reporting.max_severity"),

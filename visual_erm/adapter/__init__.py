@@ -24,8 +24,7 @@ What it returns: plain floats, the same keys for every rollout of a run.
     score                    The reward. Its range is the reward's: see the file, or the task's `scoring`.
     extract_ok               Baselines: 1 if the reply holds code of the task's languages, else 0.
     render_ok                1 if there is an image of the reply's code, else 0. Not for rewards that look at code alone.
-    scored_ok, compare_ok    0 if the infrastructure failed, and the reward is a neutral one; else 1. A judge's reward has
-                             the first, a baseline the second.
+    scored_ok                0 if the infrastructure failed, and the reward is a neutral one; else 1.
     invalid                  1 if the reward is the minimum, whatever the severity is.
     outcome_<name>           1 for the reason why scoring ended, 0 for the others: see `visual_erm.reward.outcome.Outcome`.
     severity                 S, the sum of severities, 0 or more.

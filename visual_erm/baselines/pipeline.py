@@ -94,7 +94,7 @@ class BaselineResult:
     """The reply holds code of the task's languages."""
     render_ok: bool | None
     """There is an image of the code; None for rewards that look at code alone."""
-    compare_ok: bool
+    scored_ok: bool
     """False when the infrastructure failed and the reward is a neutral one."""
     reason: str = ""
     """Why the reward is not a similarity; empty where it is."""
@@ -112,7 +112,7 @@ class BaselineResult:
             "score": self.reward,
             "extract_ok": float(self.extract_ok),
             **({"render_ok": float(bool(self.render_ok)), **guards} if renders else {}),
-            "compare_ok": float(self.compare_ok),
+            "scored_ok": float(self.scored_ok),
             **self.outcome.numbers(),
             **{f"{stage}_ms": round(self.milliseconds.get(stage, 0.0), 2) for stage in stages},
         }
@@ -237,7 +237,7 @@ def _ended(
         ending.outcome,
         extract_ok=partial.code is not None,
         render_ok=(not at_fault and partial.image is not None) if renders else None,
-        compare_ok=at_fault,
+        scored_ok=at_fault,
         reason=ending.reason,
         flags=flags,
         milliseconds=clock.milliseconds,

@@ -39,7 +39,7 @@ SPLITS = ("test", "train")
 """The splits in the order in which they are filled: an item that is left out is replaced by the next one."""
 ROWS_AT_ONCE = 32
 """Rows of one row group, which are in memory together while they are written."""
-NOT_IN_PIXELS = {"timeout_s", "max_pixels", "sandbox", "allow_engine_mismatch"}
+NOT_IN_PIXELS = {"timeout_s", "max_pixels", "sandbox", "allow_renderer_mismatch"}
 """Render settings that decide whether there is an image, and never what is on it."""
 
 Check = Callable[[Path], dict[int, str]]

@@ -92,19 +92,19 @@ def check_renderer_version(
         rendered_by: Name and version of what rendered the row's reference.
         renderer_version: Name and version of what renders here.
         tasks: The run's tasks by name.
-        name: The row's task. Its `render.allow_engine_mismatch` allows any difference.
+        name: The row's task. Its `render.allow_renderer_mismatch` allows any difference.
         where: Names the row in messages.
 
     Raises:
         ConfigError: They differ.
     """
-    if rendered_by == renderer_version or tasks[name].render.allow_engine_mismatch:
+    if rendered_by == renderer_version or tasks[name].render.allow_renderer_mismatch:
         return
     key = f"task.tasks.{name}" if len(tasks) > 1 else "task"
     raise ConfigError(
         f"{where}: its reference was rendered by `{rendered_by}`, but `{renderer_version}` renders here. "
         "Their difference would be held against the policy. Make the data again with data_prep/, or give "
-        f"{key}.render.allow_engine_mismatch=true"
+        f"{key}.render.allow_renderer_mismatch=true"
     )
 
 

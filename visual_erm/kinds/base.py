@@ -53,8 +53,8 @@ class RenderSettings(Settings):
     renderer_class: ClassVar[Named]
     """Called with (settings, pages, low_priority); returns a `Renderer` (visual_erm/render/base.py)."""
 
-    allow_engine_mismatch: bool = False
-    """Compare with references that another engine, or another version of it, rendered."""
+    allow_renderer_mismatch: bool = False
+    """Compare with references that another renderer, or another version of it, rendered."""
 
 
 class ImageReading(Protocol):

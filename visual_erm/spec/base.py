@@ -30,6 +30,7 @@ Count = Annotated[int, Field(ge=1)]
 
 RENAMED = {
     "render.renderer": "kind",
+    "render.allow_engine_mismatch": "render.allow_renderer_mismatch",
     "guard.silence": "guard.under_reporting",
     "guard.under_reporting.at_most": "guard.under_reporting.max_severity",
     "guard.under_reporting.likeness": "guard.under_reporting.min_similarity",
