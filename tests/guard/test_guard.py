@@ -42,7 +42,7 @@ def bars(*heights: int, color: str = "steelblue", size: tuple[int, int] = (320, 
 
 
 def grid(rows: list[list[str]]) -> Image.Image:
-    """A ruled table."""
+    """A bordered table."""
     width, height = 90, 28
     image = Image.new("RGB", (24 + width * max(map(len, rows)), 24 + height * len(rows)), "white")
     pen = ImageDraw.Draw(image)
@@ -254,8 +254,8 @@ def test_blanks_that_ocr_loses_beside_punctuation_are_no_missing_words():
 @given(st.lists(st.text(max_size=40), max_size=8), st.floats(0, 1))
 def test_a_page_with_fewer_lines_never_lacks_fewer_words(lines, slack):
     whole = words(lines)
-    lacking = [sum(absent(whole, words(lines[:count]), slack).values()) for count in range(len(lines) + 1)]
-    assert lacking == sorted(lacking, reverse=True) and lacking[-1] == 0
+    missing = [sum(absent(whole, words(lines[:count]), slack).values()) for count in range(len(lines) + 1)]
+    assert missing == sorted(missing, reverse=True) and missing[-1] == 0
 
 
 # --- seen through OCR ------------------------------------------------------------------------------------------------

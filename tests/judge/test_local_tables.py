@@ -22,7 +22,7 @@ def grid(rows: list[list[str]]) -> Reading:
 
 
 def lines(*texts: str) -> Reading:
-    return Reading(tuple((Cell(text, number, 1, ruled=False),) for number, text in enumerate(texts, 1)))
+    return Reading(tuple((Cell(text, number, 1, bordered=False),) for number, text in enumerate(texts, 1)))
 
 
 def severity(reference: Reading, prediction: Reading) -> int:
@@ -143,7 +143,7 @@ def test_a_wrong_text_in_a_wrong_span_is_two_findings():
 
 
 def test_text_without_ruling_pays_for_the_ruling_it_lacks():
-    bare = Reading(tuple(tuple(Cell(c.text, c.row, c.column, ruled=False) for c in row) for row in grid(SQUARE).rows))
+    bare = Reading(tuple(tuple(Cell(c.text, c.row, c.column, bordered=False) for c in row) for row in grid(SQUARE).rows))
     assert found(grid(SQUARE), bare) == [("layout_error", 1)] * 9
 
 

@@ -30,7 +30,7 @@ def texts(found: Reading) -> list[list[str]]:
 
 def test_a_ruled_table_is_read_cell_by_cell(draw, read):
     found = read(draw(table(SQUARE)))
-    assert found.ruled
+    assert found.bordered
     assert texts(found) == SQUARE
     assert [(cell.row, cell.column) for cell in found.cells] == [(i, j) for i in (1, 2, 3) for j in (1, 2, 3)]
 
@@ -76,7 +76,7 @@ def test_asterisks_alone_are_asterisks(draw, read):
 def test_text_round_a_table_is_seen(draw, read):
     found = read(draw(f"<p>Here you are</p>{table(SQUARE)}<p>The end</p>"))
     assert texts(found) == [["Here you are"], *SQUARE, ["The end"]]
-    assert [cell.ruled for cell in found.cells] == [False, *[True] * 9, False]
+    assert [cell.bordered for cell in found.cells] == [False, *[True] * 9, False]
 
 
 def test_several_tables_follow_each_other(draw, read):
@@ -129,8 +129,8 @@ def test_text_too_small_to_read_says_nothing(draw, read):
 
 def test_a_table_without_ruling_is_read_as_lines(draw, read):
     found = read(draw(table(SQUARE, ' style="border: none; padding: 6px 30px"')))
-    assert not found.ruled
-    assert not any(cell.ruled for cell in found.cells)
+    assert not found.bordered
+    assert not any(cell.bordered for cell in found.cells)
     assert texts(found) == SQUARE
 
 
@@ -143,7 +143,7 @@ def test_a_frame_is_no_ruling(read):
         pen.text((30, 50 * number - 30), f"row {number}", fill="black", font_size=20)
         pen.text((250, 50 * number - 30), f"{number}2.5", fill="black", font_size=20)
     found = read(image)
-    assert not found.ruled
+    assert not found.bordered
     assert texts(found) == [["row 1", "12.5"], ["row 2", "22.5"], ["row 3", "32.5"]]
 
 
@@ -157,7 +157,7 @@ def test_rulings_drawn_by_others_are_seen(read):
     for x, y, text in ((30, 25, "north"), (170, 25, "12.5"), (30, 75, "south"), (170, 75, "40")):
         pen.text((x, y), text, fill="black", font_size=18)
     found = read(image)
-    assert found.ruled
+    assert found.bordered
     assert texts(found) == [["north", "12.5"], ["south", "40"]]
 
 

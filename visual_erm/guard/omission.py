@@ -40,7 +40,7 @@ _MISSING = re.compile(
 
 
 def cells(image: np.ndarray, tables: Sequence[Table]) -> Parts:
-    """Counts the parts of ruled tables.
+    """Counts the parts of bordered tables.
 
     Args:
         image: Gray levels, shape (height, width), uint8.
@@ -61,7 +61,7 @@ def cells(image: np.ndarray, tables: Sequence[Table]) -> Parts:
 
 
 def words(lines: Sequence[str]) -> Parts:
-    """Counts the parts of a page without ruling.
+    """Counts the parts of a page without grid lines.
 
     Args:
         lines: The text of the page.
@@ -85,7 +85,7 @@ def drawn(scene: Scene) -> Parts:
 
 
 def cells_of(reading: ImageReading) -> Parts:
-    """Counts the parts of an image of ruled tables.
+    """Counts the parts of an image of bordered tables.
 
     Args:
         reading: What can be read of the image.
@@ -122,7 +122,7 @@ def marks_of(reading: ImageReading) -> Parts:
 
 
 def absent(reference: Parts, prediction: Parts, slack: float) -> dict[str, int]:
-    """Counts the parts that the prediction lacks.
+    """Counts the parts that are missing in the prediction.
 
     Args:
         reference: Parts of the reference image.
@@ -135,11 +135,11 @@ def absent(reference: Parts, prediction: Parts, slack: float) -> dict[str, int]:
     >>> absent({"cell": (12, 10), "line": (1,)}, {"cell": (12, 7), "line": (4,)}, slack=0)
     {'cell': 3}
     """
-    lacking = {}
+    missing = {}
     for kind, counts in reference.items():
         pairs = zip(counts, prediction.get(kind, (0,) * len(counts)), strict=True)
-        lacking[kind] = max(wanted - int(slack * wanted) - found for wanted, found in pairs)
-    return {kind: count for kind, count in lacking.items() if count > 0}
+        missing[kind] = max(wanted - int(slack * wanted) - found for wanted, found in pairs)
+    return {kind: count for kind, count in missing.items() if count > 0}
 
 
 def unpriced(missing: Mapping[str, int], report: Report) -> int:

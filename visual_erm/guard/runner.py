@@ -2,8 +2,8 @@
 
 The pipeline calls it after extraction, after rendering and after the judge. Reading never blocks the event loop, and a
 group's reference is read once. Text is read only where the report's severity is low enough for a hack to pay, and words
-only where a table has no ruling. A reading that fails is the infrastructure's fault: it is logged and flags nothing, and
-the report stands.
+only where a table has no grid lines. A reading that fails is the infrastructure's fault: it is logged and flags nothing,
+and the report stands.
 
     guards = GuardRunner(task, model_judge=True)
     await guards.check_code(code)

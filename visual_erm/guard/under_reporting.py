@@ -36,7 +36,7 @@ def severity_floor(similarity: float, min_similarity: float, max_severity: float
         max_severity: The severity at which a sample earns the least. The floor of images without similarity is half of it.
 
     Returns:
-        The floor, 0 to half of `max_severity`, in proportion to what is lacking to `min_similarity`.
+        The floor, 0 to half of `max_severity`, in proportion to how far the similarity is below `min_similarity`.
 
     >>> severity_floor(0.3, min_similarity=0.4, max_severity=50)
     6.25

@@ -18,32 +18,32 @@ from visual_erm.vision.colors import among, color_distance, flat_colors, is_gray
 from visual_erm.vision.scene_types import Color
 
 REACH = 3
-"""Pixels: a line is no thicker, and what lies this far to both sides of it is the same."""
-SAME = 12
-"""Largest difference of a channel, of 255, between pixels of the same ground."""
-SHORTEST = 12
-"""Pixels of the shortest piece of a line."""
-SHARE = 0.1
-"""Of the image's side: the shortest line."""
-GAP = 0.04
-"""Of the image's side: the longest interruption of one line."""
-SNAP = 4
-"""Pixels by which ends of lines that meet, or are as long, may differ."""
-CORNER = 12
-"""Pixels by which two lines may miss the corner that they form, where a tick or a mark covers their ends."""
-SPANS = 0.5
-"""Share of a panel's side that the pieces of a line of its grid cover at least."""
-LIGHT = 200
-"""Level of the darkest channel of a ground that some styles lay under a plot."""
-PLATE = 0.8
-"""Share of at least three sides of such a ground that nothing covers."""
-MAX_RULES = 200
-"""Lines looked at in each direction; the longest ones."""
+"""Largest thickness of a line in pixels. What lies this far to both sides of a line is the same."""
+SAME_COLOR = 12
+"""Largest difference of a channel, of 255, between pixels of one color."""
+MIN_PIECE = 12
+"""Length of the shortest piece of a line, in pixels."""
+MIN_LENGTH = 0.1
+"""Length of the shortest line, as a share of the image's side."""
+MAX_GAP = 0.04
+"""Length of the longest interruption of one line, as a share of the image's side."""
+END_TOLERANCE = 4
+"""Largest distance in pixels between ends of lines that meet, or that are equally long."""
+CORNER_TOLERANCE = 12
+"""Largest distance in pixels of a line from the corner that it forms with another; a tick or mark may cover its end."""
+MIN_COVERED = 0.5
+"""Share of a panel's side that the pieces of one grid line cover at least."""
+MIN_BACKDROP_LEVEL = 200
+"""Lowest level of a channel, of 255, in a light rectangle that some styles lay under a plot."""
+MIN_BACKDROP_SIDE = 0.8
+"""Share of a side of such a rectangle that nothing covers; at least three sides must have it."""
+MAX_LINES = 200
+"""Number of lines that are looked at in each direction, the longest ones."""
 
 
 @dataclass(frozen=True)
-class Rule:
-    """A straight line along one axis of the image: at `at` across it, from `start` to `stop`, in pixels."""
+class StraightLine:
+    """A straight line along one axis of the image, in pixels: from `start` to `stop`, at `at` on the other axis."""
 
     at: int
     start: int
@@ -62,14 +62,14 @@ class Rule:
             color: The color.
 
         Returns:
-            Whether no channel differs by more than twice SAME.
+            Whether no channel differs by more than twice SAME_COLOR.
         """
-        return near(self.color, color, 2 * SAME)
+        return near(self.color, color, 2 * SAME_COLOR)
 
 
 @dataclass(frozen=True)
 class Area:
-    """A plot area in pixels, ends exclusive, and what is drawn of its ruling."""
+    """A plot area in pixels, ends exclusive, with its numbers of grid lines and the sides of its frame that are drawn."""
 
     left: int
     top: int
@@ -81,7 +81,7 @@ class Area:
 
 
 def find_areas(pixels: np.ndarray, background: Color) -> tuple[list[Area], np.ndarray]:
-    """Finds plot areas and removes their ruling.
+    """Finds plot areas and removes their grid lines.
 
     Args:
         pixels: RGB, shape (height, width, 3), uint8.
@@ -91,22 +91,22 @@ def find_areas(pixels: np.ndarray, background: Color) -> tuple[list[Area], np.nd
         The plot areas in reading order, and the image without their frames, axes and grid lines.
     """
     height, width = pixels.shape[:2]
-    if min(height, width) < 4 * SHORTEST:
+    if min(height, width) < 4 * MIN_PIECE:
         return [], pixels
     pieces = _pieces(pixels), _pieces(pixels.swapaxes(0, 1))
-    across = _rules(pieces[0], pieces[1].T, pixels)
-    down = _rules(pieces[1], pieces[0].T, pixels.swapaxes(0, 1))
-    rows, columns = ([rule for rule in rules if not rule.like(background)] for rules in (across, down))
-    plates = _plates(pixels, background)
-    boxes = _outer(_framed(rows, columns, width, height) + plates)
+    across = _straight_lines(pieces[0], pieces[1].T, pixels)
+    down = _straight_lines(pieces[1], pieces[0].T, pixels.swapaxes(0, 1))
+    rows, columns = ([line for line in lines if not line.like(background)] for lines in (across, down))
+    backdrops = _backdrops(pixels, background)
+    boxes = _outer(_framed(rows, columns, width, height) + backdrops)
     if not boxes:
         return [], pixels
     areas = []
     cleaned = pixels.copy()
     for box in boxes:
-        ruling = (across, down) if box in plates else (rows, columns)
-        areas.append(_area(box, *ruling))
-        _clear(cleaned, background, areas[-1], pieces, *ruling)
+        grid_lines = (across, down) if box in backdrops else (rows, columns)
+        areas.append(_area(box, *grid_lines))
+        _clear(cleaned, background, areas[-1], pieces, *grid_lines)
     return areas, cleaned
 
 
@@ -117,72 +117,79 @@ def _pieces(pixels: np.ndarray) -> np.ndarray:
     above, below = np.ascontiguousarray(padded[: -2 * REACH, :-1]), np.ascontiguousarray(padded[2 * REACH :, :-1])
     beyond = cv2.max(cv2.subtract(cv2.min(above, below), middle), cv2.subtract(middle, cv2.max(above, below)))
     red, green, blue = cv2.split(beyond)
-    on_its_own = cv2.max(cv2.max(red, green), blue) > SAME
-    even = color_distance(middle, np.ascontiguousarray(padded[REACH:-REACH, 1:])) <= SAME
-    return cv2.morphologyEx((on_its_own & even).astype(np.uint8), cv2.MORPH_OPEN, np.ones((1, SHORTEST), np.uint8))
+    on_its_own = cv2.max(cv2.max(red, green), blue) > SAME_COLOR
+    even = color_distance(middle, np.ascontiguousarray(padded[REACH:-REACH, 1:])) <= SAME_COLOR
+    return cv2.morphologyEx((on_its_own & even).astype(np.uint8), cv2.MORPH_OPEN, np.ones((1, MIN_PIECE), np.uint8))
 
 
-def _rules(along: np.ndarray, crossing: np.ndarray, pixels: np.ndarray) -> list[Rule]:
+def _straight_lines(along: np.ndarray, crossing: np.ndarray, pixels: np.ndarray) -> list[StraightLine]:
     """The long lines across; what crosses them, or lies on them for a short way, does not end them."""
-    least = max(2 * SHORTEST, round(SHARE * along.shape[1]))
-    gap = round(GAP * along.shape[1])
+    least = max(2 * MIN_PIECE, round(MIN_LENGTH * along.shape[1]))
+    gap = round(MAX_GAP * along.shape[1])
     whole = cv2.morphologyEx(along, cv2.MORPH_CLOSE, np.ones((1, 2 * REACH + 1), np.uint8))
     whole = cv2.max(whole, cv2.dilate(np.ascontiguousarray(crossing), np.ones((3, 3), np.uint8)))
-    lines = cv2.morphologyEx(whole, cv2.MORPH_OPEN, np.ones((1, SHORTEST), np.uint8))
+    cleaned = cv2.morphologyEx(whole, cv2.MORPH_OPEN, np.ones((1, MIN_PIECE), np.uint8))
     _, _, stats, _ = cv2.connectedComponentsWithStats(
-        cv2.min(lines, cv2.dilate(along, np.ones((1, 9), np.uint8))), connectivity=8
+        cv2.min(cleaned, cv2.dilate(along, np.ones((1, 9), np.uint8))), connectivity=8
     )
     flat = [part for part in stats[1:].tolist() if part[cv2.CC_STAT_HEIGHT] <= 2 * REACH]
-    rules: list[Rule] = []
-    for left, top, width, height, _ in sorted(flat, key=lambda part: -part[cv2.CC_STAT_WIDTH])[:MAX_RULES]:
+    lines: list[StraightLine] = []
+    for left, top, width, height, _ in sorted(flat, key=lambda part: -part[cv2.CC_STAT_WIDTH])[:MAX_LINES]:
         part = along[top : top + height, left : left + width]
         at = top + int(part.sum(axis=1).argmax())
         color = np.median(pixels[at, left : left + width][part[at - top] > 0], axis=0)
-        rules.append(Rule(at, left, left + width, tuple(color.astype(int).tolist())))
-    joined: list[Rule] = []
-    for rule in sorted(rules, key=lambda rule: (round(rule.at), rule.start)):
+        lines.append(StraightLine(at, left, left + width, tuple(color.astype(int).tolist())))
+    joined: list[StraightLine] = []
+    for line in sorted(lines, key=lambda line: (round(line.at), line.start)):
         last = joined[-1] if joined else None
-        if last and abs(last.at - rule.at) <= 1 and last.like(rule.color) and rule.start - last.stop <= gap:
-            joined[-1] = Rule(last.at, last.start, max(last.stop, rule.stop), last.color)
+        if last and abs(last.at - line.at) <= 1 and last.like(line.color) and line.start - last.stop <= gap:
+            joined[-1] = StraightLine(last.at, last.start, max(last.stop, line.stop), last.color)
         else:
-            joined.append(rule)
-    return [rule for rule in joined if rule.length >= least]
+            joined.append(line)
+    return [line for line in joined if line.length >= least]
 
 
-def _framed(across: list[Rule], down: list[Rule], width: int, height: int) -> list[tuple[int, int, int, int]]:
+def _framed(
+    across: list[StraightLine], down: list[StraightLine], width: int, height: int
+) -> list[tuple[int, int, int, int]]:
     """Boxes whose sides are as long as lines that lie in them and meet."""
     boxes = []
     for left, right in _extents(across):
-        rows = [rule for rule in across if _same(rule.start, left) and _same(rule.stop, right)]
+        rows = [line for line in across if _same(line.start, left) and _same(line.stop, right)]
         for top, bottom in _extents(down):
-            columns = [rule for rule in down if _same(rule.start, top) and _same(rule.stop, bottom)]
-            inside = [rule.at for rule in rows if top - CORNER <= rule.at <= bottom + CORNER]
-            beside = [rule.at for rule in columns if left - CORNER <= rule.at <= right + CORNER]
+            columns = [line for line in down if _same(line.start, top) and _same(line.stop, bottom)]
+            inside = [line.at for line in rows if top - CORNER_TOLERANCE <= line.at <= bottom + CORNER_TOLERANCE]
+            beside = [line.at for line in columns if left - CORNER_TOLERANCE <= line.at <= right + CORNER_TOLERANCE]
             if not (_meet(inside, top, bottom) and _meet(beside, left, right)):
                 continue
             if right - left < 0.97 * width or bottom - top < 0.97 * height:
                 boxes.append((min(left, *beside), min(top, *inside), max(right, *beside), max(bottom, *inside)))
     if not boxes:
         for left, right in _extents(across):
-            rows = [rule for rule in across if _same(rule.start, left) and _same(rule.stop, right)]
+            rows = [line for line in across if _same(line.start, left) and _same(line.stop, right)]
             if len(rows) > 2 and right - left < 0.97 * width:
-                boxes.append((left, min(rule.at for rule in rows), right, max(rule.at for rule in rows) + 1))
-    least = SHARE * width, SHARE * height
+                boxes.append((left, min(line.at for line in rows), right, max(line.at for line in rows) + 1))
+    least = MIN_LENGTH * width, MIN_LENGTH * height
     return [box for box in boxes if box[2] - box[0] >= least[0] and box[3] - box[1] >= least[1]]
 
 
 def _meet(places: list[int], low: int, high: int) -> bool:
-    """Whether parallel lines are the ruling of a box from `low` to `high`: one is a side of it, or there are several."""
-    return len(places) > 2 or any(min(abs(at - low), abs(at - high)) <= CORNER for at in places)
+    """Whether parallel lines are grid lines of a box from `low` to `high`: one is a side of it, or there are several."""
+    return len(places) > 2 or any(min(abs(at - low), abs(at - high)) <= CORNER_TOLERANCE for at in places)
 
 
-def _plates(pixels: np.ndarray, background: Color) -> list[tuple[int, int, int, int]]:
+def _backdrops(pixels: np.ndarray, background: Color) -> list[tuple[int, int, int, int]]:
     """Rectangles of one light gray, which some styles lay under a plot instead of a frame round it."""
     boxes = []
     for color, share in flat_colors(pixels)[:3]:
-        if share < 0.05 or min(color) < LIGHT or not is_gray(color) or near(color, background, SAME // 2):
+        if (
+            share < 0.05
+            or min(color) < MIN_BACKDROP_LEVEL
+            or not is_gray(color)
+            or near(color, background, SAME_COLOR // 2)
+        ):
             continue
-        ground = among(pixels, color, SAME // 2)
+        ground = among(pixels, color, SAME_COLOR // 2)
         closed = cv2.morphologyEx(ground, cv2.MORPH_CLOSE, np.ones((2 * REACH + 1, 2 * REACH + 1), np.uint8))
         _, _, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=4)
         for left, top, width, height, _ in stats[1:].tolist():
@@ -190,29 +197,29 @@ def _plates(pixels: np.ndarray, background: Color) -> list[tuple[int, int, int, 
             if not inner:
                 continue
             part = closed[top : top + height, left : left + width]
-            rows, columns = (np.flatnonzero(part.mean(axis=axis) >= PLATE / 4) for axis in (1, 0))
+            rows, columns = (np.flatnonzero(part.mean(axis=axis) >= MIN_BACKDROP_SIDE / 4) for axis in (1, 0))
             if not (len(rows) and len(columns)):
                 continue
             top, bottom, left, right = top + rows[0], top + rows[-1] + 1, left + columns[0], left + columns[-1] + 1
-            if min(bottom - top, right - left) < 2 * SHORTEST:
+            if min(bottom - top, right - left) < 2 * MIN_PIECE:
                 continue
             part = closed[top:bottom, left:right]
-            if sorted((part[1].mean(), part[-2].mean(), part[:, 1].mean(), part[:, -2].mean()))[1] >= PLATE:
+            if sorted((part[1].mean(), part[-2].mean(), part[:, 1].mean(), part[:, -2].mean()))[1] >= MIN_BACKDROP_SIDE:
                 boxes.append((int(left), int(top), int(right), int(bottom)))
     return boxes
 
 
-def _extents(rules: list[Rule]) -> list[tuple[int, int]]:
+def _extents(lines: list[StraightLine]) -> list[tuple[int, int]]:
     """Distinct pairs of ends."""
     extents: list[tuple[int, int]] = []
-    for rule in rules:
-        if not any(_same(rule.start, start) and _same(rule.stop, stop) for start, stop in extents):
-            extents.append((rule.start, rule.stop))
+    for line in lines:
+        if not any(_same(line.start, start) and _same(line.stop, stop) for start, stop in extents):
+            extents.append((line.start, line.stop))
     return extents
 
 
 def _same(one: float, other: float) -> bool:
-    return abs(one - other) <= SNAP
+    return abs(one - other) <= END_TOLERANCE
 
 
 def _outer(boxes: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:
@@ -220,7 +227,8 @@ def _outer(boxes: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int, 
     kept: list[tuple[int, int, int, int]] = []
     for box in sorted(boxes, key=lambda box: -(box[2] - box[0]) * (box[3] - box[1])):
         if all(
-            min(box[2], other[2]) - max(box[0], other[0]) <= SNAP or min(box[3], other[3]) - max(box[1], other[1]) <= SNAP
+            min(box[2], other[2]) - max(box[0], other[0]) <= END_TOLERANCE
+            or min(box[3], other[3]) - max(box[1], other[1]) <= END_TOLERANCE
             for other in kept
         ):
             kept.append(box)
@@ -233,10 +241,10 @@ def _outer(boxes: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int, 
     return [box for row in rows for box in sorted(row)]
 
 
-def _area(box: tuple[int, int, int, int], across: list[Rule], down: list[Rule]) -> Area:
+def _area(box: tuple[int, int, int, int], across: list[StraightLine], down: list[StraightLine]) -> Area:
     left, top, right, bottom = box
-    rows = sorted({rule.at for rule in _grid(across, left, right, top, bottom)})
-    columns = sorted({rule.at for rule in _grid(down, top, bottom, left, right)})
+    rows = sorted({line.at for line in _grid(across, left, right, top, bottom)})
+    columns = sorted({line.at for line in _grid(down, top, bottom, left, right)})
     frame = (
         any(_same(at, left) for at in columns),
         any(_same(at, top) for at in rows),
@@ -250,21 +258,21 @@ def _area(box: tuple[int, int, int, int], across: list[Rule], down: list[Rule]) 
     return Area(left, top, right, bottom, inner[0], inner[1], frame)
 
 
-def _grid(rules: list[Rule], start: int, stop: int, low: int, high: int) -> list[Rule]:
+def _grid(lines: list[StraightLine], start: int, stop: int, low: int, high: int) -> list[StraightLine]:
     """The pieces of gray lines that run along most of a box and lie in it."""
     inside = [
-        rule
-        for rule in rules
-        if is_gray(rule.color)
-        and low - SNAP <= rule.at <= high + SNAP
-        and start - 2 * SNAP <= rule.start
-        and rule.stop <= stop + 2 * SNAP
+        line
+        for line in lines
+        if is_gray(line.color)
+        and low - END_TOLERANCE <= line.at <= high + END_TOLERANCE
+        and start - 2 * END_TOLERANCE <= line.start
+        and line.stop <= stop + 2 * END_TOLERANCE
     ]
     covered: Counter[int] = Counter()
-    for rule in inside:
-        covered[rule.at] += rule.length
-    least = SPANS * (stop - start)
-    return [rule for rule in inside if sum(covered[rule.at + step] for step in (-1, 0, 1)) >= least]
+    for line in inside:
+        covered[line.at] += line.length
+    least = MIN_COVERED * (stop - start)
+    return [line for line in inside if sum(covered[line.at + step] for step in (-1, 0, 1)) >= least]
 
 
 def _clear(
@@ -272,30 +280,30 @@ def _clear(
     background: Color,
     area: Area,
     pieces: tuple[np.ndarray, np.ndarray],
-    across: list[Rule],
-    down: list[Rule],
+    across: list[StraightLine],
+    down: list[StraightLine],
 ) -> None:
-    """Paints over the ruling of an area, in place, with what lies beside it."""
-    for rule in _grid(across, area.left, area.right, area.top, area.bottom):
-        _paint(pixels, pieces[0], rule, (area.left, area.right), background)
-    for rule in _grid(down, area.top, area.bottom, area.left, area.right):
-        _paint(pixels.swapaxes(0, 1), pieces[1], rule, (area.top, area.bottom), background)
+    """Paints over the grid lines of an area, in place, with what lies beside it."""
+    for line in _grid(across, area.left, area.right, area.top, area.bottom):
+        _paint(pixels, pieces[0], line, (area.left, area.right), background)
+    for line in _grid(down, area.top, area.bottom, area.left, area.right):
+        _paint(pixels.swapaxes(0, 1), pieces[1], line, (area.top, area.bottom), background)
 
 
-def _paint(pixels: np.ndarray, pieces: np.ndarray, rule: Rule, ends: tuple[int, int], background: Color) -> None:
+def _paint(pixels: np.ndarray, pieces: np.ndarray, line: StraightLine, ends: tuple[int, int], background: Color) -> None:
     """Paints half of a line with what lies above it and half with what lies below, in place; its halo goes with it."""
-    along = slice(max(ends[0] - SNAP, 0), ends[1] + SNAP)
-    high, low = max(rule.at - REACH, 0), min(rule.at + REACH, len(pixels) - 1)
+    along = slice(max(ends[0] - END_TOLERANCE, 0), ends[1] + END_TOLERANCE)
+    high, low = max(line.at - REACH, 0), min(line.at + REACH, len(pixels) - 1)
     strip = pixels[high : low + 1, along]
-    line = np.abs(strip.astype(np.int16) - np.array(rule.color, np.int16)).max(axis=2) <= 2 * SAME
-    line &= cv2.dilate(pieces[high : low + 1, along], np.ones((3, 4 * SHORTEST + 1), np.uint8)).astype(bool)
-    rows = np.flatnonzero(line.any(axis=1))
+    covers = np.abs(strip.astype(np.int16) - np.array(line.color, np.int16)).max(axis=2) <= 2 * SAME_COLOR
+    covers &= cv2.dilate(pieces[high : low + 1, along], np.ones((3, 4 * MIN_PIECE + 1), np.uint8)).astype(bool)
+    rows = np.flatnonzero(covers.any(axis=1))
     if not len(rows):
         return
     above, below = strip[max(rows[0] - 1, 0)].copy(), strip[min(rows[-1] + 1, len(strip) - 1)].copy()
     near_above = np.arange(len(strip)) <= (rows[0] + rows[-1]) // 2
     for row in range(max(rows[0] - 1, 0), min(rows[-1] + 2, len(strip))):
-        covered = line[rows[0] : rows[-1] + 1].any(axis=0)
+        covered = covers[rows[0] : rows[-1] + 1].any(axis=0)
         strip[row][covered] = (above if near_above[row] else below)[covered]
-    halo = np.abs(strip.astype(np.int16) - np.array(background, np.int16)).max(axis=2) <= 2 * SAME
+    halo = np.abs(strip.astype(np.int16) - np.array(background, np.int16)).max(axis=2) <= 2 * SAME_COLOR
     strip[halo] = background

@@ -49,7 +49,7 @@ def page_text(gray: np.ndarray, ocr: TextReader) -> tuple[str, ...]:
 
 
 def read_table(gray: np.ndarray, ocr: TextReader) -> Reading:
-    """Reads the cells of tables, and words where there is no ruling.
+    """Reads the cells of tables, and words where there is no grid.
 
     Args:
         gray: Gray levels, shape (height, width), uint8.

@@ -10,24 +10,24 @@ UNREADABLE = "\ufffd"
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a ruled table, or one line of text that stands outside any ruling."""
+    """One cell of a bordered table, or one line of text outside any table."""
 
     text: str
     """What it says, lines joined by a blank; empty for a cell without ink, UNREADABLE for ink that says nothing."""
     row: int
-    """1-based, counted through the whole image; for text outside any ruling, its line."""
+    """1-based, counted through the whole image; for text outside any table, its line."""
     column: int
-    """1-based place in the table's grid; for text outside any ruling, its place in the line."""
+    """1-based place in the table's grid; for text outside any table, its place in the line."""
     rows: int = 1
     columns: int = 1
     """How many rows and columns of the grid it spans."""
-    ruled: bool = True
-    """False for text outside any ruling."""
+    bordered: bool = True
+    """True for a cell with lines round it; false for text outside any table."""
 
     @property
     def place(self) -> str:
         """Where it is, for a report."""
-        return f"row {self.row}, column {self.column}" if self.ruled else f"line {self.row}"
+        return f"row {self.row}, column {self.column}" if self.bordered else f"line {self.row}"
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Reading:
     """An image as rows of cells, top to bottom and left to right; a cell that spans rows stands in its first."""
 
     rows: tuple[tuple[Cell, ...], ...] = ()
-    ruled: bool = False
+    bordered: bool = False
     """Whether the image holds a table with drawn lines, so that rows and columns are certain."""
 
     @property

@@ -1,8 +1,8 @@
-"""Image -> cells: finds the ruling of a table, cuts its cells out and reads them.
+"""Image -> cells: finds the grid lines of a table, cuts its cells out and reads them.
 
 Lines that touch each other form a grid, and every hole in it is a cell. So spans need no further thought, and where a short
-row has no cell there is none, because the place is open to the outside. An image without ruling (a scan, a table with three
-rules) is read as lines of text. Only what is visible is read: ink that hardly differs from its background counts as
+row has no cell there is none, because the place is open to the outside. An image without a grid (a scan, a table with three
+lines) is read as lines of text. Only what is visible is read: ink that hardly differs from its background counts as
 background. The time is bounded by the size of the image: a few seconds for 16 megapixels, besides the OCR.
 
     read(gray(image), ocr.lines, ocr.page).rows
@@ -25,7 +25,7 @@ MAX_PRINT = 100_000
 """Pixels of text, laid end to end, that are read per image (half a minute); the rest counts as unreadable."""
 MIN_CONTRAST = 32
 """Gray levels (of 255) below which a difference from the background is not seen."""
-RULES = (51, 160, 240)
+LINE_LEVELS = (51, 160, 240)
 """Gray levels at which lines are looked for: exactly the renderer's own #333, then anything dark, then anything drawn."""
 SMALLEST = 8
 """Pixels of the shorter side of the smallest cell; smaller holes are those in letters."""
@@ -72,7 +72,7 @@ class TooManyParts(Exception):
 
 @dataclass(frozen=True)
 class Table:
-    """A ruled table: its extent with its lines, in pixels, and its cells in reading order."""
+    """A bordered table: its extent with its lines, in pixels, and its cells in reading order."""
 
     top: int
     left: int
@@ -93,12 +93,12 @@ def read(image: np.ndarray, lines: ReadLines, page: ReadPage) -> Reading:
         page: Finds and reads all text of an image, see `Ocr.page`.
 
     Returns:
-        The cells of ruled tables, or lines of text where nothing is ruled.
+        The cells of bordered tables, or lines of text where there are none.
     """
     try:
         tables = _find_tables(image)
     except TooManyParts:
-        return Reading(((Cell(UNREADABLE, 1, 1, ruled=False),),))
+        return Reading(((Cell(UNREADABLE, 1, 1, bordered=False),),))
     if tables:
         return _read_tables(image, tables, lines)
     found = page(image) if _ink(image).any() else []
@@ -106,7 +106,7 @@ def read(image: np.ndarray, lines: ReadLines, page: ReadPage) -> Reading:
 
 
 def find_tables(image: np.ndarray) -> list[Table]:
-    """Finds the ruled tables of an image.
+    """Finds the bordered tables of an image.
 
     Args:
         image: Gray levels, shape (height, width), uint8.
@@ -122,8 +122,8 @@ def find_tables(image: np.ndarray) -> list[Table]:
 
 def _find_tables(image: np.ndarray) -> list[Table]:
     best: list[Table] = []
-    for level in RULES:
-        exact = level == RULES[0]
+    for level in LINE_LEVELS:
+        exact = level == LINE_LEVELS[0]
         tables = _tables(image == level if exact else image < level)
         if not exact:
             tables = [table for table in tables if _is_grid(table)]
@@ -135,7 +135,7 @@ def _find_tables(image: np.ndarray) -> list[Table]:
 
 
 def _is_grid(table: Table) -> bool:
-    """At least two rows and two columns: fewer in unknown ink is a frame or a stripe, not a ruled table."""
+    """At least two rows and two columns: fewer in unknown ink is a frame or a stripe, not a bordered table."""
     return len({box.row for box in table.cells}) > 1 and len({box.column for box in table.cells}) > 1
 
 
@@ -261,7 +261,7 @@ def _read_tables(image: np.ndarray, tables: list[Table], lines: ReadLines) -> Re
             cell = Cell("", row + box.row + 1, box.column + 1, box.rows, box.columns)
             found.append((cell, _strips(_ink(image[box.top : box.bottom, box.left : box.right]))))
         if not boxes:
-            found.append((Cell("", row + 1, 1, ruled=False), _strips(stray[top : bottoms[top]])))
+            found.append((Cell("", row + 1, 1, bordered=False), _strips(stray[top : bottoms[top]])))
         row += max((box.row for box in boxes), default=0) + 1
     found = found[:MAX_CELLS]
 
@@ -270,7 +270,7 @@ def _read_tables(image: np.ndarray, tables: list[Table], lines: ReadLines) -> Re
     for cell, strips in found:
         text = " ".join(filter(None, [next(texts) for _ in strips])) or (UNREADABLE if strips else "")
         rows.setdefault(cell.row, []).append(replace(cell, text=text))
-    return Reading(tuple(tuple(rows[number]) for number in sorted(rows)), ruled=True)
+    return Reading(tuple(tuple(rows[number]) for number in sorted(rows)), bordered=True)
 
 
 def _read_strips(strips: list[np.ndarray], lines: ReadLines) -> list[str]:
@@ -339,7 +339,7 @@ def _text_rows(found: list[Line]) -> tuple[tuple[Cell, ...], ...]:
             rows.append([line])
     return tuple(
         tuple(
-            Cell(line.text, number, place, ruled=False)
+            Cell(line.text, number, place, bordered=False)
             for place, line in enumerate(sorted(row, key=lambda line: line.left), 1)
         )
         for number, row in enumerate(rows, 1)

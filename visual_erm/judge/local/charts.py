@@ -207,8 +207,8 @@ def _panels(sides: _Sides, reference: list[Panel], prediction: list[Panel]) -> C
     away = np.abs(_edges([panel.box for panel in reference])[:, None] - _edges([panel.box for panel in prediction])).max(
         axis=2
     )
-    ruling = [[(panel.frame, panel.rows > 0, panel.columns > 0) for panel in side] for side in (reference, prediction)]
-    other = np.array([[one != another for another in ruling[1]] for one in ruling[0]], int)
+    grids = [[(panel.frame, panel.rows > 0, panel.columns > 0) for panel in side] for side in (reference, prediction)]
+    other = np.array([[one != another for another in grids[1]] for one in grids[0]], int)
     color = _colors([panel.color for panel in reference], [panel.color for panel in prediction])
     return {"place": np.select([away <= 0.03, away <= 0.12], [0, 1], 2), "colour": np.minimum(color + other, 1)}
 

@@ -1,6 +1,6 @@
 """Two readings of tables -> discrepancies, so that leaving out never costs less than getting wrong.
 
-Every part of a table (a cell of a ruled one, a word of an unruled one) has the same mass w = 3. Pairing part p of the
+Every part of a table (a cell of a bordered one, a word of a borderless one) has the same mass w = 3. Pairing part p of the
 prediction with part r of the reference gains g(p, r) = w - sub(p, r), where sub in 0..3 says how badly they differ. With n
 and m parts in reference and prediction,
 
@@ -41,7 +41,7 @@ _SMALL_PRINT = str.maketrans("OoSIlB", "005118")
 
 @dataclass(frozen=True)
 class Word:
-    """A part of an unruled table."""
+    """A part of a borderless table."""
 
     text: str
     key: str
@@ -52,7 +52,7 @@ class Word:
 def compare(reference: Reading, prediction: Reading) -> tuple[Discrepancy, ...]:
     """Compares two tables.
 
-    With a ruled reference cells are compared, and a prediction without ruling pays for that in every cell. Without one
+    With a bordered reference cells are compared, and a borderless prediction pays for that in every cell. Without one
     there are no sure cells: words are compared, whatever their order, and case, punctuation and signs do not count.
 
     Args:
@@ -62,7 +62,7 @@ def compare(reference: Reading, prediction: Reading) -> tuple[Discrepancy, ...]:
     Returns:
         What differs, in the categories of the kind's `local_comparison`; the severities sum to S.
     """
-    if reference.ruled:
+    if reference.bordered:
         return _compare_cells(reference, prediction)
     return _compare_words(_words(reference), _words(prediction))
 
@@ -111,7 +111,7 @@ def _compare_cells(reference: Reading, prediction: Reading) -> tuple[Discrepancy
 
 
 def _layout_severity(reference: list[Cell], prediction: list[Cell]) -> np.ndarray:
-    """1 where a merged cell of the reference is merged less in the prediction, or a ruled one unruled; else 0: (n, m).
+    """1 where a merged cell of the reference is merged less in the prediction, or one loses its border; else 0: (n, m).
 
     A cell merged too far pays for the cells that it swallows. Not counting it here as well keeps the theorem exact: leaving
     parts out can only shrink a span.
@@ -120,7 +120,7 @@ def _layout_severity(reference: list[Cell], prediction: list[Cell]) -> np.ndarra
     def column(cells: list[Cell], key: str) -> np.ndarray:
         return np.array([getattr(cell, key) for cell in cells], dtype=int)
 
-    worse = [column(prediction, key)[None, :] < column(reference, key)[:, None] for key in ("rows", "columns", "ruled")]
+    worse = [column(prediction, key)[None, :] < column(reference, key)[:, None] for key in ("rows", "columns", "bordered")]
     return np.logical_or.reduce(worse).astype(int)
 
 
@@ -200,7 +200,7 @@ def _differing(reference: Cell, prediction: Cell, text: int, total: int) -> Iter
         )
     if total > text:
         span = "{0.rows} row(s) and {0.columns} column(s)"
-        if prediction.ruled:
+        if prediction.bordered:
             what = f"spans {span.format(reference)} in the reference, {span.format(prediction)} in the prediction"
         else:
             what = "stands in no ruled cell in the prediction"
