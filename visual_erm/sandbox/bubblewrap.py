@@ -30,16 +30,18 @@ SYSTEM = (
 )
 """What the server itself needs of the system, in bubblewrap."""
 LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib", "/etc/ld.so.cache")
+"""Shared libraries, which a worker may read."""
 FONTS = ("/usr/share/fonts", "/usr/local/share/fonts", "/usr/share/fontconfig", "/etc/fonts", "/var/cache/fontconfig")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
 OTHER = ("/usr/share/zoneinfo", "/usr/share/locale", "/usr/share/mime")
 INSIDE = "/sandbox"
 """The server's folder in bubblewrap: a file system in memory that ends with it."""
 LIMIT_S = 30.0
+"""Seconds for the trial that tells whether bubblewrap works here."""
 
 
 def missing_layers() -> dict[str, str]:
-    """Layer -> why it cannot be used on this machine; empty where it can."""
+    """Returns layer -> why it cannot be used on this machine; empty where it can."""
     return {"bubblewrap": _no_bubblewrap(), "landlock": landlock.missing(), "seccomp": seccomp.missing(), "rlimits": ""}
 
 
@@ -56,27 +58,50 @@ def _no_bubblewrap() -> str:
 
 
 def readable(shared: str) -> tuple[str, ...]:
-    """What a worker may read: Python and its packages, libraries, fonts, time zones, and the server's `shared` folder."""
+    """Lists what a worker may read.
+
+    Args:
+        shared: The server's folder of files that all workers read.
+
+    Returns:
+        Paths of Python and its packages, libraries, fonts, time zones, devices, and `shared`.
+    """
     standard = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), str(Path(sys.base_prefix, "lib")))
     return (*standard, *packages(), str(PACKAGE), *LIBRARIES, *FONTS, *OTHER, *DEVICES, shared)
 
 
 def packages() -> tuple[str, ...]:
-    """The folders of installed packages among Python's paths; not a folder of the user that happens to be there too."""
+    """Returns the folders of installed packages among Python's paths, without other folders of the user in them."""
     return tuple(
         path for path in sys.path if {"site-packages", "dist-packages"} & set(Path(path).parts) and Path(path).is_dir()
     )
 
 
 def command(bubblewrap: bool, disk_mb: int, control: int) -> list[str]:
-    """What starts a server that speaks on descriptor `control`."""
+    """Makes the command that starts a server.
+
+    Args:
+        bubblewrap: Whether the server runs in bubblewrap.
+        disk_mb: Size of the file system in memory that bubblewrap gives it, in megabytes.
+        control: Descriptor of the server's socket to the host.
+
+    Returns:
+        The words of the command.
+    """
     paths = [str(PACKAGE.parent), *packages()]
     boot = f"import sys; sys.path[:1] = {paths!r}; from visual_erm.sandbox.forkserver import main; main()"
     return [*(_bubblewrap(disk_mb) if bubblewrap else []), sys.executable, "-s", "-c", boot, str(control)]
 
 
 def environment(folder: str) -> dict[str, str]:
-    """The whole environment of a server whose folder this is."""
+    """Makes the whole environment of a server.
+
+    Args:
+        folder: The server's folder.
+
+    Returns:
+        The variables.
+    """
     return {
         "PATH": "/usr/bin:/bin",
         "LANG": "C.UTF-8",

@@ -36,7 +36,7 @@ from visual_erm.sandbox.isolation import Isolation, IsolationPlan
 
 MESSAGE_BYTES = 1 << 16
 WATCH_S = 0.2
-"""Between two looks at what workers have written."""
+"""Seconds between two checks of what workers have written."""
 
 
 @dataclass
@@ -48,8 +48,16 @@ class Child:
     over_disk: bool = False
 
 
-class Server:
-    """Owns the workers."""
+class ForkServer:
+    """Owns the workers.
+
+    Args:
+        control: Socket to the host.
+        setup: The host's first message: backend, options, isolation plan, folder.
+
+    Raises:
+        OSError: The isolation cannot be prepared on this machine.
+    """
 
     def __init__(self, control: socket.socket, setup: dict[str, Any]) -> None:
         self._control = control
@@ -69,7 +77,17 @@ class Server:
         gc.freeze()
 
     def self_test(self, forbidden: list[str]) -> list[str]:
-        """The guarantees that hold in isolation, as found by a worker that tries."""
+        """Finds the guarantees that hold in isolation, with a worker that tries.
+
+        Args:
+            forbidden: Files that no worker may be able to read.
+
+        Returns:
+            Of `network`, `files`, `processes`, `memory`: the guarantees that hold.
+
+        Raises:
+            RuntimeError: The isolation cannot be applied.
+        """
         host_end, worker_end = socket.socketpair()
         folder = self._make_folder("probe")
         pid = os.fork()
@@ -142,7 +160,7 @@ class Server:
         folder = self._make_folder(str(number))
         pid = os.fork()
         if pid == 0:
-            worker.live(line, folder, self.backend, self._options, self._isolation)
+            worker.run(line, folder, self.backend, self._options, self._isolation)
         self._children[pid] = Child(number, folder)
         self._tell({"forked": number, "pid": pid})
 
@@ -171,7 +189,7 @@ class Server:
 
     def _watch_disk(self) -> None:
         for pid, child in self._children.items():
-            if written(child.folder, self._disk_bytes) + nameless(pid) > self._disk_bytes:
+            if written_bytes(child.folder, self._disk_bytes) + unlinked_bytes(pid) > self._disk_bytes:
                 child.over_disk = True
                 os.kill(pid, signal.SIGKILL)
 
@@ -190,13 +208,21 @@ class Server:
 
 
 REMOVE = 'rm -rf "$1" || { chmod -R u+rwx "$1"; rm -rf "$1"; }'
-"""Twice, for folders without rights."""
+"""Shell command that removes the folder `$1`; tries again with rights added for folders that forbid it."""
 BLOCK = 4096
-"""What the smallest file takes of a disk."""
+"""Bytes that the smallest file takes of a disk."""
 
 
-def written(folder: str, enough: int) -> int:
-    """Bytes of all files below `folder`; stops counting beyond `enough`. What cannot be looked into is more than enough."""
+def written_bytes(folder: str, enough: int) -> int:
+    """Counts the bytes of all files below a folder.
+
+    Args:
+        folder: The folder.
+        enough: Bytes beyond which counting stops.
+
+    Returns:
+        The bytes; more than `enough` where a folder cannot be read.
+    """
     total = 0
     folders = [folder]
     while folders and total <= enough:
@@ -214,8 +240,15 @@ def written(folder: str, enough: int) -> int:
     return total
 
 
-def nameless(pid: int) -> int:
-    """Bytes of files that a process has open and removed; none in bubblewrap, where the file system itself has an end."""
+def unlinked_bytes(pid: int) -> int:
+    """Counts the bytes of files that a process has open and has removed.
+
+    Args:
+        pid: Number of the process.
+
+    Returns:
+        The bytes; 0 where they cannot be found. In bubblewrap the size of the file system itself is limited.
+    """
     total = 0
     with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
         for entry in entries:
@@ -233,7 +266,7 @@ def main() -> None:
     os.dup2(0, worker.LINE)
     try:
         setup = json.loads(control.recv(1 << 20))
-        server = Server(control, setup)
+        server = ForkServer(control, setup)
         message = {"ready": server.self_test(setup["forbidden"]), "reusable": server.backend.REUSABLE}
     except Exception as error:  # noqa: BLE001  the host must hear of whatever keeps the server from starting
         traceback.print_exc()

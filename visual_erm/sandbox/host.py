@@ -56,8 +56,10 @@ START_LIMIT_S = 120.0
 """Wall time to import the libraries and render the first images, on the most loaded machine."""
 KILL_LIMIT_S = 10.0
 """Wall time until a killed worker is reported gone; then its server is replaced."""
-PATIENCE, PATIENCE_S = 12, 60.0
-"""Wall time of a job whose worker waits for a processor: so many times its limit, or the second number, if that is more."""
+WAIT_FACTOR = 12
+"""Wall time of a job whose worker waits for a processor, as a multiple of the job's limit."""
+MIN_WAIT_S = 60.0
+"""Wall time in seconds that such a job has at least, however short its limit is."""
 BUSY_SHARE = 0.8
 """Share of its time limit that a job must have spent on the processor for a time-out to be its own for certain."""
 WAITED_SHARE = 0.25
@@ -65,7 +67,7 @@ WAITED_SHARE = 0.25
 JOBS_PER_WORKER = 500
 """Jobs of a reusable worker: then a fresh one takes over, so that no library's leak adds up."""
 SPARE_MB = 64
-"""Room in the server's file system in memory for its own caches."""
+"""Megabytes in the server's file system in memory for its own caches."""
 FORBIDDEN = ("/etc/passwd", "/proc/self/environ")
 """Files that every machine has and no code may read; the self-test tries them."""
 
@@ -77,6 +79,7 @@ class Limits:
     time_s: float
     """CPU time in seconds; also wall time, less the time spent waiting for a processor."""
     max_pixels: int
+    """Width times height of the image."""
 
 
 class _Lost(WorkerLostError):
@@ -196,7 +199,7 @@ class Sandbox:
         Of a reusable worker, all that it waited since it was asked last counts. Raises _Lost when it waits and waits.
         """
         limit_s, begun = self._limits.time_s, time.monotonic()
-        longest_s, left_s = max(PATIENCE * limit_s, PATIENCE_S), limit_s
+        longest_s, left_s = max(WAIT_FACTOR * limit_s, MIN_WAIT_S), limit_s
         while left_s > 0:
             await asyncio.wait({job}, timeout=left_s)
             if job.done():

@@ -1,7 +1,7 @@
 """What a worker gives up before it sees a line of code: limits, privileges, files, system calls.
 
-Bubblewrap stands round the whole server and is put up by the host; the rest is put up here, in every worker, after the fork
-and before its first job. `probe` then says what is really held back: guarantees are tested, not inferred.
+Bubblewrap encloses the whole server and is started by the host. The rest is applied here, in every worker, after the fork
+and before its first job. `probe` then says what is really prevented: guarantees are tested, not inferred.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from visual_erm.sandbox import landlock, seccomp
 
 MB = 1 << 20
 DESCRIPTORS = 64
-"""Open files of a worker."""
+"""Number of files that a worker may have open."""
 STACK_BYTES = 8 * MB
+"""Size of a worker's stack."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +31,28 @@ class IsolationPlan:
     """The isolation of one kind of worker, as plain data that the host sends to the server."""
 
     layers: tuple[str, ...]
-    """Of landlock, seccomp, rlimits: those that are put up."""
+    """Of landlock, seccomp, rlimits: those that are applied."""
     readable: tuple[str, ...]
     """Folders and files that may be read."""
     cpu_s: float
     """CPU time of one job; the host limits each job of a reusable worker."""
     memory_mb: int
+    """Address space of a worker in megabytes, beyond what the server has."""
     disk_mb: int
+    """Size of the largest file in megabytes."""
 
 
 class Isolation:
-    """Isolation made ready once by the server; each worker puts them up for itself."""
+    """Isolation that the server prepares once, and that each worker applies to itself.
+
+    Args:
+        plan: What is applied, and its limits.
+        threads: Whether workers may start threads.
+        reuse: Whether a worker does several jobs; then the host limits the CPU time of each.
+
+    Raises:
+        OSError: A path of the plan cannot be opened.
+    """
 
     def __init__(self, plan: IsolationPlan, threads: bool, reuse: bool) -> None:
         self._plan = plan
@@ -50,7 +62,14 @@ class Isolation:
         self._address_space = allocated() + plan.memory_mb * MB
 
     def apply(self, folder: str) -> None:
-        """From here on this process can read what the plan allows and write below `folder`. Raises OSError."""
+        """Isolates this process for good: it can read what the plan allows, and write below one folder.
+
+        Args:
+            folder: The worker's own folder.
+
+        Raises:
+            OSError: A layer cannot be applied.
+        """
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         prctl(PR_SET_NO_NEW_PRIVS, 1)
         drop_capabilities()
@@ -88,7 +107,11 @@ def drop_capabilities() -> None:
 
 
 def allocated() -> int:
-    """Bytes of address space of this process, to the megabyte; found without /proc: the limit at which it gets no more."""
+    """Measures the address space of this process, without /proc: the limit at which it gets no more.
+
+    Returns:
+        Bytes, to the megabyte.
+    """
     before = resource.getrlimit(resource.RLIMIT_AS)
     low, high = 0, 1 << 47
     try:
@@ -106,10 +129,14 @@ def allocated() -> int:
 
 
 def probe(forbidden: Sequence[str], memory_mb: int) -> Iterator[str]:
-    """What is held back here, found by trying: of `network`, `files`, `processes`, `memory`.
+    """Finds by trying what this process cannot do. Call it in isolation, in a process that ends afterwards.
 
-    `forbidden`: files that must not be readable; `memory_mb`: what may be allocated.
-    Call it in isolation, in a process that ends afterwards.
+    Args:
+        forbidden: Files that must not be readable.
+        memory_mb: Megabytes that may be allocated; one more is tried.
+
+    Yields:
+        Of `network`, `files`, `processes`, `memory`: the guarantees that hold.
     """
     if not _networked():
         yield "network"

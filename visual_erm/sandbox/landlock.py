@@ -26,25 +26,43 @@ _TCP, _SCOPES = 0b11, 0b11
 
 
 def abi() -> int:
-    """Version of the kernel's Landlock, 0 where there is none (before Linux 5.13, or switched off)."""
+    """Asks the kernel for its version of Landlock.
+
+    Returns:
+        The version; 0 where there is none (before Linux 5.13, or switched off).
+    """
     if os.uname().sysname != "Linux":
         return 0
     return max(_call(_CREATE_RULESET, None, 0, 1), 0)
 
 
 def missing() -> str:
-    """Why it cannot be used here; empty where it can."""
+    """Returns why Landlock cannot be used here; empty where it can."""
     return "" if abi() else "not in this kernel (Linux 5.13 or newer, with landlock among its security modules)"
 
 
 class Paths:
-    """Folders and files that may be read, opened once by the server for all its workers."""
+    """Folders and files that may be read, opened once by the server for all its workers.
+
+    Args:
+        readable: Their paths; those that do not exist are left out.
+
+    Raises:
+        OSError: A path cannot be opened.
+    """
 
     def __init__(self, readable: Sequence[str]) -> None:
         self._open = [os.open(path, os.O_PATH | os.O_CLOEXEC) for path in readable if Path(path).exists()]
 
     def restrict(self, writable: str) -> None:
-        """Shuts this process out of everything else for good. Needs no_new_privs. Raises OSError."""
+        """Closes everything else to this process for good. Needs no_new_privs.
+
+        Args:
+            writable: Folder below which this process may write.
+
+        Raises:
+            OSError: The kernel refuses.
+        """
         version = abi()
         handled = _FILE_RIGHTS_BY_ABI[min(version, max(_FILE_RIGHTS_BY_ABI))]
         attributes = struct.pack("<Q", handled)

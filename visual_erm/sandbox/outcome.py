@@ -20,7 +20,12 @@ class Rendering:
 
 
 class RenderingFailed(Exception):
-    """There is no image, and the code is to blame."""
+    """There is no image, and the code is at fault.
+
+    Args:
+        fault: Name of the error that the host raises.
+        reason: What the code did, for the log.
+    """
 
     def __init__(self, fault: Fault, reason: str) -> None:
         super().__init__(reason)

@@ -20,24 +20,32 @@ from typing import NamedTuple
 JOB = struct.Struct("<QQ")
 """Number of the job, bytes of code that follow."""
 HEAD = struct.Struct("<8sBIIQd")
+"""MAGIC, then the fields of Head."""
 READY = b"R"
+"""What an isolated worker says first."""
 MAGIC = b"\x89drawing"
-KEY_BYTES = SEAL_BYTES = 32
+"""Start of every head."""
+KEY_BYTES = 32
+"""Bytes of the key of a job."""
+SEAL_BYTES = 32
+"""Bytes of the digest after a body."""
 FAULTS = ("", "RenderFailed", "RenderLimit", "BlankImage", "Tampering")
-"""By number; the first stands for an image."""
+"""Names of the errors by their number on the socket; the first stands for an image."""
 LONGEST_REASON = 4096
-"""Bytes of a reason."""
+"""Largest number of bytes of a reason."""
 
 
 class Head(NamedTuple):
-    """What the worker announces."""
+    """What the worker announces before the body."""
 
     fault: int
+    """Index in FAULTS."""
     width: int
     height: int
     length: int
+    """Bytes of the body."""
     cpu_s: float
-    """CPU time of the worker so far, for reusable backends."""
+    """CPU time of the worker so far in seconds, for reusable backends."""
 
     def packed(self) -> bytes:
         """The head as it is sent."""
@@ -45,7 +53,14 @@ class Head(NamedTuple):
 
     @classmethod
     def read(cls, data: bytes) -> Head | None:
-        """None for what is no head: wrong magic, unknown fault, or a length that does not fit the rest."""
+        """Reads a head.
+
+        Args:
+            data: HEAD.size bytes.
+
+        Returns:
+            The head; None for a wrong magic, an unknown fault, or a length that does not fit the rest.
+        """
         magic, *fields = HEAD.unpack(data)
         head = cls(*fields)
         if magic != MAGIC or head.fault >= len(FAULTS):
@@ -55,5 +70,14 @@ class Head(NamedTuple):
 
 
 def sealing(key: bytes, job: int, head: Head) -> blake2b:
-    """The keyed digest that ties a body to its job: the body is still to be given to it, in pieces."""
+    """Begins the keyed digest that ties a body to its job.
+
+    Args:
+        key: KEY_BYTES random bytes, made for this job.
+        job: Number of the job.
+        head: The head that the worker sent.
+
+    Returns:
+        The digest; the body is still to be given to it, in pieces.
+    """
     return blake2b(JOB.pack(job, head.length) + head.packed(), key=key, digest_size=SEAL_BYTES)

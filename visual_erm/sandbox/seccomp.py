@@ -89,7 +89,7 @@ _X32 = 0x40000000
 
 
 def missing() -> str:
-    """Why the filter cannot be used here; empty where it can."""
+    """Returns why the filter cannot be used here; empty where it can."""
     if platform.machine() not in ARCHITECTURES:
         return f"not written for {platform.machine()}"
     if prctl(PR_GET_SECCOMP) < 0:
@@ -98,7 +98,14 @@ def missing() -> str:
 
 
 def compiled(threads: bool) -> bytes:
-    """The filter as an array of sock_filter for this machine; `threads`: whether threads may be started."""
+    """Compiles the filter for this machine.
+
+    Args:
+        threads: Whether workers may start threads.
+
+    Returns:
+        The filter as an array of `sock_filter`.
+    """
     machine = platform.machine()
     place = list(ARCHITECTURES).index(machine)
     lines = [
@@ -135,7 +142,14 @@ class _Program(ctypes.Structure):
 
 
 def apply(program: bytes) -> None:
-    """Filters the calls of this thread and its children for good. Needs no_new_privs. Raises OSError."""
+    """Filters the system calls of this thread and its children for good. Needs no_new_privs.
+
+    Args:
+        program: The filter, from `compiled`.
+
+    Raises:
+        OSError: The kernel refuses.
+    """
     buffer = ctypes.create_string_buffer(program, len(program))
     what = _Program(len(program) // 8, ctypes.addressof(buffer))
     mode_filter = 2

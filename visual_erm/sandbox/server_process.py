@@ -96,7 +96,7 @@ class ServerProcess:
     """One started server.
 
     Args:
-        process: Its process; bubblewrap's where that stands round it.
+        process: Its process; that of bubblewrap where the server runs in it.
         control: The socket to it, non-blocking.
         folder: Its folder on disk; None in bubblewrap, which has a file system in memory.
         self_test: What holds; known once the server has greeted.

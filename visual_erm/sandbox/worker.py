@@ -21,18 +21,26 @@ LINE = 3
 """Descriptor of the socket to the host; the only one that a worker has beyond the three standard ones."""
 
 PIECE_BYTES = 1 << 16
-"""Of a body on its way."""
-MOST_DESCRIPTORS = 1024
-"""Of the server: far more than it ever has."""
+"""Bytes of a body that are sent at once."""
+MAX_DESCRIPTORS = 1024
+"""Upper bound of the server's open descriptors, far more than it ever has."""
 
 
-def live(line: int, folder: str, backend: Any, options: dict[str, Any], isolation: Isolation) -> NoReturn:
-    """Draws for whoever is at the other end of `line` until that end is closed. Never returns; ends the process."""
+def run(line: int, folder: str, backend: Any, options: dict[str, Any], isolation: Isolation) -> NoReturn:
+    """Isolates this process, renders jobs until the host closes the socket, and ends the process. Never returns.
+
+    Args:
+        line: Descriptor of the socket to the host.
+        folder: The worker's own folder.
+        backend: A module of `visual_erm.sandbox.backends`.
+        options: The render settings that the backend reads.
+        isolation: What is applied before the first job.
+    """
     code = 1
     try:
         settle(line, folder)
         isolation.apply(folder)
-        os.closerange(LINE + 1, MOST_DESCRIPTORS)
+        os.closerange(LINE + 1, MAX_DESCRIPTORS)
         backend.enter(options)
         write_all(LINE, protocol.READY)
         render_jobs(backend, options)
@@ -42,7 +50,15 @@ def live(line: int, folder: str, backend: Any, options: dict[str, Any], isolatio
 
 
 def settle(line: int, folder: str) -> None:
-    """Makes a fork a process of its own: its group, its descriptors, its folder, its signals."""
+    """Makes a fork a process of its own: its group, its descriptors, its folder, its signals.
+
+    Args:
+        line: Descriptor of the socket to the host; it becomes LINE.
+        folder: The worker's own folder, which becomes its working directory and home.
+
+    Raises:
+        OSError: A call failed.
+    """
     # A session of its own would be as urgent as the whole trainer to Linux (see runtime/cpu_priority.py).
     os.setpgid(0, 0)
     signal.set_wakeup_fd(-1)
@@ -57,7 +73,15 @@ def settle(line: int, folder: str) -> None:
 
 
 def render_jobs(backend: Any, options: dict[str, Any]) -> None:
-    """Job after job where the backend is reusable, else one."""
+    """Renders one job, or, with a reusable backend, jobs until the host closes the socket.
+
+    Args:
+        backend: A module of `visual_erm.sandbox.backends`.
+        options: The render settings that the backend reads.
+
+    Raises:
+        OSError: The socket broke.
+    """
     read, write, sealing, clock, close = read_all, write_all, protocol.sealing, time.process_time, os.close
     reuse = backend.REUSABLE
     while start := read(LINE, JOB.size):
@@ -82,7 +106,17 @@ def render_jobs(backend: Any, options: dict[str, Any]) -> None:
 
 
 def outcome(backend: Any, code: str, options: dict[str, Any]) -> tuple[int, int, int, bytes]:
-    """Fault (0 for none), width, height, and the pixels or the reason why there are none."""
+    """Renders one job, whatever its code does.
+
+    Args:
+        backend: A module of `visual_erm.sandbox.backends`.
+        code: The code of the job.
+        options: The render settings that the backend reads.
+
+    Returns:
+        Number of the fault in FAULTS (0 for none), width and height in pixels, and the body: RGB pixels, or the reason why
+        there are none in UTF-8, at most LONGEST_REASON bytes.
+    """
     try:
         rendering = backend.render(code, options)
         return 0, rendering.width, rendering.height, rendering.rgb
@@ -96,7 +130,18 @@ def outcome(backend: Any, code: str, options: dict[str, Any]) -> tuple[int, int,
 
 
 def read_all(line: int, length: int) -> bytes:
-    """`length` bytes; nothing when the other end closes first."""
+    """Reads from a descriptor.
+
+    Args:
+        line: The descriptor.
+        length: Number of bytes to read.
+
+    Returns:
+        Exactly `length` bytes; none when the other end closes first.
+
+    Raises:
+        OSError: Reading failed.
+    """
     data = bytearray()
     while len(data) < length:
         piece = os.read(line, length - len(data))
@@ -107,7 +152,15 @@ def read_all(line: int, length: int) -> bytes:
 
 
 def write_all(line: int, data: bytes | memoryview) -> None:
-    """Writes all of `data` to the descriptor `line`."""
+    """Writes to a descriptor.
+
+    Args:
+        line: The descriptor.
+        data: All of it is written.
+
+    Raises:
+        OSError: Writing failed, for example because the other end is closed.
+    """
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(line, rest) :]
