@@ -1,8 +1,8 @@
-"""What stands in for vLLM in the tests of the fleet, and the fleet over it, as processes of their own.
+"""What stands in for vLLM in the tests of the supervisor, and the supervisor over it, as processes of their own.
 
 python serve_standin.py server PORT FOLDER    answers as vLLM does; a file PORT.die, PORT.silent or PORT.other in FOLDER
                                               makes it die at once, answer nothing, or serve another model
-python serve_standin.py fleet FOLDER PORT…    the fleet, in a hurry
+python serve_standin.py supervise FOLDER PORT…   the supervisor, with short timeouts
 """
 
 import asyncio
@@ -48,12 +48,12 @@ def serve(port: int, folder: Path) -> None:
     ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
 
 
-def fleet(folder: Path, ports: list[int]) -> None:
-    from visual_erm.serve.plan import Server
+def supervise(folder: Path, ports: list[int]) -> None:
+    from visual_erm.serve.plan import ServerPlan
     from visual_erm.serve.supervisor import Supervisor, Timeouts
 
     servers = [
-        Server(
+        ServerPlan(
             port,
             (sys.executable, __file__, "server", str(port), str(folder)),
             {"OF": str(port)},
@@ -62,11 +62,11 @@ def fleet(folder: Path, ports: list[int]) -> None:
         )
         for port in ports
     ]
-    hurry = Timeouts(
+    timeouts = Timeouts(
         start=4, hung=2, unlisted=0.5, probe=0.5, between=0.1, proven=600, pause=0.1, longest_pause=0.3, grace=0.5
     )
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    asyncio.run(Supervisor(servers, "visual-erm", folder / "logs", folder / "endpoints", os.environ, hurry).run())
+    asyncio.run(Supervisor(servers, "visual-erm", folder / "logs", folder / "endpoints", os.environ, timeouts).run())
 
 
 if __name__ == "__main__":
@@ -75,4 +75,4 @@ if __name__ == "__main__":
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         serve(int(rest[0]), Path(rest[1]))
     else:
-        fleet(Path(rest[0]), [int(port) for port in rest[1:]])
+        supervise(Path(rest[0]), [int(port) for port in rest[1:]])

@@ -1,4 +1,4 @@
-"""`visual-erm serve`: what it plans for many machines; its fleet, when servers die or go silent, and when it is killed."""
+"""`visual-erm serve`: its plans for many machines, and its supervisor when servers die or go silent, or when it is killed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from visual_erm.serve.plan import (
     Machine,
     Model,
     ServeOptions,
-    Server,
+    ServerPlan,
     check_ports,
     gpus_here,
     look_at_machine,
@@ -50,15 +50,15 @@ def machine(count: int, memory: int = 80) -> Machine:
     return Machine(tuple(Gpu(index, f"GPU-{index}", memory * GIB) for index in range(count)), cores=16)
 
 
-def planned(machine: Machine, model: Model = EIGHT_BILLION, **wish) -> list[Server]:
-    return plan(ServeOptions(**wish), model, machine, {})
+def planned(machine: Machine, model: Model = EIGHT_BILLION, **options) -> list[ServerPlan]:
+    return plan(ServeOptions(**options), model, machine, {})
 
 
-def devices(servers: list[Server]) -> list[str]:
+def devices(servers: list[ServerPlan]) -> list[str]:
     return [server.environment["CUDA_VISIBLE_DEVICES"] for server in servers]
 
 
-def flag(server: Server, name: str) -> str:
+def flag(server: ServerPlan, name: str) -> str:
     return server.command[server.command.index(name) + 1]
 
 
@@ -66,7 +66,7 @@ def flag(server: Server, name: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("count", "memory", "wish", "groups"),
+    ("count", "memory", "options", "groups"),
     [
         (1, 80, {}, ["0"]),
         (4, 80, {}, ["0", "1", "2", "3"]),
@@ -81,8 +81,8 @@ def flag(server: Server, name: str) -> str:
         (3, 80, {"tensor_parallel": 2, "replicas": 1}, ["0,1"]),
     ],
 )
-def test_each_replica_has_gpus_and_a_port_of_its_own(count, memory, wish, groups) -> None:
-    servers = planned(machine(count, memory), **wish)
+def test_each_replica_has_gpus_and_a_port_of_its_own(count, memory, options, groups) -> None:
+    servers = planned(machine(count, memory), **options)
     assert devices(servers) == groups
     assert [server.port for server in servers] == list(range(8000, 8000 + len(groups)))
     for server in servers:
@@ -91,7 +91,7 @@ def test_each_replica_has_gpus_and_a_port_of_its_own(count, memory, wish, groups
 
 
 @pytest.mark.parametrize(
-    ("count", "memory", "wish", "complaint"),
+    ("count", "memory", "options", "complaint"),
     [
         (3, 80, {"tensor_parallel": 2}, "2 does not divide 3 GPUs"),
         (4, 80, {"gpus": "5"}, "there are 4"),
@@ -110,9 +110,9 @@ def test_each_replica_has_gpus_and_a_port_of_its_own(count, memory, wish, groups
         (1, 80, {"extra": ("another-model",)}, "one model folder"),
     ],
 )
-def test_a_wish_that_cannot_be_fulfilled_is_told_with_the_fix(count, memory, wish, complaint) -> None:
+def test_options_that_cannot_be_met_are_reported_with_the_fix(count, memory, options, complaint) -> None:
     with pytest.raises(ConfigError, match=complaint):
-        planned(machine(count, memory), **wish)
+        planned(machine(count, memory), **options)
 
 
 def test_without_gpus_vllm_is_set_up_for_the_cpu() -> None:
@@ -126,8 +126,8 @@ def test_without_gpus_vllm_is_set_up_for_the_cpu() -> None:
 
 
 def test_a_request_may_be_as_long_as_a_judgement_needs_and_the_model_can() -> None:
-    for model, wish, tokens in ((EIGHT_BILLION, {}, 16384), (TINY, {}, 4096), (TINY, {"max_model_len": 2048}, 2048)):
-        assert flag(planned(machine(1), model, **wish)[0], "--max-model-len") == str(tokens)
+    for model, options, tokens in ((EIGHT_BILLION, {}, 16384), (TINY, {}, 4096), (TINY, {"max_model_len": 2048}, 2048)):
+        assert flag(planned(machine(1), model, **options)[0], "--max-model-len") == str(tokens)
 
 
 def test_further_flags_stand_last_where_they_win() -> None:
@@ -136,7 +136,7 @@ def test_further_flags_stand_last_where_they_win() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "local", "url"),
+    ("options", "local", "url"),
     [
         ({"host": "0.0.0.0"}, "http://127.0.0.1:8000", f"http://{socket.gethostname()}:8000/v1"),
         ({}, "http://127.0.0.1:8000", "http://127.0.0.1:8000/v1"),
@@ -145,8 +145,8 @@ def test_further_flags_stand_last_where_they_win() -> None:
         ({"advertise": "fd00::7", "port": 9}, "http://127.0.0.1:9", "http://[fd00::7]:9/v1"),
     ],
 )
-def test_judges_get_a_url_that_other_machines_reach(wish, local, url) -> None:
-    (server,) = planned(machine(1), **wish)
+def test_judges_get_a_url_that_other_machines_reach(options, local, url) -> None:
+    (server,) = planned(machine(1), **options)
     assert (server.local, server.url) == (local, url)
 
 
@@ -259,20 +259,20 @@ def test_a_port_that_is_taken_is_found_before_anything_starts() -> None:
     check_ports("127.0.0.1", [free_port()])
 
 
-# --- the fleet, over servers that answer as vLLM does
+# --- the supervisor, over servers that answer as vLLM does
 
 
 class Running:
-    """A fleet as a process, its folder, and all processes that came of it."""
+    """A supervisor as a process, its folder, and all processes that came of it."""
 
     def __init__(self, folder: Path, count: int, **environ: str) -> None:
         self.folder, self.ports = folder, [free_port() for _ in range(count)]
         self._mark = f"VISUAL_ERM_TEST_{uuid.uuid4().hex}"
         # Short enough for the servers to keep their sockets in it.
         self.temporary = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
-        command = [sys.executable, HERE / "serve_standin.py", "fleet", folder, *self.ports]
+        command = [sys.executable, HERE / "serve_standin.py", "supervise", folder, *self.ports]
         environ = {**os.environ, "TMPDIR": str(self.temporary), self._mark: "1", **environ}
-        with (folder / "said").open("wb") as out:
+        with (folder / "output").open("wb") as out:
             self.process = subprocess.Popen([*map(str, command)], env=environ, stdout=out, stderr=out, cwd=folder)
 
     def behave(self, port: int, how: str) -> Path:
@@ -280,8 +280,8 @@ class Running:
         return self.folder / f"{port}.{how}"
 
     @property
-    def said(self) -> str:
-        return (self.folder / "said").read_text()
+    def output(self) -> str:
+        return (self.folder / "output").read_text()
 
     @property
     def listed(self) -> list[int]:
@@ -291,19 +291,19 @@ class Running:
         return [int(url.removeprefix("http://judge:").removesuffix("/v1")) for url in urls]
 
     def processes(self, port: int | None = None) -> list[psutil.Process]:
-        """All of them, or those of one server: its keeper, itself, and what it started."""
+        """All of them, or those of one server: its guard, itself, and what it started."""
         found = marked(self._mark) if port is None else marked(self._mark, OF=str(port))
         return sorted(found, key=lambda process: process.create_time())
 
     def server(self, port: int) -> psutil.Process:
-        keeper, server, _ = self.processes(port)
-        assert "visual_erm.runtime.process_guard" in keeper.cmdline()
+        guard, server, _ = self.processes(port)
+        assert "visual_erm.runtime.process_guard" in guard.cmdline()
         return server
 
     def until(self, condition: Callable[[], object], seconds: float = 30) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < deadline, f"{self.listed} {self.said}"
+            assert time.monotonic() < deadline, f"{self.listed} {self.output}"
             time.sleep(0.05)
 
     def end(self, sign: int) -> int:
@@ -319,7 +319,7 @@ def lives(process: psutil.Process) -> bool:
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+def supervise(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     started: list[Running] = []
 
     def start(count: int, **environ: str) -> Running:
@@ -329,72 +329,72 @@ def fleet(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     yield start
     for running in started:
         for process in running.processes():
-            # A keeper that ends takes its server with it.
+            # A guard that ends takes its server with it.
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         running.process.wait(30)
         shutil.rmtree(running.temporary)
 
 
-def test_healthy_servers_are_listed_and_a_signal_leaves_nothing(fleet) -> None:
-    running = fleet(3)
+def test_healthy_servers_are_listed_and_a_signal_leaves_nothing(supervise) -> None:
+    running = supervise(3)
     running.until(lambda: running.listed)
     assert [*running.temporary.rglob("left-behind")]
     assert running.listed == running.ports, "from the first list on all are there"
     assert len(running.processes()) == 1 + 3 * 3
     assert (running.folder / "logs" / f"{running.ports[0]}.log").read_text().startswith("a stand-in")
-    assert running.end(signal.SIGTERM) == 0, running.said
+    assert running.end(signal.SIGTERM) == 0, running.output
     assert running.listed == []
     assert running.processes() == []
     assert [*running.temporary.iterdir()] == []
 
 
-def test_ctrl_c_ends_it_in_order(fleet) -> None:
-    running = fleet(1)
+def test_ctrl_c_ends_it_in_order(supervise) -> None:
+    running = supervise(1)
     running.until(lambda: running.listed)
     assert running.end(signal.SIGINT) == 0
     assert (running.listed, running.processes()) == ([], [])
 
 
-def test_a_signal_while_servers_start_leaves_nothing(fleet) -> None:
-    running = fleet(2)
+def test_a_signal_while_servers_start_leaves_nothing(supervise) -> None:
+    running = supervise(2)
     running.until(lambda: len(running.processes()) >= 3)
     assert running.end(signal.SIGTERM) == 0
     assert (running.listed, running.processes()) == ([], [])
 
 
-def test_a_killed_server_leaves_the_list_and_comes_back(fleet) -> None:
-    running = fleet(2)
+def test_a_killed_server_leaves_the_list_and_comes_back(supervise) -> None:
+    running = supervise(2)
     running.until(lambda: running.listed == running.ports)
     first, second = running.ports
     before, neighbour = running.processes(first), running.server(second)
     running.server(first).kill()
     running.until(lambda: running.listed == [second])
     running.until(lambda: running.listed == running.ports)
-    assert not any(map(lives, before)), "neither its keeper nor what it started"
+    assert not any(map(lives, before)), "neither its guard nor what it started"
     assert lives(neighbour)
-    assert f"server {first} died (exit code 137)" in running.said
+    assert f"server {first} died (exit code 137)" in running.output
 
 
-def test_nothing_of_a_server_is_left_when_its_keeper_is_killed(fleet) -> None:
-    running = fleet(1)
+def test_nothing_of_a_server_is_left_when_its_guard_is_killed(supervise) -> None:
+    running = supervise(1)
     running.until(lambda: running.listed)
-    before = keeper, *_ = running.processes(running.ports[0])
-    keeper.kill()
+    before = guard, *_ = running.processes(running.ports[0])
+    guard.kill()
     running.until(lambda: not any(map(lives, before)))
     running.until(lambda: running.listed)
 
 
-def test_nothing_is_left_when_the_fleet_itself_is_killed(fleet) -> None:
-    running = fleet(2)
+def test_nothing_is_left_when_the_supervisor_itself_is_killed(supervise) -> None:
+    running = supervise(2)
     running.until(lambda: running.listed)
     running.end(signal.SIGKILL)
     running.until(lambda: not running.processes(), 10)
     running.until(lambda: not [*running.temporary.iterdir()], 10)
 
 
-def test_a_server_that_goes_silent_leaves_the_list_and_is_started_again(fleet) -> None:
-    running = fleet(2)
+def test_a_server_that_goes_silent_leaves_the_list_and_is_started_again(supervise) -> None:
+    running = supervise(2)
     running.until(lambda: running.listed == running.ports)
     first, second = running.ports
     before = running.server(first)
@@ -403,11 +403,11 @@ def test_a_server_that_goes_silent_leaves_the_list_and_is_started_again(fleet) -
     running.until(lambda: not lives(before))
     silence.unlink()
     running.until(lambda: running.listed == running.ports)
-    assert f"server {first} has not answered for" in running.said
+    assert f"server {first} has not answered for" in running.output
 
 
-def test_a_server_that_is_silent_for_a_moment_is_left_alone(fleet) -> None:
-    running = fleet(1)
+def test_a_server_that_is_silent_for_a_moment_is_left_alone(supervise) -> None:
+    running = supervise(1)
     running.until(lambda: running.listed)
     server = running.server(running.ports[0])
     server.suspend()
@@ -417,32 +417,32 @@ def test_a_server_that_is_silent_for_a_moment_is_left_alone(fleet) -> None:
     assert running.server(running.ports[0]) == server
 
 
-def test_a_server_that_keeps_dying_is_given_up_with_the_end_of_its_log(fleet) -> None:
-    running = fleet(2)
+def test_a_server_that_keeps_dying_is_given_up_with_the_end_of_its_log(supervise) -> None:
+    running = supervise(2)
     running.behave(running.ports[0], "die")
     running.until(lambda: running.listed == [running.ports[1]])
-    running.until(lambda: "is given up" in running.said)
-    assert "died 5 times in a row" in running.said
-    assert running.said.count("out of memory, says the stand-in") == 1, "of its last life"
+    running.until(lambda: "is given up" in running.output)
+    assert "died 5 times in a row" in running.output
+    assert running.output.count("out of memory, says the stand-in") == 1, "of its last life"
     assert running.listed == [running.ports[1]], "the other one goes on"
 
     running.behave(running.ports[1], "die")
     running.server(running.ports[1]).kill()
     assert running.process.wait(30) == 1
-    assert "JudgeUnavailable: no server is left" in running.said
+    assert "JudgeUnavailable: no server is left" in running.output
     assert (running.listed, running.processes()) == ([], [])
 
 
-def test_a_server_of_another_model_is_never_listed(fleet) -> None:
-    running = fleet(1)
+def test_a_server_of_another_model_is_never_listed(supervise) -> None:
+    running = supervise(1)
     running.behave(running.ports[0], "other")
-    running.until(lambda: "has not answered for" in running.said)
+    running.until(lambda: "has not answered for" in running.output)
     assert running.listed == []
 
 
 @pytest.mark.parametrize("variable", ["VISUAL_ERM_API_KEY", "VLLM_API_KEY"])
-def test_the_key_reaches_the_servers_and_is_seen_nowhere(fleet, variable) -> None:
-    running = fleet(1, **{variable: "not-for-others"})
+def test_the_key_reaches_the_servers_and_is_seen_nowhere(supervise, variable) -> None:
+    running = supervise(1, **{variable: "not-for-others"})
     running.until(lambda: running.listed)
     with pytest.raises(urllib.error.HTTPError, match="401"):
         urllib.request.urlopen(f"http://127.0.0.1:{running.ports[0]}/v1/models", timeout=30)
@@ -479,19 +479,19 @@ def test_wrong_input_is_one_message_before_anything_starts(model, tmp_path) -> N
             ([model, "--", "--api-key", "x"], "VISUAL_ERM_API_KEY"),
             ([model, "--endpoints-file", "/dev/null/x", "--port", free_port()], "cannot be written"),
         ):
-            said = serve(*words, "--log-dir", tmp_path / "logs")
-            assert said.returncode == 2, said.stderr
-            assert complaint in said.stderr
-            assert "Traceback" not in said.stderr
+            done = serve(*words, "--log-dir", tmp_path / "logs")
+            assert done.returncode == 2, done.stderr
+            assert complaint in done.stderr
+            assert "Traceback" not in done.stderr
 
 
 def test_a_dry_run_prints_one_command_a_line(model, tmp_path) -> None:
     logs = tmp_path / "logs"
-    said = serve(model, "--replicas", 2, "--log-dir", logs, "--dry-run", "--", "--seed", 3, VISUAL_ERM_API_KEY="hush")
-    lines = said.stdout.splitlines()
-    assert len(lines) == 2, said.stderr
+    done = serve(model, "--replicas", 2, "--log-dir", logs, "--dry-run", "--", "--seed", 3, VISUAL_ERM_API_KEY="hush")
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2, done.stderr
     assert all(f"serve {model} " in line and line.endswith("--seed 3") for line in lines)
-    assert "hush" not in said.stdout + said.stderr
+    assert "hush" not in done.stdout + done.stderr
     assert not logs.exists()
 
 
@@ -499,8 +499,8 @@ def test_the_launcher_hands_its_variables_to_the_command(model) -> None:
     script = HERE.parents[1] / "rl_scripts" / "serve_reward_model.sh"
     environ = {"MODEL": str(model), "PORT": "9100", "REPLICAS": "2", "PYTHON": sys.executable}
     words = ["bash", script, "--name", "mine", "--dry-run", "--", "--seed", "3"]
-    said = subprocess.run(words, capture_output=True, text=True, timeout=120, env={**os.environ, **environ})
-    assert said.returncode == 0, said.stderr
-    first, second = said.stdout.splitlines()
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, env={**os.environ, **environ})
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
     assert "--port 9100" in first and "--port 9101" in second
     assert "--served-model-name mine" in first and first.endswith("--seed 3")

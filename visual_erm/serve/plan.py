@@ -1,4 +1,4 @@
-"""What to start: from the wish, the machine's GPUs and the model's size to one `vllm serve` command per replica.
+"""What to start: from the options, the machine's GPUs and the model's size to one `vllm serve` command per replica.
 
 Looking (`look_at_machine`, `look_at_model`, `check_ports`) and planning (`plan`) are apart: the plan is a pure function.
 """
@@ -93,7 +93,7 @@ class ServeOptions:
 
 
 @dataclass(frozen=True)
-class Server:
+class ServerPlan:
     """One server: its command, the environment it needs on top of the caller's, and where it is reached."""
 
     port: int
@@ -109,7 +109,7 @@ class Server:
         return shlex.join([*(f"{name}={value}" for name, value in self.environment.items()), *self.command])
 
 
-def plan(options: ServeOptions, model: Model, machine: Machine, environ: Mapping[str, str]) -> list[Server]:
+def plan(options: ServeOptions, model: Model, machine: Machine, environ: Mapping[str, str]) -> list[ServerPlan]:
     """Plans one server for each replica.
 
     Args:
@@ -149,10 +149,10 @@ def plan(options: ServeOptions, model: Model, machine: Machine, environ: Mapping
         settings = {name: value for name, value in settings.items() if name not in environ}
         if group:
             devices = ",".join(str(gpu.index) for gpu in group)
-            # The driver counts by the bus; CUDA, unless told so, by speed.
+            # The driver counts by the bus; CUDA, unless set otherwise, by speed.
             settings |= {"CUDA_VISIBLE_DEVICES": devices, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
         servers.append(
-            Server(
+            ServerPlan(
                 port=port,
                 command=(machine.vllm, "serve", str(model.folder), *flags, *options.extra),
                 environment=settings,

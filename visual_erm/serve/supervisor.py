@@ -22,7 +22,7 @@ import httpx
 from visual_erm.errors import ConfigError, JudgeUnavailable
 from visual_erm.runtime.files import write_atomic
 from visual_erm.runtime.guarded_process import GuardedProcess
-from visual_erm.serve.plan import Server
+from visual_erm.serve.plan import ServerPlan
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ TAIL_LINES = 20
 
 @dataclass(frozen=True)
 class Timeouts:
-    """How long a fleet waits, in seconds, and how often it tries."""
+    """How long the supervisor waits, in seconds, and how often it tries."""
 
     start: float = 1800.0
     """Until a server is healthy: 8 billion parameters from a slow disk take minutes."""
@@ -62,10 +62,10 @@ class Timeouts:
 
 
 @dataclass(eq=False)
-class _Watched:
+class _ServerState:
     """A server and how it is doing."""
 
-    server: Server
+    server: ServerPlan
     began: float = 0.0
     """When its process was started last."""
     healthy: bool = False
@@ -77,22 +77,33 @@ class _Watched:
 
 
 class Supervisor:
-    """Runs `servers` until it is stopped by a signal, or until none is left.
+    """Runs servers until a signal stops it, or until none is left.
 
-    The endpoints file holds the URLs of those that are healthy, from when each has been healthy or has died once, and
-    is empty before and after. Raises ConfigError when files cannot be written.
+    The endpoints file holds the URLs of the healthy servers. It is first filled when each server has been healthy or has
+    died once. It is empty before that and in the end.
+
+    Args:
+        servers: The plan.
+        name: Model name that each server must list.
+        logs: Folder for one log per server, named by its port.
+        endpoints: The endpoints file. None: no file is written.
+        environ: Environment of the servers. One of `KEYS` in it is the key that the servers ask for.
+        timeouts: Time limits, in seconds.
+
+    Raises:
+        ConfigError: The folder or the endpoints file cannot be written.
     """
 
     def __init__(
         self,
-        servers: Sequence[Server],
+        servers: Sequence[ServerPlan],
         name: str,
         logs: Path,
         endpoints: Path | None,
         environ: Mapping[str, str],
         timeouts: Timeouts = Timeouts(),
     ) -> None:
-        self._fleet = [_Watched(server) for server in servers]
+        self._servers = [_ServerState(server) for server in servers]
         self._name, self._logs, self._endpoints, self._timeouts = name, logs, endpoints, timeouts
         self._key = next((environ[key] for key in KEYS if environ.get(key)), "")
         self._environ = {**environ, **({KEYS[-1]: self._key} if self._key else {})}
@@ -101,17 +112,21 @@ class Supervisor:
         """What the endpoints file holds, as far as is known."""
         try:
             logs.mkdir(parents=True, exist_ok=True)
-            self._list([])
+            self._write_endpoints([])
         except OSError as error:
             raise ConfigError(f"{error.filename}: cannot be written: {error.strerror}") from error
 
     async def run(self) -> None:
-        """Returns after SIGTERM, SIGINT or SIGHUP. Raises JudgeUnavailable when every server has been given up."""
+        """Runs the servers. Returns after SIGTERM, SIGINT or SIGHUP.
+
+        Raises:
+            JudgeUnavailable: Every server has been given up.
+        """
         loop = asyncio.get_running_loop()
-        for sign in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            if signal.getsignal(sign) != signal.SIG_IGN:
-                loop.add_signal_handler(sign, self._stop)
-        pending = keeping = {asyncio.create_task(self._keep(watched)) for watched in self._fleet}
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                loop.add_signal_handler(number, self._stop)
+        pending = tasks = {asyncio.create_task(self._supervise(state)) for state in self._servers}
         try:
             while pending:
                 done, pending = await asyncio.wait(
@@ -120,52 +135,52 @@ class Supervisor:
                 for task in done:
                     task.result()
                 if not self._stopped.is_set():
-                    self._say_what_starts()
+                    self._log_starting()
         finally:
             self._stop()
-            await asyncio.gather(*keeping, return_exceptions=True)
-        if all(watched.given_up for watched in self._fleet):
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if all(state.given_up for state in self._servers):
             raise JudgeUnavailable(f"no server is left; see {self._logs}")
 
     def _stop(self) -> None:
         self._stopped.set()
-        self._relist()
+        self._update_endpoints()
 
-    async def _keep(self, watched: _Watched) -> None:
-        """One server's life: one process after the other."""
-        server, timeouts = watched.server, self._timeouts
+    async def _supervise(self, state: _ServerState) -> None:
+        """Runs one server: one process after the other."""
+        server, timeouts = state.server, self._timeouts
         file = self._logs / f"{server.port}.log"
         while not self._stopped.is_set():
             process, began = self._start(server, file)
             try:
-                healthy_for = await self._watch(watched, process)
+                healthy_for = await self._watch(state, process)
             finally:
-                watched.healthy = False
-                self._relist()
+                state.healthy = False
+                self._update_endpoints()
                 await asyncio.to_thread(process.end)
             if self._stopped.is_set():
                 return
-            watched.deaths = 1 if healthy_for >= timeouts.proven else watched.deaths + 1
-            if watched.deaths >= timeouts.deaths:
-                watched.given_up = True
+            state.deaths = 1 if healthy_for >= timeouts.proven else state.deaths + 1
+            if state.deaths >= timeouts.deaths:
+                state.given_up = True
                 log.error(
                     "server %d died %d times in a row and is given up; %s ends with\n%s",
-                    *(server.port, watched.deaths, file, _tail(file, began)),
+                    *(server.port, state.deaths, file, _tail(file, began)),
                 )
                 return
-            pause = min(timeouts.longest_pause, timeouts.pause * 2 ** (watched.deaths - 1))
+            pause = min(timeouts.longest_pause, timeouts.pause * 2 ** (state.deaths - 1))
             log.warning(
                 "server %d died (exit code %s) after %.0f s of health; it starts again in %g s; its log is %s",
                 *(server.port, process.poll(), healthy_for, pause, file),
             )
-            await self._rest(pause)
+            await self._pause(pause)
 
-    async def _rest(self, seconds: float) -> None:
-        """A pause that ends early when the fleet is stopped."""
+    async def _pause(self, seconds: float) -> None:
+        """A pause that ends early when the supervisor is stopped."""
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._stopped.wait(), seconds)
 
-    def _start(self, server: Server, file: Path) -> tuple[GuardedProcess, int]:
+    def _start(self, server: ServerPlan, file: Path) -> tuple[GuardedProcess, int]:
         """The server's process, and where its part of the log begins."""
         environ = self._environ | dict(server.environment)
         with file.open("ab") as output:
@@ -175,34 +190,34 @@ class Supervisor:
             )
         return process, began
 
-    async def _watch(self, watched: _Watched, process: GuardedProcess) -> float:
+    async def _watch(self, state: _ServerState, process: GuardedProcess) -> float:
         """Until the server has died, or has been silent for too long; for how many seconds it was healthy."""
-        server, timeouts = watched.server, self._timeouts
-        watched.began = answered = time.monotonic()
+        server, timeouts = state.server, self._timeouts
+        state.began = answered = time.monotonic()
         first = None
         # Not through a proxy of the environment, and each time by a connection of its own.
         limits = httpx.Limits(max_keepalive_connections=0)
         async with httpx.AsyncClient(trust_env=False, timeout=timeouts.probe, limits=limits) as client:
             while process.poll() is None and not self._stopped.is_set():
-                well = await self._is_well(client, server, first is None)
+                healthy = await self._is_healthy(client, server, first is None)
                 now = time.monotonic()
-                if well:
+                if healthy:
                     answered = now
                     if first is None:
                         first = now
-                        watched.known = True
-                        log.info("server %d is healthy after %.0f s", server.port, now - watched.began)
+                        state.known = True
+                        log.info("server %d is healthy after %.0f s", server.port, now - state.began)
                 elif now - answered > (timeouts.start if first is None else timeouts.hung):
                     log.warning("server %d has not answered for %.0f s", server.port, now - answered)
                     break
-                watched.healthy = first is not None and now - answered <= timeouts.unlisted
-                self._relist()
-                await self._rest(timeouts.between)
-        watched.known = True
+                state.healthy = first is not None and now - answered <= timeouts.unlisted
+                self._update_endpoints()
+                await self._pause(timeouts.between)
+        state.known = True
         return answered - first if first is not None else 0.0
 
-    async def _is_well(self, client: httpx.AsyncClient, server: Server, starting: bool) -> bool:
-        """Whether it says so; of a starting server, also whether it serves the model by its name."""
+    async def _is_healthy(self, client: httpx.AsyncClient, server: ServerPlan, starting: bool) -> bool:
+        """Whether it answers that it is healthy; of a starting server, also whether it serves the model by its name."""
         try:
             await self._get(client, f"{server.local}/health")
             if not starting:
@@ -216,34 +231,36 @@ class Supervisor:
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         return (await client.get(url, headers=headers)).raise_for_status()
 
-    def _relist(self) -> None:
-        """Lists the healthy servers, once each has been healthy or has died; none any more when the fleet is stopped."""
+    def _update_endpoints(self) -> None:
+        """Lists the healthy servers, once each has been healthy or has died. Lists none when the supervisor is stopped."""
         urls = []
-        if all(watched.known for watched in self._fleet) and not self._stopped.is_set():
-            urls = [watched.server.url for watched in self._fleet if watched.healthy]
+        if all(state.known for state in self._servers) and not self._stopped.is_set():
+            urls = [state.server.url for state in self._servers if state.healthy]
         if urls == self._listed:
             return
         try:
-            self._list(urls)
+            self._write_endpoints(urls)
         except OSError as error:
             if self._listed is not None:
                 log.warning("%s is out of date: %s", self._endpoints, error)
             self._listed = None
         else:
-            log.info("%d of %d servers: %s", len(urls), len(self._fleet), ", ".join(urls) or "none")
+            log.info("%d of %d servers: %s", len(urls), len(self._servers), ", ".join(urls) or "none")
 
-    def _list(self, urls: list[str]) -> None:
+    def _write_endpoints(self, urls: list[str]) -> None:
         """Writes the endpoints file in one step: who reads it sees the old list or the new one."""
         if self._endpoints:
             write_atomic(self._endpoints, "".join(f"{url}\n" for url in urls))
         self._listed = urls
 
-    def _say_what_starts(self) -> None:
+    def _log_starting(self) -> None:
         now = time.monotonic()
-        waiting = [watched for watched in self._fleet if not (watched.healthy or watched.given_up)]
+        waiting = [state for state in self._servers if not (state.healthy or state.given_up)]
         if waiting:
-            each = ", ".join(f"{watched.server.port} ({now - watched.began:.0f} s)" for watched in waiting)
-            log.info("%d of %d servers are healthy; not yet: %s", len(self._fleet) - len(waiting), len(self._fleet), each)
+            each = ", ".join(f"{state.server.port} ({now - state.began:.0f} s)" for state in waiting)
+            log.info(
+                "%d of %d servers are healthy; not yet: %s", len(self._servers) - len(waiting), len(self._servers), each
+            )
 
 
 def _tail(file: Path, began: int) -> str:
