@@ -12,7 +12,7 @@ secret() { od -An -N32 -tx1 /dev/urandom | tr -d ' \n'; }
 step() {
     local first=$1 count=$2
     shift 2
-    # A rank that fails must not end the others: the head says how the run ended, and to whom.
+    # A rank that fails must not end the others: the head tells each of them how the run ended.
     exec srun --relative="$first" --nodes="$count" --ntasks="$count" --ntasks-per-node=1 --kill-on-bad-exit=0 --wait=0 \
         --cpu-bind=none "$@"
 }
@@ -20,11 +20,11 @@ step() {
 # train FIRST COUNT LAUNCHER [key=value …]: trains on these nodes, and sets `code` to how the run ended. When time is nearly up
 # (USR1), the step under way is finished and saved. A run that is not finished (3) is put into the queue again.
 train() {
-    local run verdict=$folder/verdict
-    rm -f "$verdict"
+    local run exit_code_file=$folder/exit_code
+    rm -f "$exit_code_file"
     RAY_AUTH_TOKEN=${RAY_AUTH_TOKEN:-$(secret)}
     export RAY_AUTH_TOKEN
-    VERDICT_FILE=$PWD/$verdict step "$1" "$2" bash "${@:3}" &
+    EXIT_CODE_FILE=$PWD/$exit_code_file step "$1" "$2" bash "${@:3}" &
     run=$!
     trap 'kill -USR1 "$run"' USR1
     while :; do
@@ -33,7 +33,7 @@ train() {
         kill -0 "$run" 2>/dev/null || break
     done
     # A lost node's own exit code says nothing about the run.
-    if [ -s "$verdict" ]; then code=$(<"$verdict"); fi
+    if [ -s "$exit_code_file" ]; then code=$(<"$exit_code_file"); fi
     if [ "$code" = 3 ] && [ "${SLURM_RESTART_COUNT:-0}" -lt "${MAX_RESTARTS:-20}" ]; then
         echo "not finished: job $SLURM_JOB_ID goes into the queue again" >&2
         # That ends this script: were it to end by itself first, the job might count as failed. Slurm may be too busy at first.

@@ -3,8 +3,8 @@
     python -m visual_erm.train cluster=cpu policy=tiny judge=local task=table [any.key.of.veRL=value …]
 
 Exit codes: 0 the run is complete and every rollout was scored; 1 it stopped, with the reason in the last line; 2 the
-configuration is wrong, found before anything was started: all that is wrong is told, and in the last line the keys; 3 it
-was asked to stop, and goes on when started again.
+configuration is wrong: nothing was started, every problem is reported, and the last line has the keys; 3 it was asked to
+stop, and goes on when started again.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from visual_erm.errors import ConfigError, RunInterrupted, VisualERMError
-from visual_erm.preflight.checks import checked, exit_code
+from visual_erm.preflight.checks import exit_code, run_checks
 from visual_erm.preflight.context import select
 from visual_erm.preflight.findings import Outcome, Problem
-from visual_erm.preflight.overrides import arguments, composed, one_line, places_of
+from visual_erm.preflight.overrides import arguments, composed, one_line, search_path_folders
 from visual_erm.preflight.report import last_line, print_report
 from visual_erm.preflight.settings import unresolved
 from visual_erm.runtime.process_tree import adopt_orphans, end_descendants
@@ -43,13 +43,13 @@ from visual_erm.spec.prompts import described, import_of
 from visual_erm.spec.task import Task, load_tasks
 from visual_erm.training.reward_requirements import REWARD, choose_manager
 from visual_erm.training.run_ledger import RunLedger
-from visual_erm.training.stop_callback import forget, stopped_after
+from visual_erm.training.stop_callback import clear_stop_request, stopped_after
 
 log = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """The command. What Hydra cannot compose is told together with what the checks find in the rest."""
+    """The command. Problems that Hydra finds are reported together with those that the checks find in the rest."""
     os.environ["HYDRA_FULL_ERROR"] = "1"
     with tempfile.TemporaryDirectory(prefix="verm-task-") as folder:
         try:
@@ -85,7 +85,13 @@ def _train(config: DictConfig) -> None:
 
 
 def check(config: DictConfig | None, beforehand: Sequence[Problem] = (), words: Sequence[str] = ()) -> None:
-    """Prepares the configuration and looks at all of it; ends the process, with everything told, unless all is well."""
+    """Prepares the configuration and runs all checks. Ends the process, with every problem printed, unless all is well.
+
+    Args:
+        config: The configuration, which is changed. None: it could not be composed.
+        beforehand: Problems that were found while it was composed.
+        words: Overrides that it was composed of. Empty: Hydra's own command line.
+    """
     console = Console(file=sys.stderr)
     outcomes = preflight(config, console, beforehand, words)
     if code := exit_code(outcomes):
@@ -96,9 +102,16 @@ def check(config: DictConfig | None, beforehand: Sequence[Problem] = (), words: 
 def preflight(
     config: DictConfig | None, console: Console, beforehand: Sequence[Problem] = (), words: Sequence[str] = ()
 ) -> list[Outcome]:
-    """What the checks find in a configuration, after it is prepared; without one, what is known `beforehand`.
+    """Prepares the configuration and runs all checks.
 
-    `words`: what it was composed of, where that was not by Hydra's own command line.
+    Args:
+        config: The configuration, which is changed. None: it could not be composed, and nothing is checked.
+        console: Where each check prints its line.
+        beforehand: Problems that were found while it was composed.
+        words: Overrides that it was composed of. Empty: Hydra's own command line.
+
+    Returns:
+        The outcomes, in the order of the checks.
     """
     if config is None:
         return [Outcome("command line", tuple(beforehand))]
@@ -107,19 +120,28 @@ def preflight(
         set_environment(config)
     except OmegaConfBaseException as error:
         return [Outcome("command line", (*beforehand, unresolved(error)))]
-    return checked(config, console, beforehand)
+    return run_checks(config, console, beforehand)
 
 
 def fail(code: int, reason: str) -> NoReturn:
-    """Ends the process with the reason in its last line."""
+    """Ends the process, with the reason as the last line of its output.
+
+    Args:
+        code: The exit code.
+        reason: The reason; line breaks become spaces.
+    """
     print(f"visual_erm.train: {' '.join(reason.split())}", file=sys.stderr, flush=True)
     sys.exit(code)
 
 
 def prepare(config: DictConfig, words: Sequence[str] = ()) -> None:
-    """Makes every path absolute, and puts the prompts and the environment into the recipe.
+    """Makes every path absolute, and puts the prompts and the environment into the configuration.
 
-    What is wrong stays as it is, for the checks to find.
+    Wrong values stay as they are, for the checks to find.
+
+    Args:
+        config: The configuration, which is changed.
+        words: Overrides that it was composed of. Empty: Hydra's own command line.
     """
     with open_dict(config):
         # Wrong settings of a task, or values that are not there yet.
@@ -152,36 +174,73 @@ def prepare(config: DictConfig, words: Sequence[str] = ()) -> None:
 
 
 def set_environment(config: DictConfig) -> None:
-    """The run's environment variables, before anything is imported that reads them."""
+    """Sets the run's environment variables in this process. Call it before an import of what reads them.
+
+    Args:
+        config: The configuration.
+    """
     os.environ.update(environment_of(config))
 
 
 def environment_of(config: DictConfig) -> dict[str, str]:
-    """The variables that `env` sets."""
+    """Reads the variables that `env` sets.
+
+    Args:
+        config: The configuration.
+
+    Returns:
+        Values by name.
+    """
     return {name: str(value) for name, value in config.env.items()}
 
 
 def task_folders(words: Sequence[str] = ()) -> list[Path]:
-    """Where tasks of the user's own are, see `arguments`."""
+    """Lists the folders with the user's own tasks, see `arguments`.
+
+    Args:
+        words: Overrides of the run. Empty: Hydra's own command line.
+
+    Returns:
+        The folders.
+    """
     if words or not HydraConfig.initialized():
-        return [place / "task" for place in places_of(words)]
+        return [place / "task" for place in search_path_folders(words)]
     sources = HydraConfig.get().runtime.config_sources
     return [Path(source.path) / "task" for source in sources if source.schema == "file"]
 
 
 def absolute(path: str | Path) -> str:
-    """The same path from the root on."""
+    """Makes a path absolute.
+
+    Args:
+        path: The path. `~` is the home directory.
+
+    Returns:
+        The absolute path.
+    """
     return str(Path(path).expanduser().resolve())
 
 
 def reward_path(path: str) -> str:
-    """The reward function's file: as given, or inside the project; as it stands where there is none."""
+    """Finds the reward function's file.
+
+    Args:
+        path: The path, from this folder or from the project.
+
+    Returns:
+        The absolute path; `path` itself where there is no such file.
+    """
     found = (place for place in (Path(path), shipped("reward_func").parent / path) if place.is_file())
     return next((absolute(place) for place in found), path)
 
 
 def carry_prompts(config: DictConfig, tasks: Mapping[str, Task]) -> None:
-    """Puts the text of each prompt into the recipe: what a file's name means may differ from node to node."""
+    """Puts the text of each prompt into the configuration: a file's name may mean another file on another node.
+
+    Args:
+        config: The configuration's part `task`, which is changed.
+        tasks: The run's tasks by name.
+    """
     for name, task in tasks.items():
         node = config.tasks[name] if "tasks" in config else config
         # The path of a kind of the user's own, from the root on.
@@ -195,9 +254,12 @@ def carry_prompts(config: DictConfig, tasks: Mapping[str, Task]) -> None:
 
 
 def carry_environment(config: DictConfig) -> None:
-    """Hands `env` to every process of the run: those of a Ray cluster that runs already do not inherit it from here.
+    """Hands `env` to every process of the run: those of a running Ray cluster do not inherit it from here.
 
-    Of such a cluster (`ray_kwargs.ray_init.address`) the size and the folders are settled: what says them is left out.
+    A running cluster (`ray_kwargs.ray_init.address`) has its size and folders already; settings of those are left out.
+
+    Args:
+        config: The configuration, which is changed.
     """
     ray_init = config.ray_kwargs.ray_init
     own = ray_init.get("runtime_env") or {}
@@ -208,17 +270,21 @@ def carry_environment(config: DictConfig) -> None:
 
 
 def run(config: DictConfig) -> None:
-    """The training itself, from the start of Ray to the last step.
+    """Trains, from the start of Ray to the last step. Any other exception than these is veRL's or Ray's own.
 
-    Raises VisualERMError with the reason when a rollout or the reward function stopped it, RunIncomplete when rewards
-    are missing in the end, RunInterrupted when it was asked to stop; any other exception is veRL's or Ray's own, with its
-    traceback.
+    Args:
+        config: The configuration, prepared.
+
+    Raises:
+        VisualERMError: A rollout or the reward function stopped the run; the message has the reason.
+        RunIncomplete: Rewards are missing at the end.
+        RunInterrupted: The run was asked to stop.
     """
     from ray.exceptions import RayTaskError
 
     from visual_erm.training.verl_internals import main_ppo
 
-    forget(Path(config.run_dir), before=psutil.Process().create_time())
+    clear_stop_request(Path(config.run_dir), before=psutil.Process().create_time())
     ledger = RunLedger.open(config)
     try:
         main_ppo.main(config)
@@ -237,7 +303,14 @@ def run(config: DictConfig) -> None:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """The exception at the bottom of Ray's wrappings."""
+    """Finds the exception that Ray wrapped.
+
+    Args:
+        error: Ray's exception.
+
+    Returns:
+        The innermost cause; `error` itself where it has none.
+    """
     while isinstance(getattr(error, "cause", None), BaseException):
         error = error.cause  # type: ignore[attr-defined]
     return error
@@ -245,9 +318,15 @@ def root_cause(error: BaseException) -> BaseException:
 
 @contextlib.contextmanager
 def nothing_left_behind(config: DictConfig) -> Iterator[None]:
-    """Gives the run a temporary folder of its own, and removes that and every process of the run, however it ends.
+    """Gives the run a temporary folder. Removes it, and ends every process of the run, however the run ends.
 
     A Ray cluster that is already running (`ray_kwargs.ray_init.address`) keeps its own folders and processes.
+
+    Args:
+        config: The configuration; Ray's folder is set in it.
+
+    Yields:
+        Nothing.
     """
     # Ray's sockets live in it, and a socket's path may have 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="verm-", dir=None if len(tempfile.gettempdir()) < 24 else "/tmp"))  # noqa: S108

@@ -19,7 +19,7 @@ from ray.util.placement_group import PlacementGroup, placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from visual_erm import train
-from visual_erm.launch.recipe import composed
+from visual_erm.launch.recipe import compose_words
 from visual_erm.spec.base import plain
 from visual_erm.training import stop_callback
 
@@ -43,12 +43,13 @@ class Scorer:
             "node": ray.get_runtime_context().get_node_id(),
             "results": asyncio.run(run()),
             "metrics": os.environ.get("VERL_FILE_LOGGER_PATH"),
+            "key_file": settings["judge"].get("api_key_file"),
             "key": os.environ.get("VISUAL_ERM_API_KEY"),
         }
 
 
 def main() -> None:
-    config = composed(sys.argv[1:])
+    config = compose_words(sys.argv[1:])
     run_dir = Path(config.run_dir)
     again = (run_dir / "state.json").exists()
     # What a first start has found and scored need not be done again by every later one.

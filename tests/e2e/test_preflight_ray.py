@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from visual_erm.preflight.checks import CHECKS, look
+from visual_erm.preflight.checks import CHECKS, run_check
 from visual_erm.preflight.context import RunContext
 from visual_erm.preflight.findings import Outcome
 from visual_erm.preflight.overrides import compose_recipe
@@ -16,7 +16,7 @@ def gpus(address: str, *words: str) -> Outcome:
     """The check of GPUs for a run on the cluster at this address."""
     config = compose_recipe(["cluster=8gpu", f"+ray_kwargs.ray_init.address='{address}'", *words])
     (check,) = (check for check in CHECKS if check.title == "GPUs")
-    return look(RunContext(config), check)
+    return run_check(RunContext(config), check)
 
 
 @pytest.mark.parametrize("ray_processes", [{"num_gpus": 4}], indirect=True)

@@ -22,7 +22,7 @@ from visual_erm.launch import node, token
 from visual_erm.launch.cluster import Node
 from visual_erm.launch.head import check_nodes
 from visual_erm.launch.recipe import Recipe, last_of_each, variables
-from visual_erm.launch.topology import Topology, find_place
+from visual_erm.launch.topology import Topology, find_topology
 from visual_erm.runtime.guarded_process import GuardedProcess
 
 PROJECT = Path(__file__).parents[2]
@@ -42,7 +42,7 @@ STEP = {"SLURM_STEP_ID": "0", "SLURM_NODEID": "1", "SLURM_STEP_NUM_NODES": "2", 
 
 
 @pytest.mark.parametrize(
-    ("environ", "place"),
+    ("environ", "topology"),
     [
         ({}, Topology()),
         ({"NNODES": "1"}, Topology(nodes=1)),
@@ -56,8 +56,8 @@ STEP = {"SLURM_STEP_ID": "0", "SLURM_NODEID": "1", "SLURM_STEP_NUM_NODES": "2", 
         ({**STEP, "MASTER_ADDR": "ib7"}, Topology(1, 2, "ib7", ("gpu7", "gpu8"))),
     ],
 )  # fmt: skip
-def test_a_node_finds_its_place_in_what_its_cluster_exports(environ, place):
-    assert find_place(environ, slurm) == place
+def test_a_node_finds_its_topology_in_what_its_cluster_exports(environ, topology):
+    assert find_topology(environ, slurm) == topology
 
 
 @pytest.mark.parametrize(
@@ -72,9 +72,9 @@ def test_a_node_finds_its_place_in_what_its_cluster_exports(environ, place):
         ({"SLURM_JOB_NUM_NODES": "4"}, "this is not a step on all of them: start it with `srun --ntasks-per-node=1`"),
     ],
 )
-def test_an_environment_that_says_too_little_or_contradicts_itself_is_told_so(environ, message):
+def test_an_environment_that_says_too_little_or_contradicts_itself_is_an_error(environ, message):
     with pytest.raises(ConfigError) as caught:
-        find_place(environ, slurm)
+        find_topology(environ, slurm)
     assert message in str(caught.value)
 
 
@@ -104,9 +104,9 @@ def dry(script: Path, *words: str, **environ: str) -> subprocess.CompletedProces
 
 @pytest.mark.parametrize("script", RECIPES, ids=[script.stem for script in RECIPES])
 def test_each_recipe_prints_the_commands_of_its_head(script):
-    said = dry(script, "data.seed=7", NODE_RANK="0", NNODES="4", MASTER_ADDR="10.0.0.1", **DATA)
-    assert said.returncode == 0, said.stderr
-    ray, training = (shlex.split(line) for line in said.stdout.splitlines())
+    done = dry(script, "data.seed=7", NODE_RANK="0", NNODES="4", MASTER_ADDR="10.0.0.1", **DATA)
+    assert done.returncode == 0, done.stderr
+    ray, training = (shlex.split(line) for line in done.stdout.splitlines())
     assert {"start", "--block", "--head", "6379", "127.0.0.1"} <= set(ray), "Ray's dashboard listens on the loopback"
     assert "RAY_AUTH_MODE=token" in ray
     task = re.search("_(table|chart|svg)_", script.stem)[1]
@@ -157,35 +157,35 @@ def test_ray_is_started_again_before_it_is_up_and_not_after(up, starts, tmp_path
     count = tmp_path / "count"
     monkeypatch.setattr(node, "ray_start", lambda *_: f"sh -c 'echo >> {count}; echo busy; exit 1'")
     recipe = Recipe((), nodes=1, gpus=0, run_dir=tmp_path, ray_init={})
-    ray = node.Ray(recipe, Topology(), launch.Settings(), None, os.environ)
+    ray = node.Ray(recipe, Topology(), launch.LaunchSettings(), None, os.environ)
     deadline = time.monotonic() + 60
-    while (said := ray.ended(up)) is None and time.monotonic() < deadline:
+    while (output := ray.ended(up)) is None and time.monotonic() < deadline:
         time.sleep(0.05)
     ray.end()
-    assert said == "busy"
+    assert output == "busy"
     assert count.read_text().count("\n") == starts
 
 
 def test_the_head_names_nodes_that_are_missing_and_refuses_strangers(tmp_path):
     recipe = Recipe((), nodes=3, gpus=8, run_dir=tmp_path, ray_init={})
-    place = Topology(0, 3, "h", ("gpu7", "gpu8", "gpu9"))
+    topology = Topology(0, 3, "h", ("gpu7", "gpu8", "gpu9"))
 
     def there(name: str, gpus: float = 8) -> Node:
         return Node(name, True, gpus, "10.0.0.1", 1)
 
-    assert check_nodes([there("rank0-gpu7"), there("rank2-gpu9")], recipe, place) == ["gpu8 (rank 1)"]
+    assert check_nodes([there("rank0-gpu7"), there("rank2-gpu9")], recipe, topology) == ["gpu8 (rank 1)"]
     for nodes, message in (
         ([there("rank0-gpu7"), there("rank0-gpu8")], "rank 0 joined twice"),
         ([there("rank1-gpu8", 4)], r"gpu8 \(rank 1\) has 4 GPUs, and the recipe needs 8"),
         ([there("rank3-gpu1")], "none of the run's 3 nodes"),
     ):
         with pytest.raises(ConfigError, match=message):
-            check_nodes(nodes, recipe, place)
+            check_nodes(nodes, recipe, topology)
 
 
 def test_the_token_is_its_owners_alone_and_gone_with_the_head(tmp_path):
     file = tmp_path / "run" / token.FILE
-    with token.made(file) as secret:
+    with token.create(file) as secret:
         assert len(secret) == 64
         assert file.stat().st_mode & 0o777 == 0o600
         assert token.read(file) == secret
@@ -195,11 +195,11 @@ def test_the_token_is_its_owners_alone_and_gone_with_the_head(tmp_path):
     assert token.read(file) is None
 
 
-def test_what_a_node_runs_outlives_the_word_that_time_is_up_but_not_the_node():
+def test_what_a_node_runs_outlives_the_signal_that_time_is_up_but_not_the_node():
     child = GuardedProcess(["sh", "-c", "echo up; sleep 300"], os.environ, 2.0, quiet=True)
     found = psutil.Process(child._process.pid)
     deadline = time.monotonic() + 30
-    while "up" not in child.said():
+    while "up" not in child.output():
         assert time.monotonic() < deadline
         time.sleep(0.1)
     everything = [found, *found.children(recursive=True)]
@@ -212,8 +212,8 @@ def test_what_a_node_runs_outlives_the_word_that_time_is_up_but_not_the_node():
 
 
 def test_the_shell_scripts_are_as_shellcheck_wants_them():
-    places = ("rl_scripts/*.sh", "slurm/*", "requirements/*.sh", ".ci/*")
-    scripts = [path for place in places for path in PROJECT.glob(place)]
+    patterns = ("rl_scripts/*.sh", "slurm/*", "requirements/*.sh", ".ci/*")
+    scripts = [path for pattern in patterns for path in PROJECT.glob(pattern)]
     command = [Path(sys.executable).with_name("shellcheck"), "-x", *scripts]
     checked = subprocess.run(command, capture_output=True, text=True, check=False, cwd=PROJECT)
     assert checked.returncode == 0, checked.stdout + checked.stderr

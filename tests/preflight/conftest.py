@@ -30,7 +30,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture
-def mine(good: Run, tmp_path: Path) -> Run:
+def run_copy(good: Run, tmp_path: Path) -> Run:
     """A copy of the good run, to break."""
     shutil.copytree(good.folder, tmp_path / "mine")
     return Run(tmp_path / "mine")

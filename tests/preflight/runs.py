@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image, ImageDraw
 
 from visual_erm import train
-from visual_erm.preflight.checks import CHECKS, look
+from visual_erm.preflight.checks import CHECKS, run_check
 from visual_erm.preflight.context import RunContext
 from visual_erm.preflight.findings import Outcome
 from visual_erm.preflight.overrides import composed
@@ -88,4 +88,4 @@ class Run:
     def look(self, title: str, *words: str) -> Outcome:
         """One check of the run that these words make of it."""
         (check,) = (check for check in CHECKS if check.title == title)
-        return look(self.case(*words), check)
+        return run_check(self.case(*words), check)

@@ -1,4 +1,4 @@
-"""Runs that would fail, each told by the check that finds it: the key to change, what is wrong, and how to mend it."""
+"""Runs that would fail, each reported by the check that finds it: the key to change, what is wrong, and how to fix it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from visual_erm import train
 from visual_erm.cli import app
 from visual_erm.errors import InfrastructureError
 from visual_erm.preflight import machine, model
-from visual_erm.preflight.checks import CHECKS, exit_code, look
+from visual_erm.preflight.checks import CHECKS, exit_code, run_check
 from visual_erm.preflight.context import RunContext
 from visual_erm.preflight.findings import Check, Note, Outcome, Problem
 from visual_erm.preflight.overrides import composed
@@ -38,12 +38,12 @@ MEGATRON = [*GPUS, "engine=megatron"]
 REPORT = json.dumps({"layout_error_count": 0, "text_error_count": 0, "numeric_error_count": 0, "errors": []})
 
 
-def told(outcome: Outcome) -> str:
+def problem_text(outcome: Outcome) -> str:
     return "\n".join(map(str, outcome.problems))
 
 
 def only(outcome: Outcome) -> Problem:
-    assert len(outcome.problems) == 1, (told(outcome), outcome)
+    assert len(outcome.problems) == 1, (problem_text(outcome), outcome)
     return outcome.problems[0]
 
 
@@ -165,22 +165,22 @@ def test_the_recipes_for_gpus_have_no_such_problem(engine, judge):
         assert config is not None and not problems
         for check in CHECKS:
             if check.title in COUNTED:
-                assert not look(RunContext(config), check).problems, (cluster, check.title)
+                assert not run_check(RunContext(config), check).problems, (cluster, check.title)
 
 
 # Data
 
 
-def test_data_files_that_are_not_there_or_are_no_parquet(mine: Run, tmp_path):
+def test_data_files_that_are_not_there_or_are_no_parquet(run_copy: Run, tmp_path):
     (tmp_path / "text.parquet").write_text("PAR")
-    gone = only(mine.look("training files", "data.train_files=[nowhere.parquet]"))
-    text = only(mine.look("test files", f"data.val_files={tmp_path / 'text.parquet'}"))
+    gone = only(run_copy.look("training files", "data.train_files=[nowhere.parquet]"))
+    text = only(run_copy.look("test files", f"data.val_files={tmp_path / 'text.parquet'}"))
     assert (gone.key, text.key) == ("data.train_files", "data.val_files")
     assert gone.what.endswith("/nowhere.parquet does not exist")
     assert "make it with data_prep/" in gone.fix
     assert "text.parquet: cannot be read as parquet" in text.what
-    assert "data.val_files: not set; give data.val_files=FILE.parquet" in told(
-        mine.look("test files", "data.val_files=null")
+    assert "data.val_files: not set; give data.val_files=FILE.parquet" in problem_text(
+        run_copy.look("test files", "data.val_files=null")
     )
 
 
@@ -193,56 +193,56 @@ def test_less_data_than_a_step_and_less_than_the_steps(good: Run):
     assert "give trainer.total_epochs=5" in short.fix
 
 
-def test_rows_of_another_task_and_references_that_another_engine_drew(mine: Run):
+def test_rows_of_another_task_and_references_that_another_engine_drew(run_copy: Run):
     here = make_renderer(load_task("table").render).renderer_version
     write(
-        mine.folder / "train.parquet",
+        run_copy.folder / "train.parquet",
         [row(0, extra_info={"renderer_version": here}), row(1, extra_info={"renderer_version": "chromium 1.2"})],
     )
-    drawn = only(mine.look("rows fit the tasks"))
+    drawn = only(run_copy.look("rows fit the tasks"))
     assert drawn.key == "data.train_files"
     for part in ("train.parquet, row 1: ", "`chromium 1.2`", f"`{here}`", "task.render.allow_renderer_mismatch=true"):
         assert part in str(drawn)
-    assert mine.look("rows fit the tasks", "task.render.allow_renderer_mismatch=true").ok
-    write(mine.folder / "train.parquet", [row(0), row(1, data_source="tables")])
-    strange = only(mine.look("rows fit the tasks", "task=mixed"))
+    assert run_copy.look("rows fit the tasks", "task.render.allow_renderer_mismatch=true").ok
+    write(run_copy.folder / "train.parquet", [row(0), row(1, data_source="tables")])
+    strange = only(run_copy.look("rows fit the tasks", "task=mixed"))
     assert "row 1: `data_source` is 'tables', none of the run's tasks: table, chart, svg" in strange.what
 
 
-def test_references_that_do_not_open_are_told_by_file_and_row(mine: Run):
+def test_references_that_do_not_open_are_reported_by_file_and_row(run_copy: Run):
     absent = {"reference": {"bytes": None, "path": "images/gone.png"}}
     broken = {"reference": {"bytes": b"PNG?", "path": None}}
-    write(mine.folder / "train.parquet", [row(0), row(1, extra_info=absent), row(2, extra_info=broken), row(3)])
-    outcome = mine.look("references open")
+    write(run_copy.folder / "train.parquet", [row(0), row(1, extra_info=absent), row(2, extra_info=broken), row(3)])
+    outcome = run_copy.look("references open")
     assert [re.search(r"train\.parquet, row (\d)", problem.what)[1] for problem in outcome.problems] == ["1", "2"]
-    assert f"reference image {mine.folder}/images/gone.png does not exist" in outcome.problems[0].what
+    assert f"reference image {run_copy.folder}/images/gone.png does not exist" in outcome.problems[0].what
     assert "data_root is the folder that the paths start from" in outcome.problems[0].fix
 
 
-def test_of_large_files_rows_all_over_them_are_looked_at_and_the_report_says_so(mine: Run):
+def test_of_large_files_rows_all_over_them_are_looked_at_and_the_report_says_so(run_copy: Run):
     broken = {"reference": {"bytes": b"PNG?", "path": None}}
-    write(mine.folder / "train.parquet", [*(row(index) for index in range(99)), row(99, extra_info=broken)])
-    outcome = mine.look("references open")
+    write(run_copy.folder / "train.parquet", [*(row(index) for index in range(99)), row(99, extra_info=broken)])
+    outcome = run_copy.look("references open")
     assert "train.parquet, row 99: " in only(outcome).what
     assert outcome.notes == ("64 of 100 rows, spread over the files",)
 
 
-def test_references_of_test_rows_are_wanted_where_the_run_tests(mine: Run):
-    write(mine.folder / "test.parquet", [row(0, extra_info={"reference": {"bytes": None, "path": None}})])
-    assert mine.look("references open").ok
+def test_references_of_test_rows_are_wanted_where_the_run_tests(run_copy: Run):
+    write(run_copy.folder / "test.parquet", [row(0, extra_info={"reference": {"bytes": None, "path": None}})])
+    assert run_copy.look("references open").ok
     for tests in ("trainer.test_freq=2", "trainer.val_before_train=true"):
-        assert "test.parquet, row 0: `extra_info.reference`" in only(mine.look("references open", tests)).what
+        assert "test.parquet, row 0: `extra_info.reference`" in only(run_copy.look("references open", tests)).what
 
 
-def test_rows_that_veRL_cannot_load_and_prompts_that_are_too_long(mine: Run):
+def test_rows_that_veRL_cannot_load_and_prompts_that_are_too_long(run_copy: Run):
     null = [{"bytes": None, "path": "x.png"}]
-    write(mine.folder / "train.parquet", [row(0), row(1, images=null)])
-    lost = only(mine.look("veRL loads the rows"))
+    write(run_copy.folder / "train.parquet", [row(0), row(1, images=null)])
+    lost = only(run_copy.look("veRL loads the rows"))
     assert lost.key == "data.train_files"
     assert "train.parquet, row 1: veRL cannot load it" in lost.what
-    write(mine.folder / "train.parquet", [row(0), row(1)])
+    write(run_copy.folder / "train.parquet", [row(0), row(1)])
     words = ["data.max_prompt_length=10", "data.filter_overlong_prompts=false"]
-    train, test = mine.look("veRL loads the rows", *words).problems
+    train, test = run_copy.look("veRL loads the rows", *words).problems
     assert train.key == test.key == "data.max_prompt_length"
     assert "2 of 2 prompts looked at are longer than 10 tokens" in train.what
     assert "--longest-side" in train.fix
@@ -259,43 +259,45 @@ def test_a_model_that_is_not_there_may_be_on_the_hub_unless_the_run_is_offline(g
     assert (gone.key, gone.fix) == ("actor_rollout_ref.model.path", "give the model's folder (for policy=tiny: make demo)")
 
 
-def test_a_model_folder_that_is_not_whole(mine: Run):
-    folder = mine.folder / "model"
+def test_a_model_folder_that_is_not_whole(run_copy: Run):
+    folder = run_copy.folder / "model"
     (folder / "preprocessor_config.json").unlink()
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "qwen9_vl", "architectures": []}))
     content = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").unlink()
     (folder / "model.safetensors").write_bytes(content[:-1000])
-    said = told(mine.look("policy"))
+    output = problem_text(run_copy.look("policy"))
     for part in (
         "config.json: transformers ", "knows no model_type 'qwen9_vl'", "`architectures` is [], veRL wants one",
         f"model.safetensors is cut off: {len(content) - 1000} of {len(content)} bytes", "has no image processor",
         "download it again: hf download",
     ):  # fmt: skip
-        assert part in said
+        assert part in output
     (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
-    assert "is a pointer of git-lfs, not the weights (git lfs pull)" in told(mine.look("policy"))
+    assert "is a pointer of git-lfs, not the weights (git lfs pull)" in problem_text(run_copy.look("policy"))
     (folder / "model.safetensors").unlink()
     index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    assert "lacks model-00001-of-00002.safetensors, model-00002-of-00002.safetensors" in told(mine.look("policy"))
+    assert "lacks model-00001-of-00002.safetensors, model-00002-of-00002.safetensors" in problem_text(
+        run_copy.look("policy")
+    )
     (folder / "config.json").unlink()
-    assert "config.json cannot be read" in only(mine.look("policy")).what
+    assert "config.json cannot be read" in only(run_copy.look("policy")).what
 
 
-def test_weights_that_are_no_whole_safetensors_file_are_told_and_count_no_bytes(mine: Run):
-    file = mine.folder / "model" / "model.safetensors"
+def test_weights_that_are_no_whole_safetensors_file_are_reported_and_count_no_bytes(run_copy: Run):
+    file = run_copy.folder / "model" / "model.safetensors"
     content = file.read_bytes()
     whole = model.weights(file.parent)
     assert whole.keys() <= model.TYPES.keys()
     file.unlink()
-    for damaged, said in (
+    for damaged, message in (
         (content + b"x", "is damaged ("), (content[:20], "is no safetensors file ("), (b"", "is no safetensors file ("),
         (content[:8] + b"{" + content[9:-1], "is cut off"),
     ):  # fmt: skip
         file.write_bytes(damaged)
-        assert f"{file.name} {said}" in told(mine.look("policy")), said
+        assert f"{file.name} {message}" in problem_text(run_copy.look("policy")), message
         assert model.weights(file.parent) == {}
     file.write_bytes(content)
     assert model.weights(file.parent) == whole
@@ -317,9 +319,9 @@ def test_checkpoints_that_would_not_fit_on_the_disk(good: Run, monkeypatch):
     numbers = sum(model.weights(good.folder / "model").values())
     size = machine.checkpoint_bytes(good.case(*words))
     assert size == numbers * (4 + 8 + 4)
-    assert machine.kept(good.case(*words)) == 3
-    assert machine.kept(good.case(*words, "trainer.max_actor_ckpt_to_keep=1")) == 2
-    assert machine.kept(good.case("trainer.save_freq=2")) == 2
+    assert machine.max_checkpoints_on_disk(good.case(*words)) == 3
+    assert machine.max_checkpoints_on_disk(good.case(*words, "trainer.max_actor_ckpt_to_keep=1")) == 2
+    assert machine.max_checkpoints_on_disk(good.case("trainer.save_freq=2")) == 2
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, 3 * size - 1))
     full = only(good.look("disk", *words))
     assert full.key == "trainer.max_actor_ckpt_to_keep"
@@ -370,7 +372,7 @@ def endpoints(*servers: OpenAIServer | str) -> list[str]:
     return ["judge=remote", f"judge.endpoints=[{urls}]", "judge.timeout_s=2"]
 
 
-async def test_every_endpoint_is_asked_for_a_report_and_told_what_is_wrong_with_it(good: Run, monkeypatch):
+async def test_every_endpoint_is_asked_for_a_report_and_what_is_wrong_with_it_is_reported(good: Run, monkeypatch):
     monkeypatch.setenv("VISUAL_ERM_API_KEY", "sk-secret")
     models = serving("visual-erm")
     async with (
@@ -394,11 +396,11 @@ async def test_every_endpoint_is_asked_for_a_report_and_told_what_is_wrong_with_
             ("http://127.0.0.1:9/v1", "judge.endpoints", "cannot be reached", "start it: visual-erm serve MODEL"),
             ("ftp://judge", "judge.endpoints", "is no URL", "write it like http://"),
         ]
-        assert len(outcome.problems) == len(expected), told(outcome)
+        assert len(outcome.problems) == len(expected), problem_text(outcome)
         for problem, (url, key, what, fix) in zip(outcome.problems, expected, strict=True):
             assert problem.key == key
             assert url in problem.what and what in problem.what and fix in problem.fix, str(problem)
-        assert "sk-secret" not in told(outcome)
+        assert "sk-secret" not in problem_text(outcome)
 
 
 def test_an_endpoints_file_without_any(good: Run, tmp_path):
@@ -429,7 +431,7 @@ def function(tmp_path: Path, body: str) -> list[str]:
 @pytest.mark.parametrize(
     ("limit_s", "body", "what", "fix"),
     [
-        (60, "raise KeyError('reference')", "KeyError: 'reference' (mine.py, line 3)", "mend the function"),
+        (60, "raise KeyError('reference')", "KeyError: 'reference' (mine.py, line 3)", "correct the function"),
         (60, "return {'score': float('nan')}", "the result is {'score': nan}", "return finite numbers"),
         (60, "return {'score': 1.0, **({'extra': 1.0} if '10' in solution_str else {})}", "only some have extra",
          "return the same keys"),
@@ -437,7 +439,7 @@ def function(tmp_path: Path, body: str) -> list[str]:
     ],
 )  # fmt: skip
 def test_reward_functions_that_would_end_the_run(good: Run, tmp_path, monkeypatch, limit_s, body, what, fix):
-    monkeypatch.setattr("visual_erm.preflight.reward.SCORING_S", limit_s)
+    monkeypatch.setattr("visual_erm.preflight.reward.SCORING_TIMEOUT_S", limit_s)
     found = only(good.look("three samples are scored", *function(tmp_path, body)))
     assert found.key == "reward.custom_reward_function.path"
     assert what in found.what and fix in found.fix
@@ -450,7 +452,7 @@ def test_a_reward_function_that_is_not_there(good: Run, tmp_path):
     assert "visual_equivalence.py defines no function `scores`" in name.what
 
 
-async def test_a_judge_that_gives_out_while_samples_are_scored_is_told_as_such(good: Run):
+async def test_a_judge_that_gives_out_while_samples_are_scored_is_reported_as_such(good: Run):
     async with OpenAIServer(status(401), routes=serving("visual-erm")) as server:
         down = await asyncio.to_thread(good.look, "three samples are scored", *endpoints(server))
     problem = only(down)
@@ -467,8 +469,8 @@ def test_what_depends_on_something_broken_waits_and_our_own_failures_are_another
         raise InfrastructureError("the browser does not start")
 
     case = good.case()
-    assert look(case, Check("b", fails, ("a",)), {"a"}).skipped == ("a",)
-    failed = look(case, Check("b", fails))
+    assert run_check(case, Check("b", fails, ("a",)), {"a"}).skipped == ("a",)
+    failed = run_check(case, Check("b", fails))
     assert failed.failure == "InfrastructureError: the browser does not start"
     wrong = Outcome("a", (Problem("k", "w", "f"),))
     assert [exit_code(outcomes) for outcomes in ([], [failed], [wrong], [failed, wrong])] == [0, 1, 2, 2]
@@ -496,40 +498,40 @@ def test_words_that_do_not_compose(words, key, what, fix):
     assert (config is None) == (key == "policy")
 
 
-def test_misspelt_keys_are_all_told_and_the_rest_is_checked_as_if_they_were_not():
+def test_misspelt_keys_are_all_reported_and_the_rest_is_checked_as_if_they_were_not():
     config, problems = composed(["cluster=cpu", "policy=tiny", "trainer.totl_epochs=7", "data.trian_batch_size=5"])
     assert [problem.key for problem in problems] == ["trainer.totl_epochs", "data.trian_batch_size"]
     assert config is not None
     assert (config.trainer.total_epochs, config.data.train_batch_size) == (7, 5)
 
 
-def test_training_tells_all_that_is_wrong_in_one_go_and_starts_nothing(mine: Run, tmp_path, monkeypatch, capsys):
-    (mine.folder / "model" / "preprocessor_config.json").unlink()
-    write(mine.folder / "test.parquet", [row(0, extra_info={"reference": {"bytes": b"PNG?", "path": None}})])
+def test_training_reports_all_that_is_wrong_in_one_go_and_starts_nothing(run_copy: Run, tmp_path, monkeypatch, capsys):
+    (run_copy.folder / "model" / "preprocessor_config.json").unlink()
+    write(run_copy.folder / "test.parquet", [row(0, extra_info={"reference": {"bytes": b"PNG?", "path": None}})])
     wrong = [
         "trainer.totl_epochs=2", "actor_rollout_ref.actor.ppo_mini_batch_size=3", "trainer.n_gpus_per_node=2",
         "actor_rollout_ref.actor.loss_agg_mode=mean", "actor_rollout_ref.rollout.max_model_len=100",
         "judge=remote", "judge.endpoints=[http://127.0.0.1:9/v1]", "reward.custom_reward_function.name=scores",
         "trainer.val_before_train=true",
     ]  # fmt: skip
-    monkeypatch.setattr(sys, "argv", ["train", *mine.words, *wrong])
+    monkeypatch.setattr(sys, "argv", ["train", *run_copy.words, *wrong])
     monkeypatch.chdir(tmp_path)
     with environment_as_before(), pytest.raises(SystemExit, match="2"):
         train.main()
-    said = capsys.readouterr().err
+    output = capsys.readouterr().err
     keys = [
         "trainer.totl_epochs", "actor_rollout_ref.actor.loss_agg_mode", "actor_rollout_ref.rollout.max_model_len",
         "actor_rollout_ref.model.path", "ray_kwargs.ray_init.num_gpus", "data.val_files", "judge.endpoints",
         "actor_rollout_ref.actor.ppo_mini_batch_size", "reward.custom_reward_function.name",
     ]  # fmt: skip
-    last = said.strip().splitlines()[-1]
+    last = output.strip().splitlines()[-1]
     assert re.match(r"visual_erm\.train: \d+ problems: ", last)
     for key in keys:
-        assert f"\n{key}\n" in said, said
+        assert f"\n{key}\n" in output, output
         assert key in last
-    assert said.count("fix: ") >= len(keys)
-    assert not (mine.folder / "run" / "rollout_log").exists()
-    assert "Traceback" not in said
+    assert output.count("fix: ") >= len(keys)
+    assert not (run_copy.folder / "run" / "rollout_log").exists()
+    assert "Traceback" not in output
 
 
 def test_the_readmes_command_finds_nothing_in_a_run_that_is_as_it_should_be(good: Run, tmp_path, monkeypatch):
@@ -540,10 +542,10 @@ def test_the_readmes_command_finds_nothing_in_a_run_that_is_as_it_should_be(good
     with environment_as_before():
         done = CliRunner().invoke(app, ["preflight", *words, *(set(good.words) - set(words)), "--json"])
     assert done.exit_code == 0, done.output
-    said = json.loads(done.stdout)
-    assert said["ok"] and said["problems"] == []
-    assert {check["state"] for check in said["checks"]} == {"ok"}
-    (scored,) = [check for check in said["checks"] if check["check"] == "three samples are scored"]
+    report = json.loads(done.stdout)
+    assert report["ok"] and report["problems"] == []
+    assert {check["state"] for check in report["checks"]} == {"ok"}
+    (scored,) = [check for check in report["checks"] if check["check"] == "three samples are scored"]
     assert re.match(r"3 trivial replies 1\.\d\d, 3 true replies \d\.\d\d", scored["looked_at"][0])
     assert not (good.folder / "run").exists()
 
@@ -557,7 +559,7 @@ def environment_as_before() -> Iterator[None]:
     os.environ.update(before)
 
 
-def test_the_entry_point_ends_with_exit_code_2_and_everything_told(good: Run, tmp_path):
+def test_the_entry_point_ends_with_exit_code_2_and_everything_reported(good: Run, tmp_path):
     wrong = ["data.train_files=nowhere.parquet", "data.train_batch_size=many"]
     command = [sys.executable, "-m", "visual_erm.train", *good.words[:-3], *wrong]
     command.remove(f"data.train_files={good.folder / 'train.parquet'}")

@@ -1,4 +1,4 @@
-"""What each reward needs, told before a run starts: data, packages, a model, no judge that nobody asks."""
+"""What each reward needs, reported before a run starts: data, packages, a model, no judge that nobody asks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ KWARGS = "reward.custom_reward_function.reward_kwargs"
          "trainer.v1.sampler.custom_sampler.name", "task `table` has scoring.mode=batch", "leave it out"),
     ],
 )  # fmt: skip
-def test_a_reward_that_cannot_be_had_is_told_with_the_key(good: Run, tmp_path, monkeypatch, title, words, key, what, fix):
+def test_a_reward_that_cannot_be_had_is_reported_with_the_key(
+    good: Run, tmp_path, monkeypatch, title, words, key, what, fix
+):
     monkeypatch.chdir(tmp_path)
     (problem,) = good.look(title, *words).problems
     assert problem.key == key
@@ -36,20 +38,20 @@ def test_a_reward_that_cannot_be_had_is_told_with_the_key(good: Run, tmp_path, m
 
 
 @pytest.mark.parametrize("reward", ["teds", "edit_distance"])
-def test_rows_without_the_code_that_a_reward_compares_with_are_named(mine: Run, reward):
-    assert mine.look("rows fit the tasks", f"reward={reward}").ok
-    write(mine.folder / "train.parquet", [row(0), row(1, reward_model={"style": "model", "ground_truth": ""})])
-    (problem,) = mine.look("rows fit the tasks", f"reward={reward}").problems
+def test_rows_without_the_code_that_a_reward_compares_with_are_named(run_copy: Run, reward):
+    assert run_copy.look("rows fit the tasks", f"reward={reward}").ok
+    write(run_copy.folder / "train.parquet", [row(0), row(1, reward_model={"style": "model", "ground_truth": ""})])
+    (problem,) = run_copy.look("rows fit the tasks", f"reward={reward}").problems
     assert "train.parquet, row 1: `reward_model.ground_truth` holds no code" in problem.what
-    assert mine.look("rows fit the tasks", "reward=ssim").ok
+    assert run_copy.look("rows fit the tasks", "reward=ssim").ok
 
 
 @pytest.mark.parametrize("title", ["judge", "endpoints", "browser", "sandbox", "references open"])
-def test_nothing_is_asked_for_that_the_reward_does_not_look_at(mine: Run, tmp_path, monkeypatch, title):
+def test_nothing_is_asked_for_that_the_reward_does_not_look_at(run_copy: Run, tmp_path, monkeypatch, title):
     monkeypatch.setenv("VISUAL_ERM_CHROMIUM", str(tmp_path / "none"))
-    write(mine.folder / "train.parquet", [row(0, extra_info={"reference": {"bytes": b"no picture", "path": None}})])
+    write(run_copy.folder / "train.parquet", [row(0, extra_info={"reference": {"bytes": b"no picture", "path": None}})])
     asked = [] if title == "browser" else ["judge=remote", "judge.endpoints=[http://127.0.0.1:9/v1]"]
-    assert mine.look(title, "reward=edit_distance", *asked).ok
+    assert run_copy.look(title, "reward=edit_distance", *asked).ok
 
 
 @pytest.mark.parametrize("reward", ["teds", "edit_distance", "ssim", "dino_similarity"])

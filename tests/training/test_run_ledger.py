@@ -1,4 +1,4 @@
-"""A run's books: every reward once, over kills and restarts."""
+"""A run's ledger: every reward once, over kills and restarts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def save(run: Path, step: int) -> None:
 
 
 def opened(run: Path) -> RunLedger:
-    """The books as a run finds them that is about to start in this folder."""
+    """The ledger as a run finds them that is about to start in this folder."""
     return RunLedger.open(
         OmegaConf.create(
             {
@@ -60,15 +60,15 @@ def logged(run: Path) -> list[int]:
 
 @pytest.mark.parametrize("missing", [1, -1])
 def test_a_missing_reward_or_one_too_many_is_an_error(tmp_path: Path, missing: int) -> None:
-    books = opened(tmp_path)
+    ledger = opened(tmp_path)
     train(tmp_path, range(1, 4))
-    books.check()
+    ledger.check()
     with (tmp_path / "metrics.jsonl").open("a") as metrics:
         metrics.write(json.dumps({"step": 4, "data": {"training/global_step": 4}}) + "\n")
     with (tmp_path / "rollout_log" / "b.jsonl").open("a") as rollout_log:
         rollout_log.write((line(4) + "\n") * (PER_STEP - missing))
     with pytest.raises(RunIncomplete, match=f"{8 - missing} rollouts were scored, 8 expected .*step 4 has {2 - missing}"):
-        books.check()
+        ledger.check()
 
 
 def test_a_run_without_a_step_is_an_error(tmp_path: Path) -> None:
@@ -92,11 +92,11 @@ def test_every_step_is_there_once_however_often_the_run_was_killed(
         if steps_saved:
             saved += steps_saved
             save(run, saved)
-    books = opened(run)
-    assert books.resumed == saved
+    ledger = opened(run)
+    assert ledger.resumed == saved
     train(run, range(saved + 1, saved + 3), worker="last")
-    books.close()
-    books.check()
+    ledger.close()
+    ledger.check()
     assert scored(run / "rollout_log") == dict.fromkeys(range(1, saved + 3), PER_STEP)
     assert logged(run) == list(range(1, saved + 3))
     kept = [path.read_text().splitlines() for path in (run / "rollout_log").rglob("*.jsonl") if path.stem != "last"]
@@ -105,10 +105,10 @@ def test_every_step_is_there_once_however_often_the_run_was_killed(
 
 def test_what_a_fresh_run_finds_in_its_folder_is_set_aside(tmp_path: Path) -> None:
     train(tmp_path, range(1, 4))
-    books = opened(tmp_path)
+    ledger = opened(tmp_path)
     train(tmp_path, range(1, 2), worker="b")
-    books.close()
-    books.check()
+    ledger.close()
+    ledger.check()
     assert len((tmp_path / "rollout_log" / ASIDE / "a.jsonl").read_text().splitlines()) == 9
     assert logged(tmp_path) == [1]
 

@@ -23,11 +23,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from visual_erm.errors import ConfigError, RunInterrupted, VisualERMError
 from visual_erm.launch import token
-from visual_erm.launch.commands import RAY_ENVIRONMENT, Settings, ray_start, training
+from visual_erm.launch.commands import RAY_ENVIRONMENT, LaunchSettings, ray_start, training
 from visual_erm.launch.head import run_head
 from visual_erm.launch.node import host, node_name
 from visual_erm.launch.recipe import Recipe, read_recipe
-from visual_erm.launch.topology import Topology, find_place
+from visual_erm.launch.topology import Topology, find_topology
 from visual_erm.launch.worker import run_worker
 from visual_erm.preflight.overrides import one_line
 from visual_erm.runtime.process_tree import adopt_orphans, end_descendants
@@ -38,26 +38,26 @@ def main() -> NoReturn:
     settings = topology = None
     code = 1
     try:
-        settings = Settings.read(os.environ)
-        topology = find_place(os.environ)
-        recipe = read_recipe(*_halves(sys.argv[1:]), os.environ, topology)
-        carry_out = _run if os.environ.get("DRY_RUN", "0") in ("", "0") else _dry_run
-        code = carry_out(recipe, topology, settings)
+        settings = LaunchSettings.read(os.environ)
+        topology = find_topology(os.environ)
+        recipe = read_recipe(*_split_words(sys.argv[1:]), os.environ, topology)
+        run = _run if os.environ.get("DRY_RUN", "0") in ("", "0") else _dry_run
+        code = run(recipe, topology, settings)
     except (ConfigError, HydraException, OmegaConfBaseException) as error:
-        code = _say(2, error)
+        code = _print_error(2, error)
     except RunInterrupted as error:
-        code = _say(3, error)
+        code = _print_error(3, error)
     except VisualERMError as error:
-        code = _say(1, error)
+        code = _print_error(1, error)
     except SystemExit as signalled:
         code = int(str(signalled.code))
     finally:
-        if settings and settings.verdict_file and not (topology and topology.rank):
-            settings.verdict_file.write_text(f"{code}\n")
+        if settings and settings.exit_code_file and not (topology and topology.rank):
+            settings.exit_code_file.write_text(f"{code}\n")
     sys.exit(code)
 
 
-def _halves(words: Sequence[str]) -> tuple[list[str], list[str]]:
+def _split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """What the script says, and what it was given."""
     if "--" not in words:
         return [], list(words)
@@ -65,7 +65,7 @@ def _halves(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(words[:middle]), list(words[middle + 1 :])
 
 
-def _run(recipe: Recipe, topology: Topology, settings: Settings) -> int:
+def _run(recipe: Recipe, topology: Topology, settings: LaunchSettings) -> int:
     logging.basicConfig(
         level=logging.INFO, format=f"%(asctime)s visual_erm.launch {host()}: %(message)s", stream=sys.stderr
     )
@@ -73,7 +73,7 @@ def _run(recipe: Recipe, topology: Topology, settings: Settings) -> int:
     adopt_orphans()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, _end)
+            signal.signal(number, _exit_once)
     # Meant for the head; a scheduler sends it to all.
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     file = None if token.is_given(os.environ) else settings.token_file or recipe.run_dir / token.FILE
@@ -82,20 +82,20 @@ def _run(recipe: Recipe, topology: Topology, settings: Settings) -> int:
         if topology.rank:
             return run_worker(recipe, topology, settings, file)
         with contextlib.ExitStack() as stack:
-            secret = stack.enter_context(token.made(file if recipe.nodes > 1 else None)) if file else None
+            secret = stack.enter_context(token.create(file if recipe.nodes > 1 else None)) if file else None
             return run_head(recipe, topology, settings, secret)
     finally:
         end_descendants()
 
 
-def _end(number: int, frame: FrameType | None) -> NoReturn:
+def _exit_once(number: int, frame: FrameType | None) -> NoReturn:
     """Ends this process in order, once: what ends it is not to be interrupted."""
     for later in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(later, signal.SIG_IGN)
     sys.exit(128 + number)
 
 
-def _dry_run(recipe: Recipe, topology: Topology, settings: Settings) -> int:
+def _dry_run(recipe: Recipe, topology: Topology, settings: LaunchSettings) -> int:
     variables = " ".join(f"{name}={value}" for name, value in RAY_ENVIRONMENT.items())
     print(variables, ray_start(recipe, topology, settings, node_name(topology.rank, host()), None, 10001))
     if topology.rank == 0:
@@ -103,7 +103,7 @@ def _dry_run(recipe: Recipe, topology: Topology, settings: Settings) -> int:
     return 0
 
 
-def _say(code: int, error: Exception) -> int:
+def _print_error(code: int, error: Exception) -> int:
     print(f"visual_erm.launch: {one_line(error)}", file=sys.stderr, flush=True)
     return code
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from visual_erm.training.ray_internals import gcs_client
 
-ASK_S = 3.0
+ANSWER_TIMEOUT_S = 3.0
 """For one answer."""
-NAMESPACE, VERDICT, TROUBLE = b"visual-erm", b"verdict", b"trouble"
+NAMESPACE, EXIT_CODE, JOIN_FAILURE = b"visual-erm", b"exit_code", b"join_failure"
 
 
 class Unreachable(Exception):
@@ -39,18 +39,31 @@ class Node:
 
 
 def listens(host: str, port: int) -> bool:
-    """Whether a connection to that port is accepted."""
+    """Tells whether a connection to a port is accepted.
+
+    Args:
+        host: Name or address of the machine.
+        port: The port.
+
+    Returns:
+        False also when there is no answer within `ANSWER_TIMEOUT_S`.
+    """
     try:
-        with socket.create_connection((host, port), ASK_S):
+        with socket.create_connection((host, port), ANSWER_TIMEOUT_S):
             return True
     except OSError:
         return False
 
 
 class Cluster:
-    """A connection to the head at `address`, made with the token in this process's environment.
+    """A connection to a cluster's head, made with the token in this process's environment.
 
-    Every call raises Unreachable when there is no answer; making it, WrongToken as well.
+    Args:
+        address: `HOST:PORT` of the head.
+
+    Raises:
+        Unreachable: The head does not answer. Every method raises it too.
+        WrongToken: The head has another token.
     """
 
     def __init__(self, address: str) -> None:
@@ -69,9 +82,9 @@ class Cluster:
             raise Unreachable from error
 
     def nodes(self) -> list[Node]:
-        """All that ever joined, in no order."""
+        """Lists all nodes that ever joined, in no order."""
         try:
-            found = self._client.get_all_node_info(timeout=ASK_S).values()
+            found = self._client.get_all_node_info(timeout=ANSWER_TIMEOUT_S).values()
         except self._failures as error:
             raise Unreachable from error
         return [
@@ -85,32 +98,40 @@ class Cluster:
             for node in found
         ]
 
-    def verdict(self) -> int | None:
-        """The exit code that the head ends with; None while the run goes on."""
-        found = self._get(VERDICT)
+    def exit_code(self) -> int | None:
+        """Reads the exit code that the head ends with; None while the run goes on."""
+        found = self._get(EXIT_CODE)
         return None if found is None else int(found)
 
-    def give_verdict(self, code: int) -> None:
-        """Tells the workers how the run ended."""
-        self._put(VERDICT, str(code))
+    def set_exit_code(self, code: int) -> None:
+        """Tells the workers how the run ended.
 
-    def trouble(self) -> str | None:
-        """Why a worker cannot join, if one said so."""
-        return self._get(TROUBLE)
+        Args:
+            code: The exit code of the head.
+        """
+        self._put(EXIT_CODE, str(code))
 
-    def tell_trouble(self, why: str) -> None:
-        """Tells the head that this worker cannot join."""
-        self._put(TROUBLE, why)
+    def join_failure(self) -> str | None:
+        """Reads why a worker cannot join; None where none has reported that."""
+        return self._get(JOIN_FAILURE)
+
+    def report_join_failure(self, reason: str) -> None:
+        """Tells the head that this worker cannot join.
+
+        Args:
+            reason: One sentence for the log of the head.
+        """
+        self._put(JOIN_FAILURE, reason)
 
     def _get(self, key: bytes) -> str | None:
         try:
-            found = self._client.internal_kv_get(key, NAMESPACE, ASK_S)
+            found = self._client.internal_kv_get(key, NAMESPACE, ANSWER_TIMEOUT_S)
         except self._failures as error:
             raise Unreachable from error
         return None if found is None else found.decode()
 
     def _put(self, key: bytes, value: str) -> None:
         try:
-            self._client.internal_kv_put(key, value.encode(), True, NAMESPACE, ASK_S)
+            self._client.internal_kv_put(key, value.encode(), True, NAMESPACE, ANSWER_TIMEOUT_S)
         except self._failures as error:
             raise Unreachable from error

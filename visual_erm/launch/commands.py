@@ -25,7 +25,7 @@ RAY_ENVIRONMENT = {
 
 
 @dataclass(frozen=True)
-class Settings:
+class LaunchSettings:
     """The variables that say how the launcher itself works."""
 
     port: int = 6379
@@ -36,14 +36,24 @@ class Settings:
     """JOIN_TIMEOUT_S: how long the nodes wait for each other."""
     token_file: Path | None = None
     """TOKEN_FILE: on a file system that all nodes share; None: in the run's folder."""
-    verdict_file: Path | None = None
-    """VERDICT_FILE: the head writes its exit code there, for the script that started the nodes."""
+    exit_code_file: Path | None = None
+    """EXIT_CODE_FILE: the head writes its exit code there, for the script that started the nodes."""
     trainer: str = "visual_erm.train"
     """VISUAL_ERM_TRAINER: the module that is run on the head; tests put one of their own there."""
 
     @classmethod
-    def read(cls, environ: Mapping[str, str]) -> Settings:
-        """Raises ConfigError for what is no number."""
+    def read(cls, environ: Mapping[str, str]) -> LaunchSettings:
+        """Reads the settings from environment variables.
+
+        Args:
+            environ: The environment. A variable that is missing or empty leaves the default.
+
+        Returns:
+            The settings.
+
+        Raises:
+            ConfigError: A value that must be a number is none.
+        """
 
         def number(name: str, default: float) -> float:
             try:
@@ -59,21 +69,26 @@ class Settings:
             dashboard=environ.get("DASHBOARD_HOST") or cls.dashboard,
             join_s=number("JOIN_TIMEOUT_S", cls.join_s),
             token_file=file("TOKEN_FILE"),
-            verdict_file=file("VERDICT_FILE"),
+            exit_code_file=file("EXIT_CODE_FILE"),
             trainer=environ.get("VISUAL_ERM_TRAINER") or cls.trainer,
         )
 
 
-def ray_start(recipe: Recipe, topology: Topology, settings: Settings, name: str, own: str | None, client_port: int) -> str:
-    """What makes this node a node of the cluster, for as long as the command runs; as a shell reads it.
+def ray_start(
+    recipe: Recipe, topology: Topology, settings: LaunchSettings, name: str, own: str | None, client_port: int
+) -> str:
+    """Writes the command that makes this node a node of the cluster, for as long as the command runs.
 
     Args:
-        recipe: what is to be run.
-        topology: this node's rank and the head's address.
-        settings: ports and addresses of the cluster.
-        name: of the node in the cluster.
-        own: this node's address; None leaves the choice to Ray.
-        client_port: of the head's server for Ray's remote client, which cannot be switched off.
+        recipe: What is to be run.
+        topology: This node's rank and the head's address.
+        settings: Ports and addresses of the cluster.
+        name: The node's name in the cluster.
+        own: This node's address. None: Ray chooses it.
+        client_port: Port of the head's server for Ray's remote client, which cannot be switched off.
+
+    Returns:
+        A command for a shell. It refers to the variable TMPDIR.
     """
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--node-name", name]
     if topology.rank:
@@ -92,6 +107,15 @@ def ray_start(recipe: Recipe, topology: Topology, settings: Settings, name: str,
     return f'{shlex.join(command)} --temp-dir "$TMPDIR/ray"'
 
 
-def training(recipe: Recipe, settings: Settings, address: str) -> list[str]:
-    """What trains, on the head, in the cluster at `address`."""
+def training(recipe: Recipe, settings: LaunchSettings, address: str) -> list[str]:
+    """Builds the command that trains. It runs on the head.
+
+    Args:
+        recipe: What is to be run.
+        settings: The module that trains.
+        address: `HOST:PORT` of the cluster's head.
+
+    Returns:
+        The words of the command.
+    """
     return [sys.executable, "-m", settings.trainer, *recipe.overrides, f"++ray_kwargs.ray_init.address={address}"]

@@ -1,6 +1,6 @@
 """The head: starts Ray, waits until every node is there, trains, and tells the others how it ended.
 
-    Ray here --all nodes, with GPUs--> training --its exit code, a lost node, a signal--> verdict --all have left--> end
+    Ray here --all nodes, with GPUs--> training --its exit code, a lost node, a signal--> exit code --all have left--> end
 
 veRL waits for ever for a node that is gone; here it is missed, and named.
 """
@@ -18,32 +18,32 @@ from types import FrameType
 
 from visual_erm.errors import ConfigError, RunInterrupted, VisualERMError
 from visual_erm.launch.cluster import Cluster, Node, Unreachable
-from visual_erm.launch.commands import Settings, training
+from visual_erm.launch.commands import LaunchSettings, training
 from visual_erm.launch.node import (
-    LOST_S,
-    NOTICE_S,
+    LOG_INTERVAL_S,
+    LOST_TIMEOUT_S,
     POLL_S,
     Ray,
-    described,
     environment,
+    node_label,
     node_name,
     own_address,
     rank_of,
-    resolved,
+    resolve_address,
 )
 from visual_erm.launch.recipe import Recipe
 from visual_erm.launch.topology import Topology
 from visual_erm.runtime.guarded_process import GuardedProcess
-from visual_erm.training.stop_callback import ask_to_stop
+from visual_erm.training.stop_callback import request_stop
 
 log = logging.getLogger(__name__)
 
-START_S = 180.0
+START_TIMEOUT_S = 180.0
 """For Ray to start on this node."""
 TRAINING_GRACE_S = 25.0
 """For the training to end by itself, which ends processes of its own in 20 s."""
-LEAVE_S = 20.0
-"""For the workers to leave after the verdict."""
+LEAVE_TIMEOUT_S = 20.0
+"""For the workers to leave after they got the exit code."""
 
 
 class NodesMissing(VisualERMError):
@@ -54,27 +54,40 @@ class RayFailed(VisualERMError):
     """Ray did not start on the head, or ended while the run went on."""
 
 
-def run_head(recipe: Recipe, topology: Topology, settings: Settings, token: str | None) -> int:
-    """The run, from the start of Ray to the end of the last node; returns the training's exit code.
+def run_head(recipe: Recipe, topology: Topology, settings: LaunchSettings, token: str | None) -> int:
+    """Runs the head, from the start of Ray to the end of the last node. The workers end with the same exit code.
 
-    Raises ConfigError when a node is not what the recipe needs, NodesMissing, RayFailed, and RunInterrupted when a node was
-    lost or the run was to stop before it had begun; SystemExit after a signal. The workers end with the same exit code.
+    Args:
+        recipe: What is to be run.
+        topology: This node's place, with rank 0.
+        settings: Ports, addresses and time limits.
+        token: Ray's token. None: the environment has it.
+
+    Returns:
+        The exit code of the training.
+
+    Raises:
+        ConfigError: A node is not what the recipe needs, or the port is taken.
+        NodesMissing: Not every node joined in time.
+        RayFailed: Ray did not start on the head, or ended.
+        RunInterrupted: A node was lost, or the run was asked to stop before the training began.
+        SystemExit: A signal ended this process.
     """
-    ip = resolved(topology.head or "127.0.0.1")
+    ip = resolve_address(topology.head or "127.0.0.1")
     _check_port(settings.port)
     environ = environment(token)
     # For this process's own connection.
     os.environ.update({name: environ[name] for name in environ if name.startswith("RAY_AUTH")})
     own = own_address(ip, 0)
     address = f"{own or '127.0.0.1'}:{settings.port}"
-    asked = _StopAsked(recipe)
+    stop = _StopSignal(recipe)
     ray = Ray(recipe, topology, settings, own, environ)
     try:
-        cluster = _up(address, ray)
+        cluster = _start_cluster(address, ray)
         code = 1
         try:
-            _await_nodes(cluster, ray, recipe, topology, settings.join_s)
-            asked.check()
+            _wait_for_nodes(cluster, ray, recipe, topology, settings.join_s)
+            stop.check()
             code = _train(cluster, ray, training(recipe, settings, address), environ)
         except RunInterrupted:
             code = 3
@@ -87,29 +100,29 @@ def run_head(recipe: Recipe, topology: Topology, settings: Settings, token: str 
             raise
         finally:
             with contextlib.suppress(Unreachable):
-                cluster.give_verdict(code)
-                _await_leaving(cluster, topology)
+                cluster.set_exit_code(code)
+                _wait_for_workers_to_leave(cluster, topology)
         return code
     finally:
         ray.end()
 
 
-class _StopAsked:
+class _StopSignal:
     """SIGUSR1: save after the step under way and end, to be started again; how a scheduler says that time is up."""
 
     def __init__(self, recipe: Recipe) -> None:
         self._run_dir = recipe.run_dir
-        self._asked = False
+        self._received = False
         signal.signal(signal.SIGUSR1, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._asked = True
-        ask_to_stop(self._run_dir)
+        self._received = True
+        request_stop(self._run_dir)
         log.warning("asked to stop: the step under way is finished and saved first")
 
     def check(self) -> None:
         """Raises RunInterrupted when that came before there was anything to save."""
-        if self._asked:
+        if self._received:
             raise RunInterrupted("asked to stop before the training began")
 
 
@@ -122,36 +135,36 @@ def _check_port(port: int) -> None:
             raise ConfigError(f"port {port}: {error.strerror}; give another RAY_PORT=…, the same on every node") from error
 
 
-def _up(address: str, ray: Ray) -> Cluster:
+def _start_cluster(address: str, ray: Ray) -> Cluster:
     """The cluster, once Ray is up on this node."""
-    deadline = time.monotonic() + START_S
+    deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         _check_ray(ray, up=False)
         with contextlib.suppress(Unreachable):
             return Cluster(address)
         time.sleep(POLL_S)
-    raise RayFailed(f"Ray did not start within {START_S:g} s; it said last:\n{ray.said()}")
+    raise RayFailed(f"Ray did not start within {START_TIMEOUT_S:g} s; its last output:\n{ray.output()}")
 
 
 def _check_ray(ray: Ray, up: bool = True) -> None:
-    if (said := ray.ended(up)) is not None:
-        raise RayFailed(f"Ray ended on the head; it said last:\n{said}")
+    if (output := ray.ended(up)) is not None:
+        raise RayFailed(f"Ray ended on the head; its last output:\n{output}")
 
 
-def _await_nodes(cluster: Cluster, ray: Ray, recipe: Recipe, topology: Topology, unavailable_timeout_s: float) -> None:
+def _wait_for_nodes(cluster: Cluster, ray: Ray, recipe: Recipe, topology: Topology, unavailable_timeout_s: float) -> None:
     """Returns once every node is there with its GPUs."""
-    began = noticed = time.monotonic()
+    began = logged_at = time.monotonic()
     before = 0
     while True:
         _check_ray(ray)
         with contextlib.suppress(Unreachable):
-            if trouble := cluster.trouble():
-                raise NodesMissing(trouble)
+            if reason := cluster.join_failure():
+                raise NodesMissing(reason)
             nodes = [node for node in cluster.nodes() if node.alive]
             missing = check_nodes(nodes, recipe, topology)
             now = time.monotonic()
-            if len(nodes) != before or now - noticed > NOTICE_S:
-                before, noticed = len(nodes), now
+            if len(nodes) != before or now - logged_at > LOG_INTERVAL_S:
+                before, logged_at = len(nodes), now
                 waiting = f"; waiting for {', '.join(missing)}" if missing else ""
                 log.info("%d of %d nodes are there after %.0f s%s", len(nodes), recipe.nodes, now - began, waiting)
             if not missing:
@@ -164,7 +177,19 @@ def _await_nodes(cluster: Cluster, ray: Ray, recipe: Recipe, topology: Topology,
 
 
 def check_nodes(nodes: Sequence[Node], recipe: Recipe, topology: Topology) -> list[str]:
-    """Names of those that are missing. Raises ConfigError for one that has too few GPUs, or another's rank."""
+    """Checks the nodes that have joined.
+
+    Args:
+        nodes: The nodes that are alive.
+        recipe: The number of nodes, and the GPUs that each must have.
+        topology: Names of the nodes by rank, where the scheduler knows them.
+
+    Returns:
+        Names of the nodes that are missing.
+
+    Raises:
+        ConfigError: A node has too few GPUs, the rank of another one, or does not belong to the run.
+    """
     by_rank: dict[int, Node] = {}
     for node in nodes:
         rank = rank_of(node.name)
@@ -176,13 +201,13 @@ def check_nodes(nodes: Sequence[Node], recipe: Recipe, topology: Topology) -> li
             raise ConfigError(f"rank {rank} joined twice: {by_rank[rank].name} and {node.name}; check NODE_RANK")
         if node.gpus < recipe.gpus:
             raise ConfigError(
-                f"{described(node.name)} has {node.gpus:g} GPUs, and the recipe needs {recipe.gpus} of each node; "
+                f"{node_label(node.name)} has {node.gpus:g} GPUs, and the recipe needs {recipe.gpus} of each node; "
                 "give trainer.n_gpus_per_node=… or look at that node"
             )
         by_rank[rank] = node
     names = dict(enumerate(topology.hosts))
     return [
-        described(node_name(rank, names[rank])) if rank in names else f"rank {rank}"
+        node_label(node_name(rank, names[rank])) if rank in names else f"rank {rank}"
         for rank in range(recipe.nodes)
         if rank not in by_rank
     ]
@@ -192,33 +217,33 @@ def _train(cluster: Cluster, ray: Ray, command: Sequence[str], environ: Mapping[
     """The training, while every node stays."""
     child = GuardedProcess(command, {**environ, "PYTHONUNBUFFERED": "1"}, TRAINING_GRACE_S)
     try:
-        heard = time.monotonic()
+        last_answer_at = time.monotonic()
         while (code := child.poll()) is None:
             _check_ray(ray)
             try:
-                _miss(node for node in cluster.nodes() if not node.alive)
-                heard = time.monotonic()
+                _check_lost(node for node in cluster.nodes() if not node.alive)
+                last_answer_at = time.monotonic()
             except Unreachable:
-                if time.monotonic() - heard > LOST_S:
-                    raise RayFailed(f"Ray's head does not answer any more, for {LOST_S:g} s") from None
+                if time.monotonic() - last_answer_at > LOST_TIMEOUT_S:
+                    raise RayFailed(f"Ray's head does not answer any more, for {LOST_TIMEOUT_S:g} s") from None
             time.sleep(POLL_S)
         if code == 1:
             # It may have failed because a node did.
             with contextlib.suppress(Unreachable):
-                _miss(node for node in cluster.nodes() if not (node.alive and node.answers()))
+                _check_lost(node for node in cluster.nodes() if not (node.alive and node.answers()))
         return code
     finally:
         child.end()
 
 
-def _miss(lost: Iterable[Node]) -> None:
-    if names := sorted(described(node.name) for node in lost):
+def _check_lost(lost: Iterable[Node]) -> None:
+    if names := sorted(node_label(node.name) for node in lost):
         raise RunInterrupted(f"lost {', '.join(names)}; the same command goes on from the last checkpoint")
 
 
-def _await_leaving(cluster: Cluster, topology: Topology) -> None:
+def _wait_for_workers_to_leave(cluster: Cluster, topology: Topology) -> None:
     """Until no worker is left, or for as long as that may take."""
-    deadline = time.monotonic() + LEAVE_S
+    deadline = time.monotonic() + LEAVE_TIMEOUT_S
     while time.monotonic() < deadline:
         if not [node for node in cluster.nodes() if node.alive and rank_of(node.name)]:
             return

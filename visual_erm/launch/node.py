@@ -10,16 +10,16 @@ import tempfile
 from collections.abc import Mapping
 
 from visual_erm.errors import ConfigError
-from visual_erm.launch.commands import Settings, ray_start
+from visual_erm.launch.commands import LaunchSettings, ray_start
 from visual_erm.launch.recipe import Recipe
 from visual_erm.launch.topology import Topology
 from visual_erm.runtime.guarded_process import GuardedProcess
 
 POLL_S = 1.0
 """Between two looks at processes and nodes."""
-NOTICE_S = 30.0
+LOG_INTERVAL_S = 30.0
 """Between two lines about what is being waited for."""
-LOST_S = 30.0
+LOST_TIMEOUT_S = 30.0
 """Of silence, after which the head is lost."""
 GRACE_S = 8.0
 """For Ray to end by itself."""
@@ -30,36 +30,66 @@ log = logging.getLogger(__name__)
 
 
 def host() -> str:
-    """What this node is called by its scheduler, or by itself."""
+    """Returns the name that the scheduler gives this node, or else its host name."""
     return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
 
 
 def node_name(rank: int, of: str) -> str:
-    """A node's name in the cluster; `rank_of` reads it back."""
+    """Makes a node's name in the cluster; `rank_of` reads the rank back.
+
+    Args:
+        rank: The node's rank; 0 is the head.
+        of: The node's host name.
+
+    Returns:
+        The name, like `rank3-gpu17`.
+    """
     return f"rank{rank}-{of}"
 
 
 def rank_of(name: str) -> int | None:
-    """Reads the rank out of a node's name in the cluster; None where it has none.
+    """Reads the rank out of a node's name in the cluster.
 
     >>> rank_of("rank3-gpu17"), rank_of("10.0.0.1")
     (3, None)
+
+    Args:
+        name: The name.
+
+    Returns:
+        The rank; None where the name has none.
     """
     rank, found, _ = name.removeprefix("rank").partition("-")
     return int(rank) if name.startswith("rank") and found and rank.isdigit() else None
 
 
-def described(name: str) -> str:
-    """Says which node a name in the cluster means.
+def node_label(name: str) -> str:
+    """Writes a node's name in the cluster for people.
 
-    >>> described("rank3-gpu17")
+    >>> node_label("rank3-gpu17")
     'gpu17 (rank 3)'
+
+    Args:
+        name: The name in the cluster.
+
+    Returns:
+        Its host name and rank.
     """
     return f"{name.partition('-')[2]} (rank {rank_of(name)})"
 
 
-def resolved(head: str) -> str:
-    """The head's address. Raises ConfigError for a name that means nothing here."""
+def resolve_address(head: str) -> str:
+    """Looks up the head's address.
+
+    Args:
+        head: Name or address of the head.
+
+    Returns:
+        Its IPv4 address.
+
+    Raises:
+        ConfigError: The name is not known here.
+    """
     try:
         return socket.gethostbyname(head)
     except OSError as error:
@@ -67,9 +97,16 @@ def resolved(head: str) -> str:
 
 
 def own_address(head: str, rank: int) -> str | None:
-    """This node's address in the network that the head is in; None where Ray's own guess is as good.
+    """Finds this node's address in the head's network.
 
     A machine may have several networks, and Ray on its own takes the one that leads to the internet.
+
+    Args:
+        head: IPv4 address of the head.
+        rank: This node's rank; 0 is the head.
+
+    Returns:
+        The address; None where Ray may choose it.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
@@ -85,27 +122,34 @@ def own_address(head: str, rank: int) -> str | None:
 
 
 def free_port() -> int:
-    """One that nobody listens at."""
+    """Returns a port that no process listens at."""
     with socket.socket() as probe:
         probe.bind(("", 0))
         return int(probe.getsockname()[1])
 
 
 def environment(token: str | None) -> dict[str, str]:
-    """The environment of this node's processes."""
+    """Makes the environment of this node's processes: this process's own, with a short TMPDIR.
+
+    Args:
+        token: Ray's token. None: it is in the environment, or none is used.
+
+    Returns:
+        The whole environment.
+    """
     # Ray's sockets live there, and a socket's path may have 107 bytes.
     temporary = tempfile.gettempdir()
-    ours = {"TMPDIR": temporary if len(temporary) < 24 else "/tmp"}  # noqa: S108
+    own = {"TMPDIR": temporary if len(temporary) < 24 else "/tmp"}  # noqa: S108
     if token:
-        ours["RAY_AUTH_TOKEN"] = token
-    return {**os.environ, **ours}
+        own["RAY_AUTH_TOKEN"] = token
+    return {**os.environ, **own}
 
 
 class Ray:
     """Ray on this node. Where it does not come up it is started again, a few times."""
 
     def __init__(
-        self, recipe: Recipe, topology: Topology, settings: Settings, own: str | None, environ: Mapping[str, str]
+        self, recipe: Recipe, topology: Topology, settings: LaunchSettings, own: str | None, environ: Mapping[str, str]
     ) -> None:
         self._environ = environ
         self._command = functools.partial(ray_start, recipe, topology, settings, node_name(topology.rank, host()), own)
@@ -113,20 +157,27 @@ class Ray:
         self._child = self._started()
 
     def ended(self, up: bool) -> str | None:
-        """What Ray said last, once it has ended for good; None while it runs, or is started again as it was never `up`."""
+        """Looks whether Ray has ended. Starts it again, a few times, where it has not come up yet.
+
+        Args:
+            up: Whether Ray has come up. Then it is not started again.
+
+        Returns:
+            The end of what Ray printed, once it has ended for good; None while it runs or is started again.
+        """
         if self._child.poll() is None:
             return None
-        said = self._child.said()
+        output = self._child.output()
         if up or not self._starts:
-            return said
-        log.warning("Ray did not come up here and is started again; it said last: %s", said)
+            return output
+        log.warning("Ray did not come up here and is started again; its last output: %s", output)
         self._child.end()
         self._child = self._started()
         return None
 
-    def said(self) -> str:
-        """The end of what it said."""
-        return self._child.said()
+    def output(self) -> str:
+        """Returns the end of what Ray printed."""
+        return self._child.output()
 
     def end(self) -> None:
         """Ends Ray and everything it started."""

@@ -44,9 +44,20 @@ class Recipe:
 
 
 def read_recipe(defaults: Sequence[str], given: Sequence[str], environ: Mapping[str, str], topology: Topology) -> Recipe:
-    """The recipe of a launcher's own words, of variables, and of the command line, the later of two winning.
+    """Reads the recipe. Of two words with the same key the later one wins.
 
-    Raises ConfigError for what is missing or contradicts itself, Hydra's and OmegaConf's own errors for what is no key.
+    Args:
+        defaults: The words of the launcher's script.
+        given: The words of the command line. They come last, after those that variables stand for.
+        environ: The environment.
+        topology: How many nodes there are, where something says so.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        ConfigError: A setting is missing, or two settings contradict each other.
+        HydraException: Hydra does not take a word. OmegaConf raises its own errors too.
     """
     from_variables = variables(environ)
     words = last_of_each([*defaults, *from_variables, *given])
@@ -54,11 +65,11 @@ def read_recipe(defaults: Sequence[str], given: Sequence[str], environ: Mapping[
     if "cluster=1gpu" in words and "engine" not in asked:
         words = last_of_each([*words, ONE_GPU])
     if topology.nodes is not None:
-        said = [word for word in words if key_of(word) == "trainer.nnodes"]
-        if said and said != [f"trainer.nnodes={topology.nodes}"]:
-            raise ConfigError(f"{said[0]}, but there are {topology.nodes} nodes; leave it out")
+        given_nodes = [word for word in words if key_of(word) == "trainer.nnodes"]
+        if given_nodes and given_nodes != [f"trainer.nnodes={topology.nodes}"]:
+            raise ConfigError(f"{given_nodes[0]}, but there are {topology.nodes} nodes; leave it out")
         words = last_of_each([*words, f"trainer.nnodes={topology.nodes}"])
-    config = composed(words)
+    config = compose_words(words)
     if not any(key_of(word) == "run_dir" for word in words):
         raise ConfigError("`run_dir` is not set; give RUN_DIR=…, the same at every start: a restart goes on from it")
     for variable, key in FILES.items():
@@ -82,7 +93,17 @@ def read_recipe(defaults: Sequence[str], given: Sequence[str], environ: Mapping[
 
 
 def variables(environ: Mapping[str, str]) -> list[str]:
-    """The overrides that a launcher's variables stand for. Raises ConfigError for two judges, or a value that cannot be."""
+    """Turns a launcher's variables into overrides.
+
+    Args:
+        environ: The environment.
+
+    Returns:
+        Words like `key=value`.
+
+    Raises:
+        ConfigError: Two judges are set, or a value has characters that an override cannot hold.
+    """
     words = []
     if gpus := environ.get("GPUS"):
         words.append(f"cluster={gpus}gpu")
@@ -105,8 +126,19 @@ def variables(environ: Mapping[str, str]) -> list[str]:
     return words
 
 
-def composed(words: Sequence[str]) -> DictConfig:
-    """The configuration, as the training will have it."""
+def compose_words(words: Sequence[str]) -> DictConfig:
+    """Composes the configuration as the training will.
+
+    Args:
+        words: Overrides.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        ConfigError: A value is invalid, or a file of a task does not exist.
+        HydraException: Hydra does not take a word.
+    """
     with tempfile.TemporaryDirectory(prefix="verm-task-") as folder:
         try:
             return compose_recipe(arguments(words, Path(folder)))
@@ -115,16 +147,35 @@ def composed(words: Sequence[str]) -> DictConfig:
 
 
 def last_of_each(words: Sequence[str]) -> list[str]:
-    """The words without those whose key comes again.
+    """Keeps the last word of each key.
 
     >>> last_of_each(["cluster=32gpu", "task=table", "cluster=8gpu"])
     ['cluster=8gpu', 'task=table']
+
+    Args:
+        words: Overrides.
+
+    Returns:
+        One word for each key, in the order in which the keys come first.
+
+    Raises:
+        ConfigError: A word is no override.
     """
     return list({key_of(word): word for word in words}.values())
 
 
 def key_of(word: str) -> str:
-    """Raises ConfigError for a word that is no override."""
+    """Reads the key of an override.
+
+    Args:
+        word: The override, like `key=value`, `+key=value` or `~key`.
+
+    Returns:
+        The key without `+`.
+
+    Raises:
+        ConfigError: The word is no override.
+    """
     key, found, _ = word.partition("=")
     if not found and not word.startswith("~"):
         raise ConfigError(f"`{word}`: give key=value")

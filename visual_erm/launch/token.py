@@ -22,13 +22,31 @@ FILE = ".ray_token"
 
 
 def is_given(environ: Mapping[str, str]) -> bool:
-    """Whether the environment already holds the token, as slurm/train.sbatch sees to."""
+    """Tells whether the environment already holds the token. slurm/train.sbatch puts it there.
+
+    Args:
+        environ: The environment.
+
+    Returns:
+        True when one of `VARIABLES` is set.
+    """
     return any(environ.get(name) for name in VARIABLES)
 
 
 @contextlib.contextmanager
-def made(file: Path | None) -> Iterator[str]:
-    """A new token; in `file`, in place of an old one, until the end. Raises ConfigError when that cannot be written."""
+def create(file: Path | None) -> Iterator[str]:
+    """Makes a new token for the time of a `with` block.
+
+    Args:
+        file: File for the token, which only its owner can read. An old one is replaced, and the file is removed in the end.
+            None: the token is in no file.
+
+    Yields:
+        The token, 64 hexadecimal digits.
+
+    Raises:
+        ConfigError: The file cannot be written.
+    """
     token = secrets.token_hex(32)
     if file is None:
         yield token
@@ -49,7 +67,17 @@ def made(file: Path | None) -> Iterator[str]:
 
 
 def read(file: Path) -> str | None:
-    """The token that the head wrote; None while there is none. Raises ConfigError for a file that others can read."""
+    """Reads the token that the head wrote.
+
+    Args:
+        file: The file.
+
+    Returns:
+        The token; None while there is none.
+
+    Raises:
+        ConfigError: Others than its owner can read or write the file, or this process cannot read it.
+    """
     try:
         found = file.stat()
         if found.st_mode & 0o077 or found.st_uid != os.getuid():

@@ -31,7 +31,17 @@ class Topology:
 
 
 def scontrol(*arguments: str) -> str:
-    """Raises ConfigError where Slurm does not answer."""
+    """Runs Slurm's `scontrol`.
+
+    Args:
+        *arguments: Its arguments.
+
+    Returns:
+        Its output.
+
+    Raises:
+        ConfigError: It is not installed, fails, or does not answer within 60 s.
+    """
     try:
         done = subprocess.run(["scontrol", *arguments], capture_output=True, text=True, timeout=60, check=True)  # noqa: S603, S607
     except (OSError, subprocess.SubprocessError) as error:
@@ -39,10 +49,18 @@ def scontrol(*arguments: str) -> str:
     return done.stdout
 
 
-def find_place(environ: Mapping[str, str], ask: Scontrol = scontrol) -> Topology:
-    """The place that the environment describes; one node alone when it says nothing.
+def find_topology(environ: Mapping[str, str], ask: Scontrol = scontrol) -> Topology:
+    """Reads this node's place from the environment.
 
-    Raises ConfigError when variables contradict each other, or say too little, with their names and the fix.
+    Args:
+        environ: The environment.
+        ask: Runs `scontrol`; only a step of Slurm needs it.
+
+    Returns:
+        The topology; one node alone when the environment says nothing.
+
+    Raises:
+        ConfigError: Variables contradict each other or say too little. The message has their names and the fix.
     """
     variables = {name: value for name, value in environ.items() if value}
     for name in ("LOCAL_RANK", "SLURM_LOCALID"):
@@ -50,12 +68,12 @@ def find_place(environ: Mapping[str, str], ask: Scontrol = scontrol) -> Topology
             raise ConfigError(
                 f"{name}={variables[name]}: one process per node is wanted (--nproc-per-node=1, srun --ntasks-per-node=1)"
             )
-    ranks, sizes = _said(variables)
+    ranks, sizes = _declared(variables)
     in_a_step = "SLURM_STEP_ID" in variables
     if in_a_step:
         ranks["SLURM_NODEID"] = _number(variables, "SLURM_NODEID")
         sizes["SLURM_STEP_NUM_NODES"] = _number(variables, "SLURM_STEP_NUM_NODES")
-    rank, nodes = _agreed(ranks, "this node's rank"), _agreed(sizes, "the number of nodes")
+    rank, nodes = _consistent(ranks, "this node's rank"), _consistent(sizes, "the number of nodes")
     if rank is None:
         if nodes is None and not in_a_step and variables.get("SLURM_JOB_NUM_NODES", "1") != "1":
             raise ConfigError(
@@ -79,7 +97,7 @@ def find_place(environ: Mapping[str, str], ask: Scontrol = scontrol) -> Topology
     return Topology(rank, nodes, head, hosts)
 
 
-def _said(variables: Mapping[str, str]) -> tuple[dict[str, int], dict[str, int]]:
+def _declared(variables: Mapping[str, str]) -> tuple[dict[str, int], dict[str, int]]:
     """What each variable that is set says of the rank and of the number of nodes."""
     ranks = {name: _number(variables, name) for name in ("NODE_RANK", "GROUP_RANK") if name in variables}
     sizes = {name: _number(variables, name) for name in ("NNODES", "GROUP_WORLD_SIZE") if name in variables}
@@ -100,11 +118,11 @@ def _number(variables: Mapping[str, str], name: str) -> int:
         raise ConfigError(f"{name}={variables[name]}: must be a whole number") from None
 
 
-def _agreed(said: Mapping[str, int], what: str) -> int | None:
-    if len(set(said.values())) > 1:
-        each = ", ".join(f"{name} says {number}" for name, number in said.items())
+def _consistent(values: Mapping[str, int], what: str) -> int | None:
+    if len(set(values.values())) > 1:
+        each = ", ".join(f"{name} says {number}" for name, number in values.items())
         raise ConfigError(f"{what}: {each}; unset those that are not meant")
-    return next(iter(said.values()), None)
+    return next(iter(values.values()), None)
 
 
 def _slurm_address(host: str, ask: Scontrol) -> str:

@@ -62,11 +62,20 @@ CHECKS = (
         ),
     ),
 )  # fmt: skip
-"""In the order in which they are told; the quick ones first."""
+"""In the order in which they are reported; the quick ones first."""
 
 
-def checked(config: DictConfig, console: Console, beforehand: Sequence[Problem] = ()) -> list[Outcome]:
-    """Every check of a prepared configuration, a line on the console for each; first the problems found `beforehand`."""
+def run_checks(config: DictConfig, console: Console, beforehand: Sequence[Problem] = ()) -> list[Outcome]:
+    """Runs every check of a prepared configuration.
+
+    Args:
+        config: The configuration.
+        console: Where each check prints its line.
+        beforehand: Problems that were found while it was composed; they come first.
+
+    Returns:
+        The outcomes, in the order of the checks.
+    """
     outcomes: list[Outcome] = []
     if beforehand:
         outcomes.append(Outcome("command line", tuple(beforehand)))
@@ -74,15 +83,24 @@ def checked(config: DictConfig, console: Console, beforehand: Sequence[Problem] 
     context = RunContext(config)
     for check in CHECKS:
         with console.status(f"{check.title} …"):
-            outcome = look(context, check, {found.title for found in outcomes if not found.ok})
+            outcome = run_check(context, check, {found.title for found in outcomes if not found.ok})
         outcomes.append(outcome)
         if outcome.notes or not outcome.ok:
             console.print(line(outcome), highlight=False, soft_wrap=True)
     return outcomes
 
 
-def look(context: RunContext, check: Check, failed: AbstractSet[str] = frozenset()) -> Outcome:
-    """One check, unless it waits for one of `failed`."""
+def run_check(context: RunContext, check: Check, failed: AbstractSet[str] = frozenset()) -> Outcome:
+    """Runs one check, unless it waits for another.
+
+    Args:
+        context: The run.
+        check: The check.
+        failed: Titles of the checks that found problems.
+
+    Returns:
+        The outcome. An exception of the check is its `failure`.
+    """
     if waits := [title for title in check.needs if title in failed]:
         return Outcome(check.title, skipped=tuple(waits))
     start = time.monotonic()
@@ -100,7 +118,14 @@ def look(context: RunContext, check: Check, failed: AbstractSet[str] = frozenset
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:
-    """2 for problems, 1 for checks that could not be done, else 0."""
+    """Turns outcomes into an exit code.
+
+    Args:
+        outcomes: The outcomes of all checks.
+
+    Returns:
+        2 for problems, 1 for checks that failed themselves, else 0.
+    """
     if any(outcome.problems for outcome in outcomes):
         return 2
     return 1 if any(outcome.failure for outcome in outcomes) else 0
@@ -109,12 +134,12 @@ def exit_code(outcomes: Sequence[Outcome]) -> int:
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
     """What libraries print and warn of goes to the debug log: what matters is in the findings."""
-    said, below = io.StringIO(), logging.root.manager.disable
+    output, below = io.StringIO(), logging.root.manager.disable
     try:
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
             if not log.isEnabledFor(logging.DEBUG):
                 logging.disable(logging.WARNING)
             yield
     finally:
         logging.disable(below)
-        log.debug("%s", said.getvalue())
+        log.debug("%s", output.getvalue())

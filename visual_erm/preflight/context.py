@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from visual_erm.errors import ConfigError
-from visual_erm.preflight.sample import Row, count, sample
+from visual_erm.preflight.sample import SampledRow, count, sample
 from visual_erm.spec.judge import JudgeSettings, load_judge_settings
 from visual_erm.spec.task import Task, load_tasks
 from visual_erm.training.reward_requirements import reward_requirements_of
@@ -27,11 +27,25 @@ class RunContext:
     config: DictConfig
 
     def get(self, key: str) -> Any:
-        """The value of a key; None where it is not set, or not there."""
+        """Reads a key of the configuration.
+
+        Args:
+            key: The whole key, with dots.
+
+        Returns:
+            Its value; None where it is not set or does not exist.
+        """
         return select(self.config, key)
 
     def files(self, key: str) -> Sequence[str]:
-        """The files under a key of `data`; none where it is not set."""
+        """Lists the files under a key of `data`.
+
+        Args:
+            key: One of `KEYS`.
+
+        Returns:
+            The files; none where the key is not set.
+        """
         files = self.get(f"data.{key}")
         return [files] if isinstance(files, str) else list(files or ())
 
@@ -51,11 +65,18 @@ class RunContext:
         return reward_requirements_of(self.config)
 
     def readable(self, key: str) -> list[str]:
-        """Those of the files that are there and are parquet."""
+        """Lists the files under a key of `data` that are parquet and hold rows.
+
+        Args:
+            key: One of `KEYS`.
+
+        Returns:
+            The files.
+        """
         return [file for file in self.files(key) if _rows(file)]
 
     @cached_property
-    def rows(self) -> dict[str, list[Row]]:
+    def rows(self) -> dict[str, list[SampledRow]]:
         """Some of the rows under each key of `data`, of the files that can be read."""
         return {key: sample(self.readable(key), SAMPLE) for key in KEYS}
 
@@ -76,7 +97,7 @@ class RunContext:
         return bool(self.config.actor_rollout_ref.actor.strategy == "megatron")
 
     @property
-    def refers(self) -> bool:
+    def uses_reference_policy(self) -> bool:
         """Whether veRL computes log-probabilities of a reference policy (verl/trainer/ppo/utils.py)."""
         return bool(self.config.algorithm.use_kl_in_reward or self.config.actor_rollout_ref.actor.use_kl_loss)
 
@@ -103,5 +124,13 @@ def _rows(file: str) -> int:
 
 
 def select(config: DictConfig, key: str) -> Any:
-    """The value of a key; None where it is not set, or not there."""
+    """Reads a key of a configuration.
+
+    Args:
+        config: The configuration.
+        key: The whole key, with dots.
+
+    Returns:
+        Its value; None where it is not set or does not exist.
+    """
     return OmegaConf.select(config, key, throw_on_missing=False)

@@ -10,17 +10,25 @@ from visual_erm.data.row_contract import check_files, check_truths, reference_of
 from visual_erm.errors import ConfigError, ReferenceUnavailable
 from visual_erm.preflight.context import KEYS, RunContext
 from visual_erm.preflight.findings import Finding, Note, Problem, problems_from
-from visual_erm.preflight.sample import Row, count
+from visual_erm.preflight.sample import SampledRow, count
 from visual_erm.training.reward_requirements import REWARD
 from visual_erm.vision.images import load_image
 
-TOLD = 3
-"""Rows of a kind that are told one by one."""
+MAX_LISTED_ROWS = 3
+"""Broken rows of one split that are listed one by one."""
 MAKE = "make it with data_prep/ (for policy=tiny: make demo)"
 
 
 def check_exist(context: RunContext, key: str) -> Iterator[Finding]:
-    """The files under a key of `data` are there, are parquet, and hold rows."""
+    """Checks that the files under a key of `data` are parquet and hold rows.
+
+    Args:
+        context: The run.
+        key: One of `KEYS`.
+
+    Yields:
+        Problems, and a note on what was looked at.
+    """
     if not context.files(key):
         yield Problem(f"data.{key}", "not set", f"give data.{key}=FILE.parquet; {MAKE}")
     for file in context.files(key):
@@ -38,7 +46,14 @@ def check_exist(context: RunContext, key: str) -> Iterator[Finding]:
 
 
 def check_amount(context: RunContext) -> Iterator[Finding]:
-    """There is a batch of training rows, and they last for the steps that were asked for."""
+    """Checks that the training rows make a batch, and last for the steps that were asked for.
+
+    Args:
+        context: The run.
+
+    Yields:
+        Problems, and a note on what was looked at.
+    """
     rows = sum(count(file) for file in context.files("train_files"))
     prompts, asked = context.config.data.train_batch_size, context.get("trainer.total_training_steps")
     if rows < prompts:
@@ -58,7 +73,14 @@ def check_amount(context: RunContext) -> Iterator[Finding]:
 
 
 def check_tasks(context: RunContext) -> Iterator[Finding]:
-    """Each row belongs to a task of the run, what drew its reference draws here too, and what is compared with is there."""
+    """Checks that each row belongs to a task, fits the renderer here, and holds what the reward compares with.
+
+    Args:
+        context: The run.
+
+    Yields:
+        Problems, and a note on what was looked at.
+    """
     for key in KEYS:
         for file in context.readable(key):
             try:
@@ -71,7 +93,14 @@ def check_tasks(context: RunContext) -> Iterator[Finding]:
 
 
 def check_load(context: RunContext) -> Iterator[Finding]:
-    """Lets veRL's own dataset class take the rows, with the policy's processor, and their prompts are not too long."""
+    """Checks that veRL's own dataset class loads the rows, and that their prompts are short enough.
+
+    Args:
+        context: The run.
+
+    Yields:
+        Problems, and a note on what was looked at.
+    """
     data = context.config.data
     try:
         lost_by = VerlCheck(Path(context.config.actor_rollout_ref.model.path), data.max_prompt_length, data)
@@ -82,7 +111,7 @@ def check_load(context: RunContext) -> Iterator[Finding]:
         lost = lost_by.rows([row.content for row in rows])
         long = [number for number, reason in lost.items() if reason.startswith(TOO_LONG)]
         broken = [(rows[number], reason) for number, reason in lost.items() if number not in long]
-        yield from _few(f"data.{key}", broken, "mend it, or make the data again with data_prep/")
+        yield from _first_problems(f"data.{key}", broken, "correct it, or make the data again with data_prep/")
         if long and (not data.filter_overlong_prompts or len(long) == len(rows)):
             yield Problem(
                 "data.max_prompt_length",
@@ -93,11 +122,18 @@ def check_load(context: RunContext) -> Iterator[Finding]:
             )  # fmt: skip
         elif long:
             yield Note(f"{len(long)} of {len(rows)} prompts are too long and left out")
-    yield Note(_looked_at(context))
+    yield Note(_extent(context))
 
 
 def check_references(context: RunContext) -> Iterator[Finding]:
-    """The reference images open, where they are looked at: by this reward, of rows that the run scores."""
+    """Checks that the reference images open, of the rows that the run scores and for a reward that looks at them.
+
+    Args:
+        context: The run.
+
+    Yields:
+        Problems, and a note on what was looked at.
+    """
     if "renderer" not in context.needs:
         return
     root = context.get(f"{REWARD}.reward_kwargs.data_root")
@@ -112,19 +148,19 @@ def check_references(context: RunContext) -> Iterator[Finding]:
         fix = "make the data again with data_prep/"
         if any((row.extra_info.get("reference") or {}).get("path") for row, _ in broken):
             fix = f"{REWARD}.reward_kwargs.data_root is the folder that the paths start from"
-        yield from _few(f"data.{key}", broken, fix)
-    yield Note(_looked_at(context, keys))
+        yield from _first_problems(f"data.{key}", broken, fix)
+    yield Note(_extent(context, keys))
 
 
-def _few(key: str, broken: Sequence[tuple[Row, str]], fix: str) -> Iterator[Problem]:
+def _first_problems(key: str, broken: Sequence[tuple[SampledRow, str]], fix: str) -> Iterator[Problem]:
     """The first rows that are broken, and how many more there are."""
-    for row, reason in broken[:TOLD]:
+    for row, reason in broken[:MAX_LISTED_ROWS]:
         yield Problem(key, f"{row.where}: {reason}", fix)
-    if len(broken) > TOLD:
-        yield Problem(key, f"{len(broken) - TOLD} more of the rows looked at are broken", fix)
+    if len(broken) > MAX_LISTED_ROWS:
+        yield Problem(key, f"{len(broken) - MAX_LISTED_ROWS} more of the rows looked at are broken", fix)
 
 
-def _looked_at(context: RunContext, keys: Sequence[str] = KEYS) -> str:
+def _extent(context: RunContext, keys: Sequence[str] = KEYS) -> str:
     whole = sum(count(file) for key in keys for file in context.readable(key))
     rows = sum(len(context.rows[key]) for key in keys)
     return f"all {whole} rows" if rows == whole else f"{rows} of {whole} rows, spread over the files"

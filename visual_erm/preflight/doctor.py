@@ -1,4 +1,4 @@
-"""What this machine has and lacks: one finding a line, each with ok, a warning, or the fix."""
+"""What this machine has and lacks: one result a line, each with ok, a warning, or the fix."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What was found about one thing on the machine, and how to mend it."""
+class DoctorResult:
+    """What was found about one thing on the machine, and how to fix it."""
 
     state: Literal["ok", "warning", "missing"]
     what: str
@@ -59,128 +59,142 @@ class Finding:
     fix: str = ""
 
 
-def examine(judge: JudgeSettings) -> list[Finding]:
-    """Everything that can be found out without a GPU and within seconds."""
+def examine(judge: JudgeSettings) -> list[DoctorResult]:
+    """Finds out everything that takes no GPU and only seconds.
+
+    Args:
+        judge: The settings of the judge.
+
+    Returns:
+        One result for each thing.
+    """
     return [python(), chromium(), *fonts(), *sandbox(), shared_memory(), *prompts(), *endpoints(judge), *packages()]
 
 
-def python() -> Finding:
+def python() -> DoctorResult:
     """Looks at the version of Python."""
     version = platform.python_version()
     if (3, 10) <= tuple(map(int, version.split(".")[:2])) < (3, 13):
-        return Finding("ok", "Python", version)
-    return Finding("missing", "Python", version, "use Python 3.10, 3.11 or 3.12")
+        return DoctorResult("ok", "Python", version)
+    return DoctorResult("missing", "Python", version, "use Python 3.10, 3.11 or 3.12")
 
 
-def chromium() -> Finding:
+def chromium() -> DoctorResult:
     """Looks for a Chromium that starts."""
     from visual_erm.render.browser import find_chromium
 
     try:
         path = find_chromium()
     except RendererUnavailable as error:
-        return Finding("missing", "Chromium", "none", str(error))
-    said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=30, check=False)  # noqa: S603
-    if said.returncode != 0:
-        return Finding("missing", "Chromium", f"{path} does not start", (said.stderr or said.stdout).strip()[:200])
-    return Finding("ok", "Chromium", f"{said.stdout.strip()} ({path})")
+        return DoctorResult("missing", "Chromium", "none", str(error))
+    done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=30, check=False)  # noqa: S603
+    if done.returncode != 0:
+        return DoctorResult("missing", "Chromium", f"{path} does not start", (done.stderr or done.stdout).strip()[:200])
+    return DoctorResult("ok", "Chromium", f"{done.stdout.strip()} ({path})")
 
 
-def fonts() -> Iterator[Finding]:
+def fonts() -> Iterator[DoctorResult]:
     """Looks for the fonts that tables are drawn with."""
     matcher = shutil.which("fc-match")
     if not matcher:
-        yield Finding("warning", "fonts", "fontconfig's fc-match is absent", "apt-get install fontconfig")
+        yield DoctorResult("warning", "fonts", "fontconfig's fc-match is absent", "apt-get install fontconfig")
         return
     for pattern, wanted, package in (
         ("Arial", ("Arial", "Liberation Sans"), "fonts-liberation"),
         (":lang=zh-cn", ("CJK", "Han", "Hei", "Song", "Ming"), "fonts-noto-cjk"),
     ):
-        said = subprocess.run([matcher, "-f", "%{family}", pattern], capture_output=True, text=True, check=False)  # noqa: S603
-        family = said.stdout.strip()
+        done = subprocess.run([matcher, "-f", "%{family}", pattern], capture_output=True, text=True, check=False)  # noqa: S603
+        family = done.stdout.strip()
         if any(name in family for name in wanted):
-            yield Finding("ok", f"font for {pattern}", family)
+            yield DoctorResult("ok", f"font for {pattern}", family)
         else:
-            yield Finding("warning", f"font for {pattern}", family or "none", f"apt-get install {package}")
+            yield DoctorResult("warning", f"font for {pattern}", family or "none", f"apt-get install {package}")
 
 
-def sandbox() -> Iterator[Finding]:
-    """The walls round code that a model wrote, and what a worker behind them found that they hold back."""
+def sandbox() -> Iterator[DoctorResult]:
+    """The isolation of code that a model wrote, and what a worker in it found that it guarantees."""
     settings = SandboxSettings()
     try:
         self_test = asyncio.run(examine_sandbox(settings))
     except InfrastructureError as error:
-        yield Finding("missing", "sandbox", "does not start", str(error))
+        yield DoctorResult("missing", "sandbox", "does not start", str(error))
         return
     for layer, lacks in self_test.layers.items():
-        yield Finding("warning", layer, lacks, LAYER_FIXES[layer]) if lacks else Finding("ok", layer, "up")
+        yield DoctorResult("warning", layer, lacks, LAYER_FIXES[layer]) if lacks else DoctorResult("ok", layer, "up")
     missing = self_test.missing(settings)
     held = ", ".join(self_test.guarantees)
     yield (
-        Finding("warning", "sandbox", f"holds back {held}", missing)
+        DoctorResult("warning", "sandbox", f"guarantees {held}", missing)
         if missing
-        else Finding("ok", "sandbox", f"holds back {held}")
+        else DoctorResult("ok", "sandbox", f"guarantees {held}")
     )
 
 
-def shared_memory() -> Finding:
+def shared_memory() -> DoctorResult:
     """Looks at the size of shared memory."""
     if not SHARED_MEMORY.is_dir():
-        return Finding("warning", "shared memory", "none", "give the container a /dev/shm")
+        return DoctorResult("warning", "shared memory", "none", "give the container a /dev/shm")
     gigabytes = shutil.disk_usage(SHARED_MEMORY).total / 2**30
     if gigabytes < 1:
-        return Finding("warning", "shared memory", f"{gigabytes:.2f} GiB", "more helps Chromium and Ray: --shm-size=8g")
-    return Finding("ok", "shared memory", f"{gigabytes:.1f} GiB")
+        return DoctorResult(
+            "warning", "shared memory", f"{gigabytes:.2f} GiB", "more helps Chromium and Ray: --shm-size=8g"
+        )
+    return DoctorResult("ok", "shared memory", f"{gigabytes:.1f} GiB")
 
 
-def prompts() -> Iterator[Finding]:
+def prompts() -> Iterator[DoctorResult]:
     """Which text each task asks a judge with."""
     for task in sorted(file.stem for file in shipped_prompts().glob("*.txt")):
         try:
-            yield Finding("ok", f"prompt of {task}", described(load_task(task).judge.prompt))
+            yield DoctorResult("ok", f"prompt of {task}", described(load_task(task).judge.prompt))
         except ConfigError as error:
-            yield Finding("missing", f"prompt of {task}", "none that can be used", str(error))
+            yield DoctorResult("missing", f"prompt of {task}", "none that can be used", str(error))
 
 
-def endpoints(judge: JudgeSettings) -> list[Finding]:
+def endpoints(judge: JudgeSettings) -> list[DoctorResult]:
     """Asks each endpoint of the judge for its models.
 
     Args:
         judge: The settings of the judge.
+
+    Returns:
+        One result for each endpoint; one alone for a judge without endpoints.
     """
     if judge.kind == "local":
-        return [Finding("ok", "judge", "local: OCR and image comparison; --judge URL checks a server")]
+        return [DoctorResult("ok", "judge", "local: OCR and image comparison; --judge URL checks a server")]
     return asyncio.run(_ask_endpoints(judge))
 
 
-async def _ask_endpoints(judge: JudgeSettings) -> list[Finding]:
+async def _ask_endpoints(judge: JudgeSettings) -> list[DoctorResult]:
     urls = read_endpoints(Path(judge.endpoints_file)) if judge.endpoints_file else judge.endpoints
     if not urls:
-        return [Finding("missing", "judge", f"no endpoint in {judge.endpoints_file}", "start one: visual-erm serve MODEL")]
+        return [
+            DoctorResult("missing", "judge", f"no endpoint in {judge.endpoints_file}", "start one: visual-erm serve MODEL")
+        ]
     return list(await asyncio.gather(*(_ask(url, judge) for url in urls)))
 
 
-async def _ask(url: str, judge: JudgeSettings) -> Finding:
+async def _ask(url: str, judge: JudgeSettings) -> DoctorResult:
     what = f"endpoint {url}"
     key = api_key(judge)
     try:
         served = await models_at(url, key)
     except (httpx.HTTPError, ValueError) as error:
-        said = f"{type(error).__name__}: {error}"
-        return Finding("missing", what, redact(said, key), "start it: visual-erm serve MODEL")
+        message = f"{type(error).__name__}: {error}"
+        return DoctorResult("missing", what, redact(message, key), "start it: visual-erm serve MODEL")
     if judge.model not in served:
-        return Finding("missing", what, f"serves {', '.join(served)}", f"set judge.model, or serve as {judge.model}")
-    return Finding("ok", what, f"serves {judge.model}")
+        return DoctorResult("missing", what, f"serves {', '.join(served)}", f"set judge.model, or serve as {judge.model}")
+    return DoctorResult("ok", what, f"serves {judge.model}")
 
 
-def packages() -> Iterator[Finding]:
+def packages() -> Iterator[DoctorResult]:
     """Looks for the packages that are needed."""
     for name, optional in PACKAGES.items():
         try:
-            yield Finding("ok", name, importlib.metadata.version(name))
+            yield DoctorResult("ok", name, importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
             yield (
-                Finding("warning", name, "not installed", optional)
+                DoctorResult("warning", name, "not installed", optional)
                 if optional
-                else Finding("missing", name, "not installed", f"pip install {name}")
+                else DoctorResult("missing", name, "not installed", f"pip install {name}")
             )

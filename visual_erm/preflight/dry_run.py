@@ -24,28 +24,28 @@ from pathlib import Path
 from typing import Any
 
 from visual_erm.errors import ConfigError, InfrastructureError
-from visual_erm.preflight.sample import Row
+from visual_erm.preflight.sample import SampledRow
 
 REQUEST, RESULTS, ROLLOUT_LOG = "request.pickle", "results.jsonl", "rollout_log"
 
 
 @dataclass(frozen=True)
-class Sample:
+class DryRunSample:
     """One call of the reward function."""
 
-    row: Row
+    row: SampledRow
     reply: str
     true: bool
     """Whether the reply is the row's ground truth."""
 
 
 @dataclass(frozen=True)
-class Scored:
-    """What came of it: a result or an error, and what the rollout log says of it."""
+class DryRunResult:
+    """What came of it: a result or an error, and the reason that the rollout log gives."""
 
     result: Any = None
     error: str = ""
-    ours: bool = False
+    machine_failure: bool = False
     """The error is one of the machine, as of a browser that does not start."""
     reason: str = ""
 
@@ -57,10 +57,17 @@ class DryRun:
     path: str
     name: str
     kwargs: Mapping[str, Any]
-    samples: tuple[Sample, ...]
+    samples: tuple[DryRunSample, ...]
 
-    def run(self, limit_s: float) -> list[Scored]:
-        """What the function made of the samples, as many as were done within the limit. Nothing is left behind."""
+    def run(self, limit_s: float) -> list[DryRunResult]:
+        """Scores the samples in a process of its own. Nothing is left behind.
+
+        Args:
+            limit_s: Seconds after which the process is killed.
+
+        Returns:
+            Results in the order of the samples; fewer than samples when the time ran out or the function raised.
+        """
         with tempfile.TemporaryDirectory(prefix="visual-erm-", ignore_cleanup_errors=True) as folder:
             Path(folder, REQUEST).write_bytes(pickle.dumps(self))
             # Libraries leave things in the folder for temporary files.
@@ -81,34 +88,40 @@ class DryRun:
                 os.killpg(process.pid, signal.SIGKILL) if process.poll() is None else None
                 process.wait()
             results = Path(folder, RESULTS)
-            return [Scored(**json.loads(line)) for line in results.read_text().splitlines()] if results.exists() else []
+            return (
+                [DryRunResult(**json.loads(line)) for line in results.read_text().splitlines()] if results.exists() else []
+            )
 
 
 def main(folder: Path) -> None:
-    """The process."""
-    trial = pickle.loads((folder / REQUEST).read_bytes())  # noqa: S301  written by `DryRun.run`
+    """Scores the samples of a request; the process that `DryRun.run` starts.
+
+    Args:
+        folder: Folder with the request; results are added to it.
+    """
+    dry_run = pickle.loads((folder / REQUEST).read_bytes())  # noqa: S301  written by `DryRun.run`
     try:
-        asyncio.run(_every(trial, folder))
+        asyncio.run(_score_all(dry_run, folder))
     except InfrastructureError as fault:
         of_judge = type(fault).__name__.startswith(("Judge", "Reference"))
-        _add(folder, Scored(error=f"{type(fault).__name__}: {fault}", ours=not of_judge))
+        _add(folder, DryRunResult(error=f"{type(fault).__name__}: {fault}", machine_failure=not of_judge))
     except Exception as error:  # noqa: BLE001  whatever the function raises would end the run
         where = traceback.extract_tb(error.__traceback__)[-1]
         place = "" if isinstance(error, ConfigError) else f" ({Path(where.filename).name}, line {where.lineno})"
-        _add(folder, Scored(error=f"{type(error).__name__}: {error}{place}"))
+        _add(folder, DryRunResult(error=f"{type(error).__name__}: {error}{place}"))
 
 
-async def _every(trial: DryRun, folder: Path) -> None:
+async def _score_all(dry_run: DryRun, folder: Path) -> None:
     """One sample after the other, so that the rollout_log's last line is the last sample's."""
-    spec = importlib.util.spec_from_file_location("visual_erm_reward_on_trial", trial.path)
+    spec = importlib.util.spec_from_file_location("visual_erm_reward_dry_run", dry_run.path)
     if spec is None or spec.loader is None:
-        raise ConfigError(f"{trial.path} is no Python file")
+        raise ConfigError(f"{dry_run.path} is no Python file")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    function, kwargs = getattr(module, trial.name), dict(trial.kwargs)
+    function, kwargs = getattr(module, dry_run.name), dict(dry_run.kwargs)
     if "rollout_log" in kwargs:
         kwargs["rollout_log"] = str(folder / ROLLOUT_LOG)
-    for sample in trial.samples:
+    for sample in dry_run.samples:
         row = sample.row.content
         given = {
             "data_source": row.get("data_source"),
@@ -120,12 +133,12 @@ async def _every(trial: DryRun, folder: Path) -> None:
             result = await function(**given, **kwargs)
         else:
             result = await asyncio.to_thread(function, **given, **kwargs)
-        _add(folder, Scored(result, reason=_last_reason(folder)))
+        _add(folder, DryRunResult(result, reason=_last_reason(folder)))
 
 
-def _add(folder: Path, scored: Scored) -> None:
+def _add(folder: Path, result: DryRunResult) -> None:
     with (folder / RESULTS).open("a") as lines:
-        lines.write(json.dumps(asdict(scored), default=_plainly) + "\n")
+        lines.write(json.dumps(asdict(result), default=_plainly) + "\n")
 
 
 def _plainly(value: Any) -> Any:
@@ -143,6 +156,6 @@ def _last_reason(folder: Path) -> str:
 
 if __name__ == "__main__":
     # Under its own name the request's classes are the ones that were written.
-    from visual_erm.preflight import dry_run as here
+    from visual_erm.preflight import dry_run as module
 
-    here.main(Path(sys.argv[1]))
+    module.main(Path(sys.argv[1]))

@@ -20,13 +20,20 @@ from visual_erm.spec.task import Task
 from visual_erm.training.reward_requirements import REWARD
 from visual_erm.vision.images import load_image
 
-ASK_S = 60.0
+REPORT_TIMEOUT_S = 60.0
 """For one report."""
 START = "start it: visual-erm serve MODEL; `visual-erm doctor --judge URL` asks it again"
 
 
 def check_endpoints(context: RunContext) -> Iterator[Finding]:
-    """Nothing is asked of judges without endpoints."""
+    """Checks that every endpoint of a remote judge answers with a report. Other judges are not asked.
+
+    Args:
+        context: The run.
+
+    Yields:
+        Problems, and a note on what was looked at.
+    """
     if "judge" not in context.needs or context.judge.kind != "remote":
         return
     file = context.judge.endpoints_file
@@ -62,11 +69,17 @@ async def _ask_all(context: RunContext, urls: tuple[str, ...], pair: tuple[Image
 
 async def _ask(context: RunContext, url: str, pair: tuple[Image.Image, Image.Image], task: Task) -> Problem | None:
     """What is wrong with one endpoint."""
-    limit_s = min(context.judge.timeout_s, ASK_S)
-    alone = {"endpoints": (url,), "endpoints_file": None, "retries": 0, "timeout_s": limit_s, "unavailable_timeout_s": 0.5}
+    limit_s = min(context.judge.timeout_s, REPORT_TIMEOUT_S)
+    one_endpoint = {
+        "endpoints": (url,),
+        "endpoints_file": None,
+        "retries": 0,
+        "timeout_s": limit_s,
+        "unavailable_timeout_s": 0.5,
+    }
     key = "judge.endpoints_file" if context.judge.endpoints_file else "judge.endpoints"
     try:
-        judge = RemoteJudge(context.judge.model_copy(update=alone))
+        judge = RemoteJudge(context.judge.model_copy(update=one_endpoint))
     except ConfigError as error:
         return Problem(key, str(error), "write it like http://10.0.0.1:8000/v1")
     try:
@@ -86,13 +99,13 @@ async def _ask(context: RunContext, url: str, pair: tuple[Image.Image, Image.Ima
     return None
 
 
-def _explained(url: str, said: str, limit_s: float) -> tuple[str, str]:
-    """What a failure means, and what mends it."""
-    said = said.rpartition("the last failure: ")[2].rpartition("the last: ")[2]
-    what, _, fix = said.partition("; ")
+def _explained(url: str, message: str, limit_s: float) -> tuple[str, str]:
+    """What a failure means, and how to fix it."""
+    message = message.rpartition("the last failure: ")[2].rpartition("the last: ")[2]
+    what, _, fix = message.partition("; ")
     what = what if url in what else f"{url}: {what}"
-    if "Certificate" in said or "SSL" in said:
+    if "Certificate" in message or "SSL" in message:
         return what, "its TLS certificate is not trusted here: name its authority's file in SSL_CERT_FILE, or write http://"
-    if "did not answer" in said or "has not answered" in said:
+    if "did not answer" in message or "has not answered" in message:
         return what, f"it takes longer than {limit_s:g} s: see the server's log, and whether others use it"
     return what, fix or START

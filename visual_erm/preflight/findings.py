@@ -33,7 +33,7 @@ Finding = Problem | Note
 
 @dataclass(frozen=True)
 class Check:
-    """One look at the run. What `find` raises is our own fault."""
+    """One look at the run. An exception that `find` raises is an error of the check, not of the run."""
 
     title: str
     find: Callable[[RunContext], Iterable[Finding]]
@@ -61,7 +61,16 @@ class Outcome:
 
 
 def problems_from(error: Exception, key: str, fix: str = "") -> Iterator[Problem]:
-    """The problems in the message of an error: one a line, what it is before the first semicolon, then the fix."""
+    """Reads problems from the message of an error: one a line, the problem before the first semicolon, then the fix.
+
+    Args:
+        error: The error.
+        key: The setting to change.
+        fix: The fix for lines that have none.
+
+    Yields:
+        A problem for each line.
+    """
     for line in str(error).splitlines():
         what, _, its_fix = line.partition("; ")
         yield Problem(key, what.removeprefix(f"{key}: "), its_fix or fix)

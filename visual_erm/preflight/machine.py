@@ -1,4 +1,4 @@
-"""Has the machine, or the cluster, what the run needs: a browser, walls, GPUs, and room on the disk?"""
+"""Has the machine, or the cluster, what the run needs: a browser, a sandbox, GPUs, and room on the disk?"""
 
 from __future__ import annotations
 
@@ -21,13 +21,20 @@ from visual_erm.render.browser import find_chromium
 from visual_erm.sandbox.host import examine
 from visual_erm.serve.plan import gpus_here
 
-RAY_S = 120.0
+RAY_TIMEOUT_S = 120.0
 """For Ray to answer."""
 GIB = 2**30
 
 
 def check_browser(context: RunContext) -> Iterator[Finding]:
-    """There is a Chromium where tables are drawn."""
+    """Checks that there is a Chromium, where tables are drawn.
+
+    Args:
+        context: The run.
+
+    Yields:
+        Problems, and a note on what was looked at.
+    """
     if "renderer" in context.needs and any(task.kind.runs_in == "browser" for task in context.tasks.values()):
         try:
             yield Note(str(find_chromium()))
@@ -36,9 +43,16 @@ def check_browser(context: RunContext) -> Iterator[Finding]:
 
 
 def check_sandbox(context: RunContext) -> Iterator[Finding]:
-    """The sandbox guarantees here what each task requires, as a worker in it finds by trying.
+    """Checks that the sandbox here guarantees what each task requires. A worker in it finds that by trying.
 
-    Raises RendererUnavailable when one does not start.
+    Args:
+        context: The run.
+
+    Yields:
+        Problems, and a note on what was looked at.
+
+    Raises:
+        RendererUnavailable: The sandbox does not start.
     """
     if "renderer" not in context.needs:
         return
@@ -57,7 +71,14 @@ def check_sandbox(context: RunContext) -> Iterator[Finding]:
 
 
 def check_gpus(context: RunContext) -> Iterator[Finding]:
-    """Ray has, or will have, the nodes and GPUs that the run asks for."""
+    """Checks that Ray has, or will have, the nodes and GPUs that the run asks for.
+
+    Args:
+        context: The run.
+
+    Yields:
+        Problems, and a note on what was looked at.
+    """
     trainer, model = context.config.trainer, context.config.reward.reward_model
     wanted = context.gpus + (model.n_gpus_per_node * model.nnodes if model.enable else 0)
     address = context.get("ray_kwargs.ray_init.address") or os.environ.get("RAY_ADDRESS")
@@ -73,7 +94,14 @@ def check_gpus(context: RunContext) -> Iterator[Finding]:
 
 
 def check_disk(context: RunContext) -> Iterator[Finding]:
-    """The run's folder can be written, and holds the checkpoints that will be there at once."""
+    """Checks that the run's folder can be written, and that its disk holds the checkpoints.
+
+    Args:
+        context: The run.
+
+    Yields:
+        Problems, and a note on what was looked at.
+    """
     folder = Path(context.config.trainer.default_local_dir).absolute()
     for key, place in (("run_dir", Path(context.config.run_dir)), ("trainer.default_local_dir", folder)):
         there = _existing(place)
@@ -81,7 +109,7 @@ def check_disk(context: RunContext) -> Iterator[Finding]:
             yield Problem(key, f"{there} cannot be written", f"give {key}=FOLDER that can")
             return
     free = shutil.disk_usage(_existing(folder)).free
-    size, most = checkpoint_bytes(context), kept(context)
+    size, most = checkpoint_bytes(context), max_checkpoints_on_disk(context)
     have = len([path for path in folder.glob("global_step_*") if path.is_dir()])
     needed = size * max(0, most - have)
     yield Note(
@@ -97,7 +125,7 @@ def check_disk(context: RunContext) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def kept(context: RunContext) -> int:
+def max_checkpoints_on_disk(context: RunContext) -> int:
     """Counts the checkpoints that are on the disk at once, at most.
 
     veRL removes the only one it may keep after the next is written, and the oldest of several before
@@ -118,10 +146,16 @@ def kept(context: RunContext) -> int:
 
 
 def checkpoint_bytes(context: RunContext) -> int:
-    """Bytes of one checkpoint of the policy; 0 where its weights are not here to count.
+    """Estimates the size of one checkpoint of the policy.
 
-    FSDP keeps weights and both moments of Adam as `model_dtype`, by default 4 bytes each; Megatron weights of 2 bytes, and
-    master weights and moments of 4 for its optimizer. An adapter's optimizer is not worth counting.
+    FSDP keeps weights and both moments of Adam as `model_dtype`, by default 4 bytes each. Megatron keeps weights of 2
+    bytes, and master weights and moments of 4 for its optimizer. The optimizer of an adapter is small and does not count.
+
+    Args:
+        context: The run.
+
+    Returns:
+        Bytes; 0 where the policy's weights are not on this machine.
     """
     folder = Path(context.config.actor_rollout_ref.model.path)
     numbers = weights(folder) if folder.is_dir() else {}
@@ -144,7 +178,7 @@ def _of_this_machine(context: RunContext, wanted: int) -> Iterator[Finding]:
     if context.config.trainer.device == "cpu" or pretended is not None:
         if wanted > (pretended or 0):
             yield Problem(
-                "ray_kwargs.ray_init.num_gpus", f"Ray is told of {pretended or 0} GPUs, and the run asks for {wanted}",
+                "ray_kwargs.ray_init.num_gpus", f"Ray is given {pretended or 0} GPUs, and the run asks for {wanted}",
                 f"give ray_kwargs.ray_init.num_gpus={wanted}, or fewer trainer.n_gpus_per_node",
             )  # fmt: skip
         yield Note(
@@ -171,11 +205,13 @@ def _of_cluster(context: RunContext, address: str, wanted: int) -> Iterator[Find
     try:
         asked = subprocess.run(  # noqa: S603
             [sys.executable, "-m", "visual_erm.training.ray_internals", address],
-            capture_output=True, text=True, timeout=RAY_S, check=False,
+            capture_output=True, text=True, timeout=RAY_TIMEOUT_S, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         yield Problem(
-            key, f"no Ray at {address} within {RAY_S:.0f} s", "start it: ray start --head, or a launcher of rl_scripts/"
+            key,
+            f"no Ray at {address} within {RAY_TIMEOUT_S:.0f} s",
+            "start it: ray start --head, or a launcher of rl_scripts/",
         )
         return
     if asked.returncode:

@@ -23,25 +23,49 @@ TYPES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I
 
 
 def check_policy(context: RunContext) -> Iterator[Finding]:
-    """The policy's folder."""
+    """Checks the policy's folder.
+
+    Args:
+        context: The run.
+
+    Yields:
+        Problems, and a note on what was looked at.
+    """
     path = context.get(POLICY)
     if path is None:
         yield Problem(POLICY, "not set", f"give {POLICY}=FOLDER, or its name on the Hugging Face hub")
         return
-    yield from check_there(context, POLICY, path)
+    yield from check_model_folder(context, POLICY, path)
 
 
 def check_reward_model(context: RunContext) -> Iterator[Finding]:
-    """The folder of the reward model that veRL runs."""
+    """Checks the folder of the reward model that veRL runs.
+
+    Args:
+        context: The run.
+
+    Yields:
+        Problems, and a note on what was looked at.
+    """
     key = "reward.reward_model.model_path"
     path = context.get(key)
     if not context.config.reward.reward_model.enable or path is None:
         return
-    yield from check_there(context, key, path)
+    yield from check_model_folder(context, key, path)
 
 
-def check_there(context: RunContext, key: str, path: str, writes: bool = True) -> Iterator[Finding]:
-    """The model of a key is a whole folder, or may be a name on the hub; `writes`: it is one that reads and writes text."""
+def check_model_folder(context: RunContext, key: str, path: str, writes: bool = True) -> Iterator[Finding]:
+    """Checks that a model is a whole folder, or may be a name on the hub.
+
+    Args:
+        context: The run.
+        key: The setting that holds the path.
+        path: The path, or the name on the hub.
+        writes: Whether the model reads and writes text, and so needs a tokenizer.
+
+    Yields:
+        Problems, and a note on what was looked at.
+    """
     if Path(path).is_dir():
         yield from _whole(key, Path(path), writes)
     else:
@@ -49,7 +73,14 @@ def check_there(context: RunContext, key: str, path: str, writes: bool = True) -
 
 
 def check_shape(context: RunContext) -> Iterator[Finding]:
-    """Heads and layers divide by the parallel sizes, and the context holds the longest sequence."""
+    """Checks that heads and layers divide by the parallel sizes, and that the context holds the longest sequence.
+
+    Args:
+        context: The run.
+
+    Yields:
+        Problems, and a note on what was looked at.
+    """
     folder = Path(context.config.actor_rollout_ref.model.path)
     if not folder.is_dir():
         return

@@ -1,7 +1,7 @@
 """From the words of a command line to a configuration: what does not compose is found word by word, with the nearest key.
 
 Hydra stops at the first word that it cannot take. Here it is put aside and Hydra asked again; in the end the rest is
-checked as if every misspelt key had been spelt right, so that nothing is told twice.
+checked as if every misspelt key had been spelt right, so that nothing is reported twice.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from visual_erm.preflight.findings import Problem
 from visual_erm.spec.base import renamed, shipped
 
 SEARCH = "hydra.searchpath="
-ALIKE, WHOLE_ALIKE = 0.7, 0.9
-"""Likeness to a valid key from which on that one was meant: of the last name, and of all of it."""
+NAME_SIMILARITY, KEY_SIMILARITY = 0.7, 0.9
+"""Least similarity to a valid key, 0 to 1, at which that key was meant: of the last name, and of the whole key."""
 
 
 def verl_configs() -> Path:
@@ -43,10 +43,19 @@ def verl_configs() -> Path:
 
 
 def arguments(given: Sequence[str], folder: Path) -> list[str]:
-    """A command line as Hydra takes it: veRL's configuration is found, and a task may be a file (`task=mine/form.yaml`).
+    """Writes a command line as Hydra takes it, with veRL's configuration.
 
-    `folder`, an empty one, is what Hydra finds such files through. Raises ConfigError for a file that is not there, or that
-    has a shipped task's name, which Hydra would take instead.
+    The task may be a file of the user's own: `task=own/form.yaml`.
+
+    Args:
+        given: The words of the command line.
+        folder: An empty folder. Hydra finds files of tasks through links in it.
+
+    Returns:
+        The words, with a search path before them.
+
+    Raises:
+        ConfigError: A task's file does not exist, or has the name of a shipped task, which Hydra would take instead.
     """
     places, words = [verl_configs()], []
     shipped_tasks = {file.stem for file in (shipped("configs") / "task").glob("*.yaml")}
@@ -67,20 +76,33 @@ def arguments(given: Sequence[str], folder: Path) -> list[str]:
 
 
 def compose_recipe(words: Sequence[str]) -> DictConfig:
-    """The configuration that the words make of `configs/grpo.yaml` and veRL's own.
+    """Composes `configs/grpo.yaml`, veRL's configuration and overrides.
 
-    Raises HydraException or OmegaConfBaseException for a word that cannot be taken.
+    Args:
+        words: Overrides.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        HydraException: Hydra does not take a word.
+        OmegaConfBaseException: OmegaConf does not take a word.
     """
-    search = [] if places_of(words) else [f"{SEARCH}[file://{verl_configs()}]"]
+    search = [] if search_path_folders(words) else [f"{SEARCH}[file://{verl_configs()}]"]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(shipped("configs")), version_base="1.3"):
         return compose("grpo", [*search, *words])
 
 
 def composed(words: Sequence[str]) -> tuple[DictConfig | None, list[Problem]]:
-    """The configuration that the words make, misspelt keys put right, and what is wrong with the words.
+    """Composes the configuration even when words are wrong: misspelt keys are put right.
 
-    No configuration where a group's choice is wrong: what it would have brought is missing everywhere.
+    Args:
+        words: Overrides.
+
+    Returns:
+        The configuration, and what is wrong with the words. There is no configuration where the choice of a group is
+        wrong, because its keys are then missing everywhere.
     """
     kept = list(words)
     wrong: list[tuple[str, Exception]] = []
@@ -89,7 +111,7 @@ def composed(words: Sequence[str]) -> tuple[DictConfig | None, list[Problem]]:
             config = compose_recipe(kept)
             break
         except (HydraException, OmegaConfBaseException) as error:
-            word = _blamed(kept, error)
+            word = _word_at_fault(kept, error)
             if word is None:
                 return None, [_explained(*one, ()) for one in (*wrong, ("", error))]
             wrong.append((word, error))
@@ -112,7 +134,15 @@ def composed(words: Sequence[str]) -> tuple[DictConfig | None, list[Problem]]:
 
 
 def keys(config: DictConfig, above: str = "") -> Iterator[str]:
-    """Every key, as the command line writes it."""
+    """Lists every key, as the command line writes it.
+
+    Args:
+        config: The configuration, or a part of it.
+        above: Beginning of each key, with its last dot.
+
+    Yields:
+        The keys.
+    """
     for name in map(str, config):
         yield f"{above}{name}"
         below = config._get_node(name)
@@ -135,20 +165,34 @@ def nearest(key: str, known: Sequence[str]) -> str:
         return new
     above, _, name = key.rpartition(".")
     beside = {full.rpartition(".")[2]: full for full in known if full.rpartition(".")[0] == above}
-    if near := difflib.get_close_matches(name, beside, 1, ALIKE):
+    if near := difflib.get_close_matches(name, beside, 1, NAME_SIMILARITY):
         return beside[near[0]]
     if elsewhere := [full for full in known if full.endswith(f".{key}")]:
         return min(elsewhere, key=len)
-    return next(iter(difflib.get_close_matches(key, known, 1, WHOLE_ALIKE)), "")
+    return next(iter(difflib.get_close_matches(key, known, 1, KEY_SIMILARITY)), "")
 
 
 def one_line(error: Exception) -> str:
-    """The message, less the search paths and addresses that Hydra adds."""
+    """Writes Hydra's message as one line, without search paths and addresses.
+
+    Args:
+        error: The error.
+
+    Returns:
+        The line.
+    """
     return " ".join(re.split(r"\nConfig search path:|\nSee http", str(error))[0].split())
 
 
-def places_of(words: Sequence[str]) -> list[Path]:
-    """The folders that the search path among the words adds."""
+def search_path_folders(words: Sequence[str]) -> list[Path]:
+    """Lists the folders that Hydra's search path adds.
+
+    Args:
+        words: Overrides.
+
+    Returns:
+        The folders.
+    """
     return [Path(place) for word in words if word.startswith(SEARCH) for place in re.findall(r"file://([^,\]]+)", word)]
 
 
@@ -156,7 +200,7 @@ def _key(word: str) -> str:
     return word.lstrip("+~").partition("=")[0]
 
 
-def _blamed(words: Sequence[str], error: Exception) -> str | None:
+def _word_at_fault(words: Sequence[str], error: Exception) -> str | None:
     """The word that Hydra's message speaks of."""
     if (word := getattr(error, "override", None)) in words:
         return str(word)
@@ -169,12 +213,12 @@ def _blamed(words: Sequence[str], error: Exception) -> str | None:
 
 
 def _explained(word: str, error: Exception, known: Sequence[str]) -> Problem:
-    key, said = _key(word) or "the configuration", one_line(error)
+    key, message = _key(word) or "the configuration", one_line(error)
     if isinstance(error, MissingConfigException):
-        what, _, choices = said.partition(" Available options in ")
+        what, _, choices = message.partition(" Available options in ")
         names = choices.partition(": ")[2].split()
         return Problem(key, what, f"give one of {', '.join(names)}" if names else "give one of configs/")
-    if said.startswith("Could not override"):
+    if message.startswith("Could not override"):
         if (new := renamed(key)) in known:
             return Problem(key, "no such key", f"it is called `{new}` now")
         if near := nearest(key, known):
@@ -183,4 +227,4 @@ def _explained(word: str, error: Exception, known: Sequence[str]) -> Problem:
         beside = [full.rpartition(".")[2] for full in known if full.rpartition(".")[0] == above]
         valid = f"valid keys of `{above}`: {', '.join(beside)}" if above and beside else "see configs/grpo.yaml"
         return Problem(key, "no such key", f"{valid}; a new one is written +{word}")
-    return Problem(key, said, "write key=value, and lists in quotes: 'key=[a,b]'")
+    return Problem(key, message, "write key=value, and lists in quotes: 'key=[a,b]'")

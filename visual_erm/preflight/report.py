@@ -1,4 +1,4 @@
-"""How a check is told: a line each as it is done, then the problems with their fixes; or all of it as JSON."""
+"""Prints the outcomes of checks: one line each as it is done, then the problems with their fixes; or all of it as JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ SLOW_S = 2.0
 
 
 def line(outcome: Outcome) -> str:
-    """One check, in rich's markup."""
+    """Writes the line of one check.
+
+    Args:
+        outcome: The outcome of the check.
+
+    Returns:
+        The line, in rich's markup.
+    """
     took = f" [dim]{outcome.seconds:.0f} s[/]" if outcome.seconds > SLOW_S else ""
     notes = escape("; ".join(dict.fromkeys(filter(None, outcome.notes))))
     if outcome.skipped:
@@ -29,11 +36,17 @@ def line(outcome: Outcome) -> str:
 
 
 def print_report(outcomes: Sequence[Outcome], console: Console) -> None:
-    """The problems, and what could not be looked at."""
+    """Prints the problems with their fixes, and the checks that failed themselves.
+
+    Args:
+        outcomes: The outcomes of all checks.
+        console: Where to print.
+    """
     for outcome in outcomes:
         if outcome.failure:
             console.print(
-                f"[red]{outcome.title} could not be done[/], by our own fault: {escape(outcome.failure)}", soft_wrap=True
+                f"[red]{outcome.title} could not be done[/], an error of the check itself: {escape(outcome.failure)}",
+                soft_wrap=True,
             )
     problems = [problem for outcome in outcomes for problem in outcome.problems]
     for problem in problems:
@@ -42,7 +55,14 @@ def print_report(outcomes: Sequence[Outcome], console: Console) -> None:
 
 
 def last_line(outcomes: Sequence[Outcome]) -> str:
-    """Everything in one line, for logs: the only problem whole, of several the keys."""
+    """Writes everything in one line, for logs.
+
+    Args:
+        outcomes: The outcomes of all checks.
+
+    Returns:
+        The whole problem where there is one; the keys where there are several; empty where all is well.
+    """
     problems = [problem for outcome in outcomes for problem in outcome.problems]
     if not problems:
         return next((f"{outcome.title}: {outcome.failure}" for outcome in outcomes if outcome.failure), "")
@@ -52,7 +72,14 @@ def last_line(outcomes: Sequence[Outcome]) -> str:
 
 
 def as_json(outcomes: Sequence[Outcome]) -> str:
-    """For scripts: what was checked, and every problem."""
+    """Writes the checks and every problem for scripts.
+
+    Args:
+        outcomes: The outcomes of all checks.
+
+    Returns:
+        A JSON object with `ok`, `problems` and `checks`.
+    """
     problems = [vars(problem) for outcome in outcomes for problem in outcome.problems]
     checks = [
         {

@@ -13,23 +13,30 @@ from typing import Any
 
 from visual_erm.errors import ConfigError, InfrastructureError
 from visual_erm.preflight.context import RunContext
-from visual_erm.preflight.dry_run import DryRun, Sample, Scored
+from visual_erm.preflight.dry_run import DryRun, DryRunResult, DryRunSample
 from visual_erm.preflight.findings import Finding, Note, Problem, problems_from
-from visual_erm.preflight.model import check_there
-from visual_erm.preflight.sample import Row
+from visual_erm.preflight.model import check_model_folder
+from visual_erm.preflight.sample import SampledRow
 from visual_erm.spec.base import plain
 from visual_erm.spec.task import Task
 from visual_erm.training.reward_requirements import MANAGER, REWARD, check_packages, check_tables, normalised
 
 ROWS = 3
-SCORING_S = 180.0
+SCORING_TIMEOUT_S = 180.0
 """For all of it, beyond the time that one request of a remote judge may take."""
-PATIENCE_S = 20.0
+UNAVAILABLE_TIMEOUT_S = 20.0
 """For a judge that does not answer: it has just been asked."""
 
 
 def check_needs(context: RunContext) -> Iterator[Finding]:
-    """What the reward needs is known, installed, and no more is started than it asks."""
+    """Checks that what the reward needs is known and installed, and that no judge is started in vain.
+
+    Args:
+        context: The run.
+
+    Yields:
+        Problems, and a note on what was looked at.
+    """
     try:
         yield Note(f"{_name(context)}, with {', '.join(sorted(context.needs)) or 'nothing'}")
     except ConfigError as error:
@@ -42,11 +49,18 @@ def check_needs(context: RunContext) -> Iterator[Finding]:
     if "judge" not in context.needs and context.config.reward.reward_model.enable:
         yield Problem("judge", f"veRL would run a reward model, and reward={_name(context)} asks none", "leave judge=… out")
     if (path := context.get(f"{REWARD}.reward_kwargs.model")) is not None:
-        yield from check_there(context, f"{REWARD}.reward_kwargs.model", path, writes=False)
+        yield from check_model_folder(context, f"{REWARD}.reward_kwargs.model", path, writes=False)
 
 
 def check_tasks(context: RunContext) -> Iterator[Finding]:
-    """The reward can be had of each task, and nothing stands where rewards are normalised over a batch."""
+    """Checks that each task can have this reward, and that no other manager stands where a batch is normalised.
+
+    Args:
+        context: The run.
+
+    Yields:
+        Problems, and a note on what was looked at.
+    """
     try:
         check_tables(context.tasks if "tables" in context.needs else {})
     except ConfigError as error:
@@ -60,7 +74,14 @@ def check_tasks(context: RunContext) -> Iterator[Finding]:
 
 
 def check_function(context: RunContext) -> Iterator[Finding]:
-    """The file of the reward function is there. It is read, not run."""
+    """Checks that the file of the reward function defines it. The file is read, not run.
+
+    Args:
+        context: The run.
+
+    Yields:
+        Problems, and a note on what was looked at.
+    """
     path, name = context.get(f"{REWARD}.path"), context.get(f"{REWARD}.name")
     if not Path(path or "").is_file():
         yield Problem(
@@ -79,26 +100,35 @@ def check_function(context: RunContext) -> Iterator[Finding]:
 
 
 def check_scores(context: RunContext) -> Iterator[Finding]:
-    """Every sample has a finite score, and all have the same keys.
+    """Checks that every sample has a finite score, and that all have the same keys.
 
-    Raises InfrastructureError when the machine fails, as by a browser that does not start.
+    Args:
+        context: The run.
+
+    Yields:
+        Problems, and a note on what was looked at.
+
+    Raises:
+        InfrastructureError: The machine fails, as by a browser that does not start.
     """
-    samples = choose(context)
+    samples = choose_samples(context)
     asks = "judge" in context.needs and context.judge.kind == "remote"
-    limit_s = SCORING_S + (min(context.judge.timeout_s, SCORING_S) if asks else 0)
-    trial = DryRun(context.get(f"{REWARD}.path"), context.get(f"{REWARD}.name"), settings(context), tuple(samples))
-    scored = trial.run(limit_s)
-    if len(scored) < len(samples) and not any(outcome.error for outcome in scored):
+    limit_s = SCORING_TIMEOUT_S + (min(context.judge.timeout_s, SCORING_TIMEOUT_S) if asks else 0)
+    dry_run = DryRun(
+        context.get(f"{REWARD}.path"), context.get(f"{REWARD}.name"), dry_run_settings(context), tuple(samples)
+    )
+    results = dry_run.run(limit_s)
+    if len(results) < len(samples) and not any(outcome.error for outcome in results):
         yield Problem(
-            f"{REWARD}.path", f"only {len(scored)} of {len(samples)} samples were scored within {limit_s:.0f} s",
+            f"{REWARD}.path", f"only {len(results)} of {len(samples)} samples were scored within {limit_s:.0f} s",
             "see what takes so long: visual-erm score",
         )  # fmt: skip
-    keys: dict[frozenset[str], Sample] = {}
-    for sample, outcome in zip(samples, scored, strict=False):
-        if outcome.ours:
+    keys: dict[frozenset[str], DryRunSample] = {}
+    for sample, outcome in zip(samples, results, strict=False):
+        if outcome.machine_failure:
             raise InfrastructureError(f"{sample.row.where}: {outcome.error}")
         if outcome.error:
-            yield _raised(context, sample, outcome.error)
+            yield _error_problem(context, sample, outcome.error)
             return
         result = outcome.result
         numbers = dict(result) if isinstance(result, Mapping) else {"score": result}
@@ -122,42 +152,59 @@ def check_scores(context: RunContext) -> Iterator[Finding]:
             f"{REWARD}.path", f"veRL takes one result's keys for all, and only some have {some}",
             "return the same keys for every sample",
         )  # fmt: skip
-    yield Note(f"{_mean(scored, samples, False)}{_mean(scored, samples, True)}")
+    yield Note(f"{_mean(results, samples, False)}{_mean(results, samples, True)}")
 
 
-def choose(context: RunContext) -> list[Sample]:
-    """Three rows, of as many tasks as there are, each with a trivial reply and its true one."""
-    by_task: dict[str, list[Row]] = {}
+def choose_samples(context: RunContext) -> list[DryRunSample]:
+    """Chooses rows of as many tasks as there are, each with a trivial reply and, where it is known, its true one.
+
+    Args:
+        context: The run.
+
+    Returns:
+        The samples: of at least three rows where there are so many, and of one row for each task.
+    """
+    by_task: dict[str, list[SampledRow]] = {}
     for row in context.rows["train_files"]:
         by_task.setdefault(str(row.content.get("data_source")), []).append(row)
     turns = [rows[turn] for turn in range(ROWS) for rows in by_task.values() if turn < len(rows)]
     samples = []
     for row in turns[: max(ROWS, len(by_task))]:
         task = context.tasks.get(str(row.content.get("data_source"))) or next(iter(context.tasks.values()))
-        samples.append(Sample(row, _reply_of(task), true=False))
+        samples.append(DryRunSample(row, _reply_of(task), true=False))
         if truth := (row.content.get("reward_model") or {}).get("ground_truth"):
-            samples.append(Sample(row, str(truth), true=True))
+            samples.append(DryRunSample(row, str(truth), true=True))
     return samples
 
 
-def settings(context: RunContext) -> dict[str, Any]:
-    """The run's own keyword arguments, made for a few calls: a failing judge is an error, and nothing is left on the disk.
+def dry_run_settings(context: RunContext) -> dict[str, Any]:
+    """Makes keyword arguments for the dry run out of the run's own. A failing judge is an error, and no file is kept.
 
-    The judge that veRL runs is not up yet; the local one stands in for it.
+    The local judge stands in for one that veRL runs, which is not up yet.
+
+    Args:
+        context: The run.
+
+    Returns:
+        The keyword arguments of the reward function.
     """
     given: dict[str, Any] = plain(context.config.reward.custom_reward_function.reward_kwargs)
     if isinstance(given.get("judge"), dict):
         judge = {**given["judge"], "failure": {"on_failure": "abort"}, "metrics_port": None, "retries": 1}
-        judge["unavailable_timeout_s"] = min(float(judge.get("unavailable_timeout_s") or PATIENCE_S), PATIENCE_S)
+        judge["unavailable_timeout_s"] = min(
+            float(judge.get("unavailable_timeout_s") or UNAVAILABLE_TIMEOUT_S), UNAVAILABLE_TIMEOUT_S
+        )
         given["judge"] = {"kind": "local"} if judge["kind"] == "colocated" else judge
     return given
 
 
-def _raised(context: RunContext, sample: Sample, error: str) -> Problem:
+def _error_problem(context: RunContext, sample: DryRunSample, error: str) -> Problem:
     if error.startswith("Judge"):
         fix = "start it: visual-erm serve MODEL" if context.judge.kind == "remote" else "see `visual-erm doctor`"
         return Problem("judge", f"it gives no report ({error})", fix)
-    return Problem(f"{REWARD}.path", f"{sample.row.where}: {error}", "mend the function, or what it says is wrong")
+    return Problem(
+        f"{REWARD}.path", f"{sample.row.where}: {error}", "correct the function, or the value that its message names"
+    )
 
 
 def _name(context: RunContext) -> str:
@@ -165,10 +212,10 @@ def _name(context: RunContext) -> str:
     return Path(context.config.reward.custom_reward_function.path or "").stem
 
 
-def _mean(scored: Sequence[Scored], samples: Sequence[Sample], true: bool) -> str:
+def _mean(results: Sequence[DryRunResult], samples: Sequence[DryRunSample], true: bool) -> str:
     scores = [
         float(outcome.result["score"] if isinstance(outcome.result, Mapping) else outcome.result)
-        for outcome, sample in zip(scored, samples, strict=False)
+        for outcome, sample in zip(results, samples, strict=False)
         if sample.true is true
     ]
     if not scores:

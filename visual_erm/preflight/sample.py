@@ -11,7 +11,7 @@ from visual_erm.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Row:
+class SampledRow:
     """A row with where it stands, from 0."""
 
     file: str
@@ -30,7 +30,17 @@ class Row:
 
 
 def count(file: str) -> int:
-    """Rows of a parquet file. Raises ConfigError for a file that is none."""
+    """Counts the rows of a parquet file.
+
+    Args:
+        file: Path of the file.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        ConfigError: The file cannot be read as parquet.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -40,15 +50,23 @@ def count(file: str) -> int:
         raise ConfigError(f"{file}: cannot be read as parquet: {error}") from error
 
 
-def sample(files: Sequence[str], most: int) -> list[Row]:
-    """At most `most` rows, the same number of each file and evenly spread in it, the first and the last among them.
+def sample(files: Sequence[str], most: int) -> list[SampledRow]:
+    """Takes rows of files: the same number of each, evenly spread in it, with its first and last row.
 
-    Raises ConfigError for a file that is no parquet.
+    Args:
+        files: Paths of parquet files.
+        most: Rows to take, at most; but at least one of each file.
+
+    Returns:
+        The rows, file by file.
+
+    Raises:
+        ConfigError: A file cannot be read as parquet.
     """
     return [row for file in files for row in _spread(file, max(1, most // len(files)))]
 
 
-def _spread(file: str, most: int) -> list[Row]:
+def _spread(file: str, most: int) -> list[SampledRow]:
     import pyarrow.dataset as ds
 
     rows = count(file)
@@ -56,4 +74,7 @@ def _spread(file: str, most: int) -> list[Row]:
     if rows <= most:
         numbers = list(range(rows))
     table = ds.dataset(Path(file), format="parquet").take(numbers) if numbers else None
-    return [Row(file, number, content) for number, content in zip(numbers, table.to_pylist() if table else [], strict=True)]
+    return [
+        SampledRow(file, number, content)
+        for number, content in zip(numbers, table.to_pylist() if table else [], strict=True)
+    ]

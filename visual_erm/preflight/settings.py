@@ -14,7 +14,14 @@ from visual_erm.spec.judge import api_key
 
 
 def check_values(context: RunContext) -> Iterator[Finding]:
-    """Every reference to another key leads somewhere, and no `???` is left."""
+    """Checks that every reference to another key leads somewhere, and that no `???` is left.
+
+    Args:
+        context: The run.
+
+    Yields:
+        Problems, and a note on what was looked at.
+    """
     try:
         OmegaConf.to_container(context.config, resolve=True)
     except OmegaConfBaseException as error:
@@ -29,13 +36,27 @@ def check_values(context: RunContext) -> Iterator[Finding]:
 
 
 def unresolved(error: OmegaConfBaseException) -> Problem:
-    """A key whose value points to one that is not there."""
+    """Makes a problem of a value that refers to a key that does not exist.
+
+    Args:
+        error: The error that OmegaConf raised.
+
+    Returns:
+        The problem.
+    """
     key = getattr(error, "full_key", None) or "the configuration"
     return Problem(str(key), str(error).splitlines()[0], "give it a value of its own")
 
 
 def check_task(context: RunContext) -> Iterator[Finding]:
-    """The task, or each of a mixture, is one."""
+    """Checks the settings of each task.
+
+    Args:
+        context: The run.
+
+    Yields:
+        Problems, and a note on what was looked at.
+    """
     try:
         yield Note(", ".join(context.tasks))
     except ConfigError as error:
@@ -43,7 +64,14 @@ def check_task(context: RunContext) -> Iterator[Finding]:
 
 
 def check_judge(context: RunContext) -> Iterator[Finding]:
-    """The judge's settings read, and its key does; nothing is asked of one that no reward asks."""
+    """Checks that the judge's settings and its key can be read, where the reward asks a judge.
+
+    Args:
+        context: The run.
+
+    Yields:
+        Problems, and a note on what was looked at.
+    """
     if "judge" not in context.needs:
         yield Note("none is asked")
         return

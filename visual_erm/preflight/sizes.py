@@ -21,13 +21,20 @@ COUNTS = (
 
 
 def check_numbers(context: RunContext) -> Iterator[Finding]:
-    """The numbers that the rules below count with."""
-    told: list[object] = []
-    # A key that refers to another comes after it, and is told with it.
+    """Checks the numbers that the other rules count with.
+
+    Args:
+        context: The run.
+
+    Yields:
+        Problems, and a note on what was looked at.
+    """
+    reported: list[object] = []
+    # A key that refers to another comes after it, and is reported with it.
     for key in sorted(COUNTS, key=lambda key: _refers(context, key)):
         value = context.get(key)
-        if (type(value) is not int or value < 1) and not (_refers(context, key) and value in told):
-            told.append(value)
+        if (type(value) is not int or value < 1) and not (_refers(context, key) and value in reported):
+            reported.append(value)
             yield Problem(key, f"is {value!r}", "give a whole number of at least 1")
     yield Note(f"{len(COUNTS)} whole ones")
     steps = context.get("trainer.total_training_steps")
@@ -41,7 +48,14 @@ def _refers(context: RunContext, key: str) -> bool:
 
 
 def check_engine(context: RunContext) -> Iterator[Finding]:
-    """GPUs divide into the engine's parallel groups, and the rollout's replicas."""
+    """Checks that GPUs divide into the engine's parallel groups and the rollout's replicas.
+
+    Args:
+        context: The run.
+
+    Yields:
+        Problems, and a note on what was looked at.
+    """
     gpus = context.gpus
     size, keys = model_parallel(context)
     if gpus % size:
@@ -68,7 +82,14 @@ def check_engine(context: RunContext) -> Iterator[Finding]:
 
 
 def check_batches(context: RunContext) -> Iterator[Finding]:
-    """A step's rollouts divide into mini-batches, those over the data-parallel ranks, and those into micro-batches."""
+    """Checks that a step's rollouts divide into mini-batches, those over the ranks, and those into micro-batches.
+
+    Args:
+        context: The run.
+
+    Yields:
+        Problems, and a note on what was looked at.
+    """
     actor, rollout = context.config.actor_rollout_ref.actor, context.config.actor_rollout_ref.rollout
     prompts, mini, n = context.config.data.train_batch_size, actor.ppo_mini_batch_size, rollout.n
     ranks = context.gpus // model_parallel(context)[0]
@@ -103,7 +124,14 @@ def check_batches(context: RunContext) -> Iterator[Finding]:
 
 
 def check_lengths(context: RunContext) -> Iterator[Finding]:
-    """The longest sequence that a rollout can make fits wherever it goes."""
+    """Checks that the longest sequence of a rollout fits wherever it goes.
+
+    Args:
+        context: The run.
+
+    Yields:
+        Problems, and a note on what was looked at.
+    """
     data, part = context.config.data, context.config.actor_rollout_ref
     longest = data.max_prompt_length + data.max_response_length
     yield Note(f"sequences of up to {longest} tokens")
@@ -125,7 +153,14 @@ def check_lengths(context: RunContext) -> Iterator[Finding]:
 
 
 def check_reward_model(context: RunContext) -> Iterator[Finding]:
-    """The GPUs of veRL's own reward model divide into its servers (experimental/reward_loop/reward_model.py)."""
+    """Checks that the GPUs of veRL's own reward model divide into its servers (experimental/reward_loop/reward_model.py).
+
+    Args:
+        context: The run.
+
+    Yields:
+        Problems, and a note on what was looked at.
+    """
     model = context.config.reward.reward_model
     if not model.enable:
         return
@@ -159,7 +194,14 @@ def check_reward_model(context: RunContext) -> Iterator[Finding]:
 
 
 def model_parallel(context: RunContext) -> tuple[int, str]:
-    """GPUs that share one copy of a policy's forward pass, and the keys that say so."""
+    """Counts the GPUs that share one copy of the policy.
+
+    Args:
+        context: The run.
+
+    Returns:
+        The number of GPUs, and the keys that set it.
+    """
     actor = context.config.actor_rollout_ref.actor
     if context.megatron:
         engine, prefix = actor.megatron, "actor_rollout_ref.actor.megatron."
@@ -181,7 +223,10 @@ def _token_limits(context: RunContext) -> Iterator[tuple[str, bool]]:
     part = context.config.actor_rollout_ref
     yield "actor_rollout_ref.actor.ppo_max_token_len_per_gpu", part.actor.use_dynamic_bsz
     yield "actor_rollout_ref.rollout.log_prob_max_token_len_per_gpu", part.rollout.log_prob_use_dynamic_bsz
-    yield "actor_rollout_ref.ref.log_prob_max_token_len_per_gpu", context.refers and part.ref.log_prob_use_dynamic_bsz
+    yield (
+        "actor_rollout_ref.ref.log_prob_max_token_len_per_gpu",
+        context.uses_reference_policy and part.ref.log_prob_use_dynamic_bsz,
+    )
 
 
 def _micro_batches(context: RunContext, batch: int, mini: int) -> Iterator[Problem]:
@@ -196,7 +241,7 @@ def _micro_batches(context: RunContext, batch: int, mini: int) -> Iterator[Probl
     if part.actor.use_dynamic_bsz:
         return
     sizes = [("actor.ppo_micro_batch_size_per_gpu", mini), ("rollout.log_prob_micro_batch_size_per_gpu", batch)]
-    if context.refers:
+    if context.uses_reference_policy:
         sizes.append(("ref.log_prob_micro_batch_size_per_gpu", batch))
     for name, rollouts in sizes:
         key = f"actor_rollout_ref.{name}"

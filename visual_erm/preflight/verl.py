@@ -28,21 +28,28 @@ ROLLOUTS = ("vllm", "sglang", "trtllm")
 
 
 def check_parts(context: RunContext) -> Iterator[Finding]:
-    """Each part becomes the dataclass that veRL's workers make of it, and the reward manager is found."""
+    """Checks that each part becomes the dataclass that veRL's workers make of it, and that the reward manager is found.
+
+    Args:
+        context: The run.
+
+    Yields:
+        Problems, and a note on what was looked at.
+    """
     from visual_erm.training.verl_internals import omega_conf_to_dataclass, resolve_reward_manager_cls
 
     parts = ["actor_rollout_ref.actor", "actor_rollout_ref.rollout", "algorithm"]
-    parts += ["actor_rollout_ref.ref"] if context.refers else []
+    parts += ["actor_rollout_ref.ref"] if context.uses_reference_policy else []
     parts += ["reward.reward_model.rollout"] if context.config.reward.reward_model.enable else []
     for name in parts:
         try:
             omega_conf_to_dataclass(_as_worker_has_it(context.config, name))
-        except Exception as error:  # noqa: BLE001  whatever veRL raises is its verdict on the part
+        except Exception as error:  # noqa: BLE001  whatever veRL raises says what is wrong with the part
             yield explained(error, name, context.config)
     try:
         resolve_reward_manager_cls(context.config)
     except Exception as error:  # noqa: BLE001  likewise
-        yield Problem("reward.reward_manager", _said(error), "name one of veRL's, as naive, or the file of your own")
+        yield Problem("reward.reward_manager", _message(error), "name one of veRL's, as naive, or the file of your own")
     yield Note(", ".join(name.rpartition(".")[2] for name in parts))
 
 
@@ -58,19 +65,33 @@ def _as_worker_has_it(config: DictConfig, name: str) -> DictConfig:
 
 
 def check_whole(context: RunContext) -> Iterator[Finding]:
-    """VeRL's `validate_config`, with which its own entry point begins."""
+    """Calls veRL's `validate_config`, as its own entry point does first.
+
+    Args:
+        context: The run.
+
+    Yields:
+        Problems, and a note on what was looked at.
+    """
     from visual_erm.training.verl_internals import need_critic, validate_config
 
     config = copy.deepcopy(context.config)
     try:
-        validate_config(config, use_reference_policy=context.refers, use_critic=need_critic(config))
+        validate_config(config, use_reference_policy=context.uses_reference_policy, use_critic=need_critic(config))
     except Exception as error:  # noqa: BLE001  likewise
         yield explained(error, "actor_rollout_ref", context.config)
     yield Note("validate_config")
 
 
 def check_packages(context: RunContext) -> Iterator[Finding]:
-    """The packages that the engine and the rollout import on a GPU are installed."""
+    """Checks that the packages that the engine and the rollout import on a GPU are installed.
+
+    Args:
+        context: The run.
+
+    Yields:
+        Problems, and a note on what was looked at.
+    """
     part = context.config.actor_rollout_ref
     name, wanted = part.rollout.name, []
     if name in ROLLOUTS:
@@ -103,26 +124,35 @@ def _installed(package: str) -> bool:
 
 
 def explained(error: BaseException, part: str, config: DictConfig) -> Problem:
-    """VeRL's error as one line, under the key that it speaks of, if it speaks of one."""
+    """Writes veRL's error as one problem.
+
+    Args:
+        error: The error; its innermost cause counts.
+        part: Key of the part of the configuration that veRL read.
+        config: The whole configuration.
+
+    Returns:
+        The problem, under the key that the message names, or else under `part`.
+    """
     while error.__cause__ is not None:
         error = error.__cause__
-    said = _said(error)
+    message = _message(error)
     here = list(keys(OmegaConf.select(config, part)))
-    if unknown := re.search(r"unexpected keyword argument '(\w+)'", said):
+    if unknown := re.search(r"unexpected keyword argument '(\w+)'", message):
         name = unknown[1]
         near = nearest(name, [key for key in here if key != name])
         fix = f"did you mean `{part}.{near}`?" if near else "take it out"
         return Problem(f"{part}.{name}", "veRL knows no such key", fix)
     key = getattr(error, "full_key", None)
-    named = [name for word in re.findall(r"[a-z]\w*(?:\.\w+)*", said) if (name := _full(word, here))]
+    named = [name for word in re.findall(r"[a-z]\w*(?:\.\w+)*", message) if (name := _full(word, here))]
     full = f"{part}.{key}" if key else f"{part}.{named[0]}" if named else part
-    return Problem(full, said, "this is veRL's own rule; change one of the keys it names")
+    return Problem(full, message, "this is veRL's own rule; change one of the keys it names")
 
 
-def _said(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     """The message in one line, without what Hydra and OmegaConf put round it."""
-    said = re.sub(r"^\[\w+\] |\n\s*(full_key|object_type|reference_type).*", "", str(error))
-    return " ".join(said.split()).rstrip(".") or type(error).__name__
+    message = re.sub(r"^\[\w+\] |\n\s*(full_key|object_type|reference_type).*", "", str(error))
+    return " ".join(message.split()).rstrip(".") or type(error).__name__
 
 
 def _full(word: str, here: list[str]) -> str:

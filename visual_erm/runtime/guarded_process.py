@@ -12,18 +12,19 @@ from collections.abc import Mapping, Sequence
 from typing import IO
 
 TAIL = 4000
-"""Bytes of what a quiet command said, in the message about its failure."""
+"""Bytes of what a quiet command printed, in the message about its failure."""
 
 
 class GuardedProcess:
     """A running command, in a session of its own: a signal to this process's group does not reach it.
 
     Args:
-        environ: its whole environment.
-        grace: seconds that it has to end by itself.
-        quiet: keep what it says for `said` instead of passing it on.
-        output: file that what it says is written to, which may be closed afterwards. None: it is passed on.
-        killing: seconds for what did not end by itself to be gone, once killed. None: as long as `grace`.
+        command: Words of the command.
+        environ: Its whole environment.
+        grace: Seconds that it has to end by itself.
+        quiet: Keep its output for `output()` instead of passing it on.
+        output: File for its output, which may be closed afterwards. None: the output is passed on.
+        killing: Seconds that a killed process has to be gone. None: as long as `grace`.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class GuardedProcess:
         killing: float | None = None,
     ) -> None:
         self._end_timeout = 2 * grace + (grace if killing is None else killing)
-        self._said: IO[bytes] | None = tempfile.TemporaryFile() if quiet else None  # noqa: SIM115
+        self._output: IO[bytes] | None = tempfile.TemporaryFile() if quiet else None  # noqa: SIM115
         # Until the process guard ignores it, as all that it starts then does.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
         try:
@@ -44,8 +45,8 @@ class GuardedProcess:
                 [sys.executable, "-m", "visual_erm.runtime.process_guard", str(os.getpid()), str(grace), *command],
                 env=dict(environ),
                 stdin=subprocess.DEVNULL,
-                stdout=self._said or output,
-                stderr=subprocess.STDOUT if self._said or output else None,
+                stdout=self._output or output,
+                stderr=subprocess.STDOUT if self._output or output else None,
                 start_new_session=True,
             )
         finally:
@@ -56,12 +57,12 @@ class GuardedProcess:
         code = self._process.poll()
         return code if code is None or code >= 0 else 128 - code
 
-    def said(self) -> str:
-        """The end of what a quiet command said."""
-        if self._said is None:
+    def output(self) -> str:
+        """Returns the end of what a quiet command printed; empty for others."""
+        if self._output is None:
             return ""
-        self._said.seek(max(0, self._said.seek(0, os.SEEK_END) - TAIL))
-        return self._said.read().decode(errors="replace").strip()
+        self._output.seek(max(0, self._output.seek(0, os.SEEK_END) - TAIL))
+        return self._output.read().decode(errors="replace").strip()
 
     def end(self) -> None:
         """Ends the command and everything it started."""
@@ -72,5 +73,5 @@ class GuardedProcess:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        if self._said:
-            self._said.close()
+        if self._output:
+            self._output.close()

@@ -26,7 +26,7 @@ from visual_erm.runtime.process_tree import adopt_orphans
 
 
 def main() -> None:
-    """The exit code is the command's; 128 and the signal when that ended it."""
+    """Runs the command of the command line. The exit code is the command's; 128 and the signal when that ended it."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     # By it a scheduler says that time is nearly up, to all processes of a node; what would end at it goes on.
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
@@ -38,7 +38,15 @@ def main() -> None:
 
 
 def run_guarded(command: Sequence[str], grace: float) -> int:
-    """Runs the command to its end, or until this process is told to end."""
+    """Runs a command to its end, or until this process gets SIGTERM. Then it ends all descendants of this process.
+
+    Args:
+        command: Words of the command.
+        grace: Seconds that the command has to end by itself, and after it as long for its descendants.
+
+    Returns:
+        The command's exit code; 128 and the signal when a signal ended it.
+    """
     # Sockets live in it, with names of up to 40 bytes, and a socket's path may have 107.
     folder = tempfile.mkdtemp(prefix="verm-", dir=None if len(tempfile.gettempdir()) < 50 else "/tmp")  # noqa: S108
     server = None

@@ -123,7 +123,14 @@ class StrictReplayBuffer(ReplayBuffer):
 
 
 def reward_numbers(batch: KVBatchMeta) -> list[dict[str, float]]:
-    """What the reward function returned for each rollout of a batch; rollouts without a reward are left out."""
+    """Reads what the reward function returned for the rollouts of a batch.
+
+    Args:
+        batch: The rollouts of a step, in TransferQueue.
+
+    Returns:
+        One dictionary for each rollout; rollouts without a reward are left out.
+    """
     return list(_rewarded(batch).values())
 
 
@@ -166,10 +173,16 @@ def normalise(batch: KVBatchMeta, tasks: Mapping[str, Task]) -> list[float]:
 
 
 def means(numbers: list[dict[str, float]]) -> dict[str, float]:
-    """The mean of each number over the rollouts, as `reward/<name>/mean`.
+    """Averages each number over the rollouts.
 
     >>> means([{"score": 1.0, "render_ok": 1.0}, {"score": 0.0, "render_ok": 0.0}])
     {'reward/score/mean': 0.5, 'reward/render_ok/mean': 0.5}
+
+    Args:
+        numbers: The numbers of each rollout by name.
+
+    Returns:
+        The means, as `reward/<name>/mean`. A rollout without a number does not count for it.
     """
     values = defaultdict(list)
     for sample in numbers:
@@ -179,10 +192,16 @@ def means(numbers: list[dict[str, float]]) -> dict[str, float]:
 
 
 def counts(numbers: list[dict[str, float]]) -> dict[str, float]:
-    """How many rollouts each guard flagged, and how many calls the judge made, saved and lost, as `reward/<name>/count`.
+    """Adds up how many rollouts each guard flagged, and how many calls the judge made, saved and lost.
 
     >>> counts([{"score": 0.0, "guard_blank": 1.0}, {"score": 1.0, "guard_blank": 0.0}])
     {'reward/guard_blank/count': 1.0}
+
+    Args:
+        numbers: The numbers of each rollout by name.
+
+    Returns:
+        The sums of the numbers that begin like `COUNTED`, as `reward/<name>/count`.
     """
     found: dict[str, float] = defaultdict(float)
     for sample in numbers:
@@ -193,10 +212,16 @@ def counts(numbers: list[dict[str, float]]) -> dict[str, float]:
 
 
 def percentiles(numbers: list[dict[str, float]]) -> dict[str, float]:
-    """The milliseconds that half of the rollouts and 95% of them waited or were judged, as `reward/<name>/p95`.
+    """Computes percentiles of the times in `TIMED`, in milliseconds.
 
     >>> percentiles([{"judge_call_ms": 3.0, "score": 1.0}, {"judge_call_ms": 1.0, "score": 0.0}])
     {'reward/judge_call_ms/p50': 3.0, 'reward/judge_call_ms/p95': 3.0}
+
+    Args:
+        numbers: The numbers of each rollout by name.
+
+    Returns:
+        Median and 95th percentile, as `reward/<name>/p50` and `reward/<name>/p95`; empty without rollouts.
     """
     found = {name: [float(sample[name]) for sample in numbers] for name in numbers[0] if name in TIMED} if numbers else {}
     return {

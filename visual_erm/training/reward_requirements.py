@@ -25,7 +25,17 @@ MANAGER = "BatchRewardManager"
 
 
 def reward_requirements_of(config: DictConfig) -> frozenset[str]:
-    """What the run's reward function needs. Raises ConfigError for what nobody knows."""
+    """Reads what the run's reward function needs.
+
+    Args:
+        config: The run's configuration.
+
+    Returns:
+        Some of `KNOWN`.
+
+    Raises:
+        ConfigError: The configuration names a need that is not in `KNOWN`.
+    """
     needs = frozenset(config.reward.custom_reward_function.get("needs", ("judge", "renderer")))
     if unknown := needs - set(KNOWN):
         raise ConfigError(f"{REWARD}.needs: no such need: {', '.join(sorted(unknown))}; give some of {', '.join(KNOWN)}")
@@ -33,13 +43,28 @@ def reward_requirements_of(config: DictConfig) -> frozenset[str]:
 
 
 def check_packages(name: str, packages: Sequence[str]) -> None:
-    """Raises ConfigError when packages that a reward imports are not installed."""
+    """Checks that the packages that a reward imports are installed.
+
+    Args:
+        name: The reward's name, for the message.
+        packages: Names to import.
+
+    Raises:
+        ConfigError: A package is missing.
+    """
     if missing := [package for package in packages if importlib.util.find_spec(package) is None]:
         raise ConfigError(f"reward={name} needs {', '.join(missing)}; pip install 'visual-erm[baselines]'")
 
 
 def check_tables(tasks: Mapping[str, Task]) -> None:
-    """Raises ConfigError for a task whose replies are not all tables."""
+    """Checks that all replies are tables.
+
+    Args:
+        tasks: The run's tasks by name.
+
+    Raises:
+        ConfigError: A task has another language than those of tables.
+    """
     for name, task in tasks.items():
         if not set(task.languages) <= MARKUP:
             raise ConfigError(
@@ -49,7 +74,18 @@ def check_tables(tasks: Mapping[str, Task]) -> None:
 
 
 def normalised(config: DictConfig, tasks: Mapping[str, Task]) -> list[str]:
-    """Tasks whose rewards, a judge's, are normalised over a batch: `scoring.mode` says so. Raises ConfigError."""
+    """Lists the tasks whose rewards are normalised over a batch: `scoring.mode` says so, and a judge gives the rewards.
+
+    Args:
+        config: The run's configuration.
+        tasks: The run's tasks by name.
+
+    Returns:
+        Names of the tasks.
+
+    Raises:
+        ConfigError: The configuration names a need that is not in `KNOWN`.
+    """
     return (
         [name for name, task in tasks.items() if task.scoring.mode == "batch"]
         if "judge" in reward_requirements_of(config)
@@ -58,15 +94,17 @@ def normalised(config: DictConfig, tasks: Mapping[str, Task]) -> list[str]:
 
 
 def choose_manager(config: DictConfig, tasks: Mapping[str, Task], manager: str) -> None:
-    """Has veRL normalise the rewards of tasks that want it. Another manager that was chosen is kept, for preflight to find.
+    """Sets the reward manager that normalises the rewards of a batch, where a task wants that.
+
+    Another manager that was chosen stays, for preflight to find.
 
     Args:
         config: The run's configuration, which is changed.
         tasks: The run's tasks by name.
-        manager: The file of the reward manager that normalises a batch.
+        manager: File of the reward manager that normalises a batch.
 
     Raises:
-        ConfigError: The reward function needs what nobody knows.
+        ConfigError: The configuration names a need that is not in `KNOWN`.
     """
     chosen = config.reward.reward_manager
     if normalised(config, tasks) and (chosen.source, chosen.name) == ("register", "naive"):

@@ -1,6 +1,6 @@
-"""A run's books: what the reward function wrote down per rollout and veRL per step, kept straight over restarts.
+"""A run's ledger: what the reward function wrote per rollout and veRL per step, kept consistent over restarts.
 
-train.py opens them before a run and closes them after it. A run that goes on from a checkpoint does its later steps again;
+train.py opens it before a run and closes it after it. A run that goes on from a checkpoint does its later steps again;
 what was written of those is set aside first, so that the rollout log and the metrics have every step exactly once.
 """
 
@@ -47,7 +47,14 @@ class RunLedger:
 
     @classmethod
     def open(cls, config: DictConfig) -> RunLedger:
-        """The books of a run that is about to start, with nothing in them of steps that it will do."""
+        """Opens the ledger of a run that is about to start. Lines of steps that the run will do again are set aside.
+
+        Args:
+            config: The run's configuration, prepared.
+
+        Returns:
+            The ledger.
+        """
         folder = config.reward.custom_reward_function.reward_kwargs.rollout_log
         per_step = config.data.train_batch_size * config.actor_rollout_ref.rollout.n
         metrics = Path(config.env.VERL_FILE_LOGGER_PATH)
@@ -69,7 +76,11 @@ class RunLedger:
             self._earlier.unlink()
 
     def check(self) -> None:
-        """Raises RunIncomplete unless every step's rollouts are in the rollout log, each once; no log, no check."""
+        """Checks that the rollout log has every rollout of every step once. Without a rollout log nothing is checked.
+
+        Raises:
+            RunIncomplete: Rollouts are missing, or there are too many.
+        """
         if self.rollout_log is None:
             return
         last = max([self.resumed, *(int(row["data"].get("training/global_step", 0)) for row in _metrics(self.metrics))])
@@ -106,19 +117,40 @@ class RunLedger:
 
 
 def step_of(row: Row) -> int:
-    """The step that a line of the rollout log belongs to: a test follows the step whose policy it tests."""
+    """Reads the step that a line of the rollout log belongs to. A test belongs to the step whose policy it tests.
+
+    Args:
+        row: The line, parsed.
+
+    Returns:
+        The step, from 1; 0 for a test before the first one.
+    """
     updates = row["policy_updates"] or 0
     return int(updates) + (row.get("split") != "test")
 
 
 def scored(rollout_log: Path) -> Counter[int]:
-    """Training rollouts in a rollout log, by step."""
+    """Counts the training rollouts in a rollout log.
+
+    Args:
+        rollout_log: Folder of the rollout log.
+
+    Returns:
+        Number of rollouts by step.
+    """
     rows = (_row(line) for file in rollout_log.glob("*.jsonl") for line in file.open(encoding="utf-8"))
     return Counter(step_of(row) for row in rows if row is not None and row.get("split") != "test")
 
 
 def checkpoint(trainer: DictConfig) -> int:
-    """The step whose checkpoint veRL will go on from under these settings; 0 without one."""
+    """Finds the step whose checkpoint veRL will go on from.
+
+    Args:
+        trainer: The configuration's part `trainer`.
+
+    Returns:
+        The step; 0 without a checkpoint.
+    """
     if trainer.resume_mode == "resume_path":
         return int(str(trainer.resume_from_path).rstrip("/").rsplit("global_step_", 1)[-1])
     tracker = Path(trainer.default_local_dir) / TRACKER

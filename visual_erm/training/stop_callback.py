@@ -22,28 +22,48 @@ POLL_S = 1.0
 SAVED = "saved step "
 
 
-def ask_to_stop(run_dir: Path) -> None:
-    """Asks the run in that folder to save after the step under way, and to end."""
+def request_stop(run_dir: Path) -> None:
+    """Asks a run to save after the step under way, and to end.
+
+    Args:
+        run_dir: The run's folder; it is made where it is missing.
+    """
     run_dir.mkdir(parents=True, exist_ok=True)
     (run_dir / REQUEST).touch()
 
 
-def forget(run_dir: Path, before: float) -> None:
-    """Removes what an earlier start of the run was asked: before that time, in seconds since the epoch."""
+def clear_stop_request(run_dir: Path, before: float) -> None:
+    """Removes a request that an earlier start of the run got.
+
+    Args:
+        run_dir: The run's folder.
+        before: Seconds since the epoch. A later request stays.
+    """
     request = run_dir / REQUEST
     if request.is_file() and request.stat().st_mtime < before:
         request.unlink()
 
 
 def stopped_after(run_dir: Path) -> int | None:
-    """The step after which the run stopped because it was asked to; None when it did not."""
+    """Tells whether a run stopped because it was asked to.
+
+    Args:
+        run_dir: The run's folder.
+
+    Returns:
+        The step after which it stopped; None when it did not stop by request.
+    """
     request = run_dir / REQUEST
-    said = request.read_text(encoding="utf-8") if request.is_file() else ""
-    return int(said.removeprefix(SAVED)) if said.startswith(SAVED) else None
+    content = request.read_text(encoding="utf-8") if request.is_file() else ""
+    return int(content.removeprefix(SAVED)) if content.startswith(SAVED) else None
 
 
 class SaveAndStop:
-    """veRL's checkpoint callback, in the process of its trainer, whose configuration it shares."""
+    """veRL's checkpoint callback, in the process of its trainer.
+
+    Args:
+        config: The trainer's own configuration. The callback sets `trainer.save_freq` in it.
+    """
 
     def __init__(self, config: DictConfig) -> None:
         self._config = config
@@ -57,7 +77,12 @@ class SaveAndStop:
         self._config.trainer.save_freq = 1
 
     def on_save(self, trainer: Any, global_step: int, **_: Any) -> None:
-        """After a checkpoint: the step was the last one, if that was asked for."""
+        """Makes the saved step the last one, if a stop was requested. veRL calls it after each checkpoint.
+
+        Args:
+            trainer: veRL's trainer; its `total_training_steps` is changed.
+            global_step: The step that was saved.
+        """
         if self._request.exists() and global_step < trainer.total_training_steps:
             trainer.total_training_steps = global_step
             self._request.write_text(f"{SAVED}{global_step}", encoding="utf-8")
