@@ -46,7 +46,7 @@ def words(tiny_model: Path, table_data: Path) -> list[str]:
 
 def environ(**more: object) -> dict[str, str]:
     """What a user exports before `sbatch`: here with the stand-in for veRL's trainer."""
-    ours = {
+    variables = {
         "PYTHON": sys.executable,
         "PYTHONPATH": f"{PROJECT}:{Path(__file__).parent}",
         "VISUAL_ERM_TRAINER": "standin_trainer",
@@ -54,7 +54,7 @@ def environ(**more: object) -> dict[str, str]:
         "RAY_worker_niceness": 0,
         **more,
     }
-    return {name: str(value) for name, value in ours.items()}
+    return {name: str(value) for name, value in variables.items()}
 
 
 def attempts(run_dir: Path) -> list[dict]:
@@ -141,6 +141,12 @@ def test_one_job_serves_on_one_node_trains_on_the_others_and_saves_when_time_is_
         **IN_ONE_PROCESS,
     )  # fmt: skip
     slurm.until(lambda: step_of(run_dir) > 0, 700, job)
+    endpoints = tmp_path / "outputs" / "slurm" / job / "endpoints"
+    key = (endpoints / "api_key").read_text().strip()
+    assert len(key) == 64 and (endpoints / "api_key").stat().st_mode & 0o777 == 0o600, "a key of the job's own"
+    assert not any(key in line for line in command_lines())
+    training = of_node("n2") + of_node("n3")
+    assert training and not any(key in value for process in training for value in process.environ().values())
     # As Slurm does before the time limit.
     slurm.command("scancel", "--batch", "--signal=USR1", job)
     state = slurm.end_of(job, 200)
@@ -153,8 +159,9 @@ def test_one_job_serves_on_one_node_trains_on_the_others_and_saves_when_time_is_
     assert all(result["scored_ok"] == 1 for result in results)
     assert all(result["judge_identical"] == 1 for result in results[::2])
     assert all(result["judge_calls"] + result["judge_shared"] == 1 for result in results[1::2])
-    (key,) = {part["key"] for part in only["parts"]}
-    assert len(key) == 64 and key not in log, "a key of the job's own"
+    assert {part["key_file"] for part in only["parts"]} == {str(endpoints / "api_key")}
+    assert {part["key"] for part in only["parts"]} == {None}
+    assert key not in log
     slurm.until(lambda: not of_jobs(), 120)
 
 
