@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 import subprocess
@@ -13,7 +14,8 @@ import pytest
 from openai_server import OpenAIServer, completion
 from PIL import Image
 
-from visual_erm.extract import extract
+from visual_erm.errors import PolicyFault, RenderFailed
+from visual_erm.extract import Code, extract
 from visual_erm.kinds import Kind
 from visual_erm.preflight.overrides import arguments, compose_recipe
 from visual_erm.spec.task import load_task, load_tasks
@@ -95,6 +97,24 @@ async def test_its_commands_render_and_score_a_form_and_shapes(folder):
             said = await __import__("asyncio").to_thread(run, command, folder)
             assert "reward" in said
             assert "rendered yes" in " ".join(said.split())
+
+
+async def test_its_kind_that_runs_code_draws_and_holds_back_hostile_code(tmp_path, monkeypatch):
+    backend, renderer = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)[1:3]
+    (tmp_path / "steps.py").write_text(backend)
+    (tmp_path / "kind.py").write_text(renderer)
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = importlib.import_module("kind").StepsSettings()
+    steps = settings.renderer_class(settings, 1, False)
+    try:
+        image = await steps.render(Code("steps", "move(9, 0); move(0, 9)"))
+        assert (image.size, len(image.getcolors())) == ((64, 64), 2)
+        with pytest.raises(RenderFailed, match="ZeroDivisionError"):
+            await steps.render(Code("steps", "move(1 / 0, 0)"))
+        with pytest.raises(PolicyFault):
+            await steps.render(Code("steps", f"open({str(tmp_path / 'kind.py')!r}).read()"))
+    finally:
+        await steps.close()
 
 
 def test_its_commands_make_data(folder):

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from marked import nicer_than_other_sessions
 
-from visual_erm.errors import BlankImage, RendererUnavailable, RenderLimit
+from visual_erm.errors import BlankImage, ConfigError, RendererUnavailable, RenderLimit
 from visual_erm.runtime.cpu_priority import NICER
 from visual_erm.sandbox import host
 from visual_erm.sandbox.bubblewrap import missing_layers
@@ -40,6 +40,15 @@ def temporary(tmp_path, monkeypatch):
 def make(backend="svg", layers=EVERY, require=("processes",), workers=2, low_priority=False) -> Sandbox:
     settings = SandboxSettings(layers=layers, require=require)
     return Sandbox(backend, OPTIONS, settings, Limits(20, SIDE * SIDE), workers, low_priority)
+
+
+@pytest.mark.parametrize(("content", "message"), [(None, "cannot be read"), ("#" * 20_001, "has 20001 characters")])
+def test_a_backend_that_cannot_be_loaded_is_told_before_anything_starts(tmp_path, content, message):
+    backend = tmp_path / "backend.py"
+    if content:
+        backend.write_text(content)
+    with pytest.raises(ConfigError, match=message):
+        make(backend)
 
 
 def square(number: int) -> str:

@@ -3,7 +3,7 @@
 Started by the host with an empty environment, inside bubblewrap where there is one. It speaks with the host over one
 socket, in single messages of JSON:
 
-    host    {"backend", "options", "isolation", "folder", "forbidden"}      once
+    host    {"backend", "source", "options", "isolation", "folder", "forbidden"}      once
     server  {"ready": [guarantees that hold], "reusable"}            once, or {"failed": why}
     host    {"fork": number} with the worker's socket, {"kill": number}
     server  {"forked": number, "pid"}                                   for every worker
@@ -29,12 +29,15 @@ import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from visual_erm.sandbox import isolation, worker
 from visual_erm.sandbox.isolation import Isolation, IsolationPlan
 
 MESSAGE_BYTES = 1 << 16
+OWN_BACKEND = "visual_erm_own_backend"
+"""Name of the module of a backend from outside of this package."""
 WATCH_S = 0.2
 """Seconds between two checks of what workers have written."""
 
@@ -53,7 +56,7 @@ class ForkServer:
 
     Args:
         control: Socket to the host.
-        setup: The host's first message: backend, options, isolation plan, folder.
+        setup: The host's first message: backend and its source, options, isolation plan, folder.
 
     Raises:
         OSError: The isolation cannot be prepared on this machine.
@@ -63,7 +66,7 @@ class ForkServer:
         self._control = control
         self._options = setup["options"]
         self._folder = setup["folder"]
-        self.backend = importlib.import_module(f"visual_erm.sandbox.backends.{setup['backend']}")
+        self.backend = load_backend(setup["backend"], setup["source"])
         self.backend.warm(self._options)
         plan = IsolationPlan(**setup["isolation"])
         self._memory_mb = plan.memory_mb
@@ -205,6 +208,26 @@ class ForkServer:
         except OSError:
             silent = [(os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)]
             self._removers.add(os.posix_spawn("/bin/sh", ["sh", "-c", REMOVE, "sh", folder], {}, file_actions=silent))
+
+
+def load_backend(name: str, source: str) -> ModuleType:
+    """Imports a backend of this package, or makes a module of one from outside: its file cannot be read in here.
+
+    Args:
+        name: Name of a module in `visual_erm.sandbox.backends`, or the path of the file that `source` is from.
+        source: Python code, or an empty string for a backend of this package.
+
+    Returns:
+        The module.
+
+    Raises:
+        ImportError: There is no such module, or it imports what cannot be imported in here.
+    """
+    if not source:
+        return importlib.import_module(f"visual_erm.sandbox.backends.{name}")
+    module = sys.modules[OWN_BACKEND] = ModuleType(OWN_BACKEND)
+    exec(compile(source, name, "exec"), vars(module))  # noqa: S102 -- the user's own file, as an import would run it
+    return module
 
 
 REMOVE = 'rm -rf "$1" || { chmod -R u+rwx "$1"; rm -rf "$1"; }'

@@ -30,7 +30,15 @@ from typing import IO, Any
 from PIL import Image
 
 from visual_erm import errors
-from visual_erm.errors import PolicyFault, RendererUnavailable, RenderFailed, RenderLimit, Tampering, VisualERMError
+from visual_erm.errors import (
+    ConfigError,
+    PolicyFault,
+    RendererUnavailable,
+    RenderFailed,
+    RenderLimit,
+    Tampering,
+    VisualERMError,
+)
 from visual_erm.runtime.cpu_priority import lower_priority
 from visual_erm.runtime.semaphore import ExclusiveSemaphore
 from visual_erm.sandbox import protocol
@@ -66,6 +74,8 @@ WAITED_SHARE = 0.25
 """Share of its time limit that a job must have waited for a processor to be rendered again after a time-out."""
 JOBS_PER_WORKER = 500
 """Jobs of a reusable worker: then a fresh one takes over, so that no library's leak adds up."""
+LONGEST_BACKEND = 20_000
+"""Characters of a backend of the user's own: it travels in one message of at most `MESSAGE_BYTES`."""
 SPARE_MB = 64
 """Megabytes in the server's file system in memory for its own caches."""
 FORBIDDEN = ("/etc/passwd", "/proc/self/environ")
@@ -96,17 +106,21 @@ class Sandbox:
     After `close`, or the death of the owning process, no process, file or socket is left. Use it from one event loop.
 
     Args:
-        backend: Name of a module in `visual_erm.sandbox.backends`.
+        backend: Name of a module in `visual_erm.sandbox.backends`, or the path of a Python file of your own that has what
+            such a module has. It runs inside; libraries that it imports must be installed for this Python.
         options: Plain settings that the backend reads.
         settings: Layers of isolation, required guarantees, and limits of memory and disk.
         limits: Limits of one job.
         workers: How many jobs run at once at most.
         low_priority: Let this process go before the workers where processors are scarce (runtime/cpu_priority.py).
+
+    Raises:
+        ConfigError: The file of a backend of your own cannot be read, or is too long.
     """
 
     def __init__(
         self,
-        backend: str,
+        backend: str | Path,
         options: Mapping[str, Any],
         settings: SandboxSettings,
         limits: Limits,
@@ -114,6 +128,7 @@ class Sandbox:
         low_priority: bool = False,
     ) -> None:
         self._backend = backend
+        self._source = _read_backend(backend) if isinstance(backend, Path) else ""
         self._options = dict(options)
         self._settings = settings
         self._limits = limits
@@ -362,7 +377,13 @@ class Sandbox:
                 memory_mb=self._settings.memory_mb,
                 disk_mb=self._settings.disk_mb,
             )
-            setup = {"backend": self._backend, "options": self._options, "isolation": asdict(plan), "folder": work}
+            setup = {
+                "backend": str(self._backend),
+                "source": self._source,
+                "options": self._options,
+                "isolation": asdict(plan),
+                "folder": work,
+            }
             started = False
             try:
                 server.tell({**setup, "forbidden": FORBIDDEN})
@@ -421,6 +442,16 @@ async def examine(settings: SandboxSettings) -> SelfTest:
         return (await sandbox._current()).self_test
     finally:
         await sandbox.close()
+
+
+def _read_backend(path: Path) -> str:
+    try:
+        source = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the sandbox's backend {path} cannot be read: {error}") from error
+    if len(source) > LONGEST_BACKEND:
+        raise ConfigError(f"the sandbox's backend {path} has {len(source)} characters; at most {LONGEST_BACKEND} are taken")
+    return source
 
 
 async def _cancelled(job: asyncio.Future[Any]) -> None:
