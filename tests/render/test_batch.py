@@ -58,7 +58,7 @@ def test_files_folders_and_lines_become_images_of_their_names(task: Task, tmp_pa
     out = tmp_path / "out"
     summary = render_many(task, [tmp_path / "in", tmp_path / "alone.htm", lines], out)
     assert summary.ok
-    assert summary.drawn == 7
+    assert summary.rendered == 7
     drawn = images(out)
     assert set(drawn) == {
         "one.png", "deep/two.png", "deep/reply.png", "alone.png", "lines-1.png", "7.png", "named.png"
@@ -84,7 +84,7 @@ def test_a_bad_item_is_reported_with_its_reason_and_the_rest_goes_on(task: Task,
     console = Console(file=io.StringIO(), width=300)
     summary = render_many(task, [lines], tmp_path / "out", console=console)
     assert set(images(tmp_path / "out")) == {"x-1.png", "twice.png", "x-11.png"}
-    assert (summary.drawn, summary.ok) == (3, False)
+    assert (summary.rendered, summary.ok) == (3, False)
     reasons = {failure.source.rpartition(":")[2]: failure.reason for failure in summary.failed}
     expected = {
         "2": "BadItem: not a line of JSON",
@@ -100,7 +100,7 @@ def test_a_bad_item_is_reported_with_its_reason_and_the_rest_goes_on(task: Task,
     for number, reason in expected.items():
         assert reasons[number].startswith(reason)
         assert f"x.jsonl:{number}: " in console.file.getvalue()
-    assert "3 drawn, 0 kept, 8 failed" in console.file.getvalue()
+    assert "3 rendered, 0 kept, 8 failed" in console.file.getvalue()
 
 
 def test_each_task_draws_its_own_kind_of_files(tmp_path: Path) -> None:
@@ -121,18 +121,18 @@ def test_each_task_draws_its_own_kind_of_files(tmp_path: Path) -> None:
     assert len(set(drawn.values())) == 1
     assert sorted(failure.reason for failure in summary.failed) == [
         "BadItem: language `python` is none of the task's: svg",
-        "BadItem: task `svg` draws no `.py` files; expected .svg, .txt, .jsonl files, or folders of them",
+        "BadItem: task `svg` renders no `.py` files; expected .svg, .txt, .jsonl files, or folders of them",
     ]
 
 
 def test_a_second_run_keeps_what_is_up_to_date_and_draws_what_changed(task: Task, tmp_path: Path) -> None:
     lines = jsonl(tmp_path / "x.jsonl", {"code": table("one")}, {"code": table("two")})
     out = tmp_path / "out"
-    assert render_many(task, [lines], out).drawn == 2
+    assert render_many(task, [lines], out).rendered == 2
     before = {file.name: file.stat().st_mtime_ns for file in out.iterdir()}
     jsonl(tmp_path / "x.jsonl", {"code": table("one")}, {"code": table("changed")}, {"code": table("new")})
     summary = render_many(task, [lines], out)
-    assert (summary.drawn, summary.kept) == (2, 1)
+    assert (summary.rendered, summary.kept) == (2, 1)
     assert (out / "x-1.png").stat().st_mtime_ns == before["x-1.png"]
     published = task.model_copy(update={"render": task.render.model_copy(update={"style": "published"})})
     assert render_many(published, [lines], out).kept == 0
@@ -159,7 +159,7 @@ def test_a_image_that_somebody_else_drew_is_left_alone(task: Task, tmp_path: Pat
 def test_names_stay_below_the_output_folder(task: Task, tmp_path: Path) -> None:
     ids = ["../../up", "/etc/passwd", "..", "a\0b", "数", " "]
     lines = jsonl(tmp_path / "x.jsonl", *({"code": table(str(n)), "id": name} for n, name in enumerate(ids)))
-    assert render_many(task, [lines], tmp_path / "deep" / "out").drawn == len(ids)
+    assert render_many(task, [lines], tmp_path / "deep" / "out").rendered == len(ids)
     assert len(images(tmp_path / "deep" / "out")) == len(ids)
     assert {path.name for path in tmp_path.iterdir()} == {"deep", "x.jsonl"}
 
@@ -177,7 +177,7 @@ def test_inputs_that_are_missing_or_empty_are_named(task: Task, tmp_path: Path) 
     (tmp_path / "x.html").write_text(table("one"))
     for inputs, out, message in [
         ([tmp_path / "none"], tmp_path / "out", "none: no such file"),
-        ([tmp_path / "empty"], tmp_path / "out", "nothing to draw"),
+        ([tmp_path / "empty"], tmp_path / "out", "nothing to render"),
         ([tmp_path / "x.html"], tmp_path / "file", "cannot be made"),
     ]:
         with pytest.raises(ConfigError, match=message):
@@ -210,7 +210,7 @@ def test_a_killed_run_leaves_whole_images_and_the_next_goes_on_from_there(task: 
     summary = render_many(task, [lines], out)
     assert summary.ok
     assert summary.kept == already
-    assert summary.drawn == 150 - already
+    assert summary.rendered == 150 - already
     # A hidden part of the image that was being written may be there; the next run an hour later removes it.
     assert len([name for name in out.iterdir() if name.suffix == ".png"]) == 150
     for name in out.glob("*.png"):

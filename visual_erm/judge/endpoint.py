@@ -121,6 +121,9 @@ def is_url(text: str) -> bool:
 
     Args:
         text: The text.
+
+    Returns:
+        Whether it has a scheme of HTTP and a host, and its port, where there is one, is a number over 0.
     """
     try:
         url = urlsplit(text)

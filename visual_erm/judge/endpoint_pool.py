@@ -256,10 +256,13 @@ class EndpointPool:
     # What came of requests
 
     def limit_s(self, endpoint: Endpoint) -> float:
-        """Returns how long a request may take, in seconds.
+        """Finds how long a request may take.
 
         Args:
             endpoint: The endpoint that is asked. One that is half open has less than the time-out where others work.
+
+        Returns:
+            The time in seconds, at most the time-out.
         """
         late = self.late_s()
         if endpoint.failures and late and self.others_work(endpoint):
@@ -316,6 +319,9 @@ class EndpointPool:
 
         Args:
             endpoint: The endpoint that does not count.
+
+        Returns:
+            Whether there is one.
         """
         return any(other is not endpoint for other in self._working())
 

@@ -133,11 +133,14 @@ class JudgeStats:
 
 
 def percentile(values: Collection[float], share: float) -> float:
-    """Returns the value that a share of values does not exceed; 0 where there are none.
+    """Finds the value that a share of values does not exceed.
 
     Args:
         values: The values, in any order.
         share: The share, 0 to 1.
+
+    Returns:
+        The value; 0 where there are none.
 
     >>> percentile([3.0, 1.0, 2.0], 0.5)
     2.0

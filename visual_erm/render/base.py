@@ -1,4 +1,4 @@
-"""`Renderer`: the protocol of what turns code into an image, the second step of the path, and its factory.
+"""`Renderer`: the protocol of what turns code into an image, the second stage of the path, and its factory.
 
 Each kind of code (visual_erm/kinds) names its own renderer. Nothing else in this package depends on the kind.
 
@@ -49,7 +49,7 @@ class Renderer(Protocol):
 
 
 def make_renderer(settings: RenderSettings, pages: int = 2, low_priority: bool = False) -> Renderer:
-    """The renderer that a task asks for. Nothing is started before the first render.
+    """Makes the renderer that a task asks for. Nothing is started before the first render.
 
     Args:
         settings: `Task.render`; its class names the renderer, so a kind without one is an error.

@@ -8,7 +8,7 @@ render. A line of a `.jsonl` file is an object with
     text      a policy's reply, whose code is extracted as in training;
     id        names the image; default: the file's name and the line's number.
 
-An image carries the engine that rendered it and a digest of all that went into it. A later run keeps what is up to date,
+An image carries the version of the renderer and a digest of all that went into it. A later run keeps what is up to date,
 and no run overwrites an image that it did not render.
 
     summary = render_many(load_task("table"), [Path("tables/")], Path("images/"))
@@ -71,10 +71,10 @@ class Failure:
 class Summary:
     """What became of a batch."""
 
-    drawn: int = 0
+    rendered: int = 0
     """Images that were rendered."""
     kept: int = 0
-    """Images that a former run rendered from the same code with the same engine and settings."""
+    """Images that a former run rendered from the same code with the same renderer version and settings."""
     failed: list[Failure] = field(default_factory=list)
 
     @property
@@ -104,7 +104,7 @@ def render_many(task: Task, inputs: list[Path], to: Path, *, console: Console | 
     """
     total = sum(1 for _ in find_items(inputs, task))
     if not total:
-        raise ConfigError(f"nothing to draw in {', '.join(map(str, inputs))}: {_expected(task)}")
+        raise ConfigError(f"nothing to render in {', '.join(map(str, inputs))}: {_expected(task)}")
     try:
         to.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -167,7 +167,7 @@ def _read_file(file: Path, task: Task) -> Code:
     for language in task.code_languages:
         if file.suffix.lower() in language.suffixes:
             return Code(language.code_language, text)
-    raise BadItem(f"task `{task.name}` draws no `{file.suffix}` files; {_expected(task)}")
+    raise BadItem(f"task `{task.name}` renders no `{file.suffix}` files; {_expected(task)}")
 
 
 def _item_of_line(line: str, name: str, source: str) -> Item:
@@ -225,7 +225,8 @@ async def _render_all(task: Task, items: Iterator[Item], total: int, to: Path, c
     finally:
         await renderer.close()
     console.print(
-        f"{summary.drawn} drawn, {summary.kept} kept, {len(summary.failed)} failed: {escape(str(to))}", highlight=False
+        f"{summary.rendered} rendered, {summary.kept} kept, {len(summary.failed)} failed: {escape(str(to))}",
+        highlight=False,
     )
     return summary
 
@@ -233,15 +234,15 @@ async def _render_all(task: Task, items: Iterator[Item], total: int, to: Path, c
 async def _render_one(task: Task, item: Item, path: Path, renderer: Renderer, settings: str, summary: Summary) -> None:
     code = await asyncio.to_thread(item.read, task)
     digest = hashlib.sha256(f"{settings}\0{code.language}\0{code.text}".encode("utf-8", "replace")).hexdigest()
-    if await asyncio.to_thread(_is_drawn, path, digest):
+    if await asyncio.to_thread(_is_up_to_date, path, digest):
         summary.kept += 1
         return
     image = await renderer.render(code)
     await asyncio.to_thread(_save, image, path, {"renderer_version": renderer.renderer_version, "digest": digest})
-    summary.drawn += 1
+    summary.rendered += 1
 
 
-def _is_drawn(path: Path, digest: str) -> bool:
+def _is_up_to_date(path: Path, digest: str) -> bool:
     """Whether the image is there and up to date. One that is out of date is removed; a foreign one raises BadItem."""
     try:
         with Image.open(path) as image:
@@ -249,7 +250,7 @@ def _is_drawn(path: Path, digest: str) -> bool:
     except FileNotFoundError:
         return False
     if found is None:
-        raise BadItem(f"{path} is there already and was not drawn by this command: it is left alone")
+        raise BadItem(f"{path} is there already and was not rendered by this command: it is left alone")
     if found == digest:
         return True
     path.unlink()

@@ -1,6 +1,6 @@
 """One warm Chromium: started, watched, restarted and ended here.
 
-The HTML renderers draw on the tabs of this browser; nothing else in the project starts one.
+The HTML renderers use the tabs of this browser; nothing else in the project starts one.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ T = TypeVar("T")
 VIEWPORT = ViewportSize(width=3600, height=2400)
 """Viewport size of every tab, in CSS pixels of one device pixel each. The published references have this page size."""
 ARGUMENTS = (
-    # The headless shell draws the pixels of full Chromium only with this.
+    # The headless shell renders the pixels of full Chromium only with this.
     "--font-render-hinting=slight",
-    # No name and no address resolves: a second wall behind the tabs' own offline mode.
+    # No name and no address resolves: a second layer beside the tabs' own offline mode.
     "--host-resolver-rules=MAP * ~NOTFOUND",
 )
 MEMORY_BYTES = 1 << 30
@@ -38,16 +38,24 @@ MEMORY_BYTES = 1 << 30
 START_LIMIT_S = 30.0
 """Wall time to start a browser or to open a tab, on the most loaded machine."""
 STOP_LIMIT_S = 5.0
+"""Wall time for each step of ending a tab or a browser; then it is killed."""
 ATTEMPTS = 4
+"""How often an image is tried."""
 START_ATTEMPTS = 3
+"""How often the start of a browser is tried."""
 PROFILE = "--user-data-dir="
+"""Chromium's argument that names its profile folder."""
 PLAIN_PAGE = "<!DOCTYPE html><p>plain"
+"""A page that every working browser renders at once."""
 
 
 class _Lost(Exception):
-    """A tab was lost before its image was there: the reason, and the fault if the code caused it.
+    """A tab was lost before its image was there.
 
-    `chance` marks what befalls any page now and then: the code is blamed for it only after every attempt.
+    Args:
+        reason: What happened.
+        fault: The fault if the code caused it.
+        chance: Whether it happens to any page now and then. Then the code is at fault only after every attempt.
     """
 
     def __init__(self, reason: str, fault: type[PolicyFault] = RenderLimit, *, chance: bool = False) -> None:
@@ -62,7 +70,7 @@ class _Broken(Exception):
 
 @contextlib.contextmanager
 def _playwright() -> Iterator[None]:
-    """Makes one kind of error of all that Playwright raises, which is a bare Exception where its driver died."""
+    """Turns what Playwright raises into _Broken. It raises a bare Exception where its driver died."""
     try:
         yield
     except Exception as error:
@@ -70,7 +78,13 @@ def _playwright() -> Iterator[None]:
 
 
 class Tab:
-    """One page in a context and a process of its own: JavaScript of the page off, offline, spoken to in DevTools."""
+    """One page in a context and a process of its own: JavaScript of the page off, offline, controlled by DevTools.
+
+    Args:
+        context: Its context, which holds nothing else.
+        session: Its DevTools session.
+        frame: Identifier of its main frame.
+    """
 
     def __init__(self, context: BrowserContext, session: CDPSession, frame: str) -> None:
         self._context = context
@@ -80,11 +94,18 @@ class Tab:
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the page's process has ended by itself: it used up its memory, or crashed."""
         self.used = False
-        """Set by who draws when the page may hold more than its document: it is then replaced before the next image."""
+        """Set by the renderer when the page may hold more than its document. It is then left before the next image."""
 
     @classmethod
     async def open(cls, browser: Browser) -> Tab:
-        """Opens a tab of `browser`, with animations stopped."""
+        """Opens a tab, with animations stopped.
+
+        Args:
+            browser: The browser.
+
+        Returns:
+            The tab.
+        """
         context = await browser.new_context(
             java_script_enabled=False, offline=True, viewport=VIEWPORT, device_scale_factor=1
         )
@@ -99,11 +120,23 @@ class Tab:
         return tab
 
     async def show(self, html: str) -> None:
-        """Replaces the document."""
+        """Replaces the document.
+
+        Args:
+            html: The new document.
+        """
         await self._send("Page.setDocumentContent", frameId=self._frame, html=html)
 
     async def call(self, function: str, *arguments: Any) -> Any:
-        """What a JavaScript function of ours answers, in a world that the page cannot reach."""
+        """Calls a JavaScript function of this project in an isolated world, which the page cannot reach.
+
+        Args:
+            function: Source of the function; it may be asynchronous.
+            arguments: Its arguments, plain JSON values.
+
+        Returns:
+            What the function returns, a plain JSON value.
+        """
         answer = await self._send(
             "Runtime.callFunctionOn",
             executionContextId=self._world,
@@ -117,7 +150,15 @@ class Tab:
         return answer["result"].get("value")
 
     async def screenshot(self, width: int, height: int) -> str:
-        """The page from its top left corner, as PNG in base64."""
+        """Takes an image of the page from its top left corner.
+
+        Args:
+            width: Width in CSS pixels.
+            height: Height in CSS pixels.
+
+        Returns:
+            The image as PNG in base64.
+        """
         answer = await self._send(
             "Page.captureScreenshot",
             format="png",
@@ -128,7 +169,7 @@ class Tab:
         return answer["data"]
 
     async def renew(self) -> None:
-        """Leaves everything that the last document may have set."""
+        """Leaves the page, with everything that the last document may have set."""
         await self._send("Page.navigate", url="about:blank")
         await self._enter()
         self.used = False
@@ -171,15 +212,19 @@ def _settle(future: asyncio.Future[None]) -> None:
 
 
 class WarmBrowser:
-    """Lends the tabs of one Chromium, and sees to it that no image is lost with a browser.
+    """Lends the tabs of one Chromium. No image is lost when the browser dies.
 
     Nothing is started before the first image, and a browser that died is replaced. The browser, its profile folder and
     its pipe are gone after `close`; also when the owning process dies, by SIGKILL too, because Playwright's driver notices.
 
     Chromium's own sandbox is on, except for root, whom Chromium refuses it, and where the system forbids the user
-    namespaces that it needs: then JavaScript off, offline mode and the cap on memory are what holds a page.
+    namespaces that it needs: then a page is isolated by JavaScript off, offline mode and the limit on memory.
 
     Use it from one event loop.
+
+    Args:
+        tabs: How many tabs are lent at once at most, 1 or more.
+        low_priority: Let this process go before the browser where processors are scarce (runtime/cpu_priority.py).
     """
 
     def __init__(self, tabs: int = 2, low_priority: bool = False) -> None:
@@ -190,13 +235,23 @@ class WarmBrowser:
         self._closed = False
 
     async def render(self, job: Callable[[Tab], Awaitable[T]], limit_s: float) -> T:
-        """What `job` makes on a tab, within `limit_s` seconds of wall time.
+        """Runs a job on a tab.
 
         A job that lost its tab (out of time, out of memory, the browser died) is done again with the browser to itself.
-        When it loses that too, though a plain page is drawn quickly right after, the code is at fault: RenderLimit. A
-        browser that died, or that refused an image, is held against the code (RenderLimit, RenderFailed) only when it
-        does so at every attempt. Raises RendererUnavailable when plain pages fail as well. What the job raises goes to
-        the caller.
+        When it loses that too, and a plain page is rendered quickly right after, the code is at fault. A browser that died,
+        or that refused an image, counts against the code only when that happens at every attempt.
+
+        Args:
+            job: Renders on the tab. What it raises goes to the caller.
+            limit_s: Wall time of the job in seconds.
+
+        Returns:
+            What the job returns.
+
+        Raises:
+            RenderLimit: The code used up its time or memory.
+            RenderFailed: Chromium refused the code at every attempt.
+            RendererUnavailable: Plain pages fail as well, no browser starts, or this one is closed.
         """
         loss = None
         for attempt in range(ATTEMPTS):
@@ -327,7 +382,7 @@ async def _start(chromium: Path, low_priority: bool) -> _Running:
                 return _Running(driver, browser, root)
         except _Broken as error:
             reason = error
-            await _politely(driver.stop)
+            await _ask_to_end(driver.stop)
     raise RendererUnavailable(f"{chromium} does not start: {reason}; {FIX}")
 
 
@@ -362,19 +417,19 @@ def _cap_memory(root: psutil.Process) -> None:
 
 
 async def _stop(running: _Running) -> None:
-    """Ends a browser in whatever state it is, politely first, and waits for every process and the profile folder of it."""
+    """Ends a browser in whatever state it is, first by asking it; waits until its processes and profile folder are gone."""
     driver, *family = running.processes
     with contextlib.suppress(psutil.NoSuchProcess):
         family += driver.children(recursive=True)
-    await _politely(running.browser.close)
+    await _ask_to_end(running.browser.close)
     await _kill(family)
-    await _politely(running.driver.stop)
-    await _politely(lambda: _ended([driver]))
+    await _ask_to_end(running.driver.stop)
+    await _ask_to_end(lambda: _ended([driver]))
     await _kill([driver])
     await asyncio.to_thread(shutil.rmtree, running.profile, ignore_errors=True)
 
 
-async def _politely(ending: Callable[[], Awaitable[None]]) -> None:
+async def _ask_to_end(ending: Callable[[], Awaitable[None]]) -> None:
     with contextlib.suppress(_Broken), _playwright():
         await asyncio.wait_for(ending(), STOP_LIMIT_S)
 
@@ -383,7 +438,7 @@ async def _kill(processes: list[psutil.Process]) -> None:
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    await _politely(lambda: _ended(processes))
+    await _ask_to_end(lambda: _ended(processes))
 
 
 async def _ended(processes: list[psutil.Process]) -> None:

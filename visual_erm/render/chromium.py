@@ -1,4 +1,4 @@
-"""Which Chromium draws: found on this machine, and named with its version."""
+"""Finds the Chromium that renders on this machine, and names it with its version."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import playwright
 from visual_erm.errors import RendererUnavailable
 
 VARIABLE = "VISUAL_ERM_CHROMIUM"
+"""Environment variable with the path of a Chromium."""
 NAMES = (
     "chromium-headless-shell",
     "chrome-headless-shell",
@@ -33,13 +34,20 @@ FIX = (
     f"or set {VARIABLE} to the path of a Chromium"
 )
 VERSION_LIMIT_S = 30.0
+"""Seconds for the program to say its version."""
 
 
 def find_chromium() -> Path:
-    """The Chromium to draw with: `$VISUAL_ERM_CHROMIUM`, else the system's, else Playwright's own download.
+    """Finds the Chromium to render with: `$VISUAL_ERM_CHROMIUM`, else the system's, else Playwright's own download.
 
-    Headless shells come before full browsers: they draw the same and take less than half the memory. Snaps are passed
-    over, because their confinement keeps them from a private profile folder. Raises RendererUnavailable with the fix.
+    Headless shells come before full browsers: they render the same and take less than half the memory. Snaps are left out,
+    because their confinement keeps them from a private profile folder.
+
+    Returns:
+        Path of the program.
+
+    Raises:
+        RendererUnavailable: There is none; the message says what to do.
     """
     chosen = os.environ.get(VARIABLE)
     if chosen:
@@ -82,7 +90,17 @@ def _revision(program: Path) -> int:
 
 @functools.lru_cache(maxsize=8)
 def renderer_version_of(chromium: Path) -> str:
-    """Name and version of a Chromium, for example `chromium-headless-shell 156.0.8078.79`. Raises RendererUnavailable."""
+    """Asks a Chromium for its version.
+
+    Args:
+        chromium: Path of the program.
+
+    Returns:
+        Its name and version, for example `chromium-headless-shell 156.0.8078.79`.
+
+    Raises:
+        RendererUnavailable: The program does not say its version.
+    """
     try:
         command = [str(chromium), "--version"]
         answer = subprocess.run(command, capture_output=True, text=True, timeout=VERSION_LIMIT_S, check=True)  # noqa: S603

@@ -29,11 +29,26 @@ class ImageGuards(Protocol):
     """What the stage asks of the guards; `visual_erm.guard.runner.GuardRunner` has it."""
 
     async def check_code(self, code: Code) -> None:
-        """Raises Tampering for code that reaches for a file of the machine."""
+        """Checks code before it is rendered.
+
+        Args:
+            code: The code of a reply.
+
+        Raises:
+            Tampering: It reads a file of the machine.
+        """
         ...
 
     async def check_image(self, reference: Image.Image, prediction: Image.Image) -> None:
-        """Raises BlankImage for a prediction that shows next to nothing."""
+        """Checks an image before it is judged.
+
+        Args:
+            reference: The reference image.
+            prediction: The image of the policy's code.
+
+        Raises:
+            BlankImage: It shows next to nothing.
+        """
         ...
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""TableRenderer: HTML and Markdown tables -> images, drawn by one warm Chromium.
+"""TableRenderer: HTML and Markdown tables -> images, rendered by one warm Chromium.
 
 The page is ours and only the content is the policy's: its markup is parsed as an inert document, rid of what would act
 rather than show, and placed into a page with one style for all. What counts is the image, so markup may style itself.
@@ -22,13 +22,14 @@ from visual_erm.render.chromium import find_chromium, renderer_version_of
 from visual_erm.runtime.singleflight import SingleFlight
 
 MARGIN = 20
-"""Between the page's edge and its content, in pixels."""
+"""Distance between the page's edge and its content, in pixels."""
 CROP = 12
-"""Left round the content in the image, in pixels."""
+"""Margin that is left round the content in the image, in pixels."""
 LONGEST_SIDE = 16_000
-"""Of a image, in pixels: Chromium draws no surface beyond 16,384."""
+"""Largest width and height of an image, in pixels: Chromium renders no surface beyond 16,384."""
 LONGEST_CODE = {"html": 1_000_000, "markdown": 100_000}
-"""In characters, over any real table. Reading hostile Markdown takes time that grows faster than its length."""
+"""Largest number of characters by language, above any real table. The time to read hostile Markdown grows faster than its
+length."""
 
 STYLE = f"""
 body {{ margin: {MARGIN}px; background: #fff; color: #000; font: 14px Arial, sans-serif; }}
@@ -75,7 +76,17 @@ PLACE = f"""async (markup) => {{
 
 
 def to_html(code: Code) -> str:
-    """The markup that a browser shows for `code`. Markdown is GitHub's, raw HTML in it included. Raises RenderLimit."""
+    """Converts a table into the markup that a browser shows.
+
+    Args:
+        code: A table in `html` or `markdown`. Markdown is GitHub's, raw HTML in it included.
+
+    Returns:
+        The markup in HTML.
+
+    Raises:
+        RenderLimit: The code has more characters than LONGEST_CODE.
+    """
     longest = LONGEST_CODE[code.language]
     if len(code.text) > longest:
         raise RenderLimit(f"{len(code.text)} characters of {code.language}; at most {longest} are drawn")
@@ -85,7 +96,14 @@ def to_html(code: Code) -> str:
 
 
 def page_of(settings: TableSettings) -> str:
-    """The empty page that markup is placed into."""
+    """Makes the empty page that markup is placed into.
+
+    Args:
+        settings: The render settings of the task; their `style` chooses the CSS.
+
+    Returns:
+        The page in HTML.
+    """
     return (
         f'<!DOCTYPE html><html><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         f"<style>{STYLES[settings.style]}</style></head><body></body></html>"
@@ -93,7 +111,17 @@ def page_of(settings: TableSettings) -> str:
 
 
 def crop(image: Image.Image) -> Image.Image:
-    """`image` in RGB, cut to what is not white and CROP pixels round it. Raises BlankImage for a single color."""
+    """Cuts an image to what is not white and CROP pixels round it.
+
+    Args:
+        image: The image, on white.
+
+    Returns:
+        The part, RGB.
+
+    Raises:
+        BlankImage: The image has a single color.
+    """
     image = image.convert("RGB")
     box = ImageChops.difference(image, Image.new("RGB", image.size, "white")).getbbox()
     if box is None or image.getcolors(1):
@@ -105,10 +133,15 @@ def crop(image: Image.Image) -> Image.Image:
 
 
 class TableRenderer:
-    """Draws tables written in HTML or Markdown; a Renderer.
+    """Renders tables written in HTML or Markdown; a `Renderer`.
 
-    The same code gives the same pixels, whatever was drawn before. Requests for the same code that are in flight together
-    (the answers of one GRPO group often agree) share one drawing.
+    The same code gives the same pixels, whatever was rendered before. Requests for the same code that are in flight
+    together (the answers of one GRPO group often agree) share one rendering.
+
+    Args:
+        settings: Style, and limits of time and pixels.
+        pages: How many tables are rendered at once at most, 1 or more.
+        low_priority: Let this process go before the browser where processors are scarce (runtime/cpu_priority.py).
     """
 
     def __init__(self, settings: TableSettings, pages: int = 2, low_priority: bool = False) -> None:
@@ -125,9 +158,19 @@ class TableRenderer:
         return renderer_version_of(self._chromium)
 
     async def render(self, code: Code) -> Image.Image:
-        """The image of `code`, RGB, cropped to its content with CROP pixels left round it.
+        """Renders one table.
 
-        Raises RenderLimit, RenderFailed or BlankImage (the code's fault) or RendererUnavailable (ours).
+        Args:
+            code: A table in `html` or `markdown`.
+
+        Returns:
+            The image, RGB, cropped to its content with CROP pixels left round it.
+
+        Raises:
+            RenderLimit: The table is over its limit of time, memory, characters or pixels.
+            RenderFailed: Chromium cannot render it.
+            BlankImage: It shows nothing.
+            RendererUnavailable: The browser failed; the code is not at fault.
         """
         return (await self._under_way.get(code, lambda: self._render(code))).copy()
 
@@ -137,10 +180,10 @@ class TableRenderer:
 
     async def _render(self, code: Code) -> Image.Image:
         markup = await asyncio.to_thread(to_html, code)
-        data = await self._browser.render(lambda tab: self._draw(tab, markup), self._settings.timeout_s)
+        data = await self._browser.render(lambda tab: self._screenshot(tab, markup), self._settings.timeout_s)
         return await asyncio.to_thread(_read, data)
 
-    async def _draw(self, tab: Tab, markup: str) -> str:
+    async def _screenshot(self, tab: Tab, markup: str) -> str:
         await tab.show(self._page)
         tab.used = True
         right, bottom, plain = await tab.call(PLACE, markup)

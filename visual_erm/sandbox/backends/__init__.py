@@ -1,4 +1,4 @@
-"""What can be drawn inside the sandbox: one module per kind of code, imported by the server alone.
+"""What can be rendered inside the sandbox: one module per kind of code, imported by the server alone.
 
 A backend module has
 
@@ -8,6 +8,6 @@ A backend module has
     enter(options) -> None                   in each worker, isolated, before its first job
     render(code: str, options) -> Rendering  in a worker; raises RenderingFailed
 
-`options` is the plain mapping of the task's render settings. Backends know the standard library, what they draw with and
-`visual_erm.sandbox.outcome`: nothing else of this project is there.
+`options` is the plain mapping of the task's render settings. A backend imports the standard library, its rendering library
+and `visual_erm.sandbox.outcome`: nothing else of this project is there.
 """

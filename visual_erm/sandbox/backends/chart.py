@@ -36,7 +36,7 @@ THREADS = False
 SCRIPT = "<script>"
 """Name of the script in tracebacks."""
 LONGEST_REASON = 400
-"""In characters."""
+"""Largest number of characters of a reason."""
 WARMUP_SCRIPT = """
 import numpy as np, pandas as pd
 from matplotlib import pyplot as plt
@@ -53,17 +53,21 @@ axes[1, 0].text(1, 1, "$x^2$")
 pd.DataFrame({"a": [1, 2]}).plot(ax=axes[1, 1])
 figure.tight_layout()
 """
-"""A script whose drawing changes what most do."""
+"""A script whose rendering changes the memory that most renderings change."""
 
 
 _figures = Figures()
 _changed: list[Span] = []
 _modules: dict[str, types.ModuleType] = {}
-"""Set by `warm`: what a drawing changes of the memory, and what was imported."""
+"""Set by `warm`: the memory that a rendering changes, and the modules that were imported."""
 
 
 def warm(options: Mapping[str, Any]) -> None:
-    """Sets matplotlib's own style, whatever a file on this machine says, and draws what costs more the first time."""
+    """Sets matplotlib's own style, whatever a file on this machine says, and renders what costs more the first time.
+
+    Args:
+        options: The task's render settings: `dpi`, dots per inch of a figure, and `max_pixels`, width times height.
+    """
     matplotlib.use("agg")
     matplotlib.rcParamsDefault["figure.dpi"] = options["dpi"]
     _figures.begin(Files(), options["max_pixels"])
@@ -78,12 +82,28 @@ def warm(options: Mapping[str, Any]) -> None:
 
 
 def enter(options: Mapping[str, Any]) -> None:
-    """Has the memory ready that a drawing changes."""
+    """Prepares the memory that a rendering changes.
+
+    Args:
+        options: The task's render settings; not used.
+    """
     prefault(_changed)
 
 
 def render(code: str, options: Mapping[str, Any]) -> Rendering:
-    """The image of a script, on white. Raises RenderingFailed with the exception and its line, bounded in length."""
+    """Runs a script and takes its image.
+
+    Args:
+        code: The script.
+        options: The task's render settings: `max_pixels`, width times height.
+
+    Returns:
+        The image, on white.
+
+    Raises:
+        RenderingFailed: There is no image. The reason names the script's exception and its line, in at most LONGEST_REASON
+            characters.
+    """
     files = Files()
     _figures.begin(files, options["max_pixels"])
     _fix_random_numbers()
@@ -159,7 +179,7 @@ def _takes_nothing(code: types.CodeType, function: types.FunctionType) -> bool:
 
 
 def _on_white(image: Pixels) -> Rendering:
-    """Looked at in place, four bytes at once: every copy of an image costs as much as a good part of drawing it."""
+    """Compares pixels in place, four bytes at once: a copy of an image costs as much as a good part of its rendering."""
     height, width, _ = image.shape
     if image[..., 3].min() < 255:
         page = Image.new("RGBA", (width, height), "white")

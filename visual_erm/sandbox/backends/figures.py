@@ -6,7 +6,7 @@ the last one made, closed ones and those without pyplot among them. Empty figure
 frame.
 
 Every way to save ends in `FigureCanvasBase.print_figure` or in `FigureCanvasAgg._print_pil`, and that is where images are
-taken, drawn once by Agg whatever the format. The source of a script is never touched.
+taken, rendered once by Agg whatever the format. The source of a script is never touched.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from matplotlib.layout_engine import PlaceHolderLayoutEngine
 
 from visual_erm.sandbox.backends.files import Files, Pixels
 
-MADE = 16
-"""Figures remembered, the last ones: a script may draw any number, and close them."""
+MAX_FIGURES = 16
+"""Number of figures that are remembered, the last ones: a script may make any number, and close them."""
 FORMAT_OPTIONS = ("metadata", "pil_kwargs", "papertype")
 """Options of `savefig` that are about the file, not about the image."""
 
@@ -50,18 +50,23 @@ class NothingDrawn(Exception):
 class Figures:
     """What the script of this process makes; from `intercept` on, for good.
 
-    Matplotlib is to be intercepted before anything is drawn: Python runs code that is changed later from a cold start.
+    Matplotlib is to be intercepted before anything is rendered: Python runs code that is changed later from a cold start.
     """
 
     def __init__(self) -> None:
         self._savefig: Callable[..., None] = Figure.savefig
 
     def begin(self, files: Files, max_pixels: int) -> None:
-        """Forgets all figures: a script begins."""
+        """Forgets all figures: a script begins.
+
+        Args:
+            files: Watches the script's files, and writes its images.
+            max_pixels: Width times height of the largest image.
+        """
         self._files = files
         self._max_pixels = max_pixels
         self._image: Pixels | None = None
-        self._made: deque[Figure] = deque(maxlen=MADE)
+        self._made: deque[Figure] = deque(maxlen=MAX_FIGURES)
         self._saved: weakref.WeakSet[Figure] = weakref.WeakSet()
         self._animations: list[Any] = []
 
@@ -71,7 +76,13 @@ class Figures:
         return bool(self._made)
 
     def image(self) -> Pixels:
-        """The image of the script, at its end. Raises NothingDrawn, TooLarge, or what drawing raises."""
+        """Returns the image of the script, at its end: RGBA, shape (height, width, 4).
+
+        Raises:
+            NothingDrawn: The script made no figure, or nothing but empty ones.
+            TooLarge: The figure has too many pixels.
+            Exception: Whatever matplotlib raises for the figure.
+        """
         if self._image is None:
             active = Gcf.get_active()
             current = [active.canvas.figure] if active else []

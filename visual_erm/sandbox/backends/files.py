@@ -44,8 +44,8 @@ PACKAGES = tuple(
     os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")
 )
 """Folders of Python and what is installed: images there belong to the libraries."""
-WAITING = 4
-"""Files whose contents are kept until they are looked at; beyond that the oldest is written."""
+MAX_WAITING = 4
+"""Number of files whose contents are kept until they are read; beyond it the oldest is written."""
 
 
 _follow, _decode, _is_there = os.path.realpath, os.fsdecode, os.path.lexists
@@ -89,12 +89,18 @@ class Files:
         os.mkdir = make
 
     def save(self, file: Any, kind: str, image: Pixels) -> None:
-        """What `savefig` promises: `image` in `file`, a path or something to write to, if that can be."""
+        """Does what `savefig` promises: writes an image, where that is possible.
+
+        Args:
+            file: A path, or an object with `write`.
+            kind: Format of the file, for example `png`.
+            image: The image, RGBA, shape (height, width, 4).
+        """
         if isinstance(file, str | os.PathLike):
             with contextlib.suppress(OSError, ValueError):
                 open(file, "wb").close()  # noqa: PTH123
                 self._waiting[_real(file)] = kind, image
-            if len(self._waiting) > WAITING:
+            if len(self._waiting) > MAX_WAITING:
                 self._fill(next(iter(self._waiting)))
         elif hasattr(file, "write"):
             # A text stream that waits for an SVG gets none.

@@ -1,4 +1,4 @@
-"""Draws nothing: for finding out, within a fraction of a second, what the walls hold back on this machine."""
+"""Renders nothing: finds out within a fraction of a second what the isolation prevents on this machine."""
 
 from __future__ import annotations
 
@@ -11,13 +11,32 @@ THREADS = False
 
 
 def warm(options: dict[str, Any]) -> None:
-    """Nothing to make ready."""
+    """Prepares nothing.
+
+    Args:
+        options: Not used.
+    """
 
 
 def enter(options: dict[str, Any]) -> None:
-    """Nothing to begin."""
+    """Begins nothing.
+
+    Args:
+        options: Not used.
+    """
 
 
 def render(code: str, options: dict[str, Any]) -> Rendering:
-    """Never an image."""
+    """Renders nothing.
+
+    Args:
+        code: Not used.
+        options: Not used.
+
+    Returns:
+        Nothing; it always raises.
+
+    Raises:
+        RenderingFailed: Always.
+    """
     raise RenderingFailed("BlankImage", "nothing is drawn here")

@@ -1,8 +1,8 @@
-"""Memory that a drawing changes, copied before there is something to draw.
+"""Memory that a rendering changes, copied before there is something to render.
 
-A fork shares its memory with the server until it writes to it, and every page (4 KB) then costs a stop. A drawing changes
-thousands of pages, much the same ones each time. Which ones is found out once, in a fork that draws; a worker that waits
-for its script has them copied meanwhile. A matter of speed alone: where Linux is too old for it, nothing is copied.
+A fork shares its memory with the server until it writes to it, and every page (4 KB) then costs a stop. A rendering
+changes thousands of pages, much the same ones each time. Which ones is found out once, in a fork that renders. A worker
+that waits for its script has them copied meanwhile. This only saves time: where Linux is too old, nothing is copied.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import struct
 from collections.abc import Callable, Iterator
 
 POPULATE_WRITE = 23
-"""madvise: make these pages mine, as writing to them would (Linux 5.14)."""
+"""madvise: copy these pages for this process, as writing to them would (Linux 5.14)."""
 POPULATE_READ = 22
 """madvise: map these pages, as reading from them would; fails where there is no memory."""
 BLOCK = 1 << 20
@@ -31,8 +31,15 @@ _sbrk = ctypes.CDLL(None).sbrk
 _sbrk.argtypes, _sbrk.restype = (ctypes.c_ssize_t,), ctypes.c_void_p
 
 
-def pages_changed_by(draw: Callable[[], None]) -> list[Span]:
-    """What `draw` changes of this process's objects, their types and the heap, as a fork of it finds."""
+def pages_changed_by(render: Callable[[], None]) -> list[Span]:
+    """Finds the pages of objects, their types and the heap that a function changes, with a fork that calls it.
+
+    Args:
+        render: The function.
+
+    Returns:
+        The pages, neighbours joined.
+    """
     things = gc.get_objects()
     blocks = {id(thing) // BLOCK * BLOCK for thing in (*things, *map(type, things))}
     blocks.update(_heap())
@@ -40,7 +47,7 @@ def pages_changed_by(draw: Callable[[], None]) -> list[Span]:
     child = os.fork()
     if child == 0:
         try:
-            draw()
+            render()
             with open(write, "wb") as answer:  # noqa: PTH123
                 for span in _joined(page for block in sorted(blocks) for page in _copied(block)):
                     answer.write(struct.pack("QQ", *span))
@@ -54,7 +61,11 @@ def pages_changed_by(draw: Callable[[], None]) -> list[Span]:
 
 
 def prefault(spans: list[Span]) -> None:
-    """Has the kernel copy `spans` for this process."""
+    """Has the kernel copy pages for this process.
+
+    Args:
+        spans: The pages, from `pages_changed_by`.
+    """
     for start, length in spans:
         _madvise(start, length, POPULATE_WRITE)
 

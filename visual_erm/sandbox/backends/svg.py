@@ -1,4 +1,4 @@
-"""SVG, drawn by librsvg (through libvips) or by CairoSVG, in workers that draw many documents each.
+"""SVG, rendered by librsvg (through libvips) or by CairoSVG, in workers that render many documents each.
 
 Both fill an image of the task's size as CairoSVG does with an output size: the image is the viewport, and the document's
 viewBox (or, without one, its own width and height) is fitted into it as its preserveAspectRatio says. Nothing that a
@@ -28,23 +28,42 @@ WARM_UP = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100"><rect
 
 
 def warm(options: Mapping[str, Any]) -> None:
-    """Imports the engine and lists the fonts, in the server's temporary folder."""
+    """Imports the library and lists the fonts, in the server's temporary folder.
+
+    Args:
+        options: The task's render settings: `backend`, `librsvg` or `cairosvg`.
+    """
     _library(options)
     Image.init()
     list_fonts(Path(tempfile.mkdtemp(prefix="fonts-")), lambda: render(WARM_UP, options))
 
 
 def enter(options: Mapping[str, Any]) -> None:
-    """Draws a first text, so that the first document waits for no font."""
+    """Renders a first text, so that the first document waits for no font.
+
+    Args:
+        options: The task's render settings, as for `render`.
+    """
     render(WARM_UP, options)
 
 
 def render(code: str, options: Mapping[str, Any]) -> Rendering:
-    """The image of an SVG document on the task's background. Raises RenderingFailed."""
+    """Renders an SVG document on the task's background.
+
+    Args:
+        code: The document.
+        options: The task's render settings: `backend`, `width` and `height` in pixels, `background` as a CSS color.
+
+    Returns:
+        The image.
+
+    Raises:
+        RenderingFailed: The document cannot be rendered, or shows nothing.
+    """
     size = options["width"], options["height"]
-    layer = _library(options).layer(read(code), *size)
+    rgba = _library(options).render_rgba(read(code), *size)
     image = Image.new("RGBA", size, ImageColor.getrgb(options["background"])[:3])
-    image.alpha_composite(layer)
+    image.alpha_composite(rgba)
     image = image.convert("RGB")
     if image.getcolors(1):
         raise RenderingFailed("BlankImage", "the picture holds nothing but one colour")

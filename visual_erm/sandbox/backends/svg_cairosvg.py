@@ -1,4 +1,4 @@
-"""SVG -> RGBA by CairoSVG: the pixels of `cairosvg.svg2png`, without the PNG, which takes longer than the drawing."""
+"""SVG -> RGBA by CairoSVG: the pixels of `cairosvg.svg2png`, without the PNG, which takes longer than the rendering."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 from visual_erm.sandbox.backends.svg_document import Document, check_embedded
 from visual_erm.sandbox.outcome import RenderingFailed
 
-_STUMBLES = (
+_ERRORS = (
     ArithmeticError,
     AttributeError,
     LookupError,
@@ -27,29 +27,47 @@ _STUMBLES = (
 """What it raises for documents that it was not written for."""
 
 
-def layer(document: Document, width: int, height: int) -> Image.Image:
-    """The image of a document, transparent where it draws nothing. Raises RenderingFailed."""
+def render_rgba(document: Document, width: int, height: int) -> Image.Image:
+    """Renders a document, transparent where it shows nothing.
+
+    Args:
+        document: The document.
+        width: Width of the image in pixels.
+        height: Height of the image in pixels.
+
+    Returns:
+        The image, RGBA.
+
+    Raises:
+        RenderingFailed: CairoSVG cannot render the document.
+    """
     try:
         tree = Tree(bytestring=document.data, url_fetcher=_fetch)
         surface = PNGSurface(tree, None, 96, output_width=width, output_height=height).cairo
-    except (CairoError, *_STUMBLES) as error:
+    except (CairoError, *_ERRORS) as error:
         raise RenderingFailed("RenderFailed", f"{type(error).__name__}: {error}") from error
     surface.flush()
     rows = np.frombuffer(surface.get_data(), np.uint8).reshape(height, surface.get_stride() // 4, 4)
-    return Image.frombytes("RGBA", (width, height), straight(rows[:, :width]).tobytes(), "raw", "BGRA")
+    return Image.frombytes("RGBA", (width, height), unpremultiplied(rows[:, :width]).tobytes(), "raw", "BGRA")
 
 
-def straight(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Cairo's pixels with their colours divided by alpha, which comes last; rounded as where it writes a PNG.
+def unpremultiplied(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Divides the colors of Cairo's pixels by alpha, rounded as Cairo does for a PNG.
 
-    >>> straight(np.array([[0, 64, 128, 128]], np.uint8)).tolist()
+    Args:
+        pixels: Premultiplied pixels, uint8, shape (..., 4), alpha last.
+
+    Returns:
+        The pixels with colors that are not multiplied by alpha, in the same shape.
+
+    >>> unpremultiplied(np.array([[0, 64, 128, 128]], np.uint8)).tolist()
     [[0, 128, 255, 128]]
     """
     pixels = pixels.copy()
     alpha = pixels[..., 3]
-    sheer = (alpha > 0) & (alpha < 255)
-    weight = alpha[sheer].astype(np.uint32)[:, np.newaxis]
-    pixels[sheer, :3] = (pixels[sheer, :3] * np.uint32(255) + weight // 2) // weight
+    translucent = (alpha > 0) & (alpha < 255)
+    weight = alpha[translucent].astype(np.uint32)[:, np.newaxis]
+    pixels[translucent, :3] = (pixels[translucent, :3] * np.uint32(255) + weight // 2) // weight
     return pixels
 
 

@@ -1,8 +1,8 @@
-"""The text of an SVG document before an engine sees it: read within bounds, closed where it was cut off.
+"""The text of an SVG document before a library sees it: read within bounds, closed where it was cut off.
 
-What a document may hold is settled here, for both engines: no entities, no depth that a recursive reader does not survive,
-no embedded image whose header promises more pixels than fit. What an innocent text can still make an engine do (a `use`
-of a `use` of a `use`, chains of filters) is left to the engines' own counts and to the limits of time and memory.
+What a document may hold is decided here for both libraries: no entities, no depth that a recursive reader does not survive,
+no embedded image whose header promises more pixels than fit. What an innocent text can still make a library do (a `use`
+of a `use` of a `use`, chains of filters) is left to the libraries' own counts and to the limits of time and memory.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from PIL import Image
 from visual_erm.sandbox.outcome import RenderingFailed
 
 LONGEST = 1_000_000
-"""In characters, over any real image."""
+"""Largest number of characters, above any real image."""
 MOST_ELEMENTS = 50_000
+"""Largest number of elements."""
 DEEPEST = 200
-"""Elements inside each other; librsvg reads 255, CairoSVG some 900."""
+"""Largest depth of elements inside each other; librsvg reads 255, CairoSVG some 900."""
 MOST_PIXELS = 16_000_000
-"""Of one embedded image."""
+"""Largest width times height of one embedded image."""
 
 _CUT_OFF = {
     expat.errors.codes[message]: closing
@@ -84,9 +85,13 @@ def read(code: str) -> Document:
 
 
 def check_embedded(data: bytes) -> None:
-    """Raises RenderingFailed for an embedded image that is too large, or that holds what a document may not hold.
+    """Checks an embedded image. What is no image at all is left to the library.
 
-    What is no image at all is left to the engine.
+    Args:
+        data: The bytes of the image.
+
+    Raises:
+        RenderingFailed: It is too large, or holds what a document may not hold.
     """
     if data.startswith(b"\x1f\x8b"):
         raise RenderingFailed("RenderFailed", "an embedded picture is packed with gzip")
@@ -107,7 +112,13 @@ def check_embedded(data: bytes) -> None:
 
 
 def embedded(uri: str) -> bytes:
-    """What a `data:` URI holds; nothing where it is damaged.
+    """Decodes a `data:` URI.
+
+    Args:
+        uri: The URI.
+
+    Returns:
+        What it holds; nothing where it is damaged.
 
     >>> embedded("data:text/plain;base64,aGk=")
     b'hi'
@@ -123,7 +134,7 @@ def embedded(uri: str) -> bytes:
 
 
 class _Scan:
-    """One pass over a document: how it ends, and its root. Raises RenderingFailed for what is not drawn at all."""
+    """One pass over a document: how it ends, and its root. Raises RenderingFailed for what is not rendered at all."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data

@@ -1,4 +1,4 @@
-"""Fonts for workers behind walls: the server makes fontconfig's lists of them once, where every worker can read them.
+"""Fonts for isolated workers: the server makes fontconfig's lists of them once, where every worker can read them.
 
 Making them takes a second or more, and a worker that was killed is soon replaced.
 """
@@ -23,10 +23,12 @@ _CONFIG = """<?xml version="1.0"?>
 """
 
 
-def list_fonts(folder: Path, draw_text: Callable[[], object]) -> None:
-    """Leaves fontconfig's lists of the machine's fonts in `folder`, for this process and those it forks.
+def list_fonts(folder: Path, render_text: Callable[[], object]) -> None:
+    """Writes fontconfig's lists of the machine's fonts, for this process and those it forks.
 
-    `draw_text` makes the engine read every font; it is called in a process of its own, which ends with it.
+    Args:
+        folder: Folder for the lists.
+        render_text: Makes the library read every font. It is called in a process of its own, which ends with it.
     """
     config = folder / "fonts.conf"
     config.write_text(_CONFIG.format(folder=folder))
@@ -34,7 +36,7 @@ def list_fonts(folder: Path, draw_text: Callable[[], object]) -> None:
     child = os.fork()
     if child == 0:
         try:
-            draw_text()
+            render_text()
         finally:
             os._exit(0)
     os.waitpid(child, 0)

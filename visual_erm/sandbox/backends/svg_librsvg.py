@@ -39,23 +39,44 @@ _TAG = re.compile(rb"""<(?:[^>"']|"[^"]*"|'[^']*')*>""")
 pyvips.cache_set_max(0)
 
 
-def layer(document: Document, width: int, height: int) -> Image.Image:
-    """The image of a document, transparent where it draws nothing. Raises RenderingFailed."""
+def render_rgba(document: Document, width: int, height: int) -> Image.Image:
+    """Renders a document, transparent where it shows nothing.
+
+    Args:
+        document: The document.
+        width: Width of the image in pixels.
+        height: Height of the image in pixels.
+
+    Returns:
+        The image, RGBA.
+
+    Raises:
+        RenderingFailed: librsvg cannot render the document.
+    """
     try:
         # The scale undoes what libvips makes of the resolution: a pixel larger than a point.
         image = pyvips.Image.svgload_buffer(with_size(document, width, height), dpi=DPI, scale=72 / DPI)
         if (image.width, image.height) != (width, height):
             raise RenderingFailed("RenderFailed", f"the style of <{document.root}> insists on {image.width}x{image.height}")
-        # Fetching draws in this thread; writing to memory would hand the work to others and wait for them.
+        # Fetching renders in this thread; writing to memory would hand the work to others and wait for them.
         return Image.frombytes("RGBA", (width, height), pyvips.Region.new(image).fetch(0, 0, width, height))
     except pyvips.Error as error:
         raise RenderingFailed("RenderFailed", " ".join(str(error).split())) from error
 
 
 def with_size(document: Document, width: int, height: int) -> bytes:
-    """The document with a root of this size in pixels, into which its viewBox, or else its own size, is fitted.
+    """Gives the root of a document a size, into which its viewBox, or else its own size, is fitted.
 
-    Its own size is that of the image where it gives none. Raises RenderingFailed for a size of zero.
+    Args:
+        document: The document. Its own size is that of the image where it gives none.
+        width: Width of the image in pixels.
+        height: Height of the image in pixels.
+
+    Returns:
+        The changed document.
+
+    Raises:
+        RenderingFailed: The document's own size is zero.
     """
     attributes = dict(document.attributes)
     style = attributes.get("style", "")

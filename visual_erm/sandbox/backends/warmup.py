@@ -1,4 +1,4 @@
-"""What a first drawing costs, paid before there is a script: imports, fonts, mathtext, caches, date and log scales.
+"""What a first rendering costs, paid before there is a script: imports, fonts, mathtext, caches, date and log scales.
 
 Nothing of it stays but what is faster for it: no figure, no setting, no unit, no registered name.
 """
@@ -26,19 +26,20 @@ LAZY = (
 )
 """Modules that scripts import, or that libraries import when they are first needed."""
 DPI = 50
+"""Dots per inch of the figures, as few as do."""
 
 
 def warm_up() -> None:
-    """Draws one figure of each kind."""
+    """Renders one figure of each kind."""
     for name in LAZY:
         importlib.import_module(name)
     for fill in (_lines, _fields, _shapes, _frames):
         with matplotlib.rc_context():
-            _draw(fill)
+            _render(fill)
     plt.close("all")
 
 
-def _draw(fill: Callable[[Figure], None]) -> None:
+def _render(fill: Callable[[Figure], None]) -> None:
     fill(plt.figure())
     for number in plt.get_fignums():
         plt.figure(number).savefig(io.BytesIO(), format="raw", dpi=DPI)
