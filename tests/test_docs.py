@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,9 @@ from pathlib import Path
 import pytest
 
 import visual_erm
+from reward_func.visual_equivalence import close, compute_score
+from visual_erm import errors
+from visual_erm.reward.outcome import Outcome
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
@@ -36,6 +41,7 @@ RUN_BY = {
     r"touch RUN_DIR/stop": "tests/e2e/test_slurm.py:stop",
     r"visual-erm serve": "tests/serve/test_serve.py:serve",
     r"visual-erm prompts import": "tests/spec/test_prompt_import.py:import",
+    r".* RUN_DIR/rollout_log/": "tests/test_docs.py:rollouts_that_were_not_scored",
 }
 """Beginning of a command -> the file that runs it, and a word of that file. `docs/new_task.md` has a test of its own."""
 
@@ -117,6 +123,51 @@ def test_every_error_is_in_the_table_of_the_architecture() -> None:
     source = (ROOT / "visual_erm" / "errors.py").read_text(encoding="utf-8")
     for name in re.findall(r"^class (\w+)\(", source, re.M):
         assert f"`{name}`" in text or name == "VisualERMError", name
+
+
+def test_every_outcome_is_in_the_table_of_troubleshooting() -> None:
+    text = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    table = re.search(r"^\| `outcome` \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", text, re.M)
+    assert table
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[1].splitlines()]
+    assert [row[0].strip("`") for row in rows] == [outcome.value for outcome in Outcome]
+    for name, happened, reward, what_to_do in rows:
+        assert happened.endswith("."), name
+        assert what_to_do.endswith("."), name
+        assert reward in ("the rollout's own", "minimum", "neutral"), name
+
+
+def test_the_outcomes_of_the_table_have_the_reward_that_it_says() -> None:
+    text = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    said = dict(re.findall(r"^\| `(\w+)` \| [^|]+ \| (minimum|neutral) \|", text, re.M))
+    for error in (*subclasses(errors.PolicyFault), *subclasses(errors.InfrastructureError)):
+        if error is not errors.TooManyFailures:
+            policy_at_fault = issubclass(error, errors.PolicyFault)
+            assert said[Outcome.of(error("why")).value] == ("minimum" if policy_at_fault else "neutral"), error
+
+
+def subclasses(base: type[Exception]) -> list[type[Exception]]:
+    return [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, base)]
+
+
+async def test_the_command_of_troubleshooting_lists_the_rollouts_that_were_not_scored(tmp_path: Path) -> None:
+    log = tmp_path / "rollout_log"
+    reply = (ROOT / "examples" / "table" / "reply.txt").read_text(encoding="utf-8")
+    try:
+        for index, text in enumerate((reply, "I do not know.")):
+            reference = {"path": str(ROOT / "examples" / "table" / "reference.png")}
+            row = {"index": index, "split": "train", "global_steps": 4, "reference": reference}
+            await compute_score("table", text, None, row, task="table", judge="local", rollout_log=str(log))
+    finally:
+        await close()
+    (file,) = log.glob("*.jsonl")
+    assert file.name == f"{socket.gethostname()}-{os.getpid()}.jsonl"
+    (command,) = [command for command in ALL if "RUN_DIR/rollout_log/" in command]
+    text = command.replace(".venv/bin/", f"{Path(sys.executable).parent}/").replace("RUN_DIR", str(tmp_path))
+    done = await asyncio.to_thread(
+        subprocess.run, ["bash", "-c", text], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.splitlines() == ["4 1 no_code NoCodeError: the reply holds no code in html or markdown"]
 
 
 def test_the_citation_names_this_version() -> None:
