@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """The command. Problems that Hydra finds are reported together with those that the checks find in the rest."""
+    """Runs the command. Problems that Hydra finds are reported together with those that the checks find in the rest."""
     os.environ["HYDRA_FULL_ERROR"] = "1"
     with tempfile.TemporaryDirectory(prefix="verm-task-") as folder:
         try:

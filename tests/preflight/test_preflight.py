@@ -290,7 +290,7 @@ def test_weights_that_are_no_whole_safetensors_file_are_reported_and_count_no_by
     file = run_copy.folder / "model" / "model.safetensors"
     content = file.read_bytes()
     whole = model.weights(file.parent)
-    assert whole.keys() <= model.TYPES.keys()
+    assert whole.keys() <= model.BYTES_OF_TYPE.keys()
     file.unlink()
     for damaged, message in (
         (content + b"x", "is damaged ("), (content[:20], "is no safetensors file ("), (b"", "is no safetensors file ("),

@@ -63,7 +63,15 @@ def supervise(folder: Path, ports: list[int]) -> None:
         for port in ports
     ]
     timeouts = Timeouts(
-        start=4, hung=2, unlisted=0.5, probe=0.5, between=0.1, proven=600, pause=0.1, longest_pause=0.3, grace=0.5
+        startup=4,
+        unresponsive=2,
+        delist_after=0.5,
+        probe=0.5,
+        probe_interval=0.1,
+        reset_after=600,
+        first_pause=0.1,
+        max_pause=0.3,
+        grace=0.5,
     )
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     asyncio.run(Supervisor(servers, "visual-erm", folder / "logs", folder / "endpoints", os.environ, timeouts).run())

@@ -1,4 +1,4 @@
-"""`visual-erm serve`: its plans for many machines, and its supervisor when servers die or go silent, or when it is killed."""
+"""`visual-erm serve`: plans for many machines, and the supervisor when servers die or go silent, or when it is killed."""
 
 from __future__ import annotations
 

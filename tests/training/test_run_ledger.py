@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from visual_erm.training.run_ledger import ASIDE, RunIncomplete, RunLedger, scored, step_of
+from visual_erm.training.run_ledger import SUPERSEDED, RunIncomplete, RunLedger, scored, step_of
 
 PER_STEP = 2
 
@@ -109,7 +109,7 @@ def test_what_a_fresh_run_finds_in_its_folder_is_set_aside(tmp_path: Path) -> No
     train(tmp_path, range(1, 2), worker="b")
     ledger.close()
     ledger.check()
-    assert len((tmp_path / "rollout_log" / ASIDE / "a.jsonl").read_text().splitlines()) == 9
+    assert len((tmp_path / "rollout_log" / SUPERSEDED / "a.jsonl").read_text().splitlines()) == 9
     assert logged(tmp_path) == [1]
 
 

@@ -34,7 +34,7 @@ from visual_erm.runtime.process_tree import adopt_orphans, end_descendants
 
 
 def main() -> NoReturn:
-    """Ends with the exit code, and where something is wrong with one line that says what."""
+    """Ends with the exit code, and after an error with one line about it."""
     settings = topology = None
     code = 1
     try:
@@ -58,7 +58,7 @@ def main() -> NoReturn:
 
 
 def _split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What the script says, and what it was given."""
+    """Splits the words into those of the script and those that the script was given."""
     if "--" not in words:
         return [], list(words)
     middle = words.index("--")
@@ -89,7 +89,7 @@ def _run(recipe: Recipe, topology: Topology, settings: LaunchSettings) -> int:
 
 
 def _exit_once(number: int, frame: FrameType | None) -> NoReturn:
-    """Ends this process in order, once: what ends it is not to be interrupted."""
+    """Ends this process in order. Later signals are ignored, so that nothing interrupts that."""
     for later in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(later, signal.SIG_IGN)
     sys.exit(128 + number)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from visual_erm.training.ray_internals import gcs_client
 
 ANSWER_TIMEOUT_S = 3.0
-"""For one answer."""
+"""Seconds that Ray's head has for one answer."""
 NAMESPACE, EXIT_CODE, JOIN_FAILURE = b"visual-erm", b"exit_code", b"join_failure"
 
 
@@ -34,7 +34,7 @@ class Node:
     port: int
 
     def answers(self) -> bool:
-        """Whether something still listens there: a node that is lost counts as alive for some time."""
+        """Tells whether its port still accepts connections: a lost node counts as alive for some time."""
         return listens(self.address, self.port)
 
 

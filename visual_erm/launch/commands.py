@@ -21,19 +21,19 @@ RAY_ENVIRONMENT = {
     "RAY_enable_metrics_collection": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
-"""What every process of the cluster gets, where the user's environment does not say otherwise."""
+"""Environment variables of every process of the cluster; the user's own values go first."""
 
 
 @dataclass(frozen=True)
 class LaunchSettings:
-    """The variables that say how the launcher itself works."""
+    """Settings of the launcher itself, from environment variables."""
 
     port: int = 6379
-    """RAY_PORT."""
+    """RAY_PORT: the port of Ray's head."""
     dashboard: str = "127.0.0.1"
     """DASHBOARD_HOST: where Ray's dashboard listens on the head."""
     join_s: float = 900.0
-    """JOIN_TIMEOUT_S: how long the nodes wait for each other."""
+    """JOIN_TIMEOUT_S: seconds that the nodes wait for each other."""
     token_file: Path | None = None
     """TOKEN_FILE: on a file system that all nodes share; None: in the run's folder."""
     exit_code_file: Path | None = None

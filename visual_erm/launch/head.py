@@ -39,11 +39,11 @@ from visual_erm.training.stop_callback import request_stop
 log = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 180.0
-"""For Ray to start on this node."""
+"""Seconds that Ray has to start on this node."""
 TRAINING_GRACE_S = 25.0
-"""For the training to end by itself, which ends processes of its own in 20 s."""
+"""Seconds that the training has to end by itself. It gives its own processes 20 s."""
 LEAVE_TIMEOUT_S = 20.0
-"""For the workers to leave after they got the exit code."""
+"""Seconds that the workers have to leave after they got the exit code."""
 
 
 class NodesMissing(VisualERMError):
@@ -108,7 +108,7 @@ def run_head(recipe: Recipe, topology: Topology, settings: LaunchSettings, token
 
 
 class _StopSignal:
-    """SIGUSR1: save after the step under way and end, to be started again; how a scheduler says that time is up."""
+    """Handles SIGUSR1, by which a scheduler says that time is nearly up: the step under way is saved, and the run ends."""
 
     def __init__(self, recipe: Recipe) -> None:
         self._run_dir = recipe.run_dir
@@ -121,7 +121,7 @@ class _StopSignal:
         log.warning("asked to stop: the step under way is finished and saved first")
 
     def check(self) -> None:
-        """Raises RunInterrupted when that came before there was anything to save."""
+        """Raises RunInterrupted when the signal came before there was anything to save."""
         if self._received:
             raise RunInterrupted("asked to stop before the training began")
 
@@ -136,7 +136,7 @@ def _check_port(port: int) -> None:
 
 
 def _start_cluster(address: str, ray: Ray) -> Cluster:
-    """The cluster, once Ray is up on this node."""
+    """Connects to the cluster, once Ray is up on this node."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         _check_ray(ray, up=False)
@@ -214,7 +214,7 @@ def check_nodes(nodes: Sequence[Node], recipe: Recipe, topology: Topology) -> li
 
 
 def _train(cluster: Cluster, ray: Ray, command: Sequence[str], environ: Mapping[str, str]) -> int:
-    """The training, while every node stays."""
+    """Runs the training while every node stays."""
     child = GuardedProcess(command, {**environ, "PYTHONUNBUFFERED": "1"}, TRAINING_GRACE_S)
     try:
         last_answer_at = time.monotonic()
@@ -242,7 +242,7 @@ def _check_lost(lost: Iterable[Node]) -> None:
 
 
 def _wait_for_workers_to_leave(cluster: Cluster, topology: Topology) -> None:
-    """Until no worker is left, or for as long as that may take."""
+    """Waits until no worker is left, for `LEAVE_TIMEOUT_S` at most."""
     deadline = time.monotonic() + LEAVE_TIMEOUT_S
     while time.monotonic() < deadline:
         if not [node for node in cluster.nodes() if node.alive and rank_of(node.name)]:

@@ -16,15 +16,15 @@ from visual_erm.launch.topology import Topology
 from visual_erm.runtime.guarded_process import GuardedProcess
 
 POLL_S = 1.0
-"""Between two looks at processes and nodes."""
+"""Seconds between two looks at processes and nodes."""
 LOG_INTERVAL_S = 30.0
-"""Between two lines about what is being waited for."""
+"""Seconds between two log lines about what this node waits for."""
 LOST_TIMEOUT_S = 30.0
-"""Of silence, after which the head is lost."""
+"""Seconds without an answer after which the head is lost."""
 GRACE_S = 8.0
-"""For Ray to end by itself."""
-STARTS = 3
-"""Of Ray on one node: on a busy machine it may not be up within the 30 s that it allows itself."""
+"""Seconds that Ray has to end by itself."""
+MAX_STARTS = 3
+"""How often Ray is started on one node: on a busy machine it may not be up within its own limit of 30 s."""
 
 log = logging.getLogger(__name__)
 
@@ -146,14 +146,22 @@ def environment(token: str | None) -> dict[str, str]:
 
 
 class Ray:
-    """Ray on this node. Where it does not come up it is started again, a few times."""
+    """Ray on this node. Where it does not come up it is started again, `MAX_STARTS` times in all.
+
+    Args:
+        recipe: What is to be run.
+        topology: This node's rank and the head's address.
+        settings: Ports and addresses of the cluster.
+        own: This node's address. None: Ray chooses it.
+        environ: Ray's whole environment.
+    """
 
     def __init__(
         self, recipe: Recipe, topology: Topology, settings: LaunchSettings, own: str | None, environ: Mapping[str, str]
     ) -> None:
         self._environ = environ
         self._command = functools.partial(ray_start, recipe, topology, settings, node_name(topology.rank, host()), own)
-        self._starts = STARTS
+        self._starts_left = MAX_STARTS
         self._child = self._started()
 
     def ended(self, up: bool) -> str | None:
@@ -168,7 +176,7 @@ class Ray:
         if self._child.poll() is None:
             return None
         output = self._child.output()
-        if up or not self._starts:
+        if up or not self._starts_left:
             return output
         log.warning("Ray did not come up here and is started again; its last output: %s", output)
         self._child.end()
@@ -184,5 +192,5 @@ class Ray:
         self._child.end()
 
     def _started(self) -> GuardedProcess:
-        self._starts -= 1
+        self._starts_left -= 1
         return GuardedProcess(["sh", "-c", f"exec {self._command(free_port())}"], self._environ, GRACE_S, quiet=True)

@@ -25,22 +25,22 @@ JUDGES = {
     "JUDGE_URLS": ("remote", "judge.endpoints"),
     "REWARD_MODEL": ("colocated", "reward.reward_model.model_path"),
 }
-"""Variable -> the judge it stands for, and where its value goes; one of them at most."""
+"""Variable -> the judge that it chooses, and the key that its value is for. At most one may be set."""
 ONE_GPU = "engine=fsdp"
-"""What a single GPU, where LoRA runs, needs in place of the engine of many."""
+"""Engine for a single GPU, where LoRA runs."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the training is called with, and what it needs of the cluster."""
+    """Overrides of the training, and what it needs of the cluster."""
 
     overrides: tuple[str, ...]
     nodes: int
     gpus: int
-    """Of each node."""
+    """GPUs of each node."""
     run_dir: Path
     ray_init: Mapping[str, Any]
-    """`ray_kwargs.ray_init`: what each node of a cluster on pretended GPUs is started with."""
+    """`ray_kwargs.ray_init`: arguments for the start of Ray on each node."""
 
 
 def read_recipe(defaults: Sequence[str], given: Sequence[str], environ: Mapping[str, str], topology: Topology) -> Recipe:
@@ -187,7 +187,7 @@ def _list(name: str, value: str) -> str:
 
 
 def _quoted(name: str, value: str) -> str:
-    """As Hydra reads it to the letter."""
+    """Quotes a value so that Hydra takes every character as it is."""
     if set(value) & set('"\\\n'):
         raise ConfigError(f"{name}: a quotation mark, a backslash or a line break in {value!r}")
     return f'"{value}"' if set(value) - _PLAIN else value

@@ -16,9 +16,9 @@ from visual_erm.errors import ConfigError
 from visual_erm.runtime.files import write_atomic
 
 VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-"""Ray's own: a token, or a file of the user's that holds one. With either set nothing is made here."""
+"""Ray's own variables: a token, or a file that holds one. With either set no token is made here."""
 FILE = ".ray_token"
-"""In the run's folder."""
+"""Name of the token's file in the run's folder."""
 
 
 def is_given(environ: Mapping[str, str]) -> bool:

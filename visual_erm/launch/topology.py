@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from visual_erm.errors import ConfigError
 
 Scontrol = Callable[..., str]
-"""Slurm's `scontrol` with these arguments, as what it prints."""
+"""Runs Slurm's `scontrol` with these arguments and returns its output."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Topology:
     """One node of a run."""
 
     rank: int = 0
-    """0 is the head."""
+    """Rank of this node; 0 is the head."""
     nodes: int | None = None
-    """None: the recipe says."""
+    """Number of nodes. None: the recipe sets it."""
     head: str | None = None
     """Name or address that all nodes reach the head by; None where there is one node."""
     hosts: tuple[str, ...] = ()
@@ -98,7 +98,7 @@ def find_topology(environ: Mapping[str, str], ask: Scontrol = scontrol) -> Topol
 
 
 def _declared(variables: Mapping[str, str]) -> tuple[dict[str, int], dict[str, int]]:
-    """What each variable that is set says of the rank and of the number of nodes."""
+    """Reads the rank and the number of nodes from each variable that is set."""
     ranks = {name: _number(variables, name) for name in ("NODE_RANK", "GROUP_RANK") if name in variables}
     sizes = {name: _number(variables, name) for name in ("NNODES", "GROUP_WORLD_SIZE") if name in variables}
     if "RANK" in variables and "WORLD_SIZE" in variables:
@@ -126,6 +126,6 @@ def _consistent(values: Mapping[str, int], what: str) -> int | None:
 
 
 def _slurm_address(host: str, ask: Scontrol) -> str:
-    """Where Slurm itself reaches a node: names of nodes need not be names of hosts."""
+    """Asks Slurm for the address of a node: a name of a node need not be a name of a host."""
     words = ask("--oneliner", "show", "node", host).split()
     return next((word.partition("=")[2] for word in words if word.startswith("NodeAddr=")), host)

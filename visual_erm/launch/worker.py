@@ -87,7 +87,7 @@ def run_worker(recipe: Recipe, topology: Topology, settings: LaunchSettings, tok
 
 
 def _wait_for_head(address: str, unavailable_timeout_s: float, token_file: Path | None) -> Cluster:
-    """The head's cluster, once it is there and the token is this start's."""
+    """Connects to the head, once it is up and its token is the one of this start."""
     began = logged_at = time.monotonic()
     problem = "it does not answer"
     while time.monotonic() - began < unavailable_timeout_s:

@@ -1,4 +1,4 @@
-"""All checks, in order, and how they are gone through."""
+"""All checks in their order, and the functions that run them."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ CHECKS = (
         ),
     ),
 )  # fmt: skip
-"""In the order in which they are reported; the quick ones first."""
+"""All checks in the order of their reports; the quick ones first."""
 
 
 def run_checks(config: DictConfig, console: Console, beforehand: Sequence[Problem] = ()) -> list[Outcome]:
@@ -133,7 +133,7 @@ def exit_code(outcomes: Sequence[Outcome]) -> int:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """What libraries print and warn of goes to the debug log: what matters is in the findings."""
+    """Sends output and warnings of libraries to the debug log: what matters is in the findings."""
     output, below = io.StringIO(), logging.root.manager.disable
     try:
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):

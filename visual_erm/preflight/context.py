@@ -1,4 +1,4 @@
-"""The run that is looked at: its configuration, and what several checks read from it, each read once."""
+"""The run that is checked: its configuration, and what several checks read from it, each read once."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from visual_erm.spec.task import Task, load_tasks
 from visual_erm.training.reward_requirements import reward_requirements_of
 
 KEYS = ("train_files", "val_files")
-SAMPLE = 64
-"""Rows of each split that are looked at closely."""
+SAMPLE_ROWS = 64
+"""Rows of each split that are checked one by one."""
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """A configuration with absolute paths, and what hangs on it."""
+    """A configuration with absolute paths, and what is read from it."""
 
     config: DictConfig
 
@@ -51,12 +51,12 @@ class RunContext:
 
     @cached_property
     def tasks(self) -> dict[str, Task]:
-        """Raises ConfigError."""
+        """The run's tasks by name. Raises ConfigError for settings that are wrong."""
         return load_tasks(self.config.task)
 
     @cached_property
     def judge(self) -> JudgeSettings:
-        """Raises ConfigError."""
+        """The settings of the judge. Raises ConfigError for settings that are wrong."""
         return load_judge_settings(self.config.judge)
 
     @cached_property
@@ -78,7 +78,7 @@ class RunContext:
     @cached_property
     def rows(self) -> dict[str, list[SampledRow]]:
         """Some of the rows under each key of `data`, of the files that can be read."""
-        return {key: sample(self.readable(key), SAMPLE) for key in KEYS}
+        return {key: sample(self.readable(key), SAMPLE_ROWS) for key in KEYS}
 
     @property
     def tests(self) -> bool:
@@ -88,7 +88,7 @@ class RunContext:
 
     @property
     def gpus(self) -> int:
-        """Of the training, on all nodes."""
+        """GPUs of the training, on all nodes."""
         return int(self.config.trainer.nnodes) * int(self.config.trainer.n_gpus_per_node)
 
     @property
@@ -103,11 +103,11 @@ class RunContext:
 
     @property
     def lora_rank(self) -> int:
-        """Rank of the adapter that the engine trains: each reads another key. 0 for none."""
+        """Rank of the adapter that the engine trains; 0 for none. Each engine reads another key."""
         return int(self.get("actor_rollout_ref.model." + ("lora.rank" if self.megatron else "lora_rank")) or 0)
 
     def steps(self) -> int:
-        """Training steps that the data and the settings make together."""
+        """Counts the training steps that follow from the data and the settings."""
         rows = sum(count(file) for file in self.files("train_files"))
         limit = self.get("data.train_max_samples") or -1
         rows = min(rows, limit) if limit > 0 else rows

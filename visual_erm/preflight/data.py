@@ -153,7 +153,7 @@ def check_references(context: RunContext) -> Iterator[Finding]:
 
 
 def _first_problems(key: str, broken: Sequence[tuple[SampledRow, str]], fix: str) -> Iterator[Problem]:
-    """The first rows that are broken, and how many more there are."""
+    """Makes problems of the first broken rows, and one of the number of all others."""
     for row, reason in broken[:MAX_LISTED_ROWS]:
         yield Problem(key, f"{row.where}: {reason}", fix)
     if len(broken) > MAX_LISTED_ROWS:

@@ -41,12 +41,12 @@ class DryRunSample:
 
 @dataclass(frozen=True)
 class DryRunResult:
-    """What came of it: a result or an error, and the reason that the rollout log gives."""
+    """Outcome of one call: a result or an error, and the reason that the rollout log gives."""
 
     result: Any = None
     error: str = ""
     machine_failure: bool = False
-    """The error is one of the machine, as of a browser that does not start."""
+    """Whether the machine caused the error, as by a browser that does not start."""
     reason: str = ""
 
 
@@ -112,7 +112,7 @@ def main(folder: Path) -> None:
 
 
 async def _score_all(dry_run: DryRun, folder: Path) -> None:
-    """One sample after the other, so that the rollout_log's last line is the last sample's."""
+    """Scores one sample after the other, so that the last line of the rollout log is the last sample's."""
     spec = importlib.util.spec_from_file_location("visual_erm_reward_dry_run", dry_run.path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{dry_run.path} is no Python file")
@@ -142,7 +142,7 @@ def _add(folder: Path, result: DryRunResult) -> None:
 
 
 def _plainly(value: Any) -> Any:
-    """Numbers of other libraries as numbers, the rest as it reads."""
+    """Turns numbers of other libraries into floats, and everything else into text."""
     try:
         return float(value)
     except (TypeError, ValueError):

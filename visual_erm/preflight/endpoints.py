@@ -21,7 +21,7 @@ from visual_erm.training.reward_requirements import REWARD
 from visual_erm.vision.images import load_image
 
 REPORT_TIMEOUT_S = 60.0
-"""For one report."""
+"""Seconds that an endpoint has for one report."""
 START = "start it: visual-erm serve MODEL; `visual-erm doctor --judge URL` asks it again"
 
 
@@ -54,7 +54,7 @@ def check_endpoints(context: RunContext) -> Iterator[Finding]:
 
 
 def _images(context: RunContext) -> Iterator[Image.Image]:
-    """References of the data, as far as there are any that open."""
+    """Loads reference images of the data; those that do not open are left out."""
     root = context.get(f"{REWARD}.reward_kwargs.data_root")
     for row in itertools.chain(*context.rows.values()):
         with contextlib.suppress(ConfigError, ReferenceUnavailable):
@@ -68,7 +68,7 @@ async def _ask_all(context: RunContext, urls: tuple[str, ...], pair: tuple[Image
 
 
 async def _ask(context: RunContext, url: str, pair: tuple[Image.Image, Image.Image], task: Task) -> Problem | None:
-    """What is wrong with one endpoint."""
+    """Asks one endpoint; returns its problem, or None."""
     limit_s = min(context.judge.timeout_s, REPORT_TIMEOUT_S)
     one_endpoint = {
         "endpoints": (url,),
@@ -100,7 +100,7 @@ async def _ask(context: RunContext, url: str, pair: tuple[Image.Image, Image.Ima
 
 
 def _explained(url: str, message: str, limit_s: float) -> tuple[str, str]:
-    """What a failure means, and how to fix it."""
+    """Returns what a failure means, and how to fix it."""
     message = message.rpartition("the last failure: ")[2].rpartition("the last: ")[2]
     what, _, fix = message.partition("; ")
     what = what if url in what else f"{url}: {what}"

@@ -1,4 +1,4 @@
-"""What a check finds: problems, each with the key to change and how, and in a few words what it looked at."""
+"""Results of a check: problems, each with the key to change and the fix, and notes on what it looked at."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from visual_erm.preflight.context import RunContext
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that would stop the run, or spoil it."""
+    """Something that would stop the run or make its result useless."""
 
     key: str
-    """The setting to change, as the command line writes it; for what is no setting, what it is about."""
+    """The setting to change, as the command line writes it; its subject where no setting is to blame."""
     what: str
     fix: str
 
@@ -38,18 +38,18 @@ class Check:
     title: str
     find: Callable[[RunContext], Iterable[Finding]]
     needs: tuple[str, ...] = ()
-    """Titles of the checks without which this one would only repeat what they say."""
+    """Titles of checks that must pass first: otherwise this one would only repeat their problems."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a check."""
+    """The outcome of a check."""
 
     title: str
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
     failure: str = ""
-    """Why it could not be done; empty when it was."""
+    """Why the check itself failed; empty when it did not."""
     skipped: tuple[str, ...] = ()
     """Titles of the checks that it waits for."""
     seconds: float = field(default=0.0, compare=False)

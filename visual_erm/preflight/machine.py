@@ -16,13 +16,13 @@ from pathlib import Path
 from visual_erm.errors import ConfigError, RendererUnavailable
 from visual_erm.preflight.context import RunContext
 from visual_erm.preflight.findings import Finding, Note, Problem, problems_from
-from visual_erm.preflight.model import TYPES, weights
+from visual_erm.preflight.model import BYTES_OF_TYPE, weights
 from visual_erm.render.browser import find_chromium
 from visual_erm.sandbox.host import examine
 from visual_erm.serve.plan import gpus_here
 
 RAY_TIMEOUT_S = 120.0
-"""For Ray to answer."""
+"""Seconds that Ray has to answer."""
 GIB = 2**30
 
 
@@ -83,14 +83,14 @@ def check_gpus(context: RunContext) -> Iterator[Finding]:
     wanted = context.gpus + (model.n_gpus_per_node * model.nnodes if model.enable else 0)
     address = context.get("ray_kwargs.ray_init.address") or os.environ.get("RAY_ADDRESS")
     if address:
-        yield from _of_cluster(context, str(address), wanted)
+        yield from _check_cluster(context, str(address), wanted)
     elif trainer.nnodes > 1:
         yield Problem(
             "trainer.nnodes", f"{trainer.nnodes} nodes, but no Ray cluster: the run would wait for them for ever",
             "start it on every node with a launcher of rl_scripts/, or give +ray_kwargs.ray_init.address=HOST:PORT",
         )  # fmt: skip
     else:
-        yield from _of_this_machine(context, wanted)
+        yield from _check_this_machine(context, wanted)
 
 
 def check_disk(context: RunContext) -> Iterator[Finding]:
@@ -159,7 +159,7 @@ def checkpoint_bytes(context: RunContext) -> int:
     """
     folder = Path(context.config.actor_rollout_ref.model.path)
     numbers = weights(folder) if folder.is_dir() else {}
-    parameters, on_disk = sum(numbers.values()), sum(TYPES.get(kind, 2) * count for kind, count in numbers.items())
+    parameters, on_disk = sum(numbers.values()), sum(BYTES_OF_TYPE.get(kind, 2) * count for kind, count in numbers.items())
     each = 2 if context.megatron or "16" in str(context.get("actor_rollout_ref.actor.fsdp_config.model_dtype") or "") else 4
     sizes = {
         "model": each * parameters,
@@ -173,7 +173,7 @@ def checkpoint_bytes(context: RunContext) -> int:
     return sum(sizes.get(part, 0) for part in context.config.actor_rollout_ref.actor.checkpoint.save_contents)
 
 
-def _of_this_machine(context: RunContext, wanted: int) -> Iterator[Finding]:
+def _check_this_machine(context: RunContext, wanted: int) -> Iterator[Finding]:
     pretended = context.get("ray_kwargs.ray_init.num_gpus")
     if context.config.trainer.device == "cpu" or pretended is not None:
         if wanted > (pretended or 0):
@@ -199,8 +199,8 @@ def _of_this_machine(context: RunContext, wanted: int) -> Iterator[Finding]:
     yield Note(f"{found} on this machine")
 
 
-def _of_cluster(context: RunContext, address: str, wanted: int) -> Iterator[Finding]:
-    """Asked by a process of its own: a connection of this one would be the run's."""
+def _check_cluster(context: RunContext, address: str, wanted: int) -> Iterator[Finding]:
+    """Checks a running cluster, by another process: a connection of this one would be the run's."""
     key = "ray_kwargs.ray_init.address"
     try:
         asked = subprocess.run(  # noqa: S603
@@ -242,5 +242,5 @@ def _of_cluster(context: RunContext, address: str, wanted: int) -> Iterator[Find
 
 
 def _existing(path: Path) -> Path:
-    """The path itself, or the nearest folder above it that exists."""
+    """Returns the path itself, or the nearest folder above it that exists."""
     return next(place for place in (path, *path.absolute().parents) if place.exists())

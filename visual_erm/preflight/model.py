@@ -15,10 +15,10 @@ from visual_erm.preflight.context import RunContext
 from visual_erm.preflight.findings import Finding, Note, Problem
 
 POLICY = "actor_rollout_ref.model.path"
-FETCH = "download it again: hf download NAME --local-dir {folder}"
-LFS = b"version https://git-lfs"
-"""How a file begins that git left for git-lfs to fetch."""
-TYPES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I64": 8, "I32": 4, "I8": 1, "U8": 1}
+DOWNLOAD = "download it again: hf download NAME --local-dir {folder}"
+LFS_POINTER = b"version https://git-lfs"
+"""Beginning of a file that git left for git-lfs to download."""
+BYTES_OF_TYPE = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I64": 8, "I32": 4, "I8": 1, "U8": 1}
 """Bytes of a number in a safetensors file."""
 
 
@@ -67,9 +67,9 @@ def check_model_folder(context: RunContext, key: str, path: str, writes: bool = 
         Problems, and a note on what was looked at.
     """
     if Path(path).is_dir():
-        yield from _whole(key, Path(path), writes)
+        yield from _check_folder(key, Path(path), writes)
     else:
-        yield from _not_here(context, key, path)
+        yield from _check_hub_name(context, key, path)
 
 
 def check_shape(context: RunContext) -> Iterator[Finding]:
@@ -86,14 +86,14 @@ def check_shape(context: RunContext) -> Iterator[Finding]:
         return
     text = _text(_read(folder / "config.json"))
     heads, layers, length = (text.get(k) for k in ("num_attention_heads", "num_hidden_layers", "max_position_embeddings"))
-    cuts = {"actor_rollout_ref.rollout.tensor_model_parallel_size": heads}
+    divided = {"actor_rollout_ref.rollout.tensor_model_parallel_size": heads}
     if context.megatron:
-        cuts["actor_rollout_ref.actor.megatron.tensor_model_parallel_size"] = heads
+        divided["actor_rollout_ref.actor.megatron.tensor_model_parallel_size"] = heads
         if not any(
             "pipeline" in key for key in context.config.actor_rollout_ref.actor.megatron.override_transformer_config
         ):
-            cuts["actor_rollout_ref.actor.megatron.pipeline_model_parallel_size"] = layers
-    for key, parts in cuts.items():
+            divided["actor_rollout_ref.actor.megatron.pipeline_model_parallel_size"] = layers
+    for key, parts in divided.items():
         if parts and parts % int(context.get(key) or 1):
             what = "layers" if "pipeline" in key else "attention heads"
             yield Problem(
@@ -121,7 +121,7 @@ def weights(folder: Path) -> dict[str, int]:
         folder: The model's folder.
 
     Returns:
-        How many numbers there are of each type, as `TYPES` names them. Only whole safetensors files count.
+        How many numbers there are of each type, as `BYTES_OF_TYPE` names them. Only whole safetensors files count.
     """
     found: dict[str, int] = {}
     for file in folder.glob("*.safetensors"):
@@ -134,8 +134,8 @@ def weights(folder: Path) -> dict[str, int]:
     return found
 
 
-def _not_here(context: RunContext, key: str, path: str) -> Iterator[Finding]:
-    """A path that is no folder: a name on the hub, or wrong."""
+def _check_hub_name(context: RunContext, key: str, path: str) -> Iterator[Finding]:
+    """Checks a path that is no folder: it may be a name on the hub."""
     online = str(context.get("env.HF_HUB_OFFLINE") or "") in ("", "0")
     if online and path.count("/") == 1 and path[0] not in "./~":
         yield Note(f"{path}, from the Hugging Face hub")
@@ -145,15 +145,15 @@ def _not_here(context: RunContext, key: str, path: str) -> Iterator[Finding]:
     )
 
 
-def _whole(key: str, folder: Path, writes: bool) -> Iterator[Finding]:
-    fetch = FETCH.format(folder=folder)
+def _check_folder(key: str, folder: Path, writes: bool) -> Iterator[Finding]:
+    fetch = DOWNLOAD.format(folder=folder)
     try:
         config = _read(folder / "config.json")
     except (OSError, ValueError) as error:
         yield Problem(key, f"{folder / 'config.json'} cannot be read: {error}", fetch)
         return
-    yield from _known(key, folder, config)
-    yield from _weights(key, folder, fetch)
+    yield from _check_architecture(key, folder, config)
+    yield from _check_weights(key, folder, fetch)
     for names, what, wanted in (
         (("tokenizer.json", "tokenizer.model", "vocab.json"), "tokenizer", writes),
         (("preprocessor_config.json", "processor_config.json"), "image processor", True),
@@ -163,7 +163,7 @@ def _whole(key: str, folder: Path, writes: bool) -> Iterator[Finding]:
     yield Note(f"{config.get('model_type')} in {folder}")
 
 
-def _known(key: str, folder: Path, config: dict[str, Any]) -> Iterator[Problem]:
+def _check_architecture(key: str, folder: Path, config: dict[str, Any]) -> Iterator[Problem]:
     from transformers import CONFIG_MAPPING, __version__
 
     kind, built = config.get("model_type"), config.get("architectures") or []
@@ -180,7 +180,7 @@ def _known(key: str, folder: Path, config: dict[str, Any]) -> Iterator[Problem]:
         )
 
 
-def _weights(key: str, folder: Path, fetch: str) -> Iterator[Problem]:
+def _check_weights(key: str, folder: Path, fetch: str) -> Iterator[Problem]:
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         try:
@@ -203,9 +203,9 @@ def _weights(key: str, folder: Path, fetch: str) -> Iterator[Problem]:
 
 
 def _damage(file: Path) -> str:
-    """What is wrong with a safetensors file; empty for nothing."""
+    """Describes what is wrong with a safetensors file; empty for nothing."""
     with file.open("rb") as content:
-        if content.read(len(LFS)) == LFS:
+        if content.read(len(LFS_POINTER)) == LFS_POINTER:
             return "is a pointer of git-lfs, not the weights (git lfs pull)"
     try:
         with safe_open(file, "np"):
@@ -218,7 +218,7 @@ def _damage(file: Path) -> str:
 
 
 def _whole_size(file: Path) -> int | None:
-    """How many bytes a damaged safetensors file had when it was whole, by its header; None where that is not readable."""
+    """Reads the full size in bytes of a damaged file from its header; None where the header cannot be read."""
     try:
         with file.open("rb") as content:
             length = int.from_bytes(content.read(8), "little")
@@ -237,5 +237,5 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _text(config: dict[str, Any]) -> dict[str, Any]:
-    """The part of a model's config that is about its language model."""
+    """Returns the part of a model's config that describes its language model."""
     return dict(config.get("text_config") or config)

@@ -201,7 +201,7 @@ def _key(word: str) -> str:
 
 
 def _word_at_fault(words: Sequence[str], error: Exception) -> str | None:
-    """The word that Hydra's message speaks of."""
+    """Finds the word that Hydra's message names; None for none."""
     if (word := getattr(error, "override", None)) in words:
         return str(word)
     quoted = re.findall(r"'([^']*)'", str(error))

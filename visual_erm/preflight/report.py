@@ -11,7 +11,7 @@ from rich.markup import escape
 from visual_erm.preflight.findings import Outcome
 
 SLOW_S = 2.0
-"""A check that took longer says so."""
+"""Seconds from which on the line of a check has its time."""
 
 
 def line(outcome: Outcome) -> str:

@@ -21,11 +21,11 @@ from visual_erm.spec.base import plain
 from visual_erm.spec.task import Task
 from visual_erm.training.reward_requirements import MANAGER, REWARD, check_packages, check_tables, normalised
 
-ROWS = 3
+MIN_ROWS = 3
 SCORING_TIMEOUT_S = 180.0
-"""For all of it, beyond the time that one request of a remote judge may take."""
+"""Seconds for the whole dry run, on top of the time that one request of a remote judge may take."""
 UNAVAILABLE_TIMEOUT_S = 20.0
-"""For a judge that does not answer: it has just been asked."""
+"""Seconds that a judge may be unavailable: the check of endpoints has just asked it."""
 
 
 def check_needs(context: RunContext) -> Iterator[Finding]:
@@ -167,9 +167,9 @@ def choose_samples(context: RunContext) -> list[DryRunSample]:
     by_task: dict[str, list[SampledRow]] = {}
     for row in context.rows["train_files"]:
         by_task.setdefault(str(row.content.get("data_source")), []).append(row)
-    turns = [rows[turn] for turn in range(ROWS) for rows in by_task.values() if turn < len(rows)]
+    turns = [rows[turn] for turn in range(MIN_ROWS) for rows in by_task.values() if turn < len(rows)]
     samples = []
-    for row in turns[: max(ROWS, len(by_task))]:
+    for row in turns[: max(MIN_ROWS, len(by_task))]:
         task = context.tasks.get(str(row.content.get("data_source"))) or next(iter(context.tasks.values()))
         samples.append(DryRunSample(row, _reply_of(task), true=False))
         if truth := (row.content.get("reward_model") or {}).get("ground_truth"):
@@ -208,7 +208,7 @@ def _error_problem(context: RunContext, sample: DryRunSample, error: str) -> Pro
 
 
 def _name(context: RunContext) -> str:
-    """Of the reward, as the command line has it."""
+    """Returns the name of the reward, as the command line writes it."""
     return Path(context.config.reward.custom_reward_function.path or "").stem
 
 
@@ -224,7 +224,7 @@ def _mean(results: Sequence[DryRunResult], samples: Sequence[DryRunSample], true
 
 
 def _reply_of(task: Task) -> str:
-    """A reply that renders, and is not what was asked for."""
+    """Returns a reply that renders and has nothing to do with the reference."""
     language = task.code_languages[0]
     example = task.kind.examples.get(language.name, "")
     return f"```{language.labels[0]}\n{example}\n```"

@@ -12,7 +12,7 @@ from visual_erm.errors import ConfigError
 
 @dataclass(frozen=True)
 class SampledRow:
-    """A row with where it stands, from 0."""
+    """A row of a file, with its number from 0."""
 
     file: str
     number: int

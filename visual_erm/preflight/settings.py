@@ -1,4 +1,4 @@
-"""Is every setting there, and do task and judge read?"""
+"""Is every setting there, and are those of task and judge valid?"""
 
 from __future__ import annotations
 

@@ -59,13 +59,17 @@ def check_engine(context: RunContext) -> Iterator[Finding]:
     gpus = context.gpus
     size, keys = model_parallel(context)
     if gpus % size:
-        yield Problem(keys, f"{size} GPUs make one copy of the policy, and {gpus} do not divide by that", _cluster(context))
+        yield Problem(
+            keys, f"{size} GPUs make one copy of the policy, and {gpus} do not divide by that", _cluster_fix(context)
+        )
     rollout, per_node = context.config.actor_rollout_ref.rollout, context.config.trainer.n_gpus_per_node
     replica = rollout.tensor_model_parallel_size * rollout.data_parallel_size * rollout.pipeline_model_parallel_size
     key = "actor_rollout_ref.rollout.tensor_model_parallel_size"
     # workers/engine_workers.py init_model; workers/rollout/replica.py.
     if gpus % replica:
-        yield Problem(key, f"a rollout server takes {replica} GPUs, and {gpus} do not divide by that", _cluster(context))
+        yield Problem(
+            key, f"a rollout server takes {replica} GPUs, and {gpus} do not divide by that", _cluster_fix(context)
+        )
     elif max(replica, per_node) % min(replica, per_node):
         yield Problem(
             key, f"a rollout server takes {replica} GPUs, which would lie on parts of nodes of {per_node}",
@@ -77,7 +81,7 @@ def check_engine(context: RunContext) -> Iterator[Finding]:
             "sequence parallelism works on packed sequences only",
             "set actor_rollout_ref.model.use_remove_padding=true",
         )
-    yield from _adapter(context)
+    yield from _check_adapter(context)
     yield Note(f"policy on {size} of {gpus}, rollout server on {replica}")
 
 
@@ -104,7 +108,7 @@ def check_batches(context: RunContext) -> Iterator[Finding]:
         yield Problem(
             "actor_rollout_ref.actor.ppo_mini_batch_size",
             f"{mini} does not divide data.train_batch_size={prompts}: veRL would fill the last update with empty rollouts",
-            f"set it to a divisor of {prompts}: {_near(mini, prompts)}",
+            f"set it to a divisor of {prompts}: {_nearest_divisor(mini, prompts)}",
         )  # fmt: skip
         return
     # workers/engine_workers.py train_mini_batch.
@@ -115,7 +119,7 @@ def check_batches(context: RunContext) -> Iterator[Finding]:
             "choose it, or actor_rollout_ref.rollout.n, so that they do",
         )  # fmt: skip
         return
-    yield from _micro_batches(context, prompts * n // ranks, mini * n // ranks)
+    yield from _check_micro_batches(context, prompts * n // ranks, mini * n // ranks)
     if context.config.reward.num_workers > prompts * n:
         yield Problem(
             "reward.num_workers", f"{context.config.reward.num_workers} workers for {prompts * n} rollouts a step",
@@ -184,7 +188,7 @@ def check_reward_model(context: RunContext) -> Iterator[Finding]:
         yield Problem(
             key,
             f"a server of the reward model takes {server} GPUs; {gpus} do not divide by that",
-            f"give {_near(server, gpus)}",
+            f"give {_nearest_divisor(server, gpus)}",
         )
     if model.rollout.skip_tokenizer_init:
         yield Problem(
@@ -211,7 +215,7 @@ def model_parallel(context: RunContext) -> tuple[int, str]:
 
 
 def _sequence_parallel(context: RunContext, part: str = "actor") -> int:
-    """GPUs that share one sequence."""
+    """Counts the GPUs that share one sequence."""
     names: tuple[str, ...] = ("megatron.context_parallel_size",)
     if not context.megatron:
         names = ("ulysses_sequence_parallel_size", "fsdp_config.ulysses_sequence_parallel_size")
@@ -219,7 +223,7 @@ def _sequence_parallel(context: RunContext, part: str = "actor") -> int:
 
 
 def _token_limits(context: RunContext) -> Iterator[tuple[str, bool]]:
-    """Keys of tokens per GPU, and whether they are in use."""
+    """Lists the keys of tokens per GPU, and whether each is in use."""
     part = context.config.actor_rollout_ref
     yield "actor_rollout_ref.actor.ppo_max_token_len_per_gpu", part.actor.use_dynamic_bsz
     yield "actor_rollout_ref.rollout.log_prob_max_token_len_per_gpu", part.rollout.log_prob_use_dynamic_bsz
@@ -229,7 +233,7 @@ def _token_limits(context: RunContext) -> Iterator[tuple[str, bool]]:
     )
 
 
-def _micro_batches(context: RunContext, batch: int, mini: int) -> Iterator[Problem]:
+def _check_micro_batches(context: RunContext, batch: int, mini: int) -> Iterator[Problem]:
     """For micro-batches of a fixed number of rollouts; `batch` and `mini` are one rank's (workers/engine/utils.py)."""
     part = context.config.actor_rollout_ref
     if part.actor.use_dynamic_bsz != part.rollout.log_prob_use_dynamic_bsz:
@@ -251,10 +255,12 @@ def _micro_batches(context: RunContext, batch: int, mini: int) -> Iterator[Probl
                 key, "not set", f"give a divisor of {rollouts}, or set actor_rollout_ref.actor.use_dynamic_bsz=true"
             )
         elif rollouts % size:
-            yield Problem(key, f"{size} does not divide the {rollouts} rollouts of a rank", f"give {_near(size, rollouts)}")
+            yield Problem(
+                key, f"{size} does not divide the {rollouts} rollouts of a rank", f"give {_nearest_divisor(size, rollouts)}"
+            )
 
 
-def _adapter(context: RunContext) -> Iterator[Problem]:
+def _check_adapter(context: RunContext) -> Iterator[Problem]:
     """Checks the key of LoRA: each engine has another.
 
     By the wrong one the policy gets no adapter, and veRL takes it for its own reference (trainer/ppo/v1/trainer_base.py
@@ -270,11 +276,11 @@ def _adapter(context: RunContext) -> Iterator[Problem]:
         )  # fmt: skip
 
 
-def _cluster(context: RunContext) -> str:
+def _cluster_fix(context: RunContext) -> str:
     trainer = context.config.trainer
     return f"change it, or trainer.nnodes={trainer.nnodes} x trainer.n_gpus_per_node={trainer.n_gpus_per_node}"
 
 
-def _near(wanted: int, whole: int) -> int:
-    """The divisor of `whole` that is nearest to `wanted`."""
+def _nearest_divisor(wanted: int, whole: int) -> int:
+    """Returns the divisor of `whole` that is nearest to `wanted`."""
     return min((d for d in range(1, whole + 1) if whole % d == 0), key=lambda d: abs(d - wanted))

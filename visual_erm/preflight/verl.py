@@ -144,18 +144,18 @@ def explained(error: BaseException, part: str, config: DictConfig) -> Problem:
         fix = f"did you mean `{part}.{near}`?" if near else "take it out"
         return Problem(f"{part}.{name}", "veRL knows no such key", fix)
     key = getattr(error, "full_key", None)
-    named = [name for word in re.findall(r"[a-z]\w*(?:\.\w+)*", message) if (name := _full(word, here))]
+    named = [name for word in re.findall(r"[a-z]\w*(?:\.\w+)*", message) if (name := _full_key(word, here))]
     full = f"{part}.{key}" if key else f"{part}.{named[0]}" if named else part
     return Problem(full, message, "this is veRL's own rule; change one of the keys it names")
 
 
 def _message(error: BaseException) -> str:
-    """The message in one line, without what Hydra and OmegaConf put round it."""
+    """Returns the message in one line, without what Hydra and OmegaConf add."""
     message = re.sub(r"^\[\w+\] |\n\s*(full_key|object_type|reference_type).*", "", str(error))
     return " ".join(message.split()).rstrip(".") or type(error).__name__
 
 
-def _full(word: str, here: list[str]) -> str:
+def _full_key(word: str, here: list[str]) -> str:
     """The key under which a word of veRL's message stands; empty for none, and for words that are keys by chance."""
     leaf = word.rpartition(".")[2]
     found = [key for key in here if key.rpartition(".")[2] == leaf]

@@ -24,7 +24,7 @@ class GuardedProcess:
         grace: Seconds that it has to end by itself.
         quiet: Keep its output for `output()` instead of passing it on.
         output: File for its output, which may be closed afterwards. None: the output is passed on.
-        killing: Seconds that a killed process has to be gone. None: as long as `grace`.
+        kill_timeout: Seconds that a killed process has to be gone. None: as long as `grace`.
     """
 
     def __init__(
@@ -34,9 +34,9 @@ class GuardedProcess:
         grace: float,
         quiet: bool = False,
         output: IO[bytes] | None = None,
-        killing: float | None = None,
+        kill_timeout: float | None = None,
     ) -> None:
-        self._end_timeout = 2 * grace + (grace if killing is None else killing)
+        self._end_timeout = 2 * grace + (grace if kill_timeout is None else kill_timeout)
         self._output: IO[bytes] | None = tempfile.TemporaryFile() if quiet else None  # noqa: SIM115
         # Until the process guard ignores it, as all that it starts then does.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
@@ -53,7 +53,7 @@ class GuardedProcess:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def poll(self) -> int | None:
-        """The command's exit code, 128 and the signal when that ended it; None while it runs."""
+        """Returns the command's exit code, 128 and the signal when that ended it; None while it runs."""
         code = self._process.poll()
         return code if code is None or code >= 0 else 128 - code
 

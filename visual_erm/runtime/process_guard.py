@@ -60,7 +60,7 @@ def run_guarded(command: Sequence[str], grace: float) -> int:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 server.terminate()
                 server.wait(grace)
-        _end_the_rest(grace)
+        _end_descendants(grace)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -68,7 +68,7 @@ def _die_with_the_guard() -> None:
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _end_the_rest(grace: float) -> None:
+def _end_descendants(grace: float) -> None:
     """Asks all descendants to end, then kills them until there are none."""
     ask, seconds = psutil.Process.terminate, grace
     while rest := psutil.Process().children(recursive=True):

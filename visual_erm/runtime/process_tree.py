@@ -12,11 +12,11 @@ from visual_erm.runtime.prctl import PR_SET_CHILD_SUBREAPER, prctl
 log = logging.getLogger(__name__)
 
 SHUTDOWN_S = 20.0
-"""Seconds that they have to end by themselves."""
+"""Seconds that descendants have to end by themselves."""
 
 
 def adopt_orphans() -> None:
-    """From now on processes whose parent dies become children of this one: none of its own can get out of sight."""
+    """Makes descendants whose parent dies children of this process, so that it can find them all."""
     prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 

@@ -53,13 +53,13 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Machine:
-    """What there is to serve on."""
+    """The machine that serves."""
 
     gpus: tuple[Gpu, ...]
-    """Those that this process may use; none: vLLM runs on the CPU."""
+    """GPUs that this process may use. None: vLLM runs on the CPU."""
     cores: int
     vllm: str = "vllm"
-    """The command."""
+    """Path of vLLM's command."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Model:
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """What was asked for on the command line."""
+    """Options of the command line."""
 
     gpus: str = "auto"
     """`auto`, a number of GPUs, or indices with a comma: `0,1` or `3,`."""
@@ -100,12 +100,12 @@ class ServerPlan:
     command: tuple[str, ...]
     environment: Mapping[str, str]
     local: str
-    """Where this machine asks for its health."""
+    """URL at which the supervisor asks for its health."""
     url: str
     """The base URL that judges are given."""
 
     def __str__(self) -> str:
-        """As it would be typed."""
+        """Writes the command for a shell."""
         return shlex.join([*(f"{name}={value}" for name, value in self.environment.items()), *self.command])
 
 
@@ -289,7 +289,7 @@ def _check_extra(extra: Sequence[str]) -> None:
 
 
 def _groups(options: ServeOptions, machine: Machine, model: Model) -> list[tuple[Gpu, ...]]:
-    """The GPUs of each replica; on a CPU, an empty group for each."""
+    """Chooses the GPUs of each replica; on a CPU, an empty group for each."""
     if not machine.gpus:
         if options.gpus not in ("auto", "0") or (options.tensor_parallel or 1) > 1:
             raise ConfigError("no GPU here, or vLLM is one for CPUs: leave out --gpus and --tensor-parallel")

@@ -29,50 +29,50 @@ log = logging.getLogger(__name__)
 KEYS = ("VISUAL_ERM_API_KEY", "VLLM_API_KEY")
 """Environment variables that hold the key, the first one set; vLLM reads the last."""
 TAIL_LINES = 20
-"""Of a server's log, in the message about one that was given up."""
+"""Lines of a server's log in the message about one that was given up."""
 
 
 @dataclass(frozen=True)
 class Timeouts:
     """How long the supervisor waits, in seconds, and how often it tries."""
 
-    start: float = 1800.0
-    """Until a server is healthy: 8 billion parameters from a slow disk take minutes."""
-    hung: float = 120.0
-    """With a server that was healthy and does not answer any more."""
-    unlisted: float = 20.0
-    """Until such a server leaves the endpoints file."""
+    startup: float = 1800.0
+    """Seconds until a server is healthy. To load 8 billion parameters from a slow disk takes minutes."""
+    unresponsive: float = 120.0
+    """Seconds without an answer after which a server, once healthy, is ended."""
+    delist_after: float = 20.0
+    """Seconds without an answer after which a server leaves the endpoints file."""
     probe: float = 10.0
-    """For one answer to a question about its health."""
-    between: float = 1.0
-    """From one question to the next."""
-    proven: float = 60.0
-    """Of health, after which a death counts as the first again."""
-    deaths: int = 5
-    """In a row, after which a server is given up."""
-    pause: float = 1.0
-    """Before the first restart; twice as long before each further one."""
-    longest_pause: float = 60.0
+    """Seconds that a server has to answer one question about its health."""
+    probe_interval: float = 1.0
+    """Seconds between two questions."""
+    reset_after: float = 60.0
+    """Seconds of health after which the next death counts as the first one."""
+    max_deaths: int = 5
+    """Deaths in a row after which a server is given up."""
+    first_pause: float = 1.0
+    """Seconds before the first restart; twice as long before each further one."""
+    max_pause: float = 60.0
     grace: float = 15.0
-    """For a server to end by itself, and as long for what it started."""
-    killing: float = 10.0
-    """For what must be killed to be gone."""
-    notice: float = 30.0
-    """From one line about what is still starting to the next."""
+    """Seconds that a server has to end by itself, and its processes as long after it."""
+    kill: float = 10.0
+    """Seconds that killed processes have to be gone."""
+    log_interval: float = 30.0
+    """Seconds between two log lines about servers that are starting."""
 
 
 @dataclass(eq=False)
 class _ServerState:
-    """A server and how it is doing."""
+    """A server and its state."""
 
     server: ServerPlan
     began: float = 0.0
-    """When its process was started last."""
+    """Time at which its process was last started, by the monotonic clock."""
     healthy: bool = False
-    known: bool = False
-    """It has been healthy or has died: the first list of endpoints need not wait for it."""
+    settled: bool = False
+    """Whether it has been healthy or has died. The first list of endpoints waits for that."""
     deaths: int = 0
-    """In a row."""
+    """Deaths in a row."""
     given_up: bool = False
 
 
@@ -130,7 +130,7 @@ class Supervisor:
         try:
             while pending:
                 done, pending = await asyncio.wait(
-                    pending, timeout=self._timeouts.notice, return_when=asyncio.FIRST_EXCEPTION
+                    pending, timeout=self._timeouts.log_interval, return_when=asyncio.FIRST_EXCEPTION
                 )
                 for task in done:
                     task.result()
@@ -160,15 +160,15 @@ class Supervisor:
                 await asyncio.to_thread(process.end)
             if self._stopped.is_set():
                 return
-            state.deaths = 1 if healthy_for >= timeouts.proven else state.deaths + 1
-            if state.deaths >= timeouts.deaths:
+            state.deaths = 1 if healthy_for >= timeouts.reset_after else state.deaths + 1
+            if state.deaths >= timeouts.max_deaths:
                 state.given_up = True
                 log.error(
                     "server %d died %d times in a row and is given up; %s ends with\n%s",
                     *(server.port, state.deaths, file, _tail(file, began)),
                 )
                 return
-            pause = min(timeouts.longest_pause, timeouts.pause * 2 ** (state.deaths - 1))
+            pause = min(timeouts.max_pause, timeouts.first_pause * 2 ** (state.deaths - 1))
             log.warning(
                 "server %d died (exit code %s) after %.0f s of health; it starts again in %g s; its log is %s",
                 *(server.port, process.poll(), healthy_for, pause, file),
@@ -176,22 +176,22 @@ class Supervisor:
             await self._pause(pause)
 
     async def _pause(self, seconds: float) -> None:
-        """A pause that ends early when the supervisor is stopped."""
+        """Waits. Returns early when the supervisor is stopped."""
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._stopped.wait(), seconds)
 
     def _start(self, server: ServerPlan, file: Path) -> tuple[GuardedProcess, int]:
-        """The server's process, and where its part of the log begins."""
+        """Starts the server; returns its process, and the byte at which its part of the log begins."""
         environ = self._environ | dict(server.environment)
         with file.open("ab") as output:
             began = output.tell()
             process = GuardedProcess(
-                server.command, environ, self._timeouts.grace, output=output, killing=self._timeouts.killing
+                server.command, environ, self._timeouts.grace, output=output, kill_timeout=self._timeouts.kill
             )
         return process, began
 
     async def _watch(self, state: _ServerState, process: GuardedProcess) -> float:
-        """Until the server has died, or has been silent for too long; for how many seconds it was healthy."""
+        """Waits until the server dies or stops answering; returns how many seconds it was healthy."""
         server, timeouts = state.server, self._timeouts
         state.began = answered = time.monotonic()
         first = None
@@ -205,19 +205,19 @@ class Supervisor:
                     answered = now
                     if first is None:
                         first = now
-                        state.known = True
+                        state.settled = True
                         log.info("server %d is healthy after %.0f s", server.port, now - state.began)
-                elif now - answered > (timeouts.start if first is None else timeouts.hung):
+                elif now - answered > (timeouts.startup if first is None else timeouts.unresponsive):
                     log.warning("server %d has not answered for %.0f s", server.port, now - answered)
                     break
-                state.healthy = first is not None and now - answered <= timeouts.unlisted
+                state.healthy = first is not None and now - answered <= timeouts.delist_after
                 self._update_endpoints()
-                await self._pause(timeouts.between)
-        state.known = True
+                await self._pause(timeouts.probe_interval)
+        state.settled = True
         return answered - first if first is not None else 0.0
 
     async def _is_healthy(self, client: httpx.AsyncClient, server: ServerPlan, starting: bool) -> bool:
-        """Whether it answers that it is healthy; of a starting server, also whether it serves the model by its name."""
+        """Asks a server whether it is healthy; a starting one also whether it serves the model by its name."""
         try:
             await self._get(client, f"{server.local}/health")
             if not starting:
@@ -234,7 +234,7 @@ class Supervisor:
     def _update_endpoints(self) -> None:
         """Lists the healthy servers, once each has been healthy or has died. Lists none when the supervisor is stopped."""
         urls = []
-        if all(state.known for state in self._servers) and not self._stopped.is_set():
+        if all(state.settled for state in self._servers) and not self._stopped.is_set():
             urls = [state.server.url for state in self._servers if state.healthy]
         if urls == self._listed:
             return
@@ -264,7 +264,7 @@ class Supervisor:
 
 
 def _tail(file: Path, began: int) -> str:
-    """The last lines of a log, of those written since `began`."""
+    """Returns the last lines of a log, of those written since byte `began`."""
     with file.open("rb") as lines:
         lines.seek(max(began, file.stat().st_size - 20_000))
         return "\n".join(lines.read().decode(errors="replace").splitlines()[-TAIL_LINES:])

@@ -28,8 +28,8 @@ from visual_erm.spec.base import plain
 from visual_erm.spec.task import Task, load_tasks
 from visual_erm.training.verl_internals import KVBatchMeta, ReplayBuffer, get_tensordict, kv_batch_get, kv_batch_put
 
-COUNTED = ("guard_", "judge_")
-"""Numbers whose sum over a step says more than their mean."""
+SUMMED_PREFIXES = ("guard_", "judge_")
+"""Beginnings of the names of numbers that are summed over a step."""
 TIMED = ("judge_queue_ms", "judge_call_ms")
 
 
@@ -135,7 +135,7 @@ def reward_numbers(batch: KVBatchMeta) -> list[dict[str, float]]:
 
 
 def _rewarded(batch: KVBatchMeta) -> dict[str, dict[str, float]]:
-    """Keys of the rollouts of a batch that have a reward, with what the reward function returned."""
+    """Reads what the reward function returned, by key of the rollout; rollouts without a reward are left out."""
     found = kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=["extra_fields"])
     fields = [getattr(value, "data", value) for value in found["extra_fields"]]
     numbers = {key: field.get("reward_extra_info") for key, field in zip(batch.keys, fields, strict=True)}
@@ -159,8 +159,8 @@ def normalise(batch: KVBatchMeta, tasks: Mapping[str, Task]) -> list[float]:
     names = [task_of(tasks, source, f"rollout {key}") for key, source in zip(numbers, sources, strict=True)]
     rewards = batch_rewards(
         [
-            ScoredSample.from_numbers(mine, name, tasks[name].scoring)
-            for mine, name in zip(numbers.values(), names, strict=True)
+            ScoredSample.from_numbers(sample, name, tasks[name].scoring)
+            for sample, name in zip(numbers.values(), names, strict=True)
         ]
     )
     scores = [torch.zeros_like(row) for row in found["rm_scores"].unbind()]
@@ -201,12 +201,12 @@ def counts(numbers: list[dict[str, float]]) -> dict[str, float]:
         numbers: The numbers of each rollout by name.
 
     Returns:
-        The sums of the numbers that begin like `COUNTED`, as `reward/<name>/count`.
+        The sums of the numbers that begin like `SUMMED_PREFIXES`, as `reward/<name>/count`.
     """
     found: dict[str, float] = defaultdict(float)
     for sample in numbers:
         for name, value in sample.items():
-            if name.startswith(COUNTED) and not name.endswith(("_ms", "_ok")):
+            if name.startswith(SUMMED_PREFIXES) and not name.endswith(("_ms", "_ok")):
                 found[f"reward/{name}/count"] += float(value)
     return dict(found)
 

@@ -1,8 +1,9 @@
 """What a reward needs, as its settings say (configs/reward/), and what a run brings in for it.
 
-`needs` of a reward function is a list of: `judge` (reports are what is rewarded), `renderer` (replies are drawn),
-`ground_truth` (each row's code is compared with), `tables` (only tables can be). A reward function of one's own that says
-nothing needs what the project's own does. `packages` are what it imports beyond the project's own.
+`needs` of a reward function is a list of: `judge` (a report gives the reward), `renderer` (replies are rendered),
+`ground_truth` (replies are compared with each row's code), `tables` (every reply must be a table). Another reward function
+without `needs` has those of this project's: `judge` and `renderer`. `packages` lists what it imports beyond this project's
+own packages.
 """
 
 from __future__ import annotations

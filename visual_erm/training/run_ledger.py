@@ -21,8 +21,8 @@ from visual_erm.runtime.files import write_atomic
 
 log = logging.getLogger(__name__)
 
-ASIDE = "superseded"
-"""Folder in the rollout log for what was written of steps that are done again."""
+SUPERSEDED = "superseded"
+"""Folder in the rollout log for lines of steps that are done again."""
 TRACKER = "latest_checkpointed_iteration.txt"
 """veRL's file with the number of the last step whose checkpoint is complete."""
 
@@ -102,17 +102,17 @@ class RunLedger:
         """Takes the lines of steps that will be done again out of a worker's file, and one that was cut off in writing."""
         lines = file.read_text(encoding="utf-8").splitlines()
         rows = [_row(line) for line in lines]
-        again = [line for line, row in zip(lines, rows, strict=True) if row is None or not self._stays(row)]
+        again = [line for line, row in zip(lines, rows, strict=True) if row is None or not self._is_kept(row)]
         if not again:
             return
-        aside = file.parent / ASIDE / file.name
+        aside = file.parent / SUPERSEDED / file.name
         aside.parent.mkdir(exist_ok=True)
         with aside.open("a", encoding="utf-8") as kept:
             kept.writelines(f"{line}\n" for line in again)
-        stay = [line for line, row in zip(lines, rows, strict=True) if row is not None and self._stays(row)]
+        stay = [line for line, row in zip(lines, rows, strict=True) if row is not None and self._is_kept(row)]
         write_atomic(file, _text(stay))
 
-    def _stays(self, row: Row) -> bool:
+    def _is_kept(self, row: Row) -> bool:
         return bool(self.resumed) and step_of(row) <= self.resumed
 
 
@@ -161,14 +161,14 @@ def checkpoint(trainer: DictConfig) -> int:
 
 
 def _metrics(*files: Path) -> list[Row]:
-    """VeRL's lines, one per step; the later file's where a step is in several."""
+    """Reads veRL's lines, one per step. Where a step is in several files, the later file counts."""
     rows = [_row(line) for file in files if file.is_file() for line in file.open(encoding="utf-8")]
     by_step = {row["step"]: row for row in rows if row is not None}
     return [by_step[step] for step in sorted(by_step)]
 
 
 def _row(line: str) -> Row | None:
-    """A line of JSON; None for one that a killed process left half written."""
+    """Parses a line; None for one that a killed process left half written."""
     try:
         return dict(json.loads(line))
     except ValueError:
