@@ -168,10 +168,14 @@ def test_one_job_serves_on_one_node_trains_on_the_others_and_saves_when_time_is_
 def test_a_job_that_serves_and_trains_says_what_is_wrong_before_it_serves(slurm, words, tiny_model, tmp_path):
     job = slurm.submit(
         "--nodes=2", PROJECT / "slurm" / "train_with_reward_model.sbatch", LAUNCHER, *words, "trainer.nnode=1",
-        cwd=tmp_path, **environ(RUN_DIR=tmp_path / "run", MODEL=tiny_model),
+        cwd=tmp_path, **environ(RUN_DIR=tmp_path / "run", MODEL=tiny_model, VISUAL_ERM_API_KEY="of-the-user"),
     )  # fmt: skip
     state = slurm.end_of(job, 120)
     log = (tmp_path / f"visual-erm-{job}.log").read_text()
     assert state == ("FAILED", "2"), log[-3000:]
     assert "trainer.nnode" in log
-    assert not (tmp_path / "outputs" / "slurm" / job / "serve").exists()
+    folder = tmp_path / "outputs" / "slurm" / job
+    assert not (folder / "serve").exists()
+    key_file = folder / "endpoints" / "api_key"
+    assert key_file.read_text() == "of-the-user\n" and key_file.stat().st_mode & 0o777 == 0o600
+    assert "of-the-user" not in log
