@@ -112,11 +112,11 @@ def ray_cluster(**settings: Any) -> Iterator[Callable[[], list[psutil.Process]]]
     import ray
 
     folder, mark = Path(tempfile.mkdtemp(prefix="t", dir="/tmp")), f"VISUAL_ERM_TEST_{uuid.uuid4().hex}"
-    ours = {mark: "1", "TMPDIR": str(folder), "RAY_AUTH_TOKEN": TOKEN, "RAY_USAGE_STATS_ENABLED": "0"}
-    ours |= {"RAY_enable_open_telemetry": "0", "RAY_enable_metrics_collection": "0"}
-    ours |= {"RAY_worker_niceness": "0", "HF_HUB_OFFLINE": "1"}
-    before = {name: os.environ.get(name) for name in ours}
-    os.environ.update(ours)
+    variables = {mark: "1", "TMPDIR": str(folder), "RAY_AUTH_TOKEN": TOKEN, "RAY_USAGE_STATS_ENABLED": "0"}
+    variables |= {"RAY_enable_open_telemetry": "0", "RAY_enable_metrics_collection": "0"}
+    variables |= {"RAY_worker_niceness": "0", "HF_HUB_OFFLINE": "1"}
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     for another in (True, True, False):
         try:
             ray.init(
@@ -185,8 +185,8 @@ def launch(tmp_path: Path, tiny_model: Path, table_data: Path) -> Iterator[Launc
             time.sleep(0.1)
         left = [" ".join(process.cmdline()) for process in marked(mark)]
         left += [str(path) for folder in temporary for path in folder.rglob("*")]
-        said = [log.read_text(errors="replace") for log in logs]
-        return Run([node.returncode for node in nodes], said, run_dir, left)
+        output = [log.read_text(errors="replace") for log in logs]
+        return Run([node.returncode for node in nodes], output, run_dir, left)
 
     yield run
     for process in marked(mark):

@@ -97,9 +97,9 @@ class Slurm:
 
     def state(self, job: str) -> tuple[str, str]:
         """What Slurm calls a job's state, and its exit code."""
-        said = self.command("scontrol", "--oneliner", "show", "job", job)
-        found = re.search(r"JobState=(\S+).*?ExitCode=(\d+):", said)
-        assert found, said
+        answer = self.command("scontrol", "--oneliner", "show", "job", job)
+        found = re.search(r"JobState=(\S+).*?ExitCode=(\d+):", answer)
+        assert found, answer
         return found[1], found[2]
 
     def end_of(self, job: str, seconds: float) -> tuple[str, str]:
@@ -129,7 +129,7 @@ class Slurm:
             time.sleep(0.3)
 
     def log(self, job: str) -> str:
-        """The end of what a job has said."""
+        """The end of what a job has printed."""
         found = re.search(r"StdOut=(\S+)", self.command("scontrol", "--oneliner", "show", "job", job))
         return Path(found[1]).read_text(errors="replace")[-4000:] if found else ""
 

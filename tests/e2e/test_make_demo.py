@@ -32,8 +32,8 @@ def test_the_demo_counts_its_rewards_reports_and_leaves_nothing(tmp_path):
     taught = {"task": "mixed", "warm_start": asdict(WarmStart(steps=TINY.lessons))}
     run.once("policy", out / "policy", taught, lambda: build(out / "policy", TINY.problems, seed=0))
     with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as temporary:
-        ours = {key: value for key, value in os.environ.items() if key not in MAKES}
-        environment = {**ours, mark: "1", "TMPDIR": temporary}
+        inherited = {key: value for key, value in os.environ.items() if key not in MAKES}
+        environment = {**inherited, mark: "1", "TMPDIR": temporary}
         done = subprocess.run(
             [*COMMAND, f"OUT={out}"], env=environment, cwd=PROJECT, capture_output=True, text=True, timeout=1000
         )

@@ -338,14 +338,14 @@ async def test_500_judgements_survive_the_death_of_one_of_two_servers_which_come
     await judge.close()
 
     assert not any(KEY in word for process in marked(mark) for word in process.cmdline())
-    assert running.end() == 0, running.said
+    assert running.end() == 0, running.output
     assert running.urls == []
     assert [" ".join(process.cmdline()) for process in marked(mark)] == []
     logs = [*running.home.glob("logs/*")]
     assert len(logs) == 2
-    assert not any(KEY in log.read_text(errors="replace") for log in (*logs, running.home / "said"))
+    assert not any(KEY in log.read_text(errors="replace") for log in (*logs, running.home / "output"))
     left = {path.name for path in running.home.iterdir()}
-    assert left <= {"said", "logs", "endpoints.txt", "config"}, "no temporary file"
+    assert left <= {"output", "logs", "endpoints.txt", "config"}, "no temporary file"
 
 
 def server_at(url: str, mark: str) -> psutil.Process:

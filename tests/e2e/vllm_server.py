@@ -43,8 +43,8 @@ class Served:
         return self.endpoints.read_text().splitlines() if self.endpoints.exists() else []
 
     @property
-    def said(self) -> str:
-        return (self.home / "said").read_text(errors="replace")
+    def output(self) -> str:
+        return (self.home / "output").read_text(errors="replace")
 
     def end(self) -> int:
         """In order, as a user would."""
@@ -57,7 +57,7 @@ class Served:
         while len(self.urls) != count:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 logs = "\n".join(log.read_text(errors="replace")[-3000:] for log in (self.home / "logs").glob("*"))
-                raise RuntimeError(f"not {count} servers within {seconds:g} s:\n{self.said}\n{logs}")
+                raise RuntimeError(f"not {count} servers within {seconds:g} s:\n{self.output}\n{logs}")
             time.sleep(0.2)
 
 
@@ -72,7 +72,7 @@ def served(model: Path, count: int = 1, **environ: str) -> Iterator[Served]:
     ]
     # What vLLM found out about a model's class stays where it always does: finding it out takes a process of its own.
     own = {"TMPDIR": str(home), "VLLM_CONFIG_ROOT": str(home / "config")}
-    with (home / "said").open("wb") as out:
+    with (home / "output").open("wb") as out:
         process = subprocess.Popen(
             [*map(str, command)], env={**os.environ, **IN_ONE_PROCESS, **own, **environ}, stdout=out, stderr=out
         )
