@@ -15,8 +15,7 @@ import pytest
 import yaml
 
 from visual_erm.demo import run
-from visual_erm.demo.accuracy import Accuracy
-from visual_erm.demo.evaluate import Evaluation
+from visual_erm.demo.accuracy import Accuracy, Evaluation
 from visual_erm.demo.tiny_data import held_out_samples, train_samples, write_data
 from visual_erm.demo.tiny_tasks import TASKS
 from visual_erm.spec.task import load_tasks

@@ -22,6 +22,25 @@ class Accuracy:
     """Share of the true parts (cells, names, numbers, shapes) that are right and at their position; mean over samples."""
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """Results of one policy on the held-out samples of one problem."""
+
+    greedy: Accuracy
+    sampled: Accuracy
+    """Accuracy of replies at temperature 1, as in training."""
+    swapped: Accuracy
+    """Accuracy of the sampled replies against other samples of the same shape."""
+    reward: float
+    """Mean reward of the sampled replies to those samples that have a reference."""
+    reward_swapped: float
+    """Mean reward of the same replies, each against the reference of another sample of the same shape."""
+    samples: int
+    """Number of samples."""
+    judged: int
+    """Number of samples that have a reference."""
+
+
 def accuracy(problem: TinyProblem, replies: Sequence[str], truths: Sequence[TinySample]) -> Accuracy:
     """Computes the accuracy of replies.
 

@@ -9,34 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from visual_erm.demo.accuracy import Accuracy, accuracy, swap
+from visual_erm.demo.accuracy import Evaluation, accuracy, swap
 from visual_erm.demo.tiny_data import TinyRow
 from visual_erm.demo.tiny_policy import TinyPolicy
 from visual_erm.pipeline import RewardPipeline
 from visual_erm.spec.judge import JudgeSettings
 from visual_erm.spec.task import Task
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Results of one policy on the held-out samples of one problem."""
-
-    greedy: Accuracy
-    sampled: Accuracy
-    """Accuracy of replies at temperature 1, as in training."""
-    swapped: Accuracy
-    """Accuracy of the sampled replies against other samples of the same shape."""
-    reward: float
-    """Mean reward of the sampled replies to those samples that have a reference."""
-    reward_swapped: float
-    """Mean reward of the same replies, each against the reference of another sample of the same shape."""
-    samples: int
-    """Number of samples."""
-    judged: int
-    """Number of samples that have a reference."""
 
 
 async def evaluate(
