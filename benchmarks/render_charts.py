@@ -1,7 +1,7 @@
-"""Charts: one Python per script, as published, against the sandbox; and the sandbox against drawing with no walls at all.
+"""Charts: one Python per script, as published, against the sandbox; and the sandbox against rendering without isolation.
 
-What the sandbox adds is taken from pairs that follow each other at once: the same script drawn in a warm interpreter of its
-own (warm_chart.py), then behind the walls.
+What the sandbox adds is taken from pairs that follow each other at once: the same script rendered in a warm interpreter of
+its own (warm_chart.py), then in the sandbox.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from visual_erm.vision.images import on_white
 HERE = Path(__file__).parent
 MANY = 2 * len(KINDS)
 PAIRS = 5
-"""Drawings of one script without the walls and behind them, in turn."""
+"""Number of times that one script is rendered without isolation and in the sandbox, in turn."""
 SETTLED_S = 0.1
 IN_FLIGHT = 8
 SETTINGS = ChartSettings(timeout_s=60)
@@ -62,7 +62,7 @@ def cold(code: str) -> tuple[Image.Image, float]:
 
 
 class InProcess:
-    """An interpreter that stays warm and has no walls."""
+    """An interpreter that stays warm and has no isolation."""
 
     def __init__(self) -> None:
         command = [sys.executable, str(HERE / "warm_chart.py")]
@@ -86,7 +86,7 @@ async def compare(code: str, kind: str, renderer: ChartRenderer, plain: InProces
     pairs = []
     hashes = {hashlib.sha256(expected.tobytes()).hexdigest()}
     for _ in range(PAIRS):
-        # The next worker is being got ready: not to be felt by what has no walls.
+        # The next worker is being prepared, which must not slow down the interpreter without isolation.
         await asyncio.sleep(SETTLED_S)
         in_process_ms, pixels = await asyncio.to_thread(plain.draw, code)
         begun = time.perf_counter()

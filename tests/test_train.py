@@ -34,8 +34,8 @@ def recipe(*overrides: str) -> DictConfig:
 
 
 def rows(file: Path, *rows: tuple[str, str]) -> None:
-    """A parquet file with rows of these data sources and engines."""
-    content = [{"data_source": source, "extra_info": {"index": 0, "renderer_version": engine}} for source, engine in rows]
+    """A parquet file with rows of these data sources and renderer versions."""
+    content = [{"data_source": source, "extra_info": {"index": 0, "renderer_version": version}} for source, version in rows]
     pq.write_table(pa.Table.from_pylist(content), file)
 
 

@@ -15,9 +15,9 @@ from PIL import Image
 from unprotected import CHANNEL, HEAD
 
 
-def answer(document: str, engine: str) -> NoReturn:
+def answer(document: str, library: str) -> NoReturn:
     """Draws, and writes head and pixels to the channel."""
-    image = (_by_cairosvg if engine == "cairosvg" else _by_librsvg)(document)
+    image = (_by_cairosvg if library == "cairosvg" else _by_librsvg)(document)
     data = memoryview(HEAD.pack(*image.size) + image.tobytes())
     while data:
         data = data[os.write(CHANNEL, data) :]

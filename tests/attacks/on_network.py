@@ -75,6 +75,6 @@ def asks_the_kernel_for_its_interfaces(world):
 
 @ON_NETWORK.add()
 def talks_to_a_sibling_through_a_socket_pair(world):
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        return bool(ours.send(b"x"))
+    one, other = socket.socketpair()
+    with one, other:
+        return bool(one.send(b"x"))

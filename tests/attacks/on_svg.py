@@ -18,8 +18,8 @@ class Document:
     name: str
     write: Callable[[dict[str, Any]], str]
     """From the facts of the world."""
-    engine: str = "cairosvg"
-    """The one that falls for it, without walls."""
+    library: str = "cairosvg"
+    """The library that the attack works on, without isolation."""
     endless: bool = False
     victim: bool = False
 
@@ -98,8 +98,8 @@ ON_SVG = [
     Document("calls_home_for_an_entity", lambda world: svg("<text>&colour;</text>", before=ENTITY.format(home(world)))),
     Document("calls_home_for_its_grammar", lambda world: svg("", before=f'<!DOCTYPE svg SYSTEM "{home(world)}">')),
     Document("uses_itself_without_end", lambda world: uses(10), endless=True),
-    Document("filters_without_end", lambda world: filters(400), engine="librsvg", endless=True),
-    Document("spreads_without_end", lambda world: spreads(50), engine="librsvg", endless=True),
+    Document("filters_without_end", lambda world: filters(400), library="librsvg", endless=True),
+    Document("spreads_without_end", lambda world: spreads(50), library="librsvg", endless=True),
     Document("packs_a_large_picture", lambda world: svg("".join([picture(png_of(13_000))] * 4)), endless=True),
     Document("is_large_itself", lambda world: svg("", 'width="25000" height="25000"'), endless=True),
 ]

@@ -22,9 +22,9 @@ import pytest
 HERE = Path(__file__).parent
 NOBODY = 65534
 Configuration = tuple[str, str]
-"""User and walls."""
+"""The user who runs the trainer, and the isolation: `bubblewrap`, `alone` (the other layers without it), `unprotected`."""
 UNPROTECTED = ("this user", "unprotected")
-PROTECTED = [(user, walls) for user in ("this user", "nobody") for walls in ("bubblewrap", "alone")]
+PROTECTED = [(user, isolation) for user in ("this user", "nobody") for isolation in ("bubblewrap", "alone")]
 QUICK = ("this user", "alone")
 """The one that `make quick` tries."""
 CONFIGURATIONS = [
@@ -72,7 +72,7 @@ def python_of_nobody() -> list[str]:
 
 def run(trainer: str, configuration: Configuration) -> dict[str, Any]:
     """What a trainer reports."""
-    user, walls = configuration
+    user, isolation = configuration
     python = [sys.executable] if user == "this user" else python_of_nobody()
     if not python:
         return {"lacks": "no Python that nobody may run, or no right to become nobody"}
@@ -93,7 +93,7 @@ def run(trainer: str, configuration: Configuration) -> dict[str, Any]:
         }
         report, said = folder / "tmp" / "report.json", folder / "said"
         with said.open("wb") as output:
-            command = [*python, str(HERE / trainer), walls, str(report)]
+            command = [*python, str(HERE / trainer), isolation, str(report)]
             done = subprocess.run(command, env=environment, cwd="/", stdout=output, stderr=output, timeout=LIMIT_S)
         if done.returncode:
             raise AssertionError(said.read_text(errors="replace"))

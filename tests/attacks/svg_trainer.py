@@ -27,44 +27,47 @@ from visual_erm.spec.sandbox import SandboxSettings
 
 SIDE = 100
 TIME_S = 0.5
-PATIENCE_S, PATIENT_S = 1.5, 60.0
-ENGINES = ("librsvg", "cairosvg")
+ENDLESS_AFTER_S = 1.5
+"""Seconds after which a document without isolation that wins by not ending has won."""
+LIMIT_S = 60.0
+"""Seconds within which any other document without isolation has ended."""
+LIBRARIES = ("librsvg", "cairosvg")
 HONEST = [svg(f'<rect width="{3 * number + 9}" height="50" fill="#{number * 9999:06x}"/>') for number in range(12)]
 
 
 class SvgTrainer:
-    """Has everything drawn by one runner of each engine, or by none that deserves the name."""
+    """Has everything rendered in one sandbox for each library, or by a runner without isolation."""
 
-    def __init__(self, walls: str, world: World) -> None:
+    def __init__(self, isolation: str, world: World) -> None:
         self._world = world
-        self.inside = walls != "unprotected"
-        settings = SandboxSettings(layers=("bubblewrap", *LAYERS) if walls == "bubblewrap" else LAYERS)
+        self.inside = isolation != "unprotected"
+        settings = SandboxSettings(layers=("bubblewrap", *LAYERS) if isolation == "bubblewrap" else LAYERS)
         limits = Limits(TIME_S, SIDE * SIDE)
         size = {"width": SIDE, "height": SIDE, "background": "white"}
         self.sandboxes = {
-            engine: Sandbox("svg", {**size, "backend": engine}, settings, limits, WORKERS) for engine in ENGINES
+            library: Sandbox("svg", {**size, "backend": library}, settings, limits, WORKERS) for library in LIBRARIES
         }
         self._unprotected = Unprotected(str(world.folder), WORKERS)
 
     async def attack(self, document: Document, number: int) -> dict[str, str]:
-        """Won by what, with each engine; empty where it did not."""
+        """Won by what, with each library; empty where it did not."""
         facts = self._world.facts(document, number, self.inside)
         text = document.write(facts)
         if self.inside:
-            results = await asyncio.gather(*(self._drawn(self.sandboxes[engine].render(text)) for engine in ENGINES))
-            return dict(zip(ENGINES, results, strict=True))
-        script = f"import naive_svg\nnaive_svg.answer({text!r}, {document.engine!r})"
-        unavailable_timeout_s = PATIENCE_S if document.endless else PATIENT_S
+            results = await asyncio.gather(*(self._drawn(self.sandboxes[library].render(text)) for library in LIBRARIES))
+            return dict(zip(LIBRARIES, results, strict=True))
+        script = f"import naive_svg\nnaive_svg.answer({text!r}, {document.library!r})"
+        unavailable_timeout_s = ENDLESS_AFTER_S if document.endless else LIMIT_S
         try:
             return {
-                document.engine: await self._drawn(
+                document.library: await self._drawn(
                     self._unprotected.render(script, unavailable_timeout_s=unavailable_timeout_s)
                 )
             }
         except NeverEnds:
-            return {document.engine: "it did not end" if document.endless else ""}
+            return {document.library: "it did not end" if document.endless else ""}
         except (Died, Raised):
-            return {document.engine: ""}
+            return {document.library: ""}
 
     async def _drawn(self, drawing: Any) -> str:
         try:
@@ -81,22 +84,22 @@ class SvgTrainer:
     async def honest(self) -> list[str]:
         images = []
         for text in HONEST:
-            for engine in ENGINES:
+            for library in LIBRARIES:
                 await asyncio.sleep(0.02)
                 try:
-                    images.append(str(hash((await self.sandboxes[engine].render(text)).tobytes())))
+                    images.append(str(hash((await self.sandboxes[library].render(text)).tobytes())))
                 except VisualERMError as error:
                     images.append(repr(error))
         return images
 
 
-async def main(walls: str) -> dict[str, Any]:
-    if walls == "bubblewrap" and (lacks := missing_layers()["bubblewrap"]):
+async def main(isolation: str) -> dict[str, Any]:
+    if isolation == "bubblewrap" and (lacks := missing_layers()["bubblewrap"]):
         return {"lacks": lacks}
     before = listing()
     world = World(Path(tempfile.mkdtemp(prefix="world-")), os.environ["JUDGE_API_KEY"])
     await world.open()
-    trainer = SvgTrainer(walls, world)
+    trainer = SvgTrainer(isolation, world)
     calm = await trainer.honest() if trainer.inside else []
     begun_with = [process.pid for process in servers()]
     attacks = [asyncio.ensure_future(trainer.attack(document, number)) for number, document in enumerate(ON_SVG)]
@@ -110,8 +113,8 @@ async def main(walls: str) -> dict[str, Any]:
     await world.close()
     return {
         "won": {
-            document.name: {**by_engine, "trace": trace}
-            for document, by_engine, trace in zip(ON_SVG, won, traces, strict=True)
+            document.name: {**by_library, "trace": trace}
+            for document, by_library, trace in zip(ON_SVG, won, traces, strict=True)
         },
         "calm": calm,
         "among": among,

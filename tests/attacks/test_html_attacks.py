@@ -26,7 +26,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TABLE = "<table><tr><td>2024</td><td>-1.5</td></tr></table>"
 COLOR = (1, 200, 3)
-PATIENCE_S = 2.0
+LIMIT_S = 2.0
 
 
 def drawn(body: str) -> str:
@@ -99,13 +99,13 @@ async def unprotected() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def renderer() -> AsyncIterator[TableRenderer]:
-    shared = TableRenderer(TableSettings(timeout_s=PATIENCE_S))
+    shared = TableRenderer(TableSettings(timeout_s=LIMIT_S))
     yield shared
     await shared.close()
 
 
 async def opened(browser: Browser, markup: str, folder: Path) -> Image.Image:
-    """The image of a page without walls. Raises asyncio.TimeoutError."""
+    """The image of a page without isolation. Raises asyncio.TimeoutError."""
     (folder / "page.html").write_text(f"<!DOCTYPE html>{markup}")
     page = await browser.new_page()
     try:
@@ -115,7 +115,7 @@ async def opened(browser: Browser, markup: str, folder: Path) -> Image.Image:
             await page.wait_for_timeout(200)
             return await page.screenshot()
 
-        return Image.open(io.BytesIO(await asyncio.wait_for(draw(), PATIENCE_S))).convert("RGB")
+        return Image.open(io.BytesIO(await asyncio.wait_for(draw(), LIMIT_S))).convert("RGB")
     finally:
         await page.close()
 
@@ -130,7 +130,7 @@ async def test_it_calls_home(way, home, unprotected, renderer, tmp_path):
     before = home.visits
     with contextlib.suppress(asyncio.TimeoutError, PlaywrightError):
         await opened(unprotected, markup, tmp_path)
-    assert home.visits > before, "without walls it comes through"
+    assert home.visits > before, "without isolation it comes through"
     before = home.visits
     await renderer.render(Code("html", markup))
     await asyncio.sleep(0.2)
@@ -141,7 +141,7 @@ async def test_it_calls_home(way, home, unprotected, renderer, tmp_path):
 async def test_it_shows_a_file(way, unprotected, renderer, tmp_path):
     Image.new("RGB", (60, 60), COLOR).save(tmp_path / "reference.png")
     markup = SHOWS_A_FILE[way].format(file=(tmp_path / "reference.png").as_uri()) + TABLE
-    assert shows(await opened(unprotected, markup, tmp_path)), "without walls it is there"
+    assert shows(await opened(unprotected, markup, tmp_path)), "without isolation it is there"
     assert not shows(await renderer.render(Code("html", markup)))
 
 

@@ -1,4 +1,4 @@
-"""Scripts that attack: without walls each wins; behind them none does, whoever runs the trainer, and no other notices."""
+"""Scripts that attack: without isolation each wins; in the sandbox none does, whoever runs the trainer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Documents that attack: without walls each wins; behind them none does, with either engine, whoever runs the trainer."""
+"""Documents that attack: without isolation each wins; in the sandbox none does, with either library and any user."""
 
 from __future__ import annotations
 

@@ -34,11 +34,14 @@ from visual_erm.sandbox.host import Limits, Sandbox
 from visual_erm.spec.sandbox import SandboxSettings
 
 WORKERS = 3
-TIME_S, SHORT_S = 10.0, 0.8
-"""What a script may take: enough for any that ends, on a busy machine; and soon over for those that do not."""
-PATIENCE_S, PATIENT_S = 1.0, 240.0
-"""Without walls: an attack that wins by not ending has won after the first, any other has ended before the second, however
-busy the machine."""
+TIME_S = 10.0
+"""Time limit of a script: enough for any that ends, on a busy machine."""
+SHORT_S = 0.8
+"""Time limit of a script that does not end."""
+ENDLESS_AFTER_S = 1.0
+"""Seconds after which an attack without isolation that wins by not ending has won."""
+LIMIT_S = 240.0
+"""Seconds within which any other attack without isolation has ended, however busy the machine."""
 MAX_PIXELS = 16_000_000
 DISK_MB = 16
 """For one script; in bubblewrap all together have a few times as much."""
@@ -70,11 +73,11 @@ class Fate:
 class Trainer:
     """Has everything drawn by one runner."""
 
-    def __init__(self, walls: str, world: World) -> None:
+    def __init__(self, isolation: str, world: World) -> None:
         self._world = world
-        self.inside = walls != "unprotected"
+        self.inside = isolation != "unprotected"
         self.expected = b""
-        layers = ("bubblewrap", *LAYERS) if walls == "bubblewrap" else LAYERS
+        layers = ("bubblewrap", *LAYERS) if isolation == "bubblewrap" else LAYERS
         options, settings = {"dpi": 100, "max_pixels": MAX_PIXELS}, SandboxSettings(layers=layers, disk_mb=DISK_MB)
         self.runner: Any = Unprotected(str(world.folder / "packages"), WORKERS)
         self.hurried: Any = self.runner
@@ -114,7 +117,7 @@ class Trainer:
     async def _drawn(self, attack: Attack, script: str) -> Image.Image:
         """The image of an attack, or of what is drawn after one that stays."""
         if not self.inside:
-            unavailable_timeout_s = PATIENCE_S if attack.endless else PATIENT_S
+            unavailable_timeout_s = ENDLESS_AFTER_S if attack.endless else LIMIT_S
             return await self.runner.render(
                 script, *([LATER] if attack.stays else []), unavailable_timeout_s=unavailable_timeout_s
             )
@@ -134,15 +137,15 @@ class Trainer:
             return f"{type(error).__name__}: {error}"
 
 
-async def main(walls: str) -> dict[str, Any]:
+async def main(isolation: str) -> dict[str, Any]:
     secret = os.environ["JUDGE_API_KEY"]
-    if walls == "bubblewrap" and (lacks := missing_layers()["bubblewrap"]):
+    if isolation == "bubblewrap" and (lacks := missing_layers()["bubblewrap"]):
         return {"lacks": lacks}
     before = listing()
     attacks = EVERY
     world = World(Path(tempfile.mkdtemp(prefix="world-")), secret)
     await world.open()
-    trainer = Trainer(walls, world)
+    trainer = Trainer(isolation, world)
     image, _ = await asyncio.gather(
         *(runner.render(LATER) for runner in (trainer.runner, trainer.hurried)), return_exceptions=True
     )

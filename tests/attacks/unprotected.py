@@ -1,6 +1,6 @@
-"""A runner without walls, as naive ones are: the trainer forks, runs the script, and takes the first image from a pipe.
+"""A runner without isolation, as naive ones are: the trainer forks, runs the script, and takes the first image from a pipe.
 
-It has the sandbox's `draw`, so that attacks can be shown to be real.
+It has the sandbox's `render`, so that attacks can be shown to be real.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from PIL import Image
 CHANNEL = 3
 HEAD = struct.Struct("<II")
 """Width and height."""
-PATIENCE_S = 60.0
+LIMIT_S = 60.0
+"""Seconds that a script has."""
 RAISED = 77
 """Exit code of a script that raised."""
 
@@ -50,7 +51,7 @@ class Unprotected:
         gc.freeze()
         self._places = asyncio.Semaphore(workers)
 
-    async def render(self, *scripts: str, unavailable_timeout_s: float = PATIENCE_S) -> Image.Image:
+    async def render(self, *scripts: str, unavailable_timeout_s: float = LIMIT_S) -> Image.Image:
         """The image of the last script; all run in one process. Raises Raised, Died, NeverEnds."""
         async with self._places:
             folder = tempfile.mkdtemp(prefix="unprotected-")

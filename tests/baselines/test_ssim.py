@@ -18,10 +18,10 @@ def picture(bars: int, size: tuple[int, int] = (200, 100)) -> Image.Image:
 
 
 def test_it_is_the_librarys_figure_for_images_of_the_same_size():
-    ours, theirs = picture(5), picture(9)
-    gray = [np.asarray(image.convert("L")) for image in (ours, theirs)]
-    assert ssim(ours, theirs, 1024) == pytest.approx(structural_similarity(*gray, win_size=11, data_range=255))
-    assert ssim(ours, ours, 1024) == 1
+    one, other = picture(5), picture(9)
+    gray = [np.asarray(image.convert("L")) for image in (one, other)]
+    assert ssim(one, other, 1024) == pytest.approx(structural_similarity(*gray, win_size=11, data_range=255))
+    assert ssim(one, one, 1024) == 1
 
 
 def test_it_falls_with_what_is_missing():

@@ -76,10 +76,10 @@ CODES = [Code("svg", "<svg/>"), Code("svg", "<svg></svg>")]
 
 
 def drawn_again(
-    before: Task, after: Task, out: Path, monkeypatch: pytest.MonkeyPatch, engines: tuple[str, str] = ("a 1", "a 1")
+    before: Task, after: Task, out: Path, monkeypatch: pytest.MonkeyPatch, versions: tuple[str, str] = ("a 1", "a 1")
 ) -> bool:
     """Whether the second of two runs draws."""
-    pens = [Pen(renderer_version) for renderer_version in engines]
+    pens = [Pen(renderer_version) for renderer_version in versions]
     items = [Item(f"item {number}", code=code) for number, code in enumerate(CODES)]
     for task, pen in zip((before, after), pens, strict=True):
         monkeypatch.setattr(building, "make_renderer", lambda settings, pages, pen=pen: pen)

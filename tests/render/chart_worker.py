@@ -1,4 +1,4 @@
-"""Workers of the chart backend without their walls: forks of one warm process, one for each script, as in the sandbox."""
+"""Workers of the chart backend without isolation: forks of one warm process, one for each script, as in the sandbox."""
 
 from __future__ import annotations
 

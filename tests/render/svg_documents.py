@@ -1,4 +1,4 @@
-"""Documents of many kinds, each with points of the 336 x 336 image and the colors there: both engines agree on them."""
+"""Documents of many kinds, each with points of the 336 x 336 image and the colors there: both libraries agree on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker of the SVG backend without its walls: a process of its own, light enough to start in a moment."""
+"""A worker of the SVG backend without isolation: a process of its own, light enough to start in a moment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ChartRenderer, walls and all: scripts of every kind."""
+"""ChartRenderer with its sandbox: scripts of every kind."""
 
 from __future__ import annotations
 

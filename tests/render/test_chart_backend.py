@@ -1,4 +1,4 @@
-"""The chart backend alone, in forks of a warm process as workers are, but without walls.
+"""The chart backend alone, in forks of a warm process as workers are, but without isolation.
 
 Figures are told apart by their color: `figure("red")` in a script makes one of 160x80 pixels that is red at its corner.
 """

@@ -1,4 +1,4 @@
-"""SvgRenderer, walls and all."""
+"""SvgRenderer with its sandbox."""
 
 from __future__ import annotations
 
@@ -95,5 +95,5 @@ async def test_size_and_background_come_from_the_task_and_nothing_is_left_at_the
 
 
 async def test_the_engine_is_told_by_name_and_version() -> None:
-    engines = [make_renderer(SvgSettings(backend=backend)).renderer_version for backend in ("librsvg", "cairosvg")]
-    assert engines == [f"librsvg (pyvips-binary {version('pyvips-binary')})", f"cairosvg {version('cairosvg')}"]
+    versions = [make_renderer(SvgSettings(backend=backend)).renderer_version for backend in ("librsvg", "cairosvg")]
+    assert versions == [f"librsvg (pyvips-binary {version('pyvips-binary')})", f"cairosvg {version('cairosvg')}"]

@@ -1,4 +1,4 @@
-"""The SVG backend alone, in a process of its own as a worker is, but without walls."""
+"""The SVG backend alone, in a process of its own as a worker is, but without isolation."""
 
 from __future__ import annotations
 

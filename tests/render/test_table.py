@@ -334,7 +334,7 @@ class TestWalls:
             await page.set_content("".join(attempt for attempt in attempts if "refresh" not in attempt))
             await page.wait_for_timeout(500)
             await browser.close()
-        assert len(set(server.hits)) > 15, "the attempts are real: a browser without walls makes them"
+        assert len(set(server.hits)) > 15, "the attempts are real: a browser without isolation makes them"
         server.hits.clear()
         for attempt in attempts:
             await renderer.render(html(attempt + TABLE))
