@@ -110,7 +110,10 @@ def run_check(context: RunContext, check: Check, failed: AbstractSet[str] = froz
     try:
         with _quietly():
             for finding in check.find(context):
-                notes.append(finding.text) if isinstance(finding, Note) else problems.append(finding)
+                if isinstance(finding, Note):
+                    notes.append(finding.text)
+                else:
+                    problems.append(finding)
     except Exception as error:  # a check that breaks must not hide what the others find
         failure = f"{type(error).__name__}: {error}"
         log.debug("%s", check.title, exc_info=True)

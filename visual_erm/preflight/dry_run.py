@@ -66,7 +66,8 @@ class DryRun:
             limit_s: Seconds after which the process is killed.
 
         Returns:
-            Results in the order of the samples; fewer than samples when the time ran out or the function raised.
+            Results in the order of the samples; fewer when the time ran out. The last one has the error
+            when the function raised.
         """
         with tempfile.TemporaryDirectory(prefix="visual-erm-", ignore_cleanup_errors=True) as folder:
             Path(folder, REQUEST).write_bytes(pickle.dumps(self))
@@ -85,7 +86,8 @@ class DryRun:
             except subprocess.TimeoutExpired:
                 pass
             finally:
-                os.killpg(process.pid, signal.SIGKILL) if process.poll() is None else None
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
             results = Path(folder, RESULTS)
             return (
