@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw
 from visual_erm.extract import Code
 from visual_erm.guard.blank import is_near_blank
 from visual_erm.guard.injection import addresses_judge
-from visual_erm.guard.omission import absent, cells, unpriced, words
-from visual_erm.guard.tampering import reached_for
+from visual_erm.guard.omission import cells, missing_parts, unreported_severity, words
+from visual_erm.guard.tampering import forbidden_reference
 from visual_erm.guard.under_reporting import severity_floor, similarity
 from visual_erm.reward.report import Discrepancy, Report
 from visual_erm.vision.foreground import foreground
@@ -110,7 +110,7 @@ def test_an_attempt_is_not_near_blank_however_wrong_or_dark():
     ],
 )
 def test_markup_that_names_a_file_of_the_machine_reaches_for_it(language, text):
-    assert reached_for(Code(language, text))
+    assert forbidden_reference(Code(language, text))
 
 
 @pytest.mark.parametrize(
@@ -127,12 +127,12 @@ def test_markup_that_names_a_file_of_the_machine_reaches_for_it(language, text):
     ],
 )
 def test_slips_of_web_pages_and_plain_text_are_honest(language, text):
-    assert reached_for(Code(language, text)) == ""
+    assert forbidden_reference(Code(language, text)) == ""
 
 
 @given(st.text(alphabet="<>img src=\"'url()[]!/:.\\#&;x \n", max_size=300))
 def test_no_markup_breaks_the_search(text):
-    reached_for(Code("markdown", text))
+    forbidden_reference(Code("markdown", text))
 
 
 # --- injection -------------------------------------------------------------------------------------------------------
@@ -216,10 +216,10 @@ def parts(image: Image.Image):
 
 def test_missing_rows_cells_and_texts_are_counted():
     whole = [["city", "rain"], ["Lima", "13"], ["Oslo", ""]]
-    assert absent(parts(grid(whole)), parts(grid(whole)), 0) == {}
-    assert absent(parts(grid(whole)), parts(grid(whole[:2])), 0) == {"cell": 2}
-    assert absent(parts(grid(whole)), parts(grid([["city", "rain"], ["Lima", ""], ["Oslo", ""]])), 0) == {"cell": 1}
-    assert absent(parts(grid(whole)), parts(grid([["wrong", "all"], ["over", "this"], ["table", ""]])), 0) == {}
+    assert missing_parts(parts(grid(whole)), parts(grid(whole)), 0) == {}
+    assert missing_parts(parts(grid(whole)), parts(grid(whole[:2])), 0) == {"cell": 2}
+    assert missing_parts(parts(grid(whole)), parts(grid([["city", "rain"], ["Lima", ""], ["Oslo", ""]])), 0) == {"cell": 1}
+    assert missing_parts(parts(grid(whole)), parts(grid([["wrong", "all"], ["over", "this"], ["table", ""]])), 0) == {}
 
 
 @settings(max_examples=30)
@@ -235,26 +235,29 @@ def test_taking_parts_away_never_lowers_the_severity_that_a_kind_report_gets(row
             after = after[:y] + after[y + 1 :]
         else:
             after = [["" for _ in row] if number == y else row for number, row in enumerate(after)]
-    priced = [unpriced(absent(reference, parts(grid(left)), 0), said) + said.severity for left in (before, after)]
+    priced = [
+        unreported_severity(missing_parts(reference, parts(grid(left)), 0), said) + said.severity
+        for left in (before, after)
+    ]
     assert priced[1] >= priced[0]
 
 
 def test_what_the_report_charges_for_missing_parts_is_not_charged_twice():
     missing = {"cell": 4}
-    assert unpriced(missing, Report()) == 12
+    assert unreported_severity(missing, Report()) == 12
     named = [Discrepancy("layout_error", 3, f"Row 3 is missing its cell {number}.") for number in range(4)]
-    assert unpriced(missing, Report(tuple(named))) == 0
-    assert unpriced(missing, Report((named[0], Discrepancy("text_error", 3, "reads 'a', should read 'b'")))) == 9
+    assert unreported_severity(missing, Report(tuple(named))) == 0
+    assert unreported_severity(missing, Report((named[0], Discrepancy("text_error", 3, "reads 'a', should read 'b'")))) == 9
 
 
 def test_blanks_that_ocr_loses_beside_punctuation_are_no_missing_words():
-    assert absent(words(["[1, 0, 0]", "Fig. 2", "0.8 (n = 12)"]), words(["[1,0,0]", "Fig.2", "0.8(n=12)"]), 0) == {}
+    assert missing_parts(words(["[1, 0, 0]", "Fig. 2", "0.8 (n = 12)"]), words(["[1,0,0]", "Fig.2", "0.8(n=12)"]), 0) == {}
 
 
 @given(st.lists(st.text(max_size=40), max_size=8), st.floats(0, 1))
 def test_a_page_with_fewer_lines_never_lacks_fewer_words(lines, slack):
     whole = words(lines)
-    missing = [sum(absent(whole, words(lines[:count]), slack).values()) for count in range(len(lines) + 1)]
+    missing = [sum(missing_parts(whole, words(lines[:count]), slack).values()) for count in range(len(lines) + 1)]
     assert missing == sorted(missing, reverse=True) and missing[-1] == 0
 
 

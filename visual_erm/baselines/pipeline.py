@@ -30,9 +30,9 @@ from visual_erm.training.reward_requirements import MARKUP
 from visual_erm.vision.images import Reference
 
 NEUTRAL = 0.5
-"""Stands in for a comparison that failed while there is no other to take the mean of."""
+"""Reward of a comparison that failed while there is no other to take the mean of."""
 GUARDS = ("blank", "tampering")
-"""The guards that look before there is a report."""
+"""Names of the guards that need no report."""
 
 
 class TextMeasure(Protocol):

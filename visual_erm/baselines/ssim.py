@@ -7,7 +7,7 @@ from PIL import Image
 from skimage.metrics import structural_similarity
 
 WINDOW = 11
-"""Pixels of a neighbourhood's side, as in the original; the canvas has at least as many."""
+"""Side of a neighborhood in pixels, as in the original; the canvas has at least as many."""
 
 
 def ssim(prediction: Image.Image, reference: Image.Image, longest_side: int) -> float:

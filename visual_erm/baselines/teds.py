@@ -14,12 +14,12 @@ from apted import APTED, Config
 from lxml import etree, html
 from rapidfuzz.distance import Levenshtein
 
-LARGER = 3
+MAX_SIZE_FACTOR = 3
 """A prediction with so many times the elements of its ground truth cannot get more than 1/3: it gets 0, uncompared."""
-FEW = 64
-"""Elements that a prediction may have, however few the ground truth has."""
-DEEPEST = 100
-"""Elements inside of one another; deeper markup is no table."""
+MIN_ALLOWED_ELEMENTS = 64
+"""Number of elements that a prediction may have, however few the ground truth has."""
+MAX_DEPTH = 100
+"""Largest depth of elements inside of one another; deeper markup is no table."""
 
 
 @dataclass
@@ -51,7 +51,7 @@ def teds(prediction: str, truth: str, header_text: bool) -> float:
     a tag in a cell (`<b>`) counts as one character. |T| counts the elements below the table's own.
 
     Args:
-        prediction: HTML. Without a table, or with LARGER times the elements of `truth`, it gets 0.
+        prediction: HTML. Without a table, or with MAX_SIZE_FACTOR times the elements of `truth`, it gets 0.
         truth: HTML of the ground truth.
         header_text: A `th` is a cell like any other. False: it is compared by its tag alone, as in the published code.
 
@@ -68,7 +68,7 @@ def teds(prediction: str, truth: str, header_text: bool) -> float:
     expected = read(truth, tags, header_text)
     if expected is None or not expected.elements:
         raise ValueError("the ground truth holds no table with cells")
-    predicted = read(prediction, tags, header_text, at_most=max(LARGER * expected.elements, FEW))
+    predicted = read(prediction, tags, header_text, at_most=max(MAX_SIZE_FACTOR * expected.elements, MIN_ALLOWED_ELEMENTS))
     if predicted is None:
         return 0.0
     if predicted.root == expected.root:
@@ -136,7 +136,7 @@ class _TooDeep(Exception):
 
 
 def _node(element: html.HtmlElement, tags: dict[str, str], depth: int) -> Node:
-    if depth > DEEPEST:
+    if depth > MAX_DEPTH:
         raise _TooDeep
     if element.tag == "td":
         span = _count(element, "colspan"), _count(element, "rowspan")
@@ -146,7 +146,7 @@ def _node(element: html.HtmlElement, tags: dict[str, str], depth: int) -> Node:
 
 def _content(element: html.HtmlElement, tags: dict[str, str], depth: int) -> str:
     """What stands inside of an element."""
-    if depth > DEEPEST:
+    if depth > MAX_DEPTH:
         raise _TooDeep
     parts = [element.text or ""]
     for child in element:

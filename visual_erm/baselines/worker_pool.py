@@ -20,12 +20,12 @@ from typing import Any
 
 from visual_erm.errors import ComparisonFailed, ConfigError
 
-MEMORY = 4 * 2**30
+MEMORY_BYTES = 4 * 2**30
 """Bytes of address space that a process may have."""
 ROOT = Path(__file__).resolve().parents[2]
-"""Where a process finds this package."""
-LONGEST_LINE = 2**24
-"""Bytes of an answer; far over any."""
+"""Folder in which a process finds this package."""
+MAX_LINE_BYTES = 2**24
+"""Largest number of bytes of an answer, far above any."""
 
 
 class Workers:
@@ -87,7 +87,7 @@ class Workers:
             str(self._timeout_s),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            limit=LONGEST_LINE,
+            limit=MAX_LINE_BYTES,
             cwd=ROOT,
         )
         self._all.add(process)
@@ -125,7 +125,7 @@ def serve(timeout_s: float) -> None:
 
     measures: dict[str, Callable[..., float]] = {"teds": teds, "edit_distance": edit_similarity}
     # What a deep tree or a long text takes; over it, MemoryError ends the process.
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     for line in sys.stdin.buffer:
         job = json.loads(line)
         signal.setitimer(signal.ITIMER_PROF, timeout_s)

@@ -10,8 +10,9 @@ from PIL import Image
 
 from visual_erm.vision.foreground import MIN_CONTRAST, foreground
 
-SPARSER = 10
-"""A near-blank image has less than one in so many of the reference's foreground pixels. Sparse references stay allowed."""
+NEAR_BLANK_FACTOR = 10
+"""A near-blank image has fewer than 1 / NEAR_BLANK_FACTOR of the reference's foreground pixels. Sparse references stay
+allowed."""
 
 
 def is_near_blank(reference: Image.Image, prediction: Image.Image, share: float) -> bool:
@@ -28,4 +29,6 @@ def is_near_blank(reference: Image.Image, prediction: Image.Image, share: float)
     """
     covered = int(np.count_nonzero(foreground(prediction) >= MIN_CONTRAST))
     page = max(reference.width * reference.height, prediction.width * prediction.height)
-    return covered < share * page and covered * SPARSER < int(np.count_nonzero(foreground(reference) >= MIN_CONTRAST))
+    return covered < share * page and covered * NEAR_BLANK_FACTOR < int(
+        np.count_nonzero(foreground(reference) >= MIN_CONTRAST)
+    )

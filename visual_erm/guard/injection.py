@@ -19,18 +19,18 @@ from rapidfuzz import fuzz
 
 from visual_erm.guard.injection_phrases import HINTS, PHRASES, TOGETHER
 
-NEAR = 60
-"""Characters within which two hints belong together."""
-ALIKE = 88
-"""Similarity, of 100, from which the reference has a long text too, but for misread characters."""
-NEARLY = 93
-"""Similarity, of 100, of a longer phrase with one letter wrong."""
-LONG = 11
-"""Letters from which a text is long enough to begin inside a word, as OCR loses blanks."""
-LONGER = 15
-"""Letters from which a phrase may have a letter wrong or missing."""
-LONGEST = 20_000
-"""Characters searched: more than fits a page that a judge can read."""
+MAX_HINT_DISTANCE = 60
+"""Largest number of characters between two hints that belong together."""
+MIN_TEXT_SIMILARITY = 88
+"""Similarity, 0 to 100, from which the reference has the same long text, apart from misread characters."""
+MIN_PHRASE_SIMILARITY = 93
+"""Similarity, 0 to 100, from which a long phrase is found although a letter is wrong or missing."""
+MIN_LETTERS_INSIDE_WORD = 11
+"""Number of letters from which a text may begin inside a word, because OCR loses blanks."""
+MIN_LETTERS_FUZZY = 15
+"""Number of letters from which a phrase may have a letter wrong or missing."""
+MAX_CHARACTERS = 20_000
+"""Number of characters that are searched: more than fits a page that a judge can read."""
 
 _REPORT = re.compile(
     r"""
@@ -85,26 +85,30 @@ def _pieces(text: str) -> Iterator[str]:
     misread = text.translate(_MISREAD)
     yield from (text[match.start() : match.end()] for match in _EXACT.finditer(misread))
     letters = _letters(text)
-    for phrase in _LONGER:
-        found = fuzz.partial_ratio_alignment(phrase, letters, score_cutoff=NEARLY)
+    for phrase in _FUZZY:
+        found = fuzz.partial_ratio_alignment(phrase, letters, score_cutoff=MIN_PHRASE_SIMILARITY)
         if found and len(letters) >= len(phrase):
             yield letters[found.dest_start : found.dest_end]
     hints = sorted(
         (match.start(), match.end(), kind) for kind, words in _WORDS.items() for match in words.finditer(misread)
     )
     for (start, _, kind), (_, end, other) in pairwise(hints):
-        if frozenset((kind, other)) in _TOGETHER and end - start <= NEAR:
+        if frozenset((kind, other)) in _TOGETHER and end - start <= MAX_HINT_DISTANCE:
             yield text[start:end]
 
 
 def _is_in(found: str, known: str) -> bool:
-    nearly = len(found) >= LONG and len(known) >= len(found) and fuzz.partial_ratio(found, known) >= ALIKE
+    nearly = (
+        len(found) >= MIN_LETTERS_INSIDE_WORD
+        and len(known) >= len(found)
+        and fuzz.partial_ratio(found, known) >= MIN_TEXT_SIMILARITY
+    )
     return found in known or nearly
 
 
 def _plain(lines: Sequence[str]) -> str:
     """Lower case without accents, one blank at most, letters of other scripts as the Latin ones that they look like."""
-    text = unicodedata.normalize("NFKD", " ".join(lines)[:LONGEST]).casefold().translate(_SCRIPTS)
+    text = unicodedata.normalize("NFKD", " ".join(lines)[:MAX_CHARACTERS]).casefold().translate(_SCRIPTS)
     return " ".join("".join(c for c in text if unicodedata.category(c) not in ("Mn", "Cf")).split())
 
 
@@ -121,11 +125,11 @@ def _spelled(words: list[str]) -> re.Pattern[str]:
     """Any of the words, whatever stands between their letters; short ones only where a word begins."""
     found = []
     for word in words:
-        start = "" if len(_letters(word)) >= LONG or not word.isascii() else "(?<![a-z])"
+        start = "" if len(_letters(word)) >= MIN_LETTERS_INSIDE_WORD or not word.isascii() else "(?<![a-z])"
         found.append(start + r"\W*".join(map(re.escape, "".join(word.translate(_MISREAD).split()))))
     return re.compile("|".join(sorted(found, key=len, reverse=True)))
 
 
 _EXACT = _spelled(_listed(PHRASES))
-_LONGER = [_letters(phrase) for phrase in _listed(PHRASES) if len(_letters(phrase)) >= LONGER]
+_FUZZY = [_letters(phrase) for phrase in _listed(PHRASES) if len(_letters(phrase)) >= MIN_LETTERS_FUZZY]
 _WORDS = {kind: _spelled(_listed(words)) for kind, words in HINTS.items()}

@@ -1,13 +1,13 @@
-"""The guard `omission`: parts of the reference that are absent from the prediction, and what they cost.
+"""The guard `omission`: parts of the reference that are missing in the prediction, and what they cost.
 
-A policy that learns that leaving out is cheaper than getting wrong leaves everything out. So each absent part costs what a
+A policy that learns that leaving out is cheaper than getting wrong leaves everything out. So each missing part costs what a
 wrong one costs (MAX_SEVERITY, as in the local judge), less what the report already charges for what is missing:
 
-    severity = S + max(0, MAX_SEVERITY * absent - (severities of the entries that speak of something missing))
+    severity = S + max(0, MAX_SEVERITY * missing - (severities of the entries that speak of something missing))
 
-Parts are counted, not compared: `absent` says, kind by kind, how many fewer the prediction has. Cells are counted with the
-empty ones and without them, and the larger lack counts. Taking parts away can only raise `absent`. So no image gets a lower
-severity for having less in it, whatever a judge leaves unsaid.
+Parts are counted, not compared: `missing_parts` returns for each kind how many fewer the prediction has. Cells are counted
+with the empty ones and without them, and the larger difference counts. Removing parts can only raise these numbers. So no
+image gets a lower severity for having less in it, whatever a judge does not report.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def words(lines: Sequence[str]) -> Parts:
     return {"word": (sum(len(_WORD.findall(line)) for line in lines),)}
 
 
-def drawn(scene: Scene) -> Parts:
+def scene_parts(scene: Scene) -> Parts:
     """Counts the parts of a chart or a drawing.
 
     Args:
@@ -116,23 +116,23 @@ def marks_of(reading: ImageReading) -> Parts:
         reading: What can be read of the image.
 
     Returns:
-        See `drawn`.
+        See `scene_parts`.
     """
-    return drawn(parse_scene(reading.image, no_ocr))
+    return scene_parts(parse_scene(reading.image, no_ocr))
 
 
-def absent(reference: Parts, prediction: Parts, slack: float) -> dict[str, int]:
+def missing_parts(reference: Parts, prediction: Parts, slack: float) -> dict[str, int]:
     """Counts the parts that are missing in the prediction.
 
     Args:
         reference: Parts of the reference image.
         prediction: Parts of the other image.
-        slack: Share of a kind, 0 to 1, that may be absent, for parts whose number is only estimated.
+        slack: Share of a kind, 0 to 1, that may be missing, for parts whose number is only estimated.
 
     Returns:
-        Number of absent parts by kind, without the kinds of which none is absent.
+        Number of missing parts by kind, without the kinds of which none is missing.
 
-    >>> absent({"cell": (12, 10), "line": (1,)}, {"cell": (12, 7), "line": (4,)}, slack=0)
+    >>> missing_parts({"cell": (12, 10), "line": (1,)}, {"cell": (12, 7), "line": (4,)}, slack=0)
     {'cell': 3}
     """
     missing = {}
@@ -142,11 +142,11 @@ def absent(reference: Parts, prediction: Parts, slack: float) -> dict[str, int]:
     return {kind: count for kind, count in missing.items() if count > 0}
 
 
-def unpriced(missing: Mapping[str, int], report: Report) -> int:
-    """Computes the severity of absent parts that a report does not charge.
+def unreported_severity(missing: Mapping[str, int], report: Report) -> int:
+    """Computes the severity of missing parts that a report does not charge.
 
     Args:
-        missing: Number of absent parts by kind, from `absent`.
+        missing: Number of missing parts by kind, from `missing_parts`.
         report: What the judge reported.
 
     Returns:

@@ -29,7 +29,7 @@ from visual_erm.errors import BlankImage, InfrastructureError, PolicyFault, Tamp
 from visual_erm.extract import Code
 from visual_erm.guard.blank import is_near_blank
 from visual_erm.guard.injection import addresses_judge
-from visual_erm.guard.omission import Parts, absent, unpriced
+from visual_erm.guard.omission import Parts, missing_parts, unreported_severity
 from visual_erm.guard.under_reporting import severity_floor, similarity
 from visual_erm.kinds import PartCounter, resolve
 from visual_erm.reward.report import Report
@@ -40,11 +40,11 @@ from visual_erm.vision.images import digest_of, gray
 from visual_erm.vision.ocr import Ocr
 
 GUARDS = ("blank", "tampering", "injection", "under_reporting", "omission")
-"""Their names, as in `guard_<name>` of every result."""
+"""Names of the guards, as in `guard_<name>` of every result."""
 THREADS = 2
-"""Threads that read images."""
-KEPT = 256
-"""Images whose readings are kept: references of the groups in flight, and predictions that many rollouts share."""
+"""Number of threads that read images."""
+READINGS_KEPT = 256
+"""Number of images whose readings are kept: references of groups in flight, and predictions that many rollouts share."""
 
 log = logging.getLogger(__name__)
 
@@ -94,8 +94,8 @@ class GuardRunner:
         self._model_judge = model_judge
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="guard")
         self._own = threading.local()
-        self._lines: Cache[tuple[str, ...]] = Cache(KEPT)
-        self._parts: Cache[Parts] = Cache(KEPT)
+        self._lines: Cache[tuple[str, ...]] = Cache(READINGS_KEPT)
+        self._parts: Cache[Parts] = Cache(READINGS_KEPT)
 
     async def check_code(self, code: Code) -> None:
         """Searches code for the names of files of the machine.
@@ -180,9 +180,9 @@ class GuardRunner:
         if not guard.enabled:
             return verdict
         missing = self._absent(reference, prediction, guard.slack)
-        more = unpriced(missing, report)
+        more = unreported_severity(missing, report)
         parts = ", ".join(f"{count} {kind}(s)" for kind, count in missing.items())
-        return verdict.raised(verdict.severity + more, "omission", f"{parts} absent") if more else verdict
+        return verdict.raised(verdict.severity + more, "omission", f"{parts} missing_parts") if more else verdict
 
     def _under_reporting(
         self, reference: _Image, prediction: _Image, report: Report, verdict: GuardVerdict
@@ -208,7 +208,7 @@ class GuardRunner:
             slack_here = 0 if counter.exact else slack
             if all(next(iter(counts.values()), (0,))[0] for counts in parts):
                 break
-        return absent(*parts, slack_here)
+        return missing_parts(*parts, slack_here)
 
     def _count(self, counter: PartCounter, image: _Image) -> Parts:
         """The parts of an image, counted in one of the ways of the task's kind."""

@@ -17,16 +17,17 @@ from urllib.parse import unquote
 
 from visual_erm.extract import Code
 
-LONGEST = 4096
-"""Characters of one address that are read; no path is longer."""
+MAX_ADDRESS = 4096
+"""Number of characters of one address that are read; no path is longer."""
 
-_VALUE = rf"""(?:"([^"]{{0,{LONGEST}}})"|'([^']{{0,{LONGEST}}})'|([^\s>"']{{1,{LONGEST}}}))"""
+_VALUE = rf"""(?:"([^"]{{0,{MAX_ADDRESS}}})"|'([^']{{0,{MAX_ADDRESS}}})'|([^\s>"']{{1,{MAX_ADDRESS}}}))"""
 _ATTRIBUTE = re.compile(rf"\b(?:src|srcset|href|data|poster|background)\s*=\s*{_VALUE}", re.IGNORECASE)
 _CSS = re.compile(
-    rf"(?:\burl|\bimage|\bimage-set|\bsrc)\(\s*([^)]{{1,{LONGEST}}})\)|@import\s+([^;]{{1,{LONGEST}}})", re.IGNORECASE
+    rf"(?:\burl|\bimage|\bimage-set|\bsrc)\(\s*([^)]{{1,{MAX_ADDRESS}}})\)|@import\s+([^;]{{1,{MAX_ADDRESS}}})",
+    re.IGNORECASE,
 )
 _MARKDOWN = re.compile(
-    rf"!\[[^\]]{{0,{LONGEST}}}\](?:\(\s*<?([^)>]{{1,{LONGEST}}})|:\s*(\S{{1,{LONGEST}}}))|^\s*\[[^\]]{{1,200}}\]:\s*(\S{{1,{LONGEST}}})",
+    rf"!\[[^\]]{{0,{MAX_ADDRESS}}}\](?:\(\s*<?([^)>]{{1,{MAX_ADDRESS}}})|:\s*(\S{{1,{MAX_ADDRESS}}}))|^\s*\[[^\]]{{1,200}}\]:\s*(\S{{1,{MAX_ADDRESS}}})",
     re.M,
 )
 _ENTITY = re.compile(rf"""<!ENTITY[^>]{{1,200}}?\bSYSTEM\s+{_VALUE}""", re.IGNORECASE)
@@ -41,7 +42,7 @@ _ANSWER = re.compile(
 )
 
 
-def reached_for(code: Code) -> str:
+def forbidden_reference(code: Code) -> str:
     """Finds an address that names a file of the machine.
 
     Args:

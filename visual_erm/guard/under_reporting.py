@@ -17,13 +17,13 @@ from skimage.metrics import structural_similarity
 
 from visual_erm.vision.foreground import MIN_CONTRAST, foreground
 
-SIDE = 32
-"""Pixels of the longer side of a thumbnail: lines of text become gray, cells and bars stay apart."""
-SHIFT = 2
-"""Pixels of a thumbnail by which it may be moved to fit better."""
-WINDOW = 1.0
+THUMBNAIL_SIDE = 32
+"""Longer side of a thumbnail in pixels: lines of text become gray, cells and bars stay apart."""
+MAX_SHIFT = 2
+"""Largest distance, in pixels of a thumbnail, by which it is moved to fit better."""
+WINDOW_SIGMA = 1.0
 """Standard deviation, in pixels of a thumbnail, of the neighborhood that is compared."""
-BARE = 0.02
+EMPTY_FOREGROUND = 0.02
 """Mean foreground, 0 to 1, up to which a neighborhood is empty."""
 
 
@@ -55,12 +55,12 @@ def similarity(reference: Image.Image, prediction: Image.Image) -> float:
         1 for the same image, about 0 for nothing in common, -1 at least.
     """
     wanted, found = _cropped(reference), _cropped(prediction)
-    scale = SIDE / max(wanted.size)
+    scale = THUMBNAIL_SIDE / max(wanted.size)
     size = (max(4, round(wanted.width * scale)), max(4, round(wanted.height * scale)))
     still = _thumbnail(wanted, size)
-    moving = np.pad(_thumbnail(found, size), SHIFT)
+    moving = np.pad(_thumbnail(found, size), MAX_SHIFT)
     height, width = still.shape
-    moves = [(down, right) for down in range(2 * SHIFT + 1) for right in range(2 * SHIFT + 1)]
+    moves = [(down, right) for down in range(2 * MAX_SHIFT + 1) for right in range(2 * MAX_SHIFT + 1)]
     return max(_ssim(still, moving[down : down + height, right : right + width]) for down, right in moves)
 
 
@@ -83,14 +83,17 @@ def _ssim(one: np.ndarray, other: np.ndarray) -> float:
 
     `win_size` only has to be smaller than the thumbnail: the neighborhood is a Gaussian of `sigma` pixels.
     """
-    shown = np.maximum(ndimage.gaussian_filter(one, WINDOW), ndimage.gaussian_filter(other, WINDOW)) > BARE
+    shown = (
+        np.maximum(ndimage.gaussian_filter(one, WINDOW_SIGMA), ndimage.gaussian_filter(other, WINDOW_SIGMA))
+        > EMPTY_FOREGROUND
+    )
     if not shown.any():
         return 1.0
     _, similar = structural_similarity(
         one,
         other,
         win_size=3,
-        sigma=WINDOW,
+        sigma=WINDOW_SIGMA,
         gaussian_weights=True,
         use_sample_covariance=False,
         data_range=1.0,

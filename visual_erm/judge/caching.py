@@ -1,8 +1,8 @@
 """The judge that makes no call it can spare: for equal images, for pairs being judged, and for pairs judged before.
 
-It stands before a judge behind servers. The rollouts of a group often draw the same image, and a policy that has learned
-draws the reference itself. A judgement is known by the pixels of both images, the checkpoint behind the served name, the
-question, the format of the report, and the version of its parser.
+It stands before a judge behind servers. The rollouts of a group often render to the same image, and a trained policy often
+renders the reference itself. The key of a judgement is the pixels of both images, the checkpoint behind the served name,
+the question, the format of the report, and the version of its parser.
 
     judge = CachingJudge(RemoteJudge(settings), settings)
 
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 FILE = "judgements.sqlite"
 """The file in `cache_dir`: one table of reports by key."""
-BUSY_S = 10.0
+LOCK_TIMEOUT_S = 10.0
 """Seconds that one process waits for another that writes to the same file."""
 _REPORT = TypeAdapter(Report)
 
@@ -166,7 +166,7 @@ class _Store:
         try:
             if self._file is None:
                 self._folder.mkdir(parents=True, exist_ok=True)
-                self._file = sqlite3.connect(self._folder / FILE, timeout=BUSY_S)
+                self._file = sqlite3.connect(self._folder / FILE, timeout=LOCK_TIMEOUT_S)
                 self._file.execute("create table if not exists reports (key blob primary key, report text not null)")
             with self._file:
                 return self._file.execute(statement, values).fetchall()

@@ -27,13 +27,13 @@ from visual_erm.vision.images import digest_of, on_white
 T = TypeVar("T")
 
 THREADS = 2
-"""Threads that scale and encode images."""
+"""Number of threads that scale and encode images."""
 REFERENCES_KEPT = 64
-"""Encoded references kept, each some 10 to 500 kB: the groups that one reward worker has in flight."""
+"""Number of encoded references that are kept, each some 10 to 500 kB: the groups that one reward worker has in flight."""
 JPEG_QUALITY = 95
-"""Quality of JPEG images, of 100."""
-SMALLEST_SIDE = 32
-"""Pixels. Vision models refuse tiny and very thin images: no reply may escape its judge by drawing one."""
+"""Quality of JPEG images, 1 to 100."""
+MIN_SIDE = 32
+"""Shortest side of an image in pixels. Vision models refuse tiny and thin images; no reply may escape its judge by one."""
 
 
 def data_url(image: Image.Image, form: ImageSettings) -> str:
@@ -44,15 +44,15 @@ def data_url(image: Image.Image, form: ImageSettings) -> str:
         form: File format, and the longest side in pixels. Larger images are scaled down; none is scaled up.
 
     Returns:
-        The data URL of an RGB image. A side shorter than SMALLEST_SIDE is filled up with white, to the right or below.
+        The data URL of an RGB image. A side shorter than MIN_SIDE is filled up with white, to the right or below.
     """
     scale = form.longest_side / max(image.size)
     shown = on_white(image)
     if scale < 1:
         width, height = (max(1, round(side * scale)) for side in image.size)
         shown = shown.resize((width, height), Image.Resampling.LANCZOS)
-    if min(shown.size) < SMALLEST_SIDE:
-        page = Image.new("RGB", (max(shown.width, SMALLEST_SIDE), max(shown.height, SMALLEST_SIDE)), "white")
+    if min(shown.size) < MIN_SIDE:
+        page = Image.new("RGB", (max(shown.width, MIN_SIDE), max(shown.height, MIN_SIDE)), "white")
         page.paste(shown)
         shown = page
     buffer = io.BytesIO()

@@ -54,7 +54,7 @@ nothing outside of the document. Answer with the whole document in one ```svg bl
         "svg": '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10"><rect width="5" height="5"/></svg>',
     },
     runs_in="sandbox",
-    file_references="visual_erm.guard.tampering:reached_for",
+    file_references="visual_erm.guard.tampering:forbidden_reference",
     local_comparison=LocalComparison(
         categories=("structure_error", "shape_error", "style_error", "text_symbol_error"),
         limits="OCR, colors and shapes; blind to fonts, gradients and textures",

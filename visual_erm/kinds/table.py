@@ -48,7 +48,7 @@ arrangement, sizes and colours. Answer with the HTML in one ```html block and no
         "html_page": "<p>1</p>",
     },
     runs_in="browser",
-    file_references="visual_erm.guard.tampering:reached_for",
+    file_references="visual_erm.guard.tampering:forbidden_reference",
     read_text="visual_erm.vision.readings:table_text",
     parts=(
         PartCounter("visual_erm.guard.omission:cells_of", exact=True),

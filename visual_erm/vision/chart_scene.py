@@ -24,30 +24,30 @@ from visual_erm.vision.segmentation import Layers, layers, pieces
 from visual_erm.vision.text_lines import Line, find_lines, printed
 
 LONGEST_SIDE = 1200
-"""Pixels: a larger image is looked at in this size."""
-SMALLEST = 12
-"""Pixels of the shorter side of the smallest image in which anything is looked for."""
-MOST = 0.5
-"""Share of the image's edge that has the background's color, at least."""
-PAPER = (255, 255, 255)
-"""The background where the edge shows none."""
-RIM = 0.07
-"""Of the image's side: the widest line round something that is seen through and not a mark."""
-PATCH = 0.05
-"""Of the image: the largest patch of color that may be the inside of a letter rather than a mark."""
-SAMPLE = 1000
-"""Pixels that the color of a large region is taken from."""
+"""Longest side in pixels; a larger image is scaled down to it."""
+MIN_SIDE = 12
+"""Shorter side in pixels of the smallest image in which anything is looked for."""
+MIN_EDGE_SHARE = 0.5
+"""Smallest share of the image's edge that has the background's color."""
+DEFAULT_BACKGROUND = (255, 255, 255)
+"""Background color where the edge shows none."""
+MAX_OUTLINE = 0.07
+"""Widest outline of something transparent that is no mark, as a share of the image's side."""
+MAX_LETTER_INSIDE = 0.05
+"""Largest patch of color that may be the inside of a letter and no mark, as a share of the image."""
+SAMPLE_PIXELS = 1000
+"""Number of pixels that the color of a large region is taken from."""
 MAX_MARKS = 600
-"""Marks looked at; the largest ones."""
-SAME = 14
+"""Number of marks that are looked at, the largest ones."""
+MAX_COLOR_DIFFERENCE = 14
 """Largest difference of a channel between a region and what surrounds it, if it is no mark."""
-TICK = 9
-"""Pixels of the longest tick at a panel's side."""
-REACH = 5
-"""Pixels between a tick and the side that it belongs to."""
-WORD = 4
-"""Letters of the shortest text in color that is looked for in a plot."""
-SLIVER = 72
+MAX_TICK = 9
+"""Length in pixels of the longest tick at a panel's side."""
+MAX_TICK_GAP = 5
+"""Largest distance in pixels between a tick and the side that it belongs to."""
+MIN_WORD = 4
+"""Number of letters of the shortest colored text that is looked for in a plot."""
+MIN_SLIVER_CONTRAST = 72
 """Contrast below which a stroke two pixels thick between two grounds is where their half-tones meet."""
 
 ReadLines = Callable[[list[np.ndarray]], list[str]]
@@ -74,7 +74,7 @@ def parse_scene(image: Image.Image, read: ReadLines) -> Scene:
         read: Reads the crops of lines of text. What it reads as nothing counts as a mark, unless it is `no_ocr`.
 
     Returns:
-        The texts, panels and marks. An image whose shorter side is under SMALLEST pixels has none.
+        The texts, panels and marks. An image whose shorter side is under MIN_SIDE pixels has none.
     """
     pixels = np.ascontiguousarray(np.asarray(image.convert("RGB")))
     scale = LONGEST_SIDE / max(pixels.shape)
@@ -82,8 +82,8 @@ def parse_scene(image: Image.Image, read: ReadLines) -> Scene:
         size = max(round(image.width * scale), 1), max(round(image.height * scale), 1)
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     color, share = along_edge(pixels)
-    background = color if share >= MOST else PAPER
-    if min(pixels.shape[:2]) < SMALLEST:
+    background = color if share >= MIN_EDGE_SHARE else DEFAULT_BACKGROUND
+    if min(pixels.shape[:2]) < MIN_SIDE:
         return Scene(image.width, image.height, background)
     areas, cleaned = find_areas(pixels, background)
     found = layers(cleaned)
@@ -128,20 +128,20 @@ def _erase_ticks(contrast: np.ndarray, areas: list[Area]) -> None:
     _, labels, stats, _ = cv2.connectedComponentsWithStats((contrast > 0).astype(np.uint8), connectivity=8)
     left, top, width, height, _ = stats.T
     right, bottom = left + width, top + height
-    thin = (np.minimum(width, height) <= 3) & (np.maximum(width, height) <= TICK)
+    thin = (np.minimum(width, height) <= 3) & (np.maximum(width, height) <= MAX_TICK)
     tick = np.zeros(len(stats), dtype=bool)
     for area in areas:
-        beside = (bottom >= area.top - REACH) & (top <= area.bottom + REACH)
+        beside = (bottom >= area.top - MAX_TICK_GAP) & (top <= area.bottom + MAX_TICK_GAP)
         beside &= (
-            (np.abs(right - area.left) <= REACH)
-            | (np.abs(left - area.right) <= REACH)
-            | (np.abs(left - area.left) <= REACH)
+            (np.abs(right - area.left) <= MAX_TICK_GAP)
+            | (np.abs(left - area.right) <= MAX_TICK_GAP)
+            | (np.abs(left - area.left) <= MAX_TICK_GAP)
         )
-        under = (right >= area.left - REACH) & (left <= area.right + REACH)
+        under = (right >= area.left - MAX_TICK_GAP) & (left <= area.right + MAX_TICK_GAP)
         under &= (
-            (np.abs(top - area.bottom) <= REACH)
-            | (np.abs(bottom - area.top) <= REACH)
-            | (np.abs(bottom - area.bottom) <= REACH)
+            (np.abs(top - area.bottom) <= MAX_TICK_GAP)
+            | (np.abs(bottom - area.top) <= MAX_TICK_GAP)
+            | (np.abs(bottom - area.bottom) <= MAX_TICK_GAP)
         )
         tick |= thin & (beside | under)
     tick[0] = False
@@ -152,7 +152,7 @@ def _texts(
     lines: list[Line], labels: np.ndarray, found: Layers, areas: list[Area], pixels: np.ndarray, read: ReadLines
 ) -> list[tuple[Line, str]]:
     """The lines that are text; what reads as nothing is something drawn."""
-    likely = [line for line in lines if line.letters >= WORD or _may_be_text(line, labels, found, areas, pixels)]
+    likely = [line for line in lines if line.letters >= MIN_WORD or _may_be_text(line, labels, found, areas, pixels)]
     crops = [printed(line, found.contrast, labels) for line in likely]
     texts = read(crops)
     if read is no_ocr:
@@ -220,7 +220,7 @@ class _Marks:
         for number, extent in enumerate(ndimage.find_objects(found.grounds, found.count), 1):
             own = found.grounds[extent] == number
             shown = self._pixels[extent][own]
-            red, green, blue = np.median(shown[:: len(shown) // SAMPLE + 1], axis=0).astype(int).tolist()
+            red, green, blue = np.median(shown[:: len(shown) // SAMPLE_PIXELS + 1], axis=0).astype(int).tolist()
             if not self._is_ground(number, extent, (red, green, blue), found):
                 own |= self._covered(extent, own, found)
                 marks.append(self._mark(extent, own.astype(np.uint8), (red, green, blue)))
@@ -231,10 +231,10 @@ class _Marks:
         rows, columns = extent
         height, width = found.grounds.shape
         border = rows.start == 0, columns.start == 0, rows.stop == height, columns.stop == width
-        if near(color, self._background, SAME) and any(border):
+        if near(color, self._background, MAX_COLOR_DIFFERENCE) and any(border):
             return True
         for area in self._areas:
-            if near(color, self._panels[area], SAME) and _panel_at([area], *_middle(extent)) is not None:
+            if near(color, self._panels[area], MAX_COLOR_DIFFERENCE) and _panel_at([area], *_middle(extent)) is not None:
                 return True
             inside = min(columns.stop, area.right) - max(columns.start, area.left)
             tall = min(rows.stop, area.bottom) - max(rows.start, area.top)
@@ -242,10 +242,13 @@ class _Marks:
             if is_gray(color) and inside >= whole[0] and tall >= whole[1]:
                 return True
         grounds = (self._background, *self._panels.values())
-        enclosed = 0.5 if any(near(color, ground, SAME) for ground in grounds) else 0.9
-        if enclosed > 0.5 and (rows.stop - rows.start) * (columns.stop - columns.start) > PATCH * height * width:
+        enclosed = 0.5 if any(near(color, ground, MAX_COLOR_DIFFERENCE) for ground in grounds) else 0.9
+        if (
+            enclosed > 0.5
+            and (rows.stop - rows.start) * (columns.stop - columns.start) > MAX_LETTER_INSIDE * height * width
+        ):
             return False
-        reaches = 4, round(RIM * max(height, width))
+        reaches = 4, round(MAX_OUTLINE * max(height, width))
         return any(self._around(number, extent, reach, color, found) > enclosed for reach in reaches)
 
     def _around(self, number: int, extent: tuple[slice, slice], reach: int, color: Color, found: Layers) -> float:
@@ -257,14 +260,16 @@ class _Marks:
         ring = found.beneath[around][np.abs(away - reach) <= 1]
         if not len(ring):
             return 0.0
-        return float((np.abs(ring.astype(int) - np.array(color)).max(axis=1) <= SAME).mean())
+        return float((np.abs(ring.astype(int) - np.array(color)).max(axis=1) <= MAX_COLOR_DIFFERENCE).mean())
 
     def _covered(self, extent: tuple[slice, slice], own: np.ndarray, found: Layers) -> np.ndarray:
         """What of a region's inside is hidden by something that lies on it, rather than cut out."""
         outside = np.pad((~own).astype(np.uint8), 1, constant_values=1)
         cv2.floodFill(outside, None, (0, 0), 2)
         inside = outside[1:-1, 1:-1] == 1
-        seen_through = np.abs(found.beneath[extent].astype(int) - np.array(self._background)).max(axis=2) <= SAME
+        seen_through = (
+            np.abs(found.beneath[extent].astype(int) - np.array(self._background)).max(axis=2) <= MAX_COLOR_DIFFERENCE
+        )
         return inside & ~seen_through
 
     def strokes(self, labels: np.ndarray, count: int, found: Layers) -> list[Mark]:
@@ -278,7 +283,7 @@ class _Marks:
         return marks
 
     def _is_sliver(self, extent: tuple[slice, slice], own: np.ndarray, found: Layers) -> bool:
-        if min(own.shape) > 2 or found.contrast[extent][own > 0].max() >= SLIVER:
+        if min(own.shape) > 2 or found.contrast[extent][own > 0].max() >= MIN_SLIVER_CONTRAST:
             return False
         rows, columns = extent
         around = slice(max(rows.start - 2, 0), rows.stop + 2), slice(max(columns.start - 2, 0), columns.stop + 2)

@@ -7,7 +7,7 @@ import numpy as np
 
 from visual_erm.vision.scene_types import Color
 
-GRAY = 24
+MAX_GRAY_SPREAD = 24
 """Largest difference between the channels of a color that counts as gray."""
 
 
@@ -58,12 +58,12 @@ def is_gray(color: Color) -> bool:
         color: The color.
 
     Returns:
-        Whether its channels differ by at most GRAY.
+        Whether its channels differ by at most MAX_GRAY_SPREAD.
     """
-    return max(color) - min(color) <= GRAY
+    return max(color) - min(color) <= MAX_GRAY_SPREAD
 
 
-def among(pixels: np.ndarray, color: Color, within: int) -> np.ndarray:
+def color_mask(pixels: np.ndarray, color: Color, within: int) -> np.ndarray:
     """Finds the pixels of one color.
 
     Args:

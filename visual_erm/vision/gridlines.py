@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from visual_erm.vision.colors import among, color_distance, flat_colors, is_gray, near
+from visual_erm.vision.colors import color_distance, color_mask, flat_colors, is_gray, near
 from visual_erm.vision.scene_types import Color
 
 REACH = 3
@@ -189,7 +189,7 @@ def _backdrops(pixels: np.ndarray, background: Color) -> list[tuple[int, int, in
             or near(color, background, SAME_COLOR // 2)
         ):
             continue
-        ground = among(pixels, color, SAME_COLOR // 2)
+        ground = color_mask(pixels, color, SAME_COLOR // 2)
         closed = cv2.morphologyEx(ground, cv2.MORPH_CLOSE, np.ones((2 * REACH + 1, 2 * REACH + 1), np.uint8))
         _, _, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=4)
         for left, top, width, height, _ in stats[1:].tolist():

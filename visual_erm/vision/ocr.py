@@ -20,20 +20,21 @@ from PIL import Image
 
 from visual_erm.errors import JudgeUnavailable
 
-HEIGHT = 48
-"""Pixels in height of a line as the recogniser sees it."""
-STEP = 32
+LINE_HEIGHT = 48
+"""Height in pixels of a line as the recognizer sees it."""
+WIDTH_STEP = 32
 """Widths are rounded up to a multiple of this, so that what a line reads as does not depend on its company."""
-NARROWEST = 96
-NARROWEST_ON_PAGE = 320
+MIN_WIDTH = 96
+MIN_WIDTH_ON_PAGE = 320
 """Lines are padded to at least this width. Clean print reads as well at 96 as at 320, three times as fast; scans do not."""
-BATCH = 6
+BATCH_SIZE = 6
+"""Number of lines that are recognized at once."""
 STARS = set("*火")
-"""What asterisks that stand alone read as."""
+"""Characters that the recognizer makes of an asterisk that stands alone."""
 ENLARGE = 2
-"""Images of print at screen size read best at double size."""
+"""Factor of enlargement: print at screen size is read best at double size."""
 LONGEST_SIDE = 2000
-"""Of a page, in pixels: detection time grows with the area."""
+"""Longest side of a page in pixels: detection time grows with the area."""
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class Ocr:
     """
 
     def __init__(self) -> None:
-        self._for_lines = _engine(NARROWEST)
+        self._for_lines = _engine(MIN_WIDTH)
         self._for_pages: Any = None
 
     def lines(self, crops: list[np.ndarray]) -> list[str]:
@@ -97,7 +98,7 @@ class Ocr:
             JudgeUnavailable: Text recognition failed.
         """
         scale = min(ENLARGE, max(LONGEST_SIDE / max(image.shape), 1.0))
-        self._for_pages = self._for_pages or _engine(NARROWEST_ON_PAGE)
+        self._for_pages = self._for_pages or _engine(MIN_WIDTH_ON_PAGE)
         found = _guarded(self._for_pages, _colors(_enlarged(image, scale)))
         if found.txts is None:
             return []
@@ -120,8 +121,8 @@ def _engine(narrowest: int) -> Any:
                 "Global.log_level": "error",
                 "EngineConfig.onnxruntime.intra_op_num_threads": 1,
                 "EngineConfig.onnxruntime.inter_op_num_threads": 1,
-                "Rec.rec_img_shape": [3, HEIGHT, narrowest],
-                "Rec.rec_batch_num": BATCH,
+                "Rec.rec_img_shape": [3, LINE_HEIGHT, narrowest],
+                "Rec.rec_batch_num": BATCH_SIZE,
             }
         )
     except (ImportError, OSError, ValueError) as error:
@@ -140,8 +141,8 @@ def _prepare(crop: np.ndarray) -> np.ndarray:
     """The crop at double size, filled up to the width of its group with the recogniser's own gray: (height, width, 3)."""
     image = _enlarged(crop, ENLARGE)
     height, width = image.shape
-    wanted = max(NARROWEST, STEP * -(-width * HEIGHT // (height * STEP)))
-    margin = round(wanted * height / HEIGHT) - width
+    wanted = max(MIN_WIDTH, WIDTH_STEP * -(-width * LINE_HEIGHT // (height * WIDTH_STEP)))
+    margin = round(wanted * height / LINE_HEIGHT) - width
     return _colors(np.pad(image, ((0, 0), (0, max(margin, 0))), constant_values=128))
 
 

@@ -11,7 +11,7 @@ Color = tuple[int, int, int]
 """Red, green, blue, each 0 to 255."""
 
 GRID = 24
-"""Cells along each side of a mark's mask."""
+"""Number of cells along each side of a mark's mask."""
 
 
 @dataclass(frozen=True)

@@ -18,25 +18,26 @@ from scipy.sparse.csgraph import connected_components
 
 from visual_erm.vision.colors import color_distance, largest
 
-STEP = 10
+MAX_STEP = 10
 """Largest difference of a channel between neighbours in one region."""
-SHARE = 0.004
-"""Of the image: the smallest ground."""
-THICK = 4
-"""Pixels from the middle of a ground to its edge, at least: letters and lines are no ground."""
-MOSAIC = 0.5
-"""Of the image: with less of it on grounds of that size, small fields are grounds too, as in a map of values."""
+MIN_GROUND_SHARE = 0.004
+"""Area of the smallest ground, as a share of the image."""
+MIN_GROUND_RADIUS = 4
+"""Smallest distance in pixels from the middle of a ground to its edge: letters and lines are no ground."""
+MOSAIC_SHARE = 0.5
+"""Share of the image that is on grounds of that size. With less, small fields are grounds too, as in a map of values."""
 MAX_GROUNDS = 400
-COLORS = 12
-"""Of the largest grounds: a smaller region of the same color is ground as well, between two bars for example."""
-BLUR = 2
-"""Pixels from the middle of an edge up to which its half-tones reach."""
+"""Largest number of grounds."""
+MAX_GROUND_COLORS = 12
+"""Number of largest grounds whose color makes a smaller region ground as well, for example between two bars."""
+BLUR_RADIUS = 2
+"""Distance in pixels from the middle of an edge up to which its half-tones reach."""
 MIN_CONTRAST = 36
 """Difference of a channel below which ink on a ground is not seen."""
-ALIKE = 0.94
-"""Cosine between the directions in which two pixels differ from their ground, at least, if they are of one ink."""
-SPECK = 4
-"""Pixels of the smallest piece of ink."""
+MIN_INK_COSINE = 0.94
+"""Smallest cosine between the directions in which two pixels of one ink differ from their ground."""
+MIN_INK_PIXELS = 4
+"""Number of pixels of the smallest piece of ink."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def layers(pixels: np.ndarray) -> Layers:
     home[nearest.ravel()[at]] = at
     beneath = pixels.copy()
     beneath.reshape(-1, 3)[off] = pixels.reshape(-1, 3)[home[nearest.ravel()[off]]]
-    window = np.ones((2 * BLUR + 1, 2 * BLUR + 1), np.uint8)
+    window = np.ones((2 * BLUR_RADIUS + 1, 2 * BLUR_RADIUS + 1), np.uint8)
     low, high = cv2.erode(beneath, window), cv2.dilate(beneath, window)
     contrast = largest(cv2.max(cv2.subtract(low, pixels), cv2.subtract(pixels, high)))
     contrast[(contrast < MIN_CONTRAST) | (grounds > 0)] = 0
@@ -86,8 +87,8 @@ def _grounds(pixels: np.ndarray) -> tuple[np.ndarray, int]:
     height, width = pixels.shape[:2]
     links = np.zeros((2 * height - 1, 2 * width - 1), np.uint8)
     links[::2, ::2] = 1
-    links[::2, 1::2] = color_distance(np.ascontiguousarray(pixels[:, 1:]), np.ascontiguousarray(pixels[:, :-1])) <= STEP
-    links[1::2, ::2] = color_distance(pixels[1:], pixels[:-1]) <= STEP
+    links[::2, 1::2] = color_distance(np.ascontiguousarray(pixels[:, 1:]), np.ascontiguousarray(pixels[:, :-1])) <= MAX_STEP
+    links[1::2, ::2] = color_distance(pixels[1:], pixels[:-1]) <= MAX_STEP
     _, labels = cv2.connectedComponents(links, connectivity=4)
     labels = np.ascontiguousarray(labels[::2, ::2])
     sizes = np.bincount(labels.ravel())
@@ -96,16 +97,16 @@ def _grounds(pixels: np.ndarray) -> tuple[np.ndarray, int]:
     inner[1:] &= links[1::2, ::2]
     depth = cv2.distanceTransform(np.pad(inner, 1), cv2.DIST_C, 3)[1:-1, 1:-1]
     numbers = np.zeros(len(sizes), np.int32)
-    deep = np.flatnonzero(depth >= THICK)
+    deep = np.flatnonzero(depth >= MIN_GROUND_RADIUS)
     thick, first = np.unique(labels.ravel()[deep], return_index=True)
     colors = pixels.reshape(-1, 3)[deep[first]].astype(np.int16)
     order = np.argsort(-sizes[thick], kind="stable")
     thick, colors = thick[order], colors[order]
-    count = min(int((sizes[thick] >= SHARE * labels.size).sum()), MAX_GROUNDS)
-    if sizes[thick[:count]].sum() < MOSAIC * labels.size:
+    count = min(int((sizes[thick] >= MIN_GROUND_SHARE * labels.size).sum()), MAX_GROUNDS)
+    if sizes[thick[:count]].sum() < MOSAIC_SHARE * labels.size:
         count = min(len(thick), MAX_GROUNDS)
     rest = slice(count, count + MAX_GROUNDS)
-    same = np.abs(colors[rest, None] - colors[None, : min(count, COLORS)]).max(axis=2) <= STEP
+    same = np.abs(colors[rest, None] - colors[None, : min(count, MAX_GROUND_COLORS)]).max(axis=2) <= MAX_STEP
     large, alike = thick[:count], thick[rest][same.any(axis=1)]
     numbers[large] = np.arange(1, len(large) + 1)
     numbers[alike] = np.arange(len(large) + 1, len(large) + len(alike) + 1)
@@ -140,14 +141,14 @@ def pieces(pixels: np.ndarray, found: Layers, ink: np.ndarray) -> tuple[np.ndarr
         start = np.flatnonzero(valid)
         stop = index[places[start] + down * width + right]
         start, stop = start[stop >= 0], stop[stop >= 0]
-        alike = np.einsum("ij,ij->i", away[start], away[stop]) >= ALIKE
+        alike = np.einsum("ij,ij->i", away[start], away[stop]) >= MIN_INK_COSINE
         ends.append((start[alike], stop[alike]))
     start, stop = (np.concatenate([pair[side] for pair in ends]) for side in (0, 1))
     graph = coo_matrix((np.ones(len(start), np.int8), (start, stop)), shape=(len(places), len(places)))
     _, members = connected_components(graph, directed=False)
     sizes = np.bincount(members)
     order = np.argsort(-sizes, kind="stable")
-    order = order[sizes[order] >= SPECK]
+    order = order[sizes[order] >= MIN_INK_PIXELS]
     numbers = np.zeros(len(sizes), np.int32)
     numbers[order] = np.arange(1, len(order) + 1)
     labels.ravel()[places] = numbers[members]

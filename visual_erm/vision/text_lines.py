@@ -16,17 +16,18 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-SMALLEST = 5
-"""Pixels in height of the smallest letter."""
-LARGEST = 0.14
-"""Of the image's height: the largest letter."""
-STROKE = 0.5
-"""Of a letter's height: the thickest stroke."""
-SPACE = 0.62
-"""Of a letter's height: the widest gap in a line."""
+MIN_LETTER_HEIGHT = 5
+"""Height of the smallest letter in pixels."""
+MAX_LETTER_HEIGHT = 0.14
+"""Height of the largest letter, as a share of the image's height."""
+MAX_STROKE = 0.5
+"""Thickest stroke, as a share of a letter's height."""
+MAX_SPACE = 0.62
+"""Widest gap in a line, as a share of a letter's height."""
 MAX_LETTERS = 2000
+"""Number of letters that are looked at in an image."""
 MAX_LINES = 300
-"""Lines of text found in an image, those with the most letters."""
+"""Number of lines of text that are found in an image, those with the most letters."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def find_lines(contrast: np.ndarray) -> tuple[list[Line], np.ndarray]:
     if count == 1:
         return [], labels
     left, top, width, height, area = stats.T.astype(np.int64)
-    tallest = max(LARGEST * max(contrast.shape), 4 * SMALLEST)
+    tallest = max(MAX_LETTER_HEIGHT * max(contrast.shape), 4 * MIN_LETTER_HEIGHT)
     depth = cv2.distanceTransform(np.pad((contrast > 0).astype(np.uint8), 1), cv2.DIST_C, 3)[1:-1, 1:-1]
     inked = np.flatnonzero(contrast)
     deepest = np.zeros(count, np.float32)
@@ -90,8 +91,8 @@ def _rows(boxes: np.ndarray, stroke: np.ndarray) -> np.ndarray:
     height = bottom - top
     order = np.argsort(left, kind="stable")
     starts, stops = [], []
-    letter = (height >= SMALLEST) & (stroke <= STROKE * height)
-    reach = SPACE * np.minimum(height.max(initial=0), 10_000)
+    letter = (height >= MIN_LETTER_HEIGHT) & (stroke <= MAX_STROKE * height)
+    reach = MAX_SPACE * np.minimum(height.max(initial=0), 10_000)
     ends = np.searchsorted(left[order], right[order] + reach, "right")
     for place, one in enumerate(order):
         others = order[place + 1 : ends[place]]
@@ -101,7 +102,7 @@ def _rows(boxes: np.ndarray, stroke: np.ndarray) -> np.ndarray:
         both = letter[one] & letter[others]
         level = np.where(both, overlap >= 0.5 * np.minimum(height[one], height[others]), overlap > 0)
         level |= (letter[one] | letter[others]) & _below(top, bottom, one, others)
-        close = (gap <= SPACE * tall) & (gap >= -0.8 * tall)
+        close = (gap <= MAX_SPACE * tall) & (gap >= -0.8 * tall)
         alike = np.where(both, tall <= 2.6 * np.minimum(height[one], height[others]), letter[one] | letter[others])
         narrow = np.where(both, True, np.maximum(right[one] - left[one], 0) <= 0.9 * tall)
         narrow &= np.where(both | letter[others], True, right[others] - left[others] <= 0.9 * tall)
@@ -122,7 +123,7 @@ def _below(top: np.ndarray, bottom: np.ndarray, one: int, others: np.ndarray) ->
 def _line(boxes: np.ndarray, stroke: np.ndarray, upwards: bool, numbers: np.ndarray) -> Line | None:
     along = boxes[:, [1, 0, 3, 2]] if upwards else boxes
     height = along[:, 3] - along[:, 1]
-    letters = int(((height >= SMALLEST) & (stroke <= STROKE * height)).sum())
+    letters = int(((height >= MIN_LETTER_HEIGHT) & (stroke <= MAX_STROKE * height)).sum())
     if not letters:
         return None
     left, top = boxes[:, :2].min(axis=0).tolist()

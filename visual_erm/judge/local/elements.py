@@ -16,23 +16,23 @@ import numpy as np
 
 from visual_erm.vision.scene_types import GRID, Box, Color, Mark, Panel, Scene, Text
 
-RASTER = 64
-"""Cells along each side of a gathered part's image of itself."""
-CLOUD = 16
-"""Small marks of one color in one place that are still compared one by one."""
-SMALL = 0.004
-"""Share of the image that a mark covers at most, if it can be one of many."""
-THIN = 0.35
-"""Share of its box that a curve covers at most."""
-LONG = 0.15
-"""Of the image's side: the shortest box of a curve."""
-CURVE = 3
-"""What a curve weighs: as much as three bars."""
-HEAVIEST = 8
-"""What a cloud weighs at most."""
-PER_UNIT = 15
-"""Small marks that weigh as much as one bar, in a cloud."""
-SHADE = 30.0
+IMAGE_CELLS = 64
+"""Number of cells along each side of the image of a group of marks."""
+MAX_SINGLE_MARKS = 16
+"""Number of small marks of one color in one place that are still compared one by one; more are a cloud."""
+MAX_SMALL_SHARE = 0.004
+"""Largest share of the image that a mark of a cloud covers."""
+MAX_CURVE_SHARE = 0.35
+"""Largest share of its box that a curve covers."""
+MIN_CURVE_SIDE = 0.15
+"""Side of the smallest box of a curve, as a share of the image's side."""
+CURVE_WEIGHT = 3
+"""Weight of a curve: as much as three bars."""
+MAX_CLOUD_WEIGHT = 8
+"""Largest weight of a cloud."""
+MARKS_PER_WEIGHT = 15
+"""Number of small marks of a cloud that weigh as much as one bar."""
+MAX_LAB_DISTANCE = 30.0
 """Distance in Lab below which small marks are of one color."""
 
 
@@ -46,7 +46,7 @@ class MarkGroup:
     weight: int
     count: int
     raster: np.ndarray
-    """(RASTER, RASTER), float32: how much of each cell is covered, over its panel, or over the image without one."""
+    """(IMAGE_CELLS, IMAGE_CELLS), float32: how much of each cell is covered, in its panel, else in the image."""
 
 
 @dataclass(frozen=True)
@@ -129,15 +129,15 @@ def _groups(scene: Scene) -> tuple[dict[int | None, list[Mark]], list[Mark]]:
 
 
 def _is_group(marks: list[Mark], panel: int | None) -> bool:
-    return len(marks) > CLOUD or (panel is not None and any(map(_is_curve, marks)))
+    return len(marks) > MAX_SINGLE_MARKS or (panel is not None and any(map(_is_curve, marks)))
 
 
 def _gatherable(mark: Mark) -> bool:
-    return mark.area <= SMALL or (mark.panel is not None and _is_curve(mark))
+    return mark.area <= MAX_SMALL_SHARE or (mark.panel is not None and _is_curve(mark))
 
 
 def _is_curve(mark: Mark) -> bool:
-    return mark.fill <= THIN and max(mark.box.width, mark.box.height) >= LONG
+    return mark.fill <= MAX_CURVE_SHARE and max(mark.box.width, mark.box.height) >= MIN_CURVE_SIDE
 
 
 def _by_color(marks: list[Mark], colors: list[Color]) -> list[tuple[Color, list[Mark]]]:
@@ -150,7 +150,7 @@ def _by_color(marks: list[Mark], colors: list[Color]) -> list[tuple[Color, list[
     for mark, color in zip(marks, found, strict=True):
         away = [float(np.linalg.norm(color - centre)) for centre in centres]
         nearest = int(np.argmin(away)) if away else -1
-        if nearest >= 0 and away[nearest] <= SHADE:
+        if nearest >= 0 and away[nearest] <= MAX_LAB_DISTANCE:
             groups[nearest][1].append(mark)
         else:
             groups.append((mark.color, [mark]))
@@ -160,7 +160,7 @@ def _by_color(marks: list[Mark], colors: list[Color]) -> list[tuple[Color, list[
 
 def _group(marks: list[Mark], scene: Scene, panel: int | None) -> MarkGroup:
     frame = scene.panels[panel].box if panel is not None else Box(0, 0, 1, 1)
-    raster = np.zeros((RASTER, RASTER), np.float32)
+    raster = np.zeros((IMAGE_CELLS, IMAGE_CELLS), np.float32)
     for mark in marks:
         _lay(raster, mark.mask, mark.box.within(frame))
     box = Box(
@@ -170,7 +170,7 @@ def _group(marks: list[Mark], scene: Scene, panel: int | None) -> MarkGroup:
         max(mark.box.bottom for mark in marks),
     )
     curve = panel is not None and any(map(_is_curve, marks))
-    units = CURVE if curve else min(max(2, round(len(marks) / PER_UNIT)), HEAVIEST)
+    units = CURVE_WEIGHT if curve else min(max(2, round(len(marks) / MARKS_PER_WEIGHT)), MAX_CLOUD_WEIGHT)
     largest = max(marks, key=lambda mark: mark.area)
     return MarkGroup(largest.color, box, panel, units, len(marks), np.minimum(raster, 1))
 
@@ -178,13 +178,13 @@ def _group(marks: list[Mark], scene: Scene, panel: int | None) -> MarkGroup:
 def _lay(raster: np.ndarray, mask: bytes, box: Box) -> None:
     """Adds what a mask covers to the raster under its box, in place."""
     cells = np.frombuffer(mask, np.uint8).reshape(GRID, GRID).astype(np.float32) / 255
-    left, top = max(box.left, 0) * RASTER, max(box.top, 0) * RASTER
-    right, bottom = min(box.right, 1) * RASTER, min(box.bottom, 1) * RASTER
+    left, top = max(box.left, 0) * IMAGE_CELLS, max(box.top, 0) * IMAGE_CELLS
+    right, bottom = min(box.right, 1) * IMAGE_CELLS, min(box.bottom, 1) * IMAGE_CELLS
     if right <= left or bottom <= top:
         return
     y, x = np.nonzero(cells > 0.05)
-    rows = np.minimum((top + (y + 0.5) / GRID * (bottom - top)).astype(int), RASTER - 1)
-    columns = np.minimum((left + (x + 0.5) / GRID * (right - left)).astype(int), RASTER - 1)
+    rows = np.minimum((top + (y + 0.5) / GRID * (bottom - top)).astype(int), IMAGE_CELLS - 1)
+    columns = np.minimum((left + (x + 0.5) / GRID * (right - left)).astype(int), IMAGE_CELLS - 1)
     np.add.at(raster, (rows, columns), cells[y, x] * ((right - left) * (bottom - top) / GRID**2))
 
 
