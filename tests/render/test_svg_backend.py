@@ -23,7 +23,7 @@ from PIL import Image
 from svg_documents import BLUE, RED, SAMPLES, WHITE
 from svg_worker import SIZE
 
-from visual_erm.sandbox.backends.svg_document import DEEPEST, LONGEST, MOST_ELEMENTS, embedded, read
+from visual_erm.sandbox.backends.svg_document import MAX_CHARACTERS, MAX_DEPTH, MAX_ELEMENTS, embedded, read
 from visual_erm.sandbox.outcome import RenderingFailed
 from visual_erm.vision.images import on_white
 
@@ -252,15 +252,15 @@ def test_entities_are_refused(draw: Draw, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "bomb",
     [
-        "<g>" * DEEPEST + "</g>" * DEEPEST,
+        "<g>" * MAX_DEPTH + "</g>" * MAX_DEPTH,
         "<g>" * 100_000,
-        "<g/>" * MOST_ELEMENTS,
+        "<g/>" * MAX_ELEMENTS,
         f'<image href="{png(30_000, 30_000)}" width="9" height="9"/>',
         f'<image href="{png(5000, 5000)}" width="9" height="9"/>',
         f'<image href=" DATA:image/png;base64,{png(5000, 5000).partition(",")[2]}" width="9" height="9"/>',
         f'<image xlink:href="{uri(svg_of(f"<image href={png(5000, 5000)!r}/>").encode())}" width="9" height="9"/>',
         f'<image xlink:href="{uri(svg_of("<g>" * 500 + "</g>" * 500).encode())}" width="9" height="9"/>',
-        " " * LONGEST,
+        " " * MAX_CHARACTERS,
     ],
     ids=["deep", "deep and open", "many", "PNG 30000", "PNG 5000", "upper case", "PNG in SVG", "deep SVG in SVG", "long"],
 )

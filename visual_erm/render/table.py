@@ -25,9 +25,9 @@ MARGIN = 20
 """Distance between the page's edge and its content, in pixels."""
 CROP = 12
 """Margin that is left round the content in the image, in pixels."""
-LONGEST_SIDE = 16_000
+MAX_SIDE = 16_000
 """Largest width and height of an image, in pixels: Chromium renders no surface beyond 16,384."""
-LONGEST_CODE = {"html": 1_000_000, "markdown": 100_000}
+MAX_CHARACTERS = {"html": 1_000_000, "markdown": 100_000}
 """Largest number of characters by language, above any real table. The time to read hostile Markdown grows faster than its
 length."""
 
@@ -85,9 +85,9 @@ def to_html(code: Code) -> str:
         The markup in HTML.
 
     Raises:
-        RenderLimit: The code has more characters than LONGEST_CODE.
+        RenderLimit: The code has more characters than MAX_CHARACTERS.
     """
-    longest = LONGEST_CODE[code.language]
+    longest = MAX_CHARACTERS[code.language]
     if len(code.text) > longest:
         raise RenderLimit(f"{len(code.text)} characters of {code.language}; at most {longest} are drawn")
     if code.language == "markdown":
@@ -189,8 +189,8 @@ class TableRenderer:
         right, bottom, plain = await tab.call(PLACE, markup)
         tab.used = not plain
         width, height = right + CROP, bottom + CROP
-        if width * height > self._settings.max_pixels or max(width, height) > LONGEST_SIDE:
-            raise RenderLimit(f"{width}x{height} pixels; at most {self._settings.max_pixels}, and {LONGEST_SIDE} on a side")
+        if width * height > self._settings.max_pixels or max(width, height) > MAX_SIDE:
+            raise RenderLimit(f"{width}x{height} pixels; at most {self._settings.max_pixels}, and {MAX_SIDE} on a side")
         if right <= 0 or bottom <= 0:
             raise BlankImage("the markup shows nothing")
         return await tab.screenshot(right + MARGIN, bottom + MARGIN)

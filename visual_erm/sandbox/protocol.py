@@ -31,7 +31,7 @@ SEAL_BYTES = 32
 """Bytes of the digest after a body."""
 FAULTS = ("", "RenderFailed", "RenderLimit", "BlankImage", "Tampering")
 """Names of the errors by their number on the socket; the first stands for an image."""
-LONGEST_REASON = 4096
+MAX_REASON_BYTES = 4096
 """Largest number of bytes of a reason."""
 
 
@@ -65,7 +65,7 @@ class Head(NamedTuple):
         head = cls(*fields)
         if magic != MAGIC or head.fault >= len(FAULTS):
             return None
-        fits = head.length <= LONGEST_REASON if head.fault else head.length == 3 * head.width * head.height > 0
+        fits = head.length <= MAX_REASON_BYTES if head.fault else head.length == 3 * head.width * head.height > 0
         return head if fits else None
 
 

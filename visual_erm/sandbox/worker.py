@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from visual_erm.sandbox import protocol
 from visual_erm.sandbox.isolation import Isolation
 from visual_erm.sandbox.outcome import RenderingFailed
-from visual_erm.sandbox.protocol import FAULTS, JOB, KEY_BYTES, LONGEST_REASON, Head
+from visual_erm.sandbox.protocol import FAULTS, JOB, KEY_BYTES, MAX_REASON_BYTES, Head
 
 LINE = 3
 """Descriptor of the socket to the host; the only one that a worker has beyond the three standard ones."""
@@ -115,7 +115,7 @@ def outcome(backend: Any, code: str, options: dict[str, Any]) -> tuple[int, int,
 
     Returns:
         Number of the fault in FAULTS (0 for none), width and height in pixels, and the body: RGB pixels, or the reason why
-        there are none in UTF-8, at most LONGEST_REASON bytes.
+        there are none in UTF-8, at most MAX_REASON_BYTES bytes.
     """
     try:
         rendering = backend.render(code, options)
@@ -126,7 +126,7 @@ def outcome(backend: Any, code: str, options: dict[str, Any]) -> tuple[int, int,
         fault, reason = "RenderLimit", "used more memory than it may"
     except BaseException as error:  # noqa: BLE001  whatever else the code made its backend trip over
         fault, reason = "RenderFailed", type(error).__name__
-    return FAULTS.index(fault), 0, 0, reason.encode("utf-8", "replace")[:LONGEST_REASON]
+    return FAULTS.index(fault), 0, 0, reason.encode("utf-8", "replace")[:MAX_REASON_BYTES]
 
 
 def read_all(line: int, length: int) -> bytes:

@@ -35,7 +35,7 @@ THREADS = False
 
 SCRIPT = "<script>"
 """Name of the script in tracebacks."""
-LONGEST_REASON = 400
+MAX_REASON = 400
 """Largest number of characters of a reason."""
 WARMUP_SCRIPT = """
 import numpy as np, pandas as pd
@@ -101,7 +101,7 @@ def render(code: str, options: Mapping[str, Any]) -> Rendering:
         The image, on white.
 
     Raises:
-        RenderingFailed: There is no image. The reason names the script's exception and its line, in at most LONGEST_REASON
+        RenderingFailed: There is no image. The reason names the script's exception and its line, in at most MAX_REASON
             characters.
     """
     files = Files()
@@ -213,7 +213,7 @@ def _line(error: BaseException) -> int | None:
 
 def _bounded(reason: str) -> str:
     words = " ".join(reason.split()).encode("utf-8", "replace").decode()
-    return words if len(words) <= LONGEST_REASON else f"{words[: LONGEST_REASON - 1]}…"
+    return words if len(words) <= MAX_REASON else f"{words[: MAX_REASON - 1]}…"
 
 
 def _restorer() -> Callable[[], None]:

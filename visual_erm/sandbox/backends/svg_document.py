@@ -18,13 +18,13 @@ from PIL import Image
 
 from visual_erm.sandbox.outcome import RenderingFailed
 
-LONGEST = 1_000_000
+MAX_CHARACTERS = 1_000_000
 """Largest number of characters, above any real image."""
-MOST_ELEMENTS = 50_000
+MAX_ELEMENTS = 50_000
 """Largest number of elements."""
-DEEPEST = 200
+MAX_DEPTH = 200
 """Largest depth of elements inside each other; librsvg reads 255, CairoSVG some 900."""
-MOST_PIXELS = 16_000_000
+MAX_PIXELS = 16_000_000
 """Largest width times height of one embedded image."""
 
 _CUT_OFF = {
@@ -66,8 +66,8 @@ def read(code: str) -> Document:
     >>> read('<svg><g><path d="M0 0"/><path d="M1').data
     b'<svg><g><path d="M0 0"/></g></svg>'
     """
-    if len(code) > LONGEST:
-        raise RenderingFailed("RenderLimit", f"{len(code)} characters of SVG; at most {LONGEST} are drawn")
+    if len(code) > MAX_CHARACTERS:
+        raise RenderingFailed("RenderLimit", f"{len(code)} characters of SVG; at most {MAX_CHARACTERS} are drawn")
     try:
         data = code.strip().encode()
     except UnicodeEncodeError as error:
@@ -107,8 +107,8 @@ def check_embedded(data: bytes) -> None:
         raise RenderingFailed("RenderLimit", f"an embedded picture: {error}") from error
     except (OSError, ValueError, SyntaxError):
         return
-    if width * height > MOST_PIXELS:
-        raise RenderingFailed("RenderLimit", f"an embedded picture of {width}x{height} pixels; at most {MOST_PIXELS}")
+    if width * height > MAX_PIXELS:
+        raise RenderingFailed("RenderLimit", f"an embedded picture of {width}x{height} pixels; at most {MAX_PIXELS}")
 
 
 def embedded(uri: str) -> bytes:
@@ -164,10 +164,12 @@ class _Scan:
             self._root = Document(self._data, self._parser.CurrentByteIndex, name, attributes)
         self.open.append(name)
         self._elements += 1
-        if self._elements > MOST_ELEMENTS:
-            raise RenderingFailed("RenderLimit", f"more than {MOST_ELEMENTS} elements")
-        if len(self.open) > DEEPEST:
-            raise RenderingFailed("RenderLimit", f"line {self._parser.CurrentLineNumber}: more than {DEEPEST} levels deep")
+        if self._elements > MAX_ELEMENTS:
+            raise RenderingFailed("RenderLimit", f"more than {MAX_ELEMENTS} elements")
+        if len(self.open) > MAX_DEPTH:
+            raise RenderingFailed(
+                "RenderLimit", f"line {self._parser.CurrentLineNumber}: more than {MAX_DEPTH} levels deep"
+            )
         for key, value in attributes.items():
             if key.rpartition(":")[2] == "href" and value.lstrip()[:5].lower() == "data:":
                 check_embedded(embedded(value))
