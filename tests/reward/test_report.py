@@ -1,4 +1,4 @@
-"""Reports on the wire: patience for form, none for content, and no way for a image to talk a report away."""
+"""Reports on the wire: tolerance for form, none for content, and no way for an image to talk a report away."""
 
 import json
 import string
@@ -97,7 +97,7 @@ def test_counts_come_first_every_category_present():
     assert [list(error) for error in wire["errors"]] == [["type", "description", "severity"]] * 2
 
 
-# Patience for form
+# Tolerance for form
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_a_list_longer_than_the_task_allows_is_cut_off_and_marked():
     assert report.truncated
 
 
-# No patience for content
+# No tolerance for content
 
 
 @pytest.mark.parametrize(

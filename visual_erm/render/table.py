@@ -1,7 +1,8 @@
 """TableRenderer: HTML and Markdown tables -> images, rendered by one warm Chromium.
 
-The page is ours and only the content is the policy's: its markup is parsed as an inert document, rid of what would act
-rather than show, and placed into a page with one style for all. What counts is the image, so markup may style itself.
+The page belongs to this project, and only its content to the policy. The policy's markup is parsed as an inert document,
+loses its active elements, and is placed into a page with one style for all. What counts is the image, so markup may style
+itself.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ Reference = Image.Image | bytes | Path
 """A reference image: decoded, encoded, or a file."""
 
 REFERENCES_KEPT = 64
-"""Decoded references kept: the rollouts of a group share theirs."""
+"""Number of decoded references that are kept; the rollouts of a group share one."""
 SIXTEEN_BITS = 65535
 """The level of white in a gray image of 16 bits."""
 
