@@ -33,7 +33,7 @@ app = typer.Typer(
     help="Score, judge and render by hand, serve the reward model, and check a machine or a training run.",
 )
 prompts = typer.Typer(
-    no_args_is_help=True, help="Show or change the prompts that judge models get: the project's own, or the published ones."
+    no_args_is_help=True, help="Show or change the prompts of judge models: the project's own, or the published ones."
 )
 app.add_typer(prompts, name="prompts")
 out = Console()
@@ -136,7 +136,7 @@ def render(
         list[Path],
         typer.Argument(help="Files of code (.html, .py, .svg …), replies (.txt), folders of them, or JSONL files."),
     ],
-    to: Annotated[Path, typer.Option("--out", "-o", help="Folder for the images. Images that are there already are kept.")],
+    to: Annotated[Path, typer.Option("--out", "-o", help="Folder for the images. Existing images are kept.")],
 ) -> None:
     """Render code as the reward does. Writes one PNG for each input."""
     from visual_erm.render.batch import render_many
@@ -152,13 +152,13 @@ def serve(
         list[str] | None, typer.Argument(metavar="[-- FLAGS OF VLLM]", help="Options that are passed to vLLM.")
     ] = None,
     gpus: Annotated[
-        str, typer.Option(help="GPUs to use: `auto` (all), how many, or their indices with a comma, like `0,1` or `3,`.")
+        str, typer.Option(help="GPUs to use: `auto` (all), their number, or their indices with a comma: `0,1` or `3,`.")
     ] = "auto",
     tensor_parallel: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="GPUs of one server. Default: the fewest of 1, 2, 4, 8 whose memory the weights fill to a half at most. "
+            help="GPUs of one server. Default: the fewest of 1, 2, 4, 8 whose memory the weights fill to at most one half. "
             "An 8B model takes 1 GPU of 40 GB or more, 2 of 24 GB, or 4 of 16 GB. The paper used 4.",
         ),
     ] = None,
@@ -166,12 +166,12 @@ def serve(
         int | None, typer.Option(min=1, help="Number of servers. Default: as many as fit the GPUs.")
     ] = None,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 lets in other machines, with a key.")
+        str, typer.Option(help="Address to listen on. With 0.0.0.0, other machines can connect with a key.")
     ] = "127.0.0.1",
     key_file: Annotated[
         Path | None,
         typer.Option(
-            help="File with the key; made when missing. By default LOG_DIR/api_key when other machines are let in."
+            help="File with the key; a missing key is created. Default: LOG_DIR/api_key if other machines can connect."
         ),
     ] = None,
     port: Annotated[
@@ -181,26 +181,26 @@ def serve(
     name: Annotated[str, typer.Option(help="Served name of the model (`model` in configs/judge/remote.yaml).")] = (
         "visual-erm"
     ),
-    max_seqs: Annotated[int, typer.Option(min=1, help="Judgements that one server works on at once.")] = 64,
+    max_seqs: Annotated[int, typer.Option(min=1, help="Largest number of parallel requests of one server.")] = 64,
     max_model_len: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="Longest request, in tokens. Default: 16384, or the model's own limit where that is lower."
-        ),
+        typer.Option(min=1, help="Longest request, in tokens. Default: 16384, or the model's own limit if that is lower."),
     ] = None,
     endpoints_file: Annotated[
         Path | None,
-        typer.Option(help="File that is kept up to date with the base URLs of the healthy servers, one a line."),
+        typer.Option(help="File for the base URLs of the healthy servers, one per line. The command keeps it current."),
     ] = None,
-    log_dir: Annotated[Path, typer.Option(help="Folder for the logs, one for each server, named by its port.")] = Path(
+    log_dir: Annotated[Path, typer.Option(help="Folder for the logs: one per server, named by its port.")] = Path(
         "outputs/serve"
     ),
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands, one a line, and start nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the commands, one per line, and start nothing.")
+    ] = False,
 ) -> None:
     """Serve the reward model with vLLM on this machine's GPUs. Servers that die are restarted.
 
-    Only this machine reaches the servers unless --host says otherwise. Then every judge must have the key: the one in the
-    environment variable VISUAL_ERM_API_KEY, or a new one, which is kept in --key-file.
+    By default, only this machine can connect to the servers; --host changes it. Then every judge needs the key. It comes
+    from the environment variable VISUAL_ERM_API_KEY, or from --key-file.
     """
     from visual_erm.serve.key import is_loopback, server_key
     from visual_erm.serve.plan import ServeOptions, check_ports, look_at_machine, look_at_model, plan
@@ -283,7 +283,7 @@ def preflight(
 def import_prompts(
     checkout: Annotated[Path, typer.Argument(help="A checkout of InternLM/Visual-ERM, or a folder in it.")],
 ) -> None:
-    """Use the published prompts from now on. They are read from the checkout; nothing in it is run."""
+    """Use the published prompts from now on. They are read from the checkout. Nothing in it is run."""
     from visual_erm.spec.prompt_import import find_published
     from visual_erm.spec.prompts import described, imported_prompts, save_imported
 
