@@ -170,6 +170,12 @@ async def test_the_command_of_troubleshooting_lists_the_rollouts_that_were_not_s
     assert done.stdout.splitlines() == ["4 1 no_code NoCodeError: the reply holds no code in html or markdown"]
 
 
+def test_the_glossary_is_in_alphabetical_order() -> None:
+    terms = re.findall(r"^\*\*([^*]+)\*\*: ", (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8"), re.M)
+    assert len(terms) > 40
+    assert terms == sorted(terms, key=str.lower)
+
+
 def test_the_citation_names_this_version() -> None:
     assert f"\nversion: {visual_erm.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
