@@ -37,9 +37,9 @@ LIMIT_S = 600
 class Reports:
     """Of every configuration; they are waited for when they are asked for."""
 
-    def __init__(self, pool: ThreadPoolExecutor, trainer: str, protected: list[Configuration]) -> None:
+    def __init__(self, pool: ThreadPoolExecutor, trainer: str, configurations: list[Configuration]) -> None:
         self._under_way: dict[Configuration, Future[dict[str, Any]]] = {
-            configuration: pool.submit(run, trainer, configuration) for configuration in (UNPROTECTED, *protected)
+            configuration: pool.submit(run, trainer, configuration) for configuration in configurations
         }
 
     def of(self, configuration: Configuration) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class Reports:
 
 def reports_of(trainer: str, request: pytest.FixtureRequest) -> Iterator[Reports]:
     with ThreadPoolExecutor(2) as pool:
-        yield Reports(pool, trainer, [QUICK] if request.config.getoption("--quick") else PROTECTED)
+        yield Reports(pool, trainer, [QUICK] if request.config.getoption("--quick") else [UNPROTECTED, *PROTECTED])
 
 
 @functools.cache

@@ -21,6 +21,7 @@ def reports(request: pytest.FixtureRequest) -> Iterator[Reports]:
     yield from reports_of("trainer.py", request)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_without_walls_it_wins(attack, reports):
     fate = reports.of(UNPROTECTED)["fates"][attack.name]

@@ -16,6 +16,7 @@ def reports(request: pytest.FixtureRequest) -> Iterator[Reports]:
     yield from reports_of("svg_trainer.py", request)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_without_walls_it_wins(name, reports):
     assert any(reports.of(UNPROTECTED)["won"][name].values())

@@ -9,7 +9,6 @@ from PIL import Image, ImageChops
 from visual_erm.data.check import VerlCheck
 from visual_erm.demo import tiny_data
 from visual_erm.demo.tiny_tasks import TASKS
-from visual_erm.demo.warm_start import build
 from visual_erm.extract import extract
 from visual_erm.render.base import make_renderer
 from visual_erm.spec.task import load_task
@@ -54,6 +53,8 @@ def test_the_rows_are_read_back(folder):
 
 @pytest.mark.verl
 def test_verl_loads_every_row(folder, tmp_path):
+    from visual_erm.demo.warm_start import build  # with torch, which other tests do not need
+
     build(tmp_path, TINY.problems, seed=0)
     check = VerlCheck(tmp_path, max_prompt_tokens=64)
     assert {split: check(folder / f"{split}.parquet") for split in ("train", "test")} == {"train": {}, "test": {}}

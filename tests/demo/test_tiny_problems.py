@@ -4,12 +4,10 @@ import random
 
 import pytest
 from PIL import ImageChops
-from transformers import AutoTokenizer
 
 from visual_erm.demo import tiny_data
 from visual_erm.demo.tiny_problem import CANVAS, MAX_COLUMNS, MAX_ROWS, MAX_TEXT
 from visual_erm.demo.tiny_tasks import TASKS
-from visual_erm.demo.warm_start import build
 from visual_erm.extract import extract
 from visual_erm.spec.task import load_task
 
@@ -25,6 +23,11 @@ def samples(problem, count=60):
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory):
     folder = tmp_path_factory.mktemp("policy")
+    # Here, because other tests need no torch.
+    from transformers import AutoTokenizer
+
+    from visual_erm.demo.warm_start import build
+
     build(folder, PROBLEMS, seed=0)
     return AutoTokenizer.from_pretrained(folder)
 

@@ -357,7 +357,9 @@ def main() -> int:
     every = samples()
     wanted = {s.id for s in [s for s in every if s.id.startswith(asked.only)][:: asked.every]}
     # Those of `lost` depend on each other: all of a task or none.
-    parts = {sample.task for sample in every if sample.how == "lost" and sample.id in wanted}
+    first = {sample.task: sample.id for sample in reversed(every) if sample.how == "lost"}
+    lost = [sample for sample in every if sample.how == "lost" and sample.id in wanted]
+    parts = {sample.task for sample in lost if asked.every == 1 or sample.id == first[sample.task]}
     chosen = [s for s in every if (s.task in parts if s.how == "lost" else s.id in wanted)]
     with tempfile.TemporaryDirectory() as folder:
         # Prompts that someone imported stay out, and processes that are started find this checkout.

@@ -1,17 +1,24 @@
 """The tiny Qwen3-VL: built from a script, usable like the published one."""
 
 import pytest
-import torch
 from PIL import Image
-from transformers import AutoProcessor, AutoTokenizer, Qwen3VLForConditionalGeneration
 
 from visual_erm.demo.tiny_tables import HEADERS, TABLE, to_html
 from visual_erm.errors import ConfigError
-from visual_erm.testing.tiny_qwen3vl import build_tiny_qwen3vl
+
+# torch and transformers are imported by the tests that need them, because every process of a run collects this file.
+
+
+def build_tiny_qwen3vl(*args, **settings):
+    from visual_erm.testing import tiny_qwen3vl
+
+    return tiny_qwen3vl.build_tiny_qwen3vl(*args, **settings)
 
 
 @pytest.mark.parametrize("preset", ["policy", "judge"])
 def test_a_model_loads_and_answers_a_prompt_with_two_images(tmp_path, preset):
+    from transformers import AutoProcessor, Qwen3VLForConditionalGeneration
+
     build_tiny_qwen3vl(tmp_path, preset=preset)
     processor = AutoProcessor.from_pretrained(tmp_path)
     model = Qwen3VLForConditionalGeneration.from_pretrained(tmp_path)
@@ -25,12 +32,16 @@ def test_a_model_loads_and_answers_a_prompt_with_two_images(tmp_path, preset):
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path):
+    import torch
+
     weights = [build_tiny_qwen3vl(tmp_path / str(i), seed=seed).state_dict() for i, seed in enumerate((3, 3, 4))]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     assert not all(torch.equal(weights[0][name], weights[2][name]) for name in weights[0])
 
 
 def test_the_policy_writes_runs_and_words_as_single_tokens(tmp_path):
+    from transformers import AutoTokenizer
+
     build_tiny_qwen3vl(tmp_path, words=HEADERS, runs=TABLE.runs)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     html = to_html([["alc", "puls"], ["13.2", "2"]])

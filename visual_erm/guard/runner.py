@@ -182,7 +182,7 @@ class GuardRunner:
         missing = self._absent(reference, prediction, guard.slack)
         more = unreported_severity(missing, report)
         parts = ", ".join(f"{count} {kind}(s)" for kind, count in missing.items())
-        return verdict.raised(verdict.severity + more, "omission", f"{parts} missing_parts") if more else verdict
+        return verdict.raised(verdict.severity + more, "omission", f"{parts} absent") if more else verdict
 
     def _under_reporting(
         self, reference: _Image, prediction: _Image, report: Report, verdict: GuardVerdict
