@@ -3,9 +3,10 @@
     python benchmarks/gpu_memory.py --json memory.json
 
 The step is that of `gpu_training.py --mode full` with text in place of the image. Its tensors have sizes and no content
-(torch's FakeTensorMode), and torch's MemTracker counts those that live at once. So the figure is exact for the tensors of
-this step. It leaves out what a GPU adds: the CUDA context, workspaces of kernels, fragmentation, and activations of the
-vision model. Gradients of the vision model are added, since a step on an image has them. A minute or two per row.
+(torch's FakeTensorMode), and torch's MemTracker counts those that live at once, over two micro-batches of one sequence. So
+the figure is exact for the tensors of this step. It leaves out what a GPU adds: the CUDA context, workspaces of kernels,
+fragmentation, and activations of the vision model. Gradients of the vision model are added, since a step on an image has
+them. A minute or two per row.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from rich.table import Table
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
 
+MICRO_BATCHES = 2
+"""From the second on, all gradients of the step exist."""
+
 
 def tensors_gib(size: Size, length: int | None) -> dict[str, float | int]:
     """GiB of the tensors that live at once, at most, in forward and backward of one sequence."""
@@ -34,7 +38,9 @@ def tensors_gib(size: Size, length: int | None) -> dict[str, float | int]:
         tracker.track_external(model)
         arguments = {"input_ids": torch.zeros(1, asked.tokens, dtype=torch.long)}
         with tracker:
-            loss_of(model, arguments, reply).backward()
+            for _ in range(MICRO_BATCHES):
+                tracker.reset_mod_stats()
+                loss_of(model, arguments, reply).backward()
         peak = tracker.get_tracker_snapshot("peak")[torch.device("cpu")]
         unused = [weight for weight in model.parameters() if weight.requires_grad and weight.grad is None]
         missing = sum(weight.numel() * weight.element_size() for weight in unused)

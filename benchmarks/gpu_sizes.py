@@ -35,6 +35,10 @@ BYTES = 2
 """Of a number in bf16."""
 SEQS = 64
 """Requests at once: the default of `visual-erm serve --max-seqs`."""
+MEMORIES_GIB = (24, 40, 80)
+"""Memory of the GPUs for which the requests at once are counted."""
+MEMORY_SHARE = 0.9
+"""Of a GPU's memory, which the server takes: `gpu_memory_utilization` in configs/judge/colocated.yaml."""
 POLICY_IMAGES = ((336, 336), (640, 480), (1280, 1280), (2480, 3508), (4000, 4000))
 """Width and height of images that a policy may be shown: a drawing, matplotlib's default at dpi=100, the largest that
 data_prep/ writes, a page of A4 at 300 dpi, and the largest image that `max_pixels` allows."""
@@ -66,6 +70,12 @@ def kv_bytes() -> int:
     """Bytes of the key-value cache for one token, in bf16."""
     text = EIGHT_B.text
     return 2 * text["num_hidden_layers"] * text["num_key_value_heads"] * text["head_dim"] * BYTES
+
+
+def most_at_once(asked: Request, weights: int, memory_gib: int) -> int:
+    """Requests whose cache fits beside the weights, each with its report. Activations of the server are not counted."""
+    room = MEMORY_SHARE * memory_gib * GIB - weights
+    return int(room / ((asked.tokens + REPLY_TOKENS) * kv_bytes()))
 
 
 def prefill_flops(asked: Request, model: Any) -> float:
@@ -104,6 +114,7 @@ def bounds(asked: Request, model: Any, card: Card) -> dict[str, float]:
 def measure() -> dict[str, Any]:
     model = build(EIGHT_B, torch.device("meta"))
     counts = parameters(model)
+    weights = BYTES * sum(counts.values())
     tasks = {}
     for task in TASKS:
         asked = request(task, EIGHT_B, 1)
@@ -113,12 +124,13 @@ def measure() -> dict[str, Any]:
             "text_tokens": asked.text,
             "tokens": asked.tokens,
             "cache_mib": (asked.tokens + REPLY_TOKENS) * kv_bytes() / 2**20,
+            "most_at_once": {str(memory): most_at_once(asked, weights, memory) for memory in MEMORIES_GIB},
             "prefill_tflop": prefill_flops(asked, model) / 1e12,
             "bounds": {name: bounds(asked, model, card) for name, card in CARDS.items()},
         }
     return {
         "parameters": {**counts, "all": sum(counts.values())},
-        "weights_gib": BYTES * sum(counts.values()) / GIB,
+        "weights_gib": weights / GIB,
         "cache_kib_per_token": kv_bytes() / 1024,
         "tasks": tasks,
         "policy": {f"{width}x{height}": image_tokens(width, height) for width, height in POLICY_IMAGES},
@@ -133,14 +145,15 @@ def show(console: Console, figures: dict[str, Any]) -> None:
         f"parameters  {counts['all'] / 1e9:.3f} B ({parts}), "
         f"{figures['weights_gib']:.2f} GiB in bf16; {figures['cache_kib_per_token']:.0f} KiB of cache per token"
     )
-    table = Table(
-        "judge's request", "side", "tokens", "cache MiB", "prefill TFLOP", *(f"{name}: per hour <" for name in CARDS)
-    )
+    at_once = f"at once in {', '.join(map(str, MEMORIES_GIB))} GiB"
+    names = (f"{name}: per hour <" for name in CARDS)
+    table = Table("judge's request", "side", "tokens", "cache MiB", at_once, "prefill TFLOP", *names)
     for task, found in figures["tasks"].items():
         table.add_row(
             task, str(found["longest_side"]),
             f"2 x {found['tokens_of_an_image']} + {found['text_tokens']} = {found['tokens']}",
-            f"{found['cache_mib']:.0f}", f"{found['prefill_tflop']:.1f}",
+            f"{found['cache_mib']:.0f}", ", ".join(map(str, found["most_at_once"].values())),
+            f"{found['prefill_tflop']:.1f}",
             *(
                 f"3600 s / ({one['prefill_ms']:.1f} + {one['decode_ms']:.1f} ms) = {one['per_hour']:,.0f}"
                 for one in found["bounds"].values()
@@ -154,7 +167,7 @@ def show(console: Console, figures: dict[str, Any]) -> None:
 
 def main(json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures there.")] = None) -> None:
     """Count parameters, cache and image tokens, and compute what no card can be faster than."""
-    console = Console(width=180)
+    console = Console(width=220)
     figures = measure()
     show(console, figures)
     if json_file is not None:
