@@ -138,6 +138,7 @@ def is_browser_below(process: psutil.Process) -> bool:
     return any(map(is_browser, process.children(recursive=True)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("victim", [the_browser, a_tab, the_driver])
 async def test_none_of_100_renders_is_lost_when_a_process_is_killed_again_and_again(
     victim: Callable[[], psutil.Process], settings: TableSettings, temporary: Path
