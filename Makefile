@@ -20,7 +20,7 @@ demo: setup
 	.venv/bin/python -m visual_erm.demo.run --task "$(TASK)" --seed "$(SEED)" --steps "$(STEPS)" $(if $(OUT),--out "$(OUT)")
 
 quick: .venv/.ready-test lint
-	.venv/bin/python -m pytest --quick -n 5 --dist loadfile --no-loadscope-reorder $(ARGS)
+	.venv/bin/python -m pytest --quick -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test: .venv/.ready-test lint
 	.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)

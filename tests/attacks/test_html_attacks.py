@@ -145,6 +145,7 @@ async def test_it_shows_a_file(way, unprotected, renderer, tmp_path):
     assert not shows(await renderer.render(Code("html", markup)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", NEVER_ENDS)
 async def test_it_never_ends(way, renderer, unprotected, tmp_path):
     with pytest.raises((asyncio.TimeoutError, PlaywrightError)):

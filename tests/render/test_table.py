@@ -226,6 +226,7 @@ class TestLimits:
         with pytest.raises(RenderLimit, match="characters"):
             await renderer.render(Code(language, "[" * 1_000_001))
 
+    @pytest.mark.long
     @pytest.mark.parametrize(
         "bomb",
         [

@@ -136,6 +136,7 @@ pyplot.figure(figsize=(1, 1)).text(0, 0, "a")
 SLEEPS = "import time; time.sleep(1000)"
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="this kernel does not tell how long a process waits")
 @pytest.mark.parametrize("layers", LAYERS)
 async def test_a_worker_that_is_kept_waiting_for_a_processor_has_the_time_for_its_drawing_and_no_other_has(layers):
@@ -155,6 +156,7 @@ async def test_a_worker_that_is_kept_waiting_for_a_processor_has_the_time_for_it
         await sandbox.close()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="this kernel does not tell how long a process waits")
 async def test_scripts_that_sleep_are_stopped_at_their_limit_and_not_run_again():
     settings = SandboxSettings(require=("processes",))
@@ -170,6 +172,7 @@ async def test_scripts_that_sleep_are_stopped_at_their_limit_and_not_run_again()
         await sandbox.close()
 
 
+@pytest.mark.long
 async def test_a_lost_kill_does_not_wait_for_ever_and_replaces_the_server(monkeypatch):
     sandbox = Sandbox(
         "chart",
