@@ -16,7 +16,8 @@ class ChartSettings(RenderSettings):
     renderer_class = "visual_erm.render.chart:ChartRenderer"
 
     timeout_s: Positive = 15.0
-    """CPU seconds of one script, and wall time on a machine that is not overloaded. Over it the code is at fault."""
+    """Limit of one script in seconds: CPU time, and wall time less the time spent waiting for a processor. docs/sandbox.md
+    says whose fault a time-out is."""
     dpi: Count = 100
     """Resolution of a figure that the script does not save with a resolution of its own, in dots per inch."""
     max_pixels: Count = 16_000_000
