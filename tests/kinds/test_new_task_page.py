@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import shlex
 import subprocess
@@ -14,10 +13,11 @@ import pytest
 from openai_server import OpenAIServer, completion
 from PIL import Image
 
-from visual_erm.errors import PolicyFault, RenderFailed
+from visual_erm.errors import BlankImage, PolicyFault, RenderFailed, RenderLimit
 from visual_erm.extract import Code, extract
-from visual_erm.kinds import Kind
+from visual_erm.kinds import Kind, find_kind
 from visual_erm.preflight.overrides import arguments, compose_recipe
+from visual_erm.render.base import make_renderer
 from visual_erm.spec.task import load_task, load_tasks
 
 ROOT = Path(__file__).parents[2]
@@ -99,20 +99,25 @@ async def test_its_commands_render_and_score_a_form_and_shapes(folder):
             assert "rendered yes" in " ".join(said.split())
 
 
-async def test_its_kind_that_runs_code_draws_and_holds_back_hostile_code(tmp_path, monkeypatch):
-    backend, renderer = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)[1:3]
+async def test_its_kind_that_runs_code_draws_and_holds_back_hostile_code(tmp_path):
+    backend, module = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)[1:3]
     (tmp_path / "steps.py").write_text(backend)
-    (tmp_path / "kind.py").write_text(renderer)
-    monkeypatch.syspath_prepend(tmp_path)
-    settings = importlib.import_module("kind").StepsSettings()
-    steps = settings.renderer_class(settings, 1, False)
+    (tmp_path / "steps_kind.py").write_text(module)
+    kind = find_kind(str(tmp_path / "steps_kind.py"))
+    assert (kind.name, kind.runs_in) == ("steps", "sandbox")
+    steps = make_renderer(kind.render_settings(), pages=1)
     try:
         image = await steps.render(Code("steps", "move(9, 0); move(0, 9)"))
         assert (image.size, len(image.getcolors())) == ((64, 64), 2)
         with pytest.raises(RenderFailed, match="ZeroDivisionError"):
             await steps.render(Code("steps", "move(1 / 0, 0)"))
+        with pytest.raises(BlankImage):
+            await steps.render(Code("steps", "pass"))
+        with pytest.raises(RenderLimit, match="memory"):
+            await steps.render(Code("steps", "bytearray(1 << 33)"))
+        assert len((await steps.render(Code("steps", kind.examples["steps"]))).getcolors()) == 2
         with pytest.raises(PolicyFault):
-            await steps.render(Code("steps", f"open({str(tmp_path / 'kind.py')!r}).read()"))
+            await steps.render(Code("steps", f"open({str(tmp_path / 'steps_kind.py')!r}).read()"))
     finally:
         await steps.close()
 
@@ -133,6 +138,21 @@ def test_its_recipes_compose_with_both_tasks(folder, monkeypatch):
         config = compose_recipe([*arguments(words, folder / str(number))])
         task = load_tasks(config.task, [folder])
         assert list(task) == [["html_form", "shapes"][number]]
+
+
+async def test_its_renderer_of_shapes_bounds_what_it_draws(folder):
+    shapes = make_renderer(load_task(folder / "shapes.yaml").render, pages=1)
+    try:
+        for code in ("circle 1 1 1 red\n" * 1001, f"circle 1 1 {10**9} red"):
+            with pytest.raises(RenderLimit):
+                await shapes.render(Code("shapes", code))
+        for code in ("circle 1 1 red", f"circle 1 1 {'9' * 5000} red", "circle 9 9 -5 red"):
+            with pytest.raises(RenderFailed):
+                await shapes.render(Code("shapes", code))
+        with pytest.raises(BlankImage):
+            await shapes.render(Code("shapes", "circle 9 9 5 white"))
+    finally:
+        await shapes.close()
 
 
 def test_its_kind_is_a_kind_and_a_shipped_task_can_be_changed(folder):

@@ -61,6 +61,7 @@ class ReportFormat(Settings):
     """The wire format of a report. Order matters: the judge was trained to write keys in this order."""
 
     categories: Annotated[list[str], Field(min_length=1)]
+    """Types of discrepancies. Another name in a judge's reply counts as the most similar one here, or else as the first."""
     keys: Annotated[list[str], Field(min_length=1)]
     """Keys of one discrepancy, in wire order; the category is called `category` or `type`."""
     max_discrepancies: Count = 64

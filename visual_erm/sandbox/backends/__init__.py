@@ -1,4 +1,4 @@
-"""What can be rendered inside the sandbox: one module per kind of code, imported by the server alone.
+"""What can be rendered inside the sandbox: one backend module per kind of code, imported by the fork server alone.
 
 A backend module has
 
@@ -8,6 +8,10 @@ A backend module has
     enter(options) -> None                   in each worker, isolated, before its first job
     render(code: str, options) -> Rendering  in a worker; raises RenderingFailed
 
-`options` is the plain mapping of the task's render settings. A backend imports the standard library, its rendering library
-and `visual_erm.sandbox.outcome`: nothing else of this project is there.
+A MemoryError from `render` becomes RenderLimit. Any other exception than RenderingFailed becomes RenderFailed.
+
+`svg` is the backend for SVG. It calls `render_rgba` of `svg_librsvg` or `svg_cairosvg`, as the option `backend` says.
+
+`options` is the plain mapping of the task's render settings. A backend imports the standard library, its rendering library,
+`visual_erm.sandbox.outcome` and modules of this folder. It imports nothing else of this project.
 """
