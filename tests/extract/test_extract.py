@@ -368,7 +368,9 @@ HOSTILE = [
     "<svg a='1'>", "<svg ", "<svg>", "</svg>", "<svg/>", "<?xml", "<?xml?>", "<!DOCTYPE svg ", "<!--", "<svg>" + " " * 60,
     "<?xml?><svg a='1'></svg>", "<!DOCTYPE [<!---->", "import a\n", "import a\na\n", "import a\na b\n",
     "import a\nb\n\nSome words.\n\n", "import a\n\nSome (words\n\n", "```python\nimport a\n", "```python\n ", "import a;(",
-    "import ", "from a import b\n\t",
+    "import ", "from a import b\n\t", "<|", "<|a|>", "<answer>", "x</answer>", '=("', "='<think>", "{", "[",
+    '{"a":"', "[\n", "[1]\n", '{"a":"<table>"}\n', "```a\n", "x ```html\n", "x```\n", "```\nx```\n", "```json\n",
+    "~~~\n```\n", "<svg:svg>", "<a>x</a>",
 ]  # fmt: skip
 
 

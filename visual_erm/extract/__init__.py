@@ -11,7 +11,12 @@ hostile, so every step here takes time linear in the length of the text.
 
 from __future__ import annotations
 
+import itertools
+import json
+import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 from visual_erm.errors import NoCodeError
 from visual_erm.extract.code import Candidate, Code, Language, Section, Span
@@ -22,7 +27,26 @@ __all__ = ["Code", "Language", "extract"]
 
 _FindBare = Callable[[str], Iterator[tuple[Span, Candidate]]]
 
+MAX_NESTED = 1
+"""Depth of fences in fences that are opened."""
+MAX_JSON = 8
+"""Places of a stretch of text that are tried as the beginning of a value in JSON."""
+
 _SHIPPED_LABELS = frozenset(label for language in SHIPPED.values() for label in language.labels)
+_WRAPPERS = frozenset({"", "markdown", "md", "gfm", "text", "txt", "json"})
+"""Labels of blocks that may hold fences, or JSON, with the code in it."""
+_OTHER_LABELS = frozenset(
+    (
+        *("bash", "c", "c++", "cmd", "console", "cpp", "cs", "csharp", "css", "diff", "go", "java", "javascript", "js"),
+        *("julia", "kotlin", "latex", "less", "lua", "makefile", "matlab", "perl", "php", "powershell", "ps1", "r", "ruby"),
+        *("rust", "scala", "scss", "sh", "shell", "sql", "swift", "tex", "toml", "ts", "typescript", "yaml", "yml", "zsh"),
+    )
+)
+"""Labels of languages that no task accepts. A block with any other unknown label is judged by what it holds."""
+_FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
+_NEWLINE = re.compile(r"\r\n?")
+_JSON = re.compile(r"^[ \t]*[{\[]", re.MULTILINE)
+_DECODER = json.JSONDecoder(strict=False)
 
 
 def extract(text: str, languages: Sequence[str | Language]) -> Code:
@@ -50,7 +74,7 @@ def extract(text: str, languages: Sequence[str | Language]) -> Code:
     """
     accepted = [SHIPPED[language] if isinstance(language, str) else language for language in languages]
     code_languages = {language.code_language for language in accepted}
-    answer = without_thinking(text)
+    answer = without_thinking(_NEWLINE.sub("\n", text.removeprefix("\ufeff")))
     found = [candidate for candidate in _candidates(answer, accepted) if candidate.code.language in code_languages]
     if not found:
         if text.strip() and not answer.strip():
@@ -60,27 +84,85 @@ def extract(text: str, languages: Sequence[str | Language]) -> Code:
     return (complete or found)[-1].code
 
 
-def _candidates(answer: str, languages: Sequence[Language]) -> Iterator[Candidate]:
+def _candidates(answer: str, languages: Sequence[Language], depth: int = 0) -> Iterator[Candidate]:
     labels = _SHIPPED_LABELS.union(*(language.labels for language in languages))
     by_rank = sorted(languages, key=lambda language: language.rank)
     finders = list(dict.fromkeys(language.find_bare for language in by_rank if language.find_bare))
     for section in sections(answer, labels):
-        if section.label is None:
-            yield from _bare(section.text, finders)
-        else:
-            yield from _fenced(section, languages)
+        if section.label is not None:
+            yield from _fenced(section, languages, labels, depth)
+        elif depth == 0:
+            yield from _outside_json(section.text, languages, finders)
 
 
-def _fenced(section: Section, languages: Sequence[Language]) -> Iterator[Candidate]:
-    """At most one candidate: the block in the language of its label, or in the first language that finds code in it."""
-    if section.label:
-        own = [language for language in languages if section.label in language.labels]
-        languages = [*own, *(language for language in languages if section.label in language.also_labelled)]
-    for language in languages:
+def _fenced(section: Section, languages: Sequence[Language], labels: frozenset[str], depth: int) -> Iterator[Candidate]:
+    """Candidates of a block: those of the blocks in it, else one in its language or the first that finds code in it."""
+    own = [language for language in languages if section.label in language.labels]
+    may_hold = [language for language in languages if section.label in language.also_labelled]
+    if section.label in _WRAPPERS or not (own or section.label in labels | _OTHER_LABELS):
+        if depth < MAX_NESTED and _FENCE.search(section.text):
+            inner = list(_candidates(section.text, languages, depth + 1))
+            if inner:
+                yield from inner
+                return
+        if values := list(_json_texts(section.text)):
+            for _, text in values:
+                yield from _whole(text, languages)
+            return
+    if not section.label or section.label not in labels | _OTHER_LABELS:
+        section, may_hold = replace(section, label=""), list(languages)
+    for language in [*own, *may_hold]:
         candidate = language.find_fenced(section)
         if candidate:
             yield candidate
             return
+
+
+def _whole(text: str, languages: Sequence[Language]) -> Iterator[Candidate]:
+    """A text of JSON is read as an answer of its own: with fences, or code from end to end."""
+    if _FENCE.search(text):
+        yield from _candidates(text, languages, MAX_NESTED)
+        return
+    found = (language.find_fenced(Section(text, "")) for language in languages)
+    yield from itertools.islice(filter(None, found), 1)
+
+
+def _outside_json(text: str, languages: Sequence[Language], finders: Sequence[_FindBare]) -> Iterator[Candidate]:
+    """Code without a fence, in texts of JSON and between them."""
+    start = 0
+    for span, value in _json_texts(text):
+        found = list(_whole(value, languages))
+        if found:
+            yield from _bare(text[start : span.start], finders)
+            yield from found
+            start = span.end
+    yield from _bare(text[start:], finders)
+
+
+def _json_texts(text: str) -> Iterator[tuple[Span, str]]:
+    """All texts in the JSON of a reply, in order, each with the place of the value that holds it."""
+    end = 0
+    for begin in itertools.islice(_JSON.finditer(text), MAX_JSON):
+        if begin.start() < end:
+            continue
+        try:
+            value, end = _DECODER.raw_decode(text, begin.end() - 1)
+        except (ValueError, RecursionError):
+            continue
+        for inner in _texts_of(value):
+            yield Span(begin.start(), end), inner
+
+
+def _texts_of(value: Any) -> Iterator[str]:
+    waiting = [value]
+    while waiting:
+        match waiting.pop():
+            case str(text):
+                yield text
+            case dict(items):
+                waiting += reversed(items.values())
+            case list(items):
+                waiting += reversed(items)
 
 
 def _bare(text: str, finders: Sequence[_FindBare]) -> Iterator[Candidate]:

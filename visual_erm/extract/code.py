@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+from lxml.html import defs
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,24 @@ class Language:
     def __post_init__(self) -> None:
         """Fills `code_language`."""
         object.__setattr__(self, "code_language", self.code_language or self.name)
+
+
+_TAG = re.compile(r"</?([a-zA-Z][\w-]*)(?=[\s/>])[^<>]*>|<!--.*?-->", re.DOTALL)
+
+
+def is_markup(gap: str) -> bool:
+    """Tells whether what stands between two pieces of HTML belongs to them: elements of HTML, and text within those.
+
+    Args:
+        gap: Text between two tables or other elements, without blanks around it.
+
+    Returns:
+        True for nothing, and for HTML from its first character to its last. False where a tag is none of HTML's.
+    """
+    if not gap:
+        return True
+    names = [tag[1] for tag in _TAG.finditer(gap) if tag[1]]
+    return gap.startswith("<") and gap.endswith(">") and all(name.lower() in defs.tags for name in names)
 
 
 def whole_block(language: str) -> Callable[[Section], Candidate | None]:

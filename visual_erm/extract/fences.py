@@ -1,18 +1,50 @@
-"""Cuts a reply: removes thinking, and splits the rest into fenced blocks and the text between them."""
+"""Cuts a reply: removes thinking, and splits the rest into fenced blocks and the text between them.
+
+Fences are those of CommonMark, as markdown-it-py finds them. Models also write fences that CommonMark reads otherwise.
+These are mended: a fence that opens after some words, one that ends behind a line of code, and one that is still open where
+the next one begins.
+"""
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Collection, Iterator
+from bisect import bisect
+from collections.abc import Collection, Generator, Iterator
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from visual_erm.extract.code import Section
 
+MAX_MENDED = 8
+"""Fences of one reply that are mended at most. The rest is read again after each."""
+MAX_THOUGHTS = 8
+"""Ends of thinking after which fences are looked for again at most."""
+NEAR = 400
+"""Characters before and after a tag that count as its line at most."""
+
+_FENCES = MarkdownIt("zero").enable("fence")
 _THINK = re.compile(r"<(/?)think>", re.IGNORECASE)
-_FENCE = re.compile(r"\s*(`{3,}|~{3,})[ \t]*([\w+-]*)")
+_STRING = re.compile(r"""[(=,\[{:][ \t]*[rbfuRBFU]{0,2}(?:"[^"\n]*("|\Z)|'[^'\n]*('|\Z))""")
+# Tags of chat templates and of answers in parts. What stands on both sides of one is told apart, and the tag is no code.
+_SEPARATOR = re.compile(
+    r"<\|[^|<>\n]{1,40}\|>|</?(?:answer|final|final_answer|reasoning|thought|thinking|analysis|draft|solution|response|s)>",
+    re.IGNORECASE,
+)
+_LATE = re.compile(r"^[^`\n]*[^`\s](?P<fence>[ \t]*```+(?P<label>[\w+-]+)[ \t]*)$", re.MULTILINE)
+# The first word of an info string: of `python title="…"`, `{python}`, `python:plot.py`, `html {.wide}`.
+_LABEL = re.compile(r"[{.\s]*([\w+#-]+)")
+_CODE_IN_INFO = re.compile(r"\s*(?=<[a-z!?]|import\s|from\s)", re.IGNORECASE)
+
+
+# Thinking
 
 
 def without_thinking(text: str) -> str:
     """Removes what stands in `<think>…</think>`; a tag that nothing closes hides the rest.
+
+    A tag inside of a string of code, or beside code in a line of a fenced block, is text.
 
     Args:
         text: The reply as the policy wrote it.
@@ -22,11 +54,17 @@ def without_thinking(text: str) -> str:
     """
     parts: list[str] = []
     thinking, start = False, 0
+    blocks = _closed_blocks(text, 0)
+    ends = 0
     for mark in _THINK.finditer(text):
+        if not thinking and _is_text(text, mark, blocks):
+            continue
         if mark[1]:
             if not thinking:  # the chat template opened it before the reply began
                 parts.clear()
             thinking, start = False, mark.end()
+            ends += 1
+            blocks = _closed_blocks(text, start) if ends <= MAX_THOUGHTS else []
         elif not thinking:
             parts.append(text[start : mark.start()])
             thinking = True
@@ -35,58 +73,145 @@ def without_thinking(text: str) -> str:
     return "\n".join(parts)
 
 
-def sections(answer: str, labels: Collection[str]) -> Iterator[Section]:
-    """Cuts a reply at its fences.
+def _is_text(text: str, tag: re.Match[str], blocks: list[tuple[int, int]]) -> bool:
+    """Whether a tag is a word of the answer's code: in a string, or beside code in a line of a block."""
+    before = text[max(0, tag.start() - NEAR) : tag.start()].rpartition("\n")[2]
+    if _is_in_string(before):
+        return True
+    after = text[tag.end() : tag.end() + NEAR].partition("\n")[0]
+    block = bisect(blocks, (tag.start(), len(text))) - 1
+    return block >= 0 and tag.start() < blocks[block][1] and bool(before.strip() or after.strip())
 
-    More forgiving than CommonMark where replies are sloppy: a fence may share a line with its content, open after some
-    words when its label is known, and end at the end of a line of content; a labelled fence inside a fence of the same
-    kind begins a new one.
+
+def _is_in_string(before: str) -> bool:
+    last = None
+    for last in _STRING.finditer(before):  # noqa: B007
+        pass
+    return last is not None and last.end() == len(before) and not (last[1] or last[2])
+
+
+def _closed_blocks(text: str, start: int) -> list[tuple[int, int]]:
+    """First and last character of the contents of all fenced blocks from `start` on that are closed."""
+    part = text[start:]
+    offsets = _line_offsets(part)
+    found = []
+    for block in _blocks(part):
+        assert block.map
+        first, after = block.map
+        if _closed(block, part[offsets[after - 1] : offsets[after]]):
+            found.append((start + offsets[first + 1], start + offsets[after - 1]))
+    return found
+
+
+# Fences
+
+
+def sections(answer: str, labels: Collection[str]) -> Iterator[Section]:
+    r"""Cuts a reply at its fences, and the text between them at tags of chat templates and answers.
 
     Args:
-        answer: The reply without thinking.
-        labels: Words that may follow a fence, in lower case.
+        answer: The reply without thinking, its lines separated by `\n`.
+        labels: Words that may follow a fence which opens after some words, in lower case.
 
     Yields:
-        Fenced blocks and the stretches between them, in order.
+        Fenced blocks without the indentation of their fence, and the stretches between them, in order.
     """
-    marks, label = "", None
-    start = offset = 0
-    for line in answer.split("\n"):
-        line_start, offset = offset, offset + len(line) + 1
-        opening = _opening(line, labels)
-        if label is not None:
-            closing = _closing(line, marks)
-            if closing is None:
-                continue
-            yield Section(answer[start : line_start + closing], label)
-            label, start = None, offset
-            if opening and opening[2].lower() not in labels:
-                opening = None
-        if opening:
-            at = line_start + opening.start(1)
-            if at > start:
-                yield Section(answer[start:at], None)
-            marks, label, start = opening[1], opening[2].lower(), line_start + opening.end()
-            rest = line[opening.end() :].rstrip()
-            if rest.endswith(marks):
-                yield Section(rest.rstrip(marks[0]), label)
-                label, start = None, offset
-    yield Section(answer[start:], label, closed=label is None)
+    rest: str | None = answer
+    for mended in itertools.count():
+        if rest is None:
+            return
+        rest = yield from _read(rest, labels if mended < MAX_MENDED else None)
 
 
-def _opening(line: str, labels: Collection[str]) -> re.Match[str] | None:
-    """The fence that `line` opens, if any: marks and label."""
-    fence = _FENCE.match(line)
-    if fence is None and (at := line.rfind("```")) >= 0:
-        fence = _FENCE.match(line, at)
-        if fence and (fence[2].lower() not in labels or line[fence.end() :].strip()):
-            return None
-    return fence
+def _read(text: str, labels: Collection[str] | None) -> Generator[Section, None, str | None]:
+    """Cuts a text up to its end, or up to the first fence to be mended. Then it returns the rest of the text, mended.
+
+    Without labels nothing is mended.
+    """
+    offsets = _line_offsets(text)
+    at = 0
+    for block in _blocks(text):
+        assert block.map
+        first, after = block.map
+        if labels and (late := _late_fence(text[at : offsets[first]], labels)):
+            yield from _text(text[at : at + late.start("fence")])
+            return text[at + late.start("fence") :]
+        yield from _text(text[at : offsets[first]])
+        label, beginning = _read_info(block.info)
+        cut = _sloppy_end(block.content, block.markup) if labels else None
+        if cut:
+            end, closed, behind, line = cut
+            yield Section(beginning + block.content[:end], label, closed)
+            return behind + text[offsets[first + line + 2] :]
+        yield Section(beginning + block.content, label, _closed(block, text[offsets[after - 1] : offsets[after]]))
+        at = offsets[after]
+    if labels and (late := _late_fence(text[at:], labels)):
+        yield from _text(text[at : at + late.start("fence")])
+        return text[at + late.start("fence") :]
+    yield from _text(text[at:])
+    return None
 
 
-def _closing(line: str, marks: str) -> int | None:
-    """Where in `line` a fence of these marks ends: at its first characters or at its last."""
-    if line.lstrip().startswith(marks):
-        return len(line) - len(line.lstrip())
-    content = line.rstrip()
-    return len(content.rstrip(marks[0])) if content.endswith(marks) else None
+def _blocks(text: str) -> list[Token]:
+    tokens: list[Token] = []
+    _FENCES.block.parse(text, _FENCES, {}, tokens)
+    return [token for token in tokens if token.type == "fence"]
+
+
+def _closed(block: Token, last_line: str) -> bool:
+    """Whether the last line of a block is the fence that ends it."""
+    assert block.map
+    marks = last_line.strip()
+    return block.map[1] - block.map[0] > 1 and marks.startswith(block.markup) and not marks.strip(marks[:1])
+
+
+def _line_offsets(text: str) -> list[int]:
+    """Where each line begins; one more for the end."""
+    ends = list(itertools.accumulate(len(line) + 1 for line in text.split("\n")))
+    return [0, *ends[:-1], len(text)]
+
+
+def _text(text: str) -> Iterator[Section]:
+    """The stretches of a text between tags that are no code."""
+    start = 0
+    for tag in _SEPARATOR.finditer(text):
+        if not _is_in_string(text[max(start, tag.start() - NEAR) : tag.start()].rpartition("\n")[2]):
+            yield Section(text[start : tag.start()], None)
+            start = tag.end()
+    if start < len(text):
+        yield Section(text[start:], None)
+
+
+def _read_info(info: str) -> tuple[str, str]:
+    """The label of a fence, and code in the same line."""
+    label = _LABEL.match(info)
+    rest = info[label.end() if label else 0 :]
+    code = _CODE_IN_INFO.match(rest)
+    return (label[1].lower() if label else ""), f"{rest[code.end() :]}\n" if code else ""
+
+
+def _late_fence(text: str, labels: Collection[str]) -> re.Match[str] | None:
+    """The first fence after some words, if its label is known."""
+    return next((late for late in _LATE.finditer(text) if late["label"].lower() in labels), None)
+
+
+def _sloppy_end(content: str, marks: str) -> tuple[int, bool, str, int] | None:
+    """Where a block ends that CommonMark takes to be longer.
+
+    Returns:
+        End of the content, whether the block is closed, what of the line is not content, and the number of the line.
+    """
+    if marks not in content:
+        return None
+    start = 0
+    for number, line in enumerate(content.split("\n")):
+        words = line.strip()
+        if marks in words:
+            behind = words.lstrip(marks[0]).strip()
+            if words.startswith(marks) and behind:
+                opens = _LABEL.fullmatch(behind) or _read_info(behind)[1]
+                return (start, False, f"{words}\n", number) if opens else (start, True, f"{behind}\n", number)
+            if words.endswith(marks) and not words.startswith(marks):
+                return start + len(line.rstrip().rstrip(marks[0])), True, "", number
+        start += len(line) + 1
+    return None

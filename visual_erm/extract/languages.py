@@ -37,7 +37,7 @@ HTML = Language(
     suffixes=(".html", ".htm"),
     find_fenced=tables.html_block,
     find_bare=tables.bare,
-    also_labelled=_MARKDOWN_LABELS,
+    also_labelled=(*_MARKDOWN_LABELS, "xml"),
     rank=2,
     whole_file=False,
 )

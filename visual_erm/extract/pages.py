@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from visual_erm.extract.code import Candidate, Code, Section, Span
+from visual_erm.extract.code import Candidate, Code, Section, Span, is_markup
 
 _TAG = re.compile(r"<[a-z][a-z0-9]*(?=[\s/>])[^<>]*>", re.IGNORECASE)
 # Without a fence, HTML begins with one of these elements at the beginning of a line; a table begins anywhere.
@@ -43,7 +43,7 @@ def bare(text: str) -> Iterator[tuple[Span, Candidate]]:
     group: Span | None = None
     for span in _elements(text):
         gap = text[group.end : span.start].strip() if group else ""
-        if group and (not gap or (gap.startswith("<") and gap.endswith(">"))):
+        if group and is_markup(gap):
             group = Span(group.start, span.end, span.closed)
             continue
         if group:

@@ -33,7 +33,6 @@ _FIRST_IMPORT = re.compile(
 _PROSE = re.compile(r"[*>-]|[^\x00-\x7f]|\d+[.)][ \t]|([^\W\d_][\w'’-]*)(?:[,:;]?[ \t]+[\w`(*]|[.!:?]?[ \t]*\r?(?:\n|\Z))")
 _NEWLINE = re.compile(r"\r\n?|\n")
 _ESCAPE = re.compile(r"\\[^\r\n'\"]")
-_REST_OF_FENCE = re.compile(r"[ \t]*\r?\n")
 _LAST_NEWLINE = re.compile(r"\r?\n[ \t]*\Z")
 
 _PARSER = threading.Lock()
@@ -52,8 +51,6 @@ def block(section: Section) -> Candidate | None:
         The script, or None.
     """
     text = section.text
-    if first := _REST_OF_FENCE.match(text):
-        text = text[first.end() :]
     if last := _LAST_NEWLINE.search(text):
         text = text[: last.start()]
     imports = _IMPORT.search(text) is not None

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from visual_erm.extract.code import Candidate, Code, Section, Span
 
 # The tag of a real document has attributes, or another tag follows; one that text follows is a word of the reply.
-_TAG = re.compile(r"<(?P<end>/?)svg(?=[\s/>])[^<>]*>(?=(?P<tag_follows>\s*(?:<|\Z))?)")
+_TAG = re.compile(r"<(?P<end>/?)(?:\w+:)?svg(?=[\s/>])[^<>]*>(?=(?P<tag_follows>\s*(?:<|\Z))?)")
 _PROLOG = re.compile(r"(?:<\?xml[^<>]*\?>|<!--(?:(?!-->).)*-->|<!DOCTYPE[^\[\]<>]*(?:\[[^\[\]]*\]\s*)?>)\s*", re.DOTALL)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from visual_erm.extract.code import Candidate, Code, Section, Span
+from visual_erm.extract.code import Candidate, Code, Section, Span, is_markup
 
 # The tag of a real table is followed by another tag; one that text follows is a word of the reply: `a <table> element`.
 _HTML_TAG = re.compile(
@@ -86,7 +86,7 @@ def _groups(text: str, spans: Iterable[Span]) -> Iterator[Span]:
             group = span
             continue
         gap = text[group.end : span.start].strip()
-        if not gap or (gap.startswith("<") and gap.endswith(">")):
+        if not gap or is_markup(gap):
             group = Span(group.start, span.end, span.closed)
         else:
             yield group
@@ -157,5 +157,5 @@ def _cell_count(line: str) -> int:
 
 
 def _is_delimiter(line: str, cells: int) -> bool:
-    found = line.strip().removeprefix("|").removesuffix("|").split("|")
-    return len(found) == cells and all(_DELIMITER_CELL.fullmatch(cell.strip()) for cell in found)
+    found = line.strip(" \t").removeprefix("|").removesuffix("|").split("|")
+    return len(found) == cells and all(_DELIMITER_CELL.fullmatch(cell.strip(" \t")) for cell in found)
