@@ -23,6 +23,7 @@ from rich.table import Table
 from visual_erm import __version__
 from visual_erm.errors import ConfigError, InfrastructureError, VisualERMError
 from visual_erm.reward.report import Report
+from visual_erm.runtime.text import read_text
 from visual_erm.spec.judge import load_judge_settings
 from visual_erm.spec.task import load_task
 
@@ -343,10 +344,7 @@ def _note_local_judge(quiet: bool) -> None:
 
 
 def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    return read_text(path)
 
 
 def _yes(flag: bool) -> str:

@@ -79,7 +79,7 @@ def test_the_documented_scripts_become_rows_and_those_that_fail_are_reported(run
     assert "more.jsonl:4: cannot be rendered (" in said
     assert "more.jsonl:5: cannot be rendered (FileNotFoundError" in said and "sales.csv" in said
     assert "more.jsonl:6: needs a key `python` or `code` with the code as text; it has r" in said
-    assert "plots/latin.py: cannot be read as UTF-8" in said
+    assert "plots/latin.py: byte 9 is not utf-8" in said
     assert "6 left out" in said
 
 

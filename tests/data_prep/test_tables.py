@@ -211,7 +211,7 @@ def test_bad_markup_is_reported_and_the_rest_goes_on(run: Run, tmp_path: Path) -
     assert "in/rows.jsonl:5: the same code as in/rows.jsonl:1" in said
     assert "in/rows.jsonl:6: cannot be rendered (90" in said
     assert "in/prose.md: no markdown table" in said
-    assert "in/latin.html: cannot be read as UTF-8" in said
+    assert "in/latin.html: byte 34 is not utf-8; save the file as UTF-8" in said
     assert names_of(tmp_path / "out")["train"] | names_of(tmp_path / "out")["test"] >= {html(1), "| a |\n|---|\n| 2 |"}
 
 

@@ -203,6 +203,10 @@ async def _render_codes(
             try:
                 if not _is_readable(paths[where]):
                     image = await renderer.render(code)
+                    if missing := image.info.get("missing_glyphs"):
+                        report(f"{where}: {missing} characters that no installed font shows; install a font for them")
+                        del paths[where]
+                        continue
                     await asyncio.to_thread(_save, image, paths[where])
             except PolicyFault as fault:
                 report(f"{where}: cannot be rendered ({fault}); correct it or remove it")

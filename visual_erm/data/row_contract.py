@@ -54,10 +54,19 @@ def reference_of(extra_info: Mapping[str, Any], data_root: str | None, where: st
         ConfigError: The row has no reference.
     """
     reference = extra_info.get("reference") or {}
-    if reference.get("bytes"):
-        return bytes(reference["bytes"])
-    if reference.get("path"):
-        return Path(data_root or ".") / reference["path"]
+    if not isinstance(reference, Mapping):
+        raise ConfigError(
+            f"{where}: `extra_info.reference` must be a mapping with `bytes` or `path`, found {type(reference).__name__}; "
+            'write {"path": "images/1.png"}, or make the data with data_prep/'
+        )
+    content, path = reference.get("bytes"), reference.get("path")
+    if isinstance(content, bytes | bytearray | memoryview) and content:
+        return bytes(content)
+    if isinstance(path, str) and path:
+        return Path(data_root or ".") / path
+    for name, value, wanted in (("bytes", content, "bytes of an image"), ("path", path, "text")):
+        if value:
+            raise ConfigError(f"{where}: `extra_info.reference.{name}` must be {wanted}, found {type(value).__name__}")
     raise ConfigError(f"{where}: `extra_info.reference` holds neither `bytes` nor `path`; make the data with data_prep/")
 
 

@@ -20,6 +20,8 @@ from visual_erm.extract import Code, Language, extract
 from visual_erm.kinds.chart import CHART
 from visual_erm.kinds.svg import SVG
 from visual_erm.kinds.table import TABLE
+from visual_erm.runtime.files import files_below
+from visual_erm.runtime.text import read_text
 
 Report = Callable[[str], None]
 """Takes one sentence about an item that is left out: where it stands, what is wrong, how to mend it."""
@@ -54,7 +56,7 @@ def images(folder: Path, renderer_version: str = "") -> Iterator[Item]:
     """
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    found = [path for path in files_below(folder) if path.suffix.lower() in SUFFIXES]
     if not found:
         raise ConfigError(f"{folder}: no images in it ({', '.join(SUFFIXES)})")
     for path in found:
@@ -119,7 +121,7 @@ def code_items(inputs: Sequence[Path], code_format: CodeFormat, report: Report) 
     Raises:
         ConfigError: `inputs` name no such file.
     """
-    files = [path for given in inputs for path in (sorted(given.rglob("*")) if given.is_dir() else [given])]
+    files = [path for given in inputs for path in (files_below(given) if given.is_dir() else [given])]
     files = [path for path in dict.fromkeys(files) if path.suffix.lower() in (*code_format.suffixes, ".jsonl")]
     if not files:
         raise ConfigError(f"no file to read ({', '.join(code_format.suffixes)}, .jsonl) in {', '.join(map(str, inputs))}")
@@ -137,9 +139,9 @@ def _texts(path: Path, code_format: CodeFormat, report: Report) -> Iterator[tupl
     """Where it stands, language and text of everything in one file."""
     if path.suffix.lower() != ".jsonl":
         try:
-            yield str(path), code_format.suffixes[path.suffix.lower()], path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            report(f"{path}: cannot be read as UTF-8 text ({error})")
+            yield str(path), code_format.suffixes[path.suffix.lower()], read_text(path)
+        except ConfigError as error:
+            report(str(error))
         return
     for where, row in json_lines(path, report):
         keys = [key for key in code_format.keys if isinstance(row.get(key), str)]

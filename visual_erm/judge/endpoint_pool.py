@@ -464,7 +464,7 @@ def read_endpoints(file: Path) -> tuple[str, ...]:
     if file.is_dir():
         return tuple(dict.fromkeys(url for part in _parts(file) for url in read_endpoints(part)))
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         return ()
     except (OSError, UnicodeDecodeError) as error:

@@ -34,7 +34,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from visual_erm.errors import ConfigError, InfrastructureError, PolicyFault
 from visual_erm.extract import Code, extract
 from visual_erm.render.base import Renderer, make_renderer
-from visual_erm.runtime.files import remove_stale_parts, replacing
+from visual_erm.runtime.files import files_below, remove_stale_parts, replacing
+from visual_erm.runtime.text import read_text
 from visual_erm.spec.task import Task
 
 REPLY = ".txt"
@@ -137,8 +138,8 @@ def find_items(inputs: Iterable[Path], task: Task) -> Iterator[Item]:
     """
     for path in inputs:
         if path.is_dir():
-            for file in sorted(path.rglob("*")):
-                if file.is_file() and file.suffix.lower() in _suffixes(task):
+            for file in files_below(path):
+                if file.suffix.lower() in _suffixes(task):
                     yield from _items_of(file, file.relative_to(path).with_suffix("").as_posix())
         elif path.is_file():
             yield from _items_of(path, path.stem)
@@ -150,7 +151,7 @@ def _items_of(file: Path, name: str) -> Iterator[Item]:
     suffix = file.suffix.lower()
     if suffix == JSONL:
         try:
-            with file.open(encoding="utf-8", errors="replace") as lines:
+            with file.open("rb") as lines:
                 for number, line in enumerate(lines, 1):
                     if line.strip():
                         yield _item_of_line(line, f"{name}-{number}", f"{file}:{number}")
@@ -161,7 +162,10 @@ def _items_of(file: Path, name: str) -> Iterator[Item]:
 
 
 def _read_file(file: Path, task: Task) -> Code:
-    text = file.read_text(encoding="utf-8", errors="replace")
+    try:
+        text = read_text(file)
+    except ConfigError as error:
+        raise BadItem(str(error).partition(": ")[2]) from error
     if file.suffix.lower() == REPLY:
         return extract(text, task.code_languages)
     for language in task.code_languages:
@@ -170,7 +174,7 @@ def _read_file(file: Path, task: Task) -> Code:
     raise BadItem(f"task `{task.name}` renders no `{file.suffix}` files; {_expected(task)}")
 
 
-def _item_of_line(line: str, name: str, source: str) -> Item:
+def _item_of_line(line: bytes, name: str, source: str) -> Item:
     try:
         row = json.loads(line)
     except ValueError as error:

@@ -14,6 +14,7 @@ disk, so a machine that loses power may lose the new content.
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import time
 from collections.abc import Iterator
@@ -75,3 +76,25 @@ def remove_stale_parts(folder: Path) -> None:
         with contextlib.suppress(OSError):
             if time.time() - part.stat().st_mtime > _STALE_S:
                 part.unlink()
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Lists the files in a folder and in the folders below it, those behind links included.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        The paths, sorted. A folder that can be reached in several ways, or holds itself, is listed once.
+    """
+    seen: set[tuple[int, int]] = set()
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, followlinks=True):
+        about = Path(place).stat()
+        if (about.st_dev, about.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((about.st_dev, about.st_ino))
+        folders.sort()
+        found += [path for name in names if (path := Path(place, name)).is_file()]
+    return sorted(found)

@@ -62,7 +62,7 @@ def server_key(host: str, file: Path | None, environ: Mapping[str, str]) -> str:
             raise ConfigError(
                 f"{file}: others than its owner can read it; run `chmod 600 {file}`, or give another --key-file"
             )
-        key = file.read_text(encoding="utf-8").strip()
+        key = file.read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise ConfigError(f"{file}: cannot be read or written: {reason}; give another --key-file") from None

@@ -138,7 +138,7 @@ def api_key(settings: JudgeSettings) -> str:
     if settings.api_key_file:
         source = f"judge.api_key_file: {settings.api_key_file}"
         try:
-            key = Path(settings.api_key_file).expanduser().read_text(encoding="utf-8").strip()
+            key = Path(settings.api_key_file).expanduser().read_text(encoding="utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not text"
             raise ConfigError(f"{source} cannot be read: {reason}") from None
