@@ -31,6 +31,12 @@ _MARKDOWN = re.compile(
     re.M,
 )
 _ENTITY = re.compile(rf"""<!ENTITY[^>]{{1,200}}?\bSYSTEM\s+{_VALUE}""", re.IGNORECASE)
+_TAG = re.compile(
+    rf"""<([a-z][\w:-]{{0,40}})((?:"[^"]{{0,{MAX_ADDRESS}}}"|'[^']{{0,{MAX_ADDRESS}}}'|[^"'<>])*)>""", re.IGNORECASE
+)
+_LINKS = {"a", "area", "svg:a"}
+"""Elements whose `href` is followed by a reader, and loads nothing."""
+_LINK_TARGET = re.compile(rf"\bhref\s*=\s*{_VALUE}", re.IGNORECASE)
 _CSS_ESCAPE = re.compile(r"\\([0-9a-fA-F]{1,6})\s?")
 
 _FOLDERS = "dev etc home mnt opt private proc root run srv sys tmp usr var volumes workspace"
@@ -58,13 +64,18 @@ def forbidden_reference(code: Code) -> str:
 
 def _addresses(code: Code) -> Iterator[str]:
     """What the markup refers to, as a browser would resolve it: entities, escapes and line breaks undone."""
-    text = html.unescape(code.text)
-    for pattern in [_ATTRIBUTE, _CSS, _ENTITY] + [_MARKDOWN] * (code.language == "markdown"):
+    text = html.unescape(_TAG.sub(_without_link, code.text))
+    markdown = code.language == "markdown" and "![" in text
+    for pattern in [_ATTRIBUTE, _CSS, _ENTITY] + [_MARKDOWN] * markdown:
         for match in pattern.finditer(text):
             value = next(filter(None, match.groups()), "")
             if pattern is _CSS:
                 value = _CSS_ESCAPE.sub(lambda escape: chr(min(int(escape[1], 16), 0x10FFFF)), value)
             yield unquote(re.sub(r"[\t\r\n]", "", value)).strip(" \"'()")
+
+
+def _without_link(tag: re.Match[str]) -> str:
+    return _LINK_TARGET.sub("", tag[0]) if tag[1].lower() in _LINKS else tag[0]
 
 
 def _is_reaching(address: str) -> bool:

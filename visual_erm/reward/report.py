@@ -38,7 +38,7 @@ MAX_LISTS = 8
 
 _KEYS = {"category", "type", "severity", "location", "description"}
 _DECODER = json.JSONDecoder(strict=False)
-_LANDMARK = re.compile(r"""</think>|["']errors["']\s*:\s*\[""")
+_LANDMARK = re.compile(r"""</think>|["']errors["']\s*:\s*\[""", re.IGNORECASE)
 _BETWEEN = re.compile(r"[\s,]*")
 
 
@@ -170,7 +170,7 @@ def _lists(text: str) -> list[tuple[list[dict[str, Any]], bool]]:
     thinking = not text.lstrip().startswith(("{", "```"))
     while match := _LANDMARK.search(text, position):
         position = match.end()
-        if match[0] != "</think>":
+        if match[0].lower() != "</think>":
             if len(found) == MAX_LISTS:
                 return []
             items, position, closed = _items(text, position)
@@ -181,7 +181,13 @@ def _lists(text: str) -> list[tuple[list[dict[str, Any]], bool]]:
     if thinking and text.lstrip().startswith("<think>"):
         return []
     lists = [(items + _repaired(rest), bool(rest)) for items, rest in found]
-    return [(items, broken) for items, broken in lists if (items or not broken) and all(isinstance(i, dict) for i in items)]
+    objects = [([_with_small_keys(i) for i in items if isinstance(i, dict)], len(items), broken) for items, broken in lists]
+    # A stray text or number among errors is passed over; a list of nothing else is no list of errors.
+    return [(items, broken) for items, count, broken in objects if items or not (count or broken)]
+
+
+def _with_small_keys(item: dict[str, Any]) -> dict[str, Any]:
+    return {key.lower(): value for key, value in item.items()}
 
 
 def _items(text: str, position: int) -> tuple[list[Any], int, bool]:
@@ -206,7 +212,11 @@ def _repaired(text: str) -> list[dict[str, Any]]:
         return []
     if isinstance(content, list) and content and isinstance(content[0], list):
         content = content[0]
-    return [item for item in content if isinstance(item, dict) and _KEYS & item.keys()] if isinstance(content, list) else []
+    return (
+        [item for item in content if isinstance(item, dict) and _KEYS & {key.lower() for key in item}]
+        if isinstance(content, list)
+        else []
+    )
 
 
 def _report(items: list[dict[str, Any]], truncated: bool, form: ReportFormat) -> Report:
