@@ -92,6 +92,7 @@ class RewardResult:
             "invalid": float(self.invalid),
             **self.outcome.numbers(),
             "truncated": float(report.truncated),
+            "missing_glyphs": float(self.image.info.get("missing_glyphs", 0)) if self.image else 0.0,
             **{f"guard_{name}": float(name in self.flags) for name in GUARDS},
             **self.judge_usage.numbers(),
             **{f"{stage}_ms": round(self.milliseconds.get(stage, 0.0), 2) for stage in STAGES},

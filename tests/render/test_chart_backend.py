@@ -217,6 +217,68 @@ def test_a_script_can_read_what_it_has_saved_in_memory(said: Callable[[str], str
     )
 
 
+PLAIN = {
+    "an SVG is text": "import xml.etree.ElementTree as ET; b = io.BytesIO(); fig.savefig(b, format='svg'); "
+    "got = ET.fromstring(b.getvalue().decode()).get('width')",
+    "an SVG goes into text": "b = io.StringIO(); fig.savefig(b, format='svg'); got = b.getvalue().count('<image') * 160",
+    "a PDF is one": "b = io.BytesIO(); fig.savefig(b, format='pdf'); got = b.getvalue().startswith(b'%PDF') * 160",
+    "a saved file has its size": "fig.savefig('a.png'); got = 160 if os.path.getsize('a.png') > 200 else 0",
+    "a log in /tmp": "import logging; logging.basicConfig(filename='/tmp/no-such-log'); logging.error('x'); "
+    "got = 160 * ('no-such-log' in os.listdir('/tmp'))",
+    "a file in /tmp": "open('/tmp/no-such-file', 'w').write('160'); got = open('/tmp/no-such-file').read()",
+    "a folder in /tmp": "os.makedirs('/tmp/no/such', exist_ok=True); fig.savefig('/tmp/no/such/a.png'); "
+    "got = 160 * os.path.isfile('/tmp/no/such/a.png')",
+    "a copy": "import shutil; fig.savefig('a.png'); shutil.copy('a.png', 'b.png'); got = plt.imread('b.png').shape[1]",
+    "a copied folder": "import shutil; os.mkdir('a'); fig.savefig('a/a.png'); shutil.copytree('a', 'b'); "
+    "got = plt.imread('b/a.png').shape[1]",
+    "a folder that cannot be made": "os.makedirs('/sys/a/b', exist_ok=True); fig.savefig('/sys/a/b/a.png'); "
+    "got = 160 * (os.listdir('/sys/a/b') == ['a.png'])",
+    "a file there is moved": "os.makedirs('/sys/a'); fig.savefig('/sys/a/a.png'); os.rename('/sys/a/a.png', 'b.png'); "
+    "got = plt.imread('b.png').shape[1]",
+    "a path": "from pathlib import Path; Path('/tmp/no-such').write_text('160'); got = Path('/tmp/no-such').read_text()",
+    "asyncio": """
+import asyncio
+async def one():
+    await asyncio.sleep(0.01)
+    return 80
+async def main():
+    return sum(await asyncio.gather(one(), one()))
+got = asyncio.run(main())""",
+    "no maps of seaborn": "got = 160 * ('rocket' not in matplotlib.colormaps)",
+    "maps of seaborn": "import seaborn; got = 160 * ('rocket' in matplotlib.colormaps and plt.get_cmap('mako').N == 256)",
+}
+
+
+@pytest.mark.parametrize("script", PLAIN.values(), ids=PLAIN)
+def test_what_plain_python_does_works(script: str, said: Callable[[str], str]) -> None:
+    assert said(f"fig = figure('red')\n{script}\nraise Exception(got)") == "160"
+
+
+# Text in any language
+
+
+def labels(*texts: str, first: str = "") -> str:
+    return f"{first}\nfig = plt.figure(figsize=(3, 1)); [fig.text(0.1, 0.1 + 0.3 * i, t) for i, t in enumerate({texts})]"
+
+
+@pytest.mark.parametrize("texts", [("苹果", "汽车"), ("りんご", "くるま"), ("사과", "자동"), ("水果 a1", "水里 a1")])
+def test_texts_of_other_scripts_differ_and_none_is_missing(texts: tuple[str, str], draw: Draw) -> None:
+    images = [draw(labels(text)) for text in texts]
+    assert images[0].tobytes() != images[1].tobytes()
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "plt.rcParams['font.sans-serif'] = ['SimHei']",
+        "plt.rcParams['font.family'] = 'Arial Unicode MS'",
+        "plt.rc('font', family=['Microsoft YaHei', 'sans-serif'])",
+    ],
+)
+def test_a_font_that_is_not_there_is_drawn_in_one_that_is(first: str, draw: Draw) -> None:
+    assert draw(labels("苹果", first=first)).tobytes() == draw(labels("苹果")).tobytes()
+
+
 # Failures
 
 

@@ -238,13 +238,30 @@ def test_the_local_files_would_show_if_they_were_loaded(draw: Draw) -> None:
     assert RED in {color for _, color in draw(svg_of(load + DOT)).getcolors(1 << 17)}
 
 
-def test_entities_are_refused(draw: Draw, tmp_path: Path) -> None:
+def test_entities_of_a_document_are_written_out(draw: Draw) -> None:
+    declared = "<!DOCTYPE svg [<!ENTITY c \"blue\">\n<!ENTITY d \"&#60;rect width='99' height='99' fill='&c;'/>\">]>"
+    assert center(draw(declared + svg_of("&d;"))) == BLUE
+    assert center(draw(declared + svg_of('<rect width="99" height="99" fill="&c;"/><!-- &c; -->'))) == BLUE
+
+
+@pytest.mark.parametrize("declared", ["ISO-8859-1", "utf-16", "US-ASCII", "gb2312", "Shift_JIS", "no-such-name", ""])
+def test_a_text_is_decoded_already_whatever_it_declares(draw: Draw, declared: str) -> None:
+    text = svg_of("<text y='9'>Größe</text>" + DOT)
+    plain = draw(text)
+    declaration = f'<?xml version="1.0" encoding="{declared}"?>\n'
+    assert draw(declaration + text).tobytes() == plain.tobytes()
+    assert draw("\ufeff" + declaration + text).tobytes() == plain.tobytes()
+
+
+def test_entities_that_grow_or_name_files_are_refused(draw: Draw, tmp_path: Path) -> None:
     lol = "".join(f'<!ENTITY l{i} "{f"&l{i - 1};" * 10}">' for i in range(1, 10))
     bomb = f'<!DOCTYPE svg [<!ENTITY l0 "lol">{lol}]>' + svg_of("<text>&l9;</text>")
-    assert fault(draw, bomb).startswith("RenderFailed: line 1: entities are not expanded")
+    assert fault(draw, bomb).startswith(("RenderLimit: entities", "RenderFailed: line 1: limit on input amplification"))
     (tmp_path / "secret").write_text("secret")
     external = f'<!DOCTYPE svg [<!ENTITY x SYSTEM "file://{tmp_path}/secret">]>' + svg_of("<text>&x;</text>" + DOT)
-    assert fault(draw, external).startswith("RenderFailed: line 1: entities are not expanded")
+    assert fault(draw, external).startswith("RenderFailed: line 1: entities of files or parameters are not read: x")
+    itself = '<!DOCTYPE svg [<!ENTITY x "&y;"><!ENTITY y "&x;">]>' + svg_of("<text>&x;</text>" + DOT)
+    assert fault(draw, itself).startswith(("RenderFailed: ", "RenderLimit: entities hold entities"))
     inner = uri(bomb.encode())
     assert fault(draw, svg_of(f'<image href="{inner}" width="9" height="9"/>')).startswith("RenderFailed: ")
 

@@ -29,7 +29,8 @@ class SvgSettings(RenderSettings):
     background: str = "white"
     """Color where the document is transparent, as CSS names it."""
     timeout_s: Positive = 10.0
-    """CPU seconds of one image, and wall time on a machine that is not overloaded. Over it the code is at fault."""
+    """Seconds of CPU time of one image, and of wall time, less the time spent waiting for a processor. Over it the code is at
+    fault."""
     sandbox: SandboxSettings = SandboxSettings()
 
     @field_validator("background")

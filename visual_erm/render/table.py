@@ -92,7 +92,7 @@ def to_html(code: Code) -> str:
     if len(code.text) > longest:
         raise RenderLimit(f"{len(code.text)} characters of {code.language}; at most {longest} are drawn")
     if code.language == "markdown":
-        return MarkdownIt("gfm-like", {"linkify": False}).disable("linkify").render(code.text)
+        return MarkdownIt("gfm-like", {"linkify": False}).disable("linkify").render(code.text.removeprefix("\ufeff"))
     return code.text
 
 

@@ -147,7 +147,7 @@ class Sandbox:
             code: What the backend reads.
 
         Returns:
-            The image, RGB.
+            The image, RGB. Its `info["missing_glyphs"]` is the number of characters that no font could show.
 
         Raises:
             RenderFailed: The code is at fault: it raised, crashed, or cannot be read.
@@ -206,7 +206,9 @@ class Sandbox:
         if head.fault:
             fault: type[PolicyFault] = getattr(errors, FAULTS[head.fault])
             raise fault(body.decode("utf-8", "replace"))
-        return Image.frombytes("RGB", (head.width, head.height), bytes(body))
+        image = Image.frombytes("RGB", (head.width, head.height), bytes(body))
+        image.info["missing_glyphs"] = head.missing_glyphs
+        return image
 
     async def _in_time(self, job: asyncio.Future[Any], server: ServerProcess, worker: Worker) -> bool:
         """Whether a job ends within its limit, to which is added what its worker waited for a processor meanwhile.

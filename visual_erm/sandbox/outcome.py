@@ -17,6 +17,8 @@ class Rendering:
     height: int
     rgb: bytes
     """width x height x 3 bytes, row by row, transparent parts on the background."""
+    missing_glyphs: int = 0
+    """Number of different characters that no font could show. They all look like the same box."""
 
 
 class RenderingFailed(Exception):

@@ -2,7 +2,7 @@
 
     worker  READY                                     it is isolated
     host    job: number, length, code
-    worker  head: fault, width, height, length        nothing before it
+    worker  head: fault, width, height, length …      nothing before it
     host    key: 32 random bytes, made for this job, sent only now
     worker  body: pixels, or the reason why there are none; then the seal: keyed digest of job, head and body
 
@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 JOB = struct.Struct("<QQ")
 """Number of the job, bytes of code that follow."""
-HEAD = struct.Struct("<8sBIIQd")
+HEAD = struct.Struct("<8sBIIQdI")
 """MAGIC, then the fields of Head."""
 READY = b"R"
 """What an isolated worker says first."""
@@ -46,6 +46,8 @@ class Head(NamedTuple):
     """Bytes of the body."""
     cpu_s: float
     """CPU time of the worker so far in seconds, for reusable backends."""
+    missing_glyphs: int = 0
+    """As in `Rendering`."""
 
     def packed(self) -> bytes:
         """The head as it is sent."""

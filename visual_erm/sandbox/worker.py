@@ -86,8 +86,10 @@ def render_jobs(backend: Any, options: dict[str, Any]) -> None:
     reuse = backend.REUSABLE
     while start := read(LINE, JOB.size):
         job, length = JOB.unpack(start)
-        fault, width, height, body = outcome(backend, read(LINE, length).decode("utf-8", "replace"), options)
-        head = Head(fault, width, height, len(body), clock())
+        fault, width, height, body, missing_glyphs = outcome(
+            backend, read(LINE, length).decode("utf-8", "replace"), options
+        )
+        head = Head(fault, width, height, len(body), clock(), missing_glyphs)
         write(LINE, head.packed())
         key = read(LINE, KEY_BYTES)
         if not key:
@@ -105,7 +107,7 @@ def render_jobs(backend: Any, options: dict[str, Any]) -> None:
             return
 
 
-def outcome(backend: Any, code: str, options: dict[str, Any]) -> tuple[int, int, int, bytes]:
+def outcome(backend: Any, code: str, options: dict[str, Any]) -> tuple[int, int, int, bytes, int]:
     """Renders one job, whatever its code does.
 
     Args:
@@ -115,18 +117,18 @@ def outcome(backend: Any, code: str, options: dict[str, Any]) -> tuple[int, int,
 
     Returns:
         Number of the fault in FAULTS (0 for none), width and height in pixels, and the body: RGB pixels, or the reason why
-        there are none in UTF-8, at most MAX_REASON_BYTES bytes.
+        there are none in UTF-8, at most MAX_REASON_BYTES bytes; the number of characters that no font could show.
     """
     try:
         rendering = backend.render(code, options)
-        return 0, rendering.width, rendering.height, rendering.rgb
+        return 0, rendering.width, rendering.height, rendering.rgb, rendering.missing_glyphs
     except RenderingFailed as failure:
         fault, reason = failure.fault, str(failure)
     except MemoryError:
         fault, reason = "RenderLimit", "used more memory than it may"
     except BaseException as error:  # noqa: BLE001  whatever else the code made its backend trip over
         fault, reason = "RenderFailed", type(error).__name__
-    return FAULTS.index(fault), 0, 0, reason.encode("utf-8", "replace")[:MAX_REASON_BYTES]
+    return FAULTS.index(fault), 0, 0, reason.encode("utf-8", "replace")[:MAX_REASON_BYTES], 0
 
 
 def read_all(line: int, length: int) -> bytes:

@@ -7,6 +7,7 @@ image, `figures` says. Ending early is no fault (`sys.exit()`, or waiting for in
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import contextlib
 import errno
@@ -14,16 +15,19 @@ import gc
 import io
 import os
 import random
+import re
 import sys
 import traceback
 import types
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import matplotlib
 import numpy as np
 from PIL import Image
 
+from visual_erm.sandbox.backends import chart_fonts, folders
 from visual_erm.sandbox.backends.figures import Figures, NothingDrawn, TooLarge
 from visual_erm.sandbox.backends.files import Files, Pixels
 from visual_erm.sandbox.backends.prefault import Span, pages_changed_by, prefault
@@ -56,10 +60,14 @@ figure.tight_layout()
 """A script whose rendering changes the memory that most renderings change."""
 
 
+_IMPORTS_SEABORN = re.compile(
+    r"""\b(?:import|from)\s+seaborn\b|import_module\(\s*["']seaborn|^\s*import\s.*\bseaborn\b""", re.MULTILINE
+)
 _figures = Figures()
 _changed: list[Span] = []
 _modules: dict[str, types.ModuleType] = {}
-"""Set by `warm`: the memory that a rendering changes, and the modules that were imported."""
+_color_maps: dict[str, Any] = {}
+"""Set by `warm`: the memory that a rendering changes, the modules that were imported, and color maps of seaborn."""
 
 
 def warm(options: Mapping[str, Any]) -> None:
@@ -73,9 +81,12 @@ def warm(options: Mapping[str, Any]) -> None:
     _figures.begin(Files(), options["max_pixels"])
     _figures.intercept()
     matplotlib.rcdefaults()
+    chart_fonts.stand_in()
     warm_up()
     matplotlib.rcdefaults()
     _figures.begin(Files(), options["max_pixels"])
+    asyncio.set_event_loop_policy(folders.ScriptLoops())
+    _unregister_color_maps()
     gc.collect()
     _modules.update(sys.modules)
     _changed[:] = pages_changed_by(lambda: _render_warmup_script(options))
@@ -106,14 +117,30 @@ def render(code: str, options: Mapping[str, Any]) -> Rendering:
     """
     files = Files()
     _figures.begin(files, options["max_pixels"])
+    chart_fonts.begin()
     _fix_random_numbers()
     files.watch()
+    folders.stand_in(os.getcwd())  # noqa: PTH109
+    _register_color_maps(code)
     outcome = _attempt(code, _figures)
     if files.reached:
         raise RenderingFailed("Tampering", _bounded(f"tried to open {files.reached}"))
     if isinstance(outcome, RenderingFailed):
         raise outcome
-    return outcome
+    return replace(outcome, missing_glyphs=chart_fonts.missing_glyphs())
+
+
+def _unregister_color_maps() -> None:
+    """Takes back what the libraries of the warm-up registered: a script that does not import them has no such maps."""
+    for name in set(matplotlib.colormaps) - set(matplotlib.colormaps._builtin_cmaps)  # type: ignore[attr-defined]:
+        _color_maps[name] = matplotlib.colormaps[name]
+        matplotlib.colormaps.unregister(name)
+
+
+def _register_color_maps(code: str) -> None:
+    if _IMPORTS_SEABORN.search(code):
+        for name, color_map in _color_maps.items():
+            matplotlib.colormaps.register(color_map, name=name, force=True)
 
 
 def _render_warmup_script(options: Mapping[str, Any]) -> None:
@@ -137,7 +164,7 @@ def _run(code: str, figures: Figures) -> None:
     main.__file__ = os.path.abspath("script.py")  # noqa: PTH100
     sys.modules["__main__"] = main
     sys.argv[:] = ["script.py"]
-    script = compile(code, SCRIPT, "exec", dont_inherit=True)
+    script = compile(code.removeprefix("\ufeff"), SCRIPT, "exec", dont_inherit=True)
     _to_its_end(lambda: exec(script, main.__dict__), figures)  # noqa: S102  what a sandbox is for
     if not figures.any:
         _to_its_end(_uncalled(main.__dict__), figures)

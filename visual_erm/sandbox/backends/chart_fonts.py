@@ -32,8 +32,8 @@ def stand_in() -> None:
         kind = args[0] if args else settings.get("fontext", "ttf")
         return [*found, *(path for path in paths if path not in found)] if kind == "ttf" else found
 
-    FontManager._find_fonts_by_props = with_stand_ins
-    _text_helpers.warn_on_missing_glyph = lambda codepoint, _: _missing.add(int(codepoint))
+    FontManager._find_fonts_by_props = with_stand_ins  # type: ignore[method-assign]
+    _text_helpers.warn_on_missing_glyph = lambda codepoint, fontnames: _missing.add(int(codepoint))  # type: ignore
 
 
 def begin() -> None:

@@ -1,14 +1,16 @@
 """The files of a script: images it saves, filled when it looks at them, and images it has no business to read.
 
 What counts is the image of a figure, not a file, and packing pixels into one takes time: a file that the script saves is
-made at once, and its contents follow when the script opens it. Saving to a folder that is not there does no harm. The
-sandbox's isolation keeps a script from what it may not read; this module only notices that it tried.
+made at once, and its contents follow when the script opens it or asks for its size. The sandbox's isolation keeps a script
+from what it may not read; this module only notices that it tried.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
-import errno
+import functools
+import gzip
 import io
 import os
 import sys
@@ -44,6 +46,12 @@ PACKAGES = tuple(
     os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")
 )
 """Folders of Python and what is installed: images there belong to the libraries."""
+_PRINTED = {"pdf": "PDF", "eps": "EPS", "ps": "EPS"}
+"""Kinds of files for printing, and what Pillow calls them."""
+_SVG = (
+    '<?xml version="1.0" encoding="utf-8"?>\n'
+    '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" version="1.1"'
+)
 MAX_WAITING = 4
 """Number of files whose contents are kept until they are read; beyond it the oldest is written."""
 
@@ -63,7 +71,7 @@ class Files:
         self._allowed = (*PACKAGES, _real(os.curdir) + os.sep)
 
     def watch(self) -> None:
-        """Sees every file that Python opens, and has scripts believe in folders that they may not make. No way back."""
+        """Sees every file that Python opens, and fills a saved image when its size is asked for. No way back."""
         opened, moved = self._opened, self._fill
 
         def hook(event: str, arguments: tuple[Any, ...]) -> None:
@@ -73,20 +81,15 @@ class Files:
                 moved(_real(arguments[0]))
 
         sys.addaudithook(hook)
-        mkdir, unmade = os.mkdir, set[str]()
+        stat, waiting = os.stat, self._waiting
 
-        def make(path: Any, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
-            try:
-                mkdir(path, mode, dir_fd=dir_fd)
-            except OSError as error:
-                if (
-                    error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS)
-                    and os.path.split(_real(path))[0] not in unmade
-                ):
-                    raise
-                unmade.add(_real(path))
+        @functools.wraps(stat)
+        def filled(path: Any, *args: Any, **settings: Any) -> os.stat_result:
+            if waiting:
+                moved(_real(path))
+            return stat(path, *args, **settings)
 
-        os.mkdir = make
+        os.stat = filled
 
     def save(self, file: Any, kind: str, image: Pixels) -> None:
         """Does what `savefig` promises: writes an image, where that is possible.
@@ -97,15 +100,14 @@ class Files:
             image: The image, RGBA, shape (height, width, 4).
         """
         if isinstance(file, str | os.PathLike):
-            with contextlib.suppress(OSError, ValueError):
-                open(file, "wb").close()  # noqa: PTH123
-                self._waiting[_real(file)] = kind, image
+            with contextlib.suppress(OSError, ValueError), open(file, "wb") as made:  # noqa: PTH123
+                self._waiting[_real(made.name)] = kind, image
             if len(self._waiting) > MAX_WAITING:
                 self._fill(next(iter(self._waiting)))
         elif hasattr(file, "write"):
-            # A text stream that waits for an SVG gets none.
+            content = _packed(kind, image)
             with contextlib.suppress(OSError, ValueError, TypeError):
-                file.write(_packed(kind, image))
+                file.write(content.decode() if kind == "svg" and isinstance(file, io.TextIOBase) else content)
 
     def _opened(self, path: Any, mode: str | None, flags: int) -> None:
         real = _real(path)
@@ -137,9 +139,18 @@ def _real(path: Any) -> str:
 
 
 def _packed(kind: str, image: Pixels) -> bytes:
-    """`image` as bytes: the pixels alone where matplotlib writes them so, a PNG for every other kind of file."""
+    """`image` as bytes: the pixels alone where matplotlib writes them so, an SVG or PDF with it, else a PNG."""
     if kind in ("raw", "rgba"):
         return image.tobytes()
     packed = io.BytesIO()
-    Image.fromarray(image).save(packed, "png", compress_level=1)
-    return packed.getvalue()
+    whole = Image.fromarray(image)
+    if kind in _PRINTED:
+        whole.convert("RGB").save(packed, _PRINTED[kind])
+        return packed.getvalue()
+    whole.save(packed, "png", compress_level=1)
+    if kind not in ("svg", "svgz"):
+        return packed.getvalue()
+    content = base64.b64encode(packed.getvalue()).decode()
+    size = f'width="{whole.width}" height="{whole.height}"'
+    svg = f'{_SVG} {size}><image {size} xlink:href="data:image/png;base64,{content}"/></svg>\n'.encode()
+    return gzip.compress(svg, 1) if kind == "svgz" else svg

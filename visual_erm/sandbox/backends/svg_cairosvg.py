@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import numpy.typing as npt
 from cairocffi import CairoError
-from cairosvg.parser import Tree
-from cairosvg.surface import PNGSurface
+from cairosvg import surface as cairo_surface
+from cairosvg.parser import Node, Tree
+from cairosvg.surface import TAGS, PNGSurface
 from cairosvg.url import safe_fetch
 from PIL import Image
 
@@ -25,6 +28,23 @@ _ERRORS = (
     ValueError,
 )
 """What it raises for documents that it was not written for."""
+
+
+STAND_IN = "Noto Sans CJK SC"
+"""The font of text that holds Chinese, Japanese or Korean. Cairo takes one font for a text, whatever it lacks."""
+_EAST_ASIAN = re.compile("[\u1100-\u11ff\u2e80-\ua4cf\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef]")
+
+
+def _text(surface: PNGSurface, node: Node, draw_as_text: bool = False) -> None:
+    """Draws a text element in a font that has its characters."""
+    if node.text and _EAST_ASIAN.search(node.text):
+        node["font-family"] = STAND_IN
+    _own_text(surface, node, draw_as_text)
+
+
+_own_text = TAGS["text"]
+TAGS.update({name: _text for name, draw in TAGS.items() if draw is _own_text})
+cairo_surface.text = _text  # it compares with its own name
 
 
 def render_rgba(document: Document, width: int, height: int) -> Image.Image:

@@ -1,6 +1,7 @@
 """The text of an SVG document before a library sees it: read within bounds, closed where it was cut off.
 
-What a document may hold is decided here for both libraries: no entities, no depth that a recursive reader does not survive,
+What a document may hold is decided here for both libraries: no entities of files, no text that
+entities make too long, no depth that a recursive reader does not survive,
 no embedded image whose header promises more pixels than fit. What an innocent text can still make a library do (a `use`
 of a `use` of a `use`, chains of filters) is left to the libraries' own counts and to the limits of time and memory.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import binascii
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
@@ -26,7 +28,11 @@ MAX_DEPTH = 200
 """Largest depth of elements inside each other; librsvg reads 255, CairoSVG some 900."""
 MAX_PIXELS = 16_000_000
 """Largest width times height of one embedded image."""
+MAX_ENTITY_DEPTH = 8
+"""Largest depth of entities inside each other."""
 
+_DECLARED = re.compile(r"""(\A<\?xml[^<>]{0,200}?\bencoding\s*=\s*["'])[^"'<>]{0,40}(["'])""")
+_REFERENCE = re.compile(rb"<!\[CDATA\[.*?\]\]>|<!--.*?-->|&([A-Za-z_][\w.-]*);", re.DOTALL)
 _CUT_OFF = {
     expat.errors.codes[message]: closing
     for message, closing in (
@@ -69,10 +75,14 @@ def read(code: str) -> Document:
     if len(code) > MAX_CHARACTERS:
         raise RenderingFailed("RenderLimit", f"{len(code)} characters of SVG; at most {MAX_CHARACTERS} are drawn")
     try:
-        data = code.strip().encode()
+        # The text is decoded already: whatever encoding its declaration names is history.
+        data = _DECLARED.sub(r"\1UTF-8\2", code.removeprefix("\ufeff").strip(), count=1).encode()
     except UnicodeEncodeError as error:
         raise RenderingFailed("RenderFailed", f"no text: {error.reason}") from error
     scan = _Scan(data)
+    if scan.entities:
+        data = _expanded(data, scan)
+        scan = _Scan(data)
     if scan.error is None:
         return scan.document
     closing = _CUT_OFF.get(scan.error.code)
@@ -96,7 +106,10 @@ def check_embedded(data: bytes) -> None:
     if data.startswith(b"\x1f\x8b"):
         raise RenderingFailed("RenderFailed", "an embedded picture is packed with gzip")
     if b"<svg" in data:
-        error = _Scan(data).error
+        scan = _Scan(data)
+        if scan.entities:
+            raise RenderingFailed("RenderFailed", "an embedded SVG has entities")
+        error = scan.error
         if error is not None:
             raise RenderingFailed("RenderFailed", f"an embedded SVG, line {error.lineno}: {expat.ErrorString(error.code)}")
         return
@@ -133,6 +146,27 @@ def embedded(uri: str) -> bytes:
         return b""
 
 
+def _expanded(data: bytes, scan: _Scan) -> bytes:
+    """The document with its own entities written out and without its document type. CairoSVG takes no entities.
+
+    Raises RenderingFailed when they hold each other, or make more than MAX_CHARACTERS.
+    """
+    start, end = scan.doctype
+    lines = data.count(b"\n", start, end)
+    body = data[:start] + b"\n" * lines + data[end:]
+    for _ in range(MAX_ENTITY_DEPTH):
+        total = len(body)
+        for reference in _REFERENCE.finditer(body):
+            total += len(scan.entities.get(reference[1], b"")) if reference[1] else 0
+            if total > MAX_CHARACTERS:
+                raise RenderingFailed("RenderLimit", f"entities make more than {MAX_CHARACTERS} characters")
+        expanded = _REFERENCE.sub(lambda found: scan.entities.get(found[1], found[0]) if found[1] else found[0], body)
+        if expanded == body:
+            return body
+        body = expanded
+    raise RenderingFailed("RenderLimit", f"entities hold entities more than {MAX_ENTITY_DEPTH} deep")
+
+
 class _Scan:
     """One pass over a document: how it ends, and its root. Raises RenderingFailed for what is not rendered at all."""
 
@@ -140,12 +174,18 @@ class _Scan:
         self._data = data
         self._elements = 0
         self._root: Document | None = None
+        self.entities: dict[bytes, bytes] = {}
+        """Replacement texts by name."""
+        self.doctype = (0, 0)
+        """First byte of the document type, and the byte after it."""
         self.open: list[str] = []
         self.error: expat.ExpatError | None = None
         self._parser = expat.ParserCreate()
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = lambda name: self.open.pop()
         self._parser.EntityDeclHandler = self._entity
+        self._parser.StartDoctypeDeclHandler = lambda *_: self._bound(0)
+        self._parser.EndDoctypeDeclHandler = lambda: self._bound(1)
         try:
             self._parser.Parse(data, True)
         except expat.ExpatError as error:
@@ -174,5 +214,15 @@ class _Scan:
             if key.rpartition(":")[2] == "href" and value.lstrip()[:5].lower() == "data:":
                 check_embedded(embedded(value))
 
-    def _entity(self, name: str, *_: object) -> None:
-        raise RenderingFailed("RenderFailed", f"line {self._parser.CurrentLineNumber}: entities are not expanded: &{name};")
+    def _bound(self, end: int) -> None:
+        at = self._parser.CurrentByteIndex
+        if end:
+            self.doctype = (self.doctype[0], self._data.index(b">", at) + 1)
+        else:
+            self.doctype = (self._data.rindex(b"<!DOCTYPE", 0, at + 9), at)
+
+    def _entity(self, name: str, is_parameter: bool, value: str | None, *_: object) -> None:
+        if is_parameter or value is None:
+            line = self._parser.CurrentLineNumber
+            raise RenderingFailed("RenderFailed", f"line {line}: entities of files or parameters are not read: {name}")
+        self.entities[name.encode()] = value.encode()
