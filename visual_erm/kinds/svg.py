@@ -29,8 +29,7 @@ class SvgSettings(RenderSettings):
     background: str = "white"
     """Color where the document is transparent, as CSS names it."""
     timeout_s: Positive = 10.0
-    """Seconds of CPU time of one image, and of wall time, less the time spent waiting for a processor. Over it the code is at
-    fault."""
+    """Seconds of CPU time of one image, and of wall time, less the time spent waiting for a processor."""
     sandbox: SandboxSettings = SandboxSettings()
 
     @field_validator("background")

@@ -132,7 +132,8 @@ def render(code: str, options: Mapping[str, Any]) -> Rendering:
 
 def _unregister_color_maps() -> None:
     """Takes back what the libraries of the warm-up registered: a script that does not import them has no such maps."""
-    for name in set(matplotlib.colormaps) - set(matplotlib.colormaps._builtin_cmaps)  # type: ignore[attr-defined]:
+    builtin = set(matplotlib.colormaps._builtin_cmaps)  # type: ignore[attr-defined]
+    for name in set(matplotlib.colormaps) - builtin:
         _color_maps[name] = matplotlib.colormaps[name]
         matplotlib.colormaps.unregister(name)
 
