@@ -68,6 +68,8 @@ class ForkServer:
         self._folder = setup["folder"]
         self.backend = load_backend(setup["backend"], setup["source"])
         self.backend.warm(self._options)
+        # Before the address space is measured: what is freed later would be added to the limit of every worker.
+        gc.collect()
         plan = IsolationPlan(**setup["isolation"])
         self._memory_mb = plan.memory_mb
         self._disk_bytes = plan.disk_mb * isolation.MB

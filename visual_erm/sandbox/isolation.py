@@ -20,6 +20,8 @@ from visual_erm.runtime.prctl import PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_SE
 from visual_erm.sandbox import landlock, seccomp
 
 MB = 1 << 20
+PROBE_MB = 4
+"""Megabytes over its limit that a worker tries to have. The server may free one after its address space is measured."""
 DESCRIPTORS = 64
 """Number of files that a worker may have open."""
 STACK_BYTES = 8 * MB
@@ -110,12 +112,12 @@ def allocated() -> int:
     """Measures the address space of this process, without /proc: the limit at which it gets no more.
 
     Returns:
-        Bytes, to the megabyte.
+        Bytes, to the page.
     """
     before = resource.getrlimit(resource.RLIMIT_AS)
     low, high = 0, 1 << 47
     try:
-        while high - low > MB:
+        while high - low > mmap.PAGESIZE:
             middle = (low + high) // 2
             resource.setrlimit(resource.RLIMIT_AS, (middle, before[1]))
             try:
@@ -133,7 +135,7 @@ def probe(forbidden: Sequence[str], memory_mb: int) -> Iterator[str]:
 
     Args:
         forbidden: Files that must not be readable.
-        memory_mb: Megabytes that may be allocated; one more is tried.
+        memory_mb: Megabytes that may be allocated; PROBE_MB more are tried.
 
     Yields:
         Of `network`, `files`, `processes`, `memory`: the guarantees that hold.
@@ -145,7 +147,7 @@ def probe(forbidden: Sequence[str], memory_mb: int) -> Iterator[str]:
     if not _forks():
         yield "processes"
     try:
-        mmap.mmap(-1, (memory_mb + 1) * MB).close()
+        mmap.mmap(-1, (memory_mb + PROBE_MB) * MB).close()
     except (OSError, MemoryError):
         yield "memory"
 
