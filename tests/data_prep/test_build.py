@@ -16,7 +16,7 @@ from visual_erm.data import build as building
 from visual_erm.data.build import BuildOptions, build
 from visual_erm.data.prompts import default_prompt
 from visual_erm.data.rows import RowFormat
-from visual_erm.data.sources import Item
+from visual_erm.data.sources import Item, images
 from visual_erm.extract import Code
 from visual_erm.kinds import SHIPPED
 from visual_erm.spec.task import Task, load_task
@@ -66,7 +66,9 @@ class Pen:
 
     async def render(self, code: Code) -> Image.Image:
         self.drawn += 1
-        return Image.new("RGB", (20, 20), "red")
+        image = Image.new("RGB", (20, 20), "red")
+        image.putpixel((self.drawn, 0), (0, 0, 255))
+        return image
 
     async def close(self) -> None:
         pass
@@ -112,3 +114,19 @@ def test_a_image_is_drawn_anew_where_the_settings_change_it(
     task = load_task(name)
     other = task.model_copy(update={"render": task.render.model_copy(update=changed)})
     assert drawn_again(task, other, tmp_path, monkeypatch) == anew
+
+
+def test_an_image_is_kept_once_and_a_blank_one_not_at_all(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, dot in (("a", 1), ("b", 2), ("same_as_a", 1), ("c", 3)):
+        image = Image.new("RGB", (20, 20), "white")
+        image.putpixel((dot, 0), (0, 0, 0))
+        image.save(folder / f"{name}.png", compress_level=9 if name == "a" else 1)
+    Image.new("RGB", (20, 20), "white").save(folder / "blank.png")
+    said: list[str] = []
+    form = RowFormat("svg", "<image>")
+    build(images(folder), BuildOptions(tmp_path / "out"), load_task("svg"), form, said.append, Console(quiet=True), None)
+    assert len(list(rows_of(tmp_path / "out"))) == 3
+    assert any("the same image as" in line for line in said)
+    assert f"{folder}/blank.png: the image has a single color; remove it" in said

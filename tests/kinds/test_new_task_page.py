@@ -52,7 +52,9 @@ def folder(tmp_path: Path) -> Path:
         (tmp_path / "SHAPES" / f"{number}.shapes").write_text(f"circle 30 30 {9 + number} red\nsquare 10 10 4 blue")
     (tmp_path / "FORMS").mkdir()
     for name in "ab":
-        Image.new("RGB", (64, 64), "red" if name == "a" else "blue").save(tmp_path / "FORMS" / f"{name}.png")
+        image = Image.new("RGB", (64, 64), "red" if name == "a" else "blue")
+        image.putpixel((9, 9), (255, 255, 255))
+        image.save(tmp_path / "FORMS" / f"{name}.png")
     return tmp_path
 
 

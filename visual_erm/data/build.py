@@ -115,9 +115,9 @@ def build(
         for path in partial.values():
             cleaning.callback(path.unlink, missing_ok=True)
         bar = progress.add_task("writing rows", total=len(contents))
-        waiting = iter(contents)
+        waiting, seen = iter(contents), dict[bytes, str]()
         for split, path in partial.items():
-            rows = _rows(waiting, split, form, options.out, report, lambda: progress.advance(bar))
+            rows = _rows(waiting, split, form, options.out, seen, report, lambda: progress.advance(bar))
             _write(path, islice(rows, held_out(len(contents), options.test_share) if split == "test" else None), form)
         if check:
             bar = progress.add_task("loading rows through veRL", total=len(SPLITS))
@@ -252,12 +252,18 @@ def _contents(items: Sequence[Item], rendered: dict[str, Path], renderer_version
 
 
 def _rows(
-    contents: Iterator[RowContent], split: str, form: RowFormat, folder: Path, report: Report, done: Callable[[], None]
+    contents: Iterator[RowContent],
+    split: str,
+    form: RowFormat,
+    folder: Path,
+    seen: dict[bytes, str],
+    report: Report,
+    done: Callable[[], None],
 ) -> Iterator[dict[str, Any]]:
     for content in contents:
         done()
         try:
-            yield make_row(content, split, form, folder)
+            yield make_row(content, split, form, folder, seen)
         except ConfigError as error:
             report(str(error) if content.where in str(error) else f"{content.where}: {error}")
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from visual_erm.data.images import encode, read_image, scale_down, store_by_hash
 from visual_erm.errors import ConfigError
+from visual_erm.vision.images import digest_of
 
 _EMBEDDED = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -88,7 +89,9 @@ def schema(embed: bool) -> pa.Schema:
     )
 
 
-def make_row(content: RowContent, split: str, form: RowFormat, folder: Path) -> dict[str, Any]:
+def make_row(
+    content: RowContent, split: str, form: RowFormat, folder: Path, seen: dict[bytes, str] | None = None
+) -> dict[str, Any]:
     """Makes the row of one item.
 
     Args:
@@ -96,14 +99,20 @@ def make_row(content: RowContent, split: str, form: RowFormat, folder: Path) -> 
         split: `train` or `test`.
         form: How items become rows.
         folder: Folder of the parquet. A row that embeds no images stores them in `images/` of it.
+        seen: Digests of the references of earlier rows, of both splits, and where they came from. This one is added: an
+            image that is in both splits would not be held out.
 
     Returns:
         A row that fits `schema(form.embed)`.
 
     Raises:
-        ConfigError: The reference is not an image, or not one that vision models accept.
+        ConfigError: The reference is not an image, not one that vision models accept, of a single color, or in `seen`.
     """
     original, decoded = read_image(content.reference)
+    if decoded.getcolors(1):
+        raise ConfigError(f"{content.where}: the image has a single color; remove it")
+    if seen is not None and (known := seen.setdefault(digest_of(decoded), content.where)) != content.where:
+        raise ConfigError(f"{content.where}: the same image as {known}; one of them is kept")
     shown = encode(scale_down(decoded, form.longest_side)) if max(decoded.size) > form.longest_side else original
     if form.embed:
         image: dict[str, Any] = {"bytes": shown, "path": None}
