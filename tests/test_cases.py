@@ -14,10 +14,10 @@ from visual_erm.extract import Code
 from visual_erm.pipeline import RewardPipeline, RewardResult
 from visual_erm.render.base import Renderer, make_renderer
 from visual_erm.reward.report import parse_report
-from visual_erm.runtime.text import read_text
 from visual_erm.spec.base import read_yaml, shipped
 from visual_erm.spec.judge import JudgeSettings, api_key
 from visual_erm.spec.task import load_task
+from visual_erm.spec.text import read_text
 
 CASES = Path(__file__).parents[2] / "shared" / "cases"
 FIELD, CORPORA = CASES / "field", CASES / "corpora"

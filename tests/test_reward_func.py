@@ -280,11 +280,16 @@ async def test_a_stage_that_fails_unexpectedly_stops_the_run_in_the_end_and_is_n
 
 
 async def test_an_unexpected_exception_outside_of_the_stages_stops_the_run_with_its_reason(
-    compute_score, settings, close_pipelines, tmp_path
+    compute_score, settings, close_pipelines, tmp_path, monkeypatch
 ) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("nobody expects this")
+
+    monkeypatch.setattr("visual_erm.adapter.visual.reference_of", broken)
+    extra = {"index": 1, "reference": {"bytes": picture(), "path": None}}
     with pytest.raises(StageFailed):
-        await compute_score("table", TABLE, "", {"index": 1, "reference": 7}, **settings, rollout_log=str(tmp_path))
-    assert (tmp_path / "abort_reason.txt").read_text().startswith("StageFailed: reward function: AttributeError")
+        await compute_score("table", TABLE, "", extra, **settings, rollout_log=str(tmp_path))
+    assert (tmp_path / "abort_reason.txt").read_text().startswith("StageFailed: reward function: ZeroDivisionError")
 
 
 async def test_a_closed_reward_function_starts_again(compute_score, settings, reward_function) -> None:

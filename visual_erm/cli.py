@@ -23,9 +23,9 @@ from rich.table import Table
 from visual_erm import __version__
 from visual_erm.errors import ConfigError, InfrastructureError, VisualERMError
 from visual_erm.reward.report import Report
-from visual_erm.runtime.text import read_text
 from visual_erm.spec.judge import load_judge_settings
 from visual_erm.spec.task import load_task
+from visual_erm.spec.text import read_text
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -21,7 +21,7 @@ from visual_erm.kinds.chart import CHART
 from visual_erm.kinds.svg import SVG
 from visual_erm.kinds.table import TABLE
 from visual_erm.runtime.files import files_below
-from visual_erm.runtime.text import read_text
+from visual_erm.spec.text import read_text
 
 Report = Callable[[str], None]
 """Takes one sentence about an item that is left out: where it stands, what is wrong, how to mend it."""

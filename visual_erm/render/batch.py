@@ -35,8 +35,8 @@ from visual_erm.errors import ConfigError, InfrastructureError, PolicyFault
 from visual_erm.extract import Code, extract
 from visual_erm.render.base import Renderer, make_renderer
 from visual_erm.runtime.files import files_below, remove_stale_parts, replacing
-from visual_erm.runtime.text import read_text
 from visual_erm.spec.task import Task
+from visual_erm.spec.text import read_text
 
 REPLY = ".txt"
 """Suffix of files that hold a policy's reply."""

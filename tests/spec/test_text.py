@@ -7,7 +7,7 @@ import pytest
 
 from visual_erm.errors import ConfigError
 from visual_erm.runtime.files import files_below
-from visual_erm.runtime.text import read_text
+from visual_erm.spec.text import read_text
 
 TEXT = "Größe 表\n"
 
