@@ -23,7 +23,10 @@ CASES = Path(__file__).parents[2] / "shared" / "cases"
 FIELD, CORPORA = CASES / "field", CASES / "corpora"
 LANGUAGES = {".py": "python", ".html": "html", ".md": "markdown", ".svg": "svg"}
 
-pytestmark = pytest.mark.skipif(not CASES.is_dir(), reason=f"needs the inputs in {CASES}")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not CASES.is_dir(), reason=f"needs the inputs in {CASES}"),
+]
 
 
 class Bench:
