@@ -81,14 +81,13 @@ async def bench() -> AsyncIterator[Bench]:
 )
 async def test_the_right_reply_earns_the_maximum(bench: Bench, task: str, reply: str, reference: str) -> None:
     result = await bench.score(task, FIELD / reply, await bench.draw(FIELD / reference))
-    assert (result.reward, result.flags) == (2, ()) or (result.reward == 2 and not result.flags), result.reason
+    assert result.reward == 2 and not result.flags, result.reason
 
 
 @pytest.mark.parametrize("reply", ["label_svgxml.txt", "json_svg.txt"])
 async def test_the_right_drawing_earns_the_maximum(bench: Bench, reply: str) -> None:
-    code = bench.pipelines["svg"].task
     reference = (await bench.score("svg", FIELD / reply, Image.new("RGB", (336, 336), "white"))).image
-    assert reference is not None and code.name == "svg"
+    assert reference is not None
     assert (await bench.score("svg", FIELD / reply, reference)).reward == 2
 
 
@@ -116,9 +115,8 @@ async def test_the_encoding_that_a_text_declares_does_not_matter(bench: Bench, t
     for name in ("iso-8859-1", "utf-16", "windows-1252"):
         text = (FIELD / f"declared_{name}.svg").read_text(encoding="utf-8")
         assert (await bench.renderers[task].render(Code("svg", text))).tobytes() == plain.tobytes(), name
-    for name in ("enc_latin1.svg", "enc_shiftjis.svg", "bytes_utf16.svg", "entity_ns.svg", "single_colour.svg"):
-        if name != "single_colour.svg":
-            assert await bench.draw(CORPORA / name, task), name
+    for name in ("enc_latin1.svg", "enc_shiftjis.svg", "bytes_utf16.svg", "entity_ns.svg"):
+        assert await bench.draw(CORPORA / name, task), name
 
 
 @pytest.mark.parametrize("name", ["bom.py", "bom.md"])

@@ -84,7 +84,7 @@ def score(
     loaded = load_task(task)
     settings = load_judge_settings(judge)
     image = load_image(reference)
-    reply = sys.stdin.read() if str(response) == "-" else _read(response)
+    reply = sys.stdin.read() if str(response) == "-" else read_text(response)
     if settings.kind == "local":
         _note_local_judge(as_json)
     if loaded.scoring.mode == "batch":
@@ -341,10 +341,6 @@ def main() -> NoReturn:
 def _note_local_judge(quiet: bool) -> None:
     if not quiet:
         err.print("judged locally, by OCR and image comparison; --judge URL asks a Visual-ERM server", style="dim")
-
-
-def _read(path: Path) -> str:
-    return read_text(path)
 
 
 def _yes(flag: bool) -> str:

@@ -427,6 +427,15 @@ def test_a_language_of_ones_own_is_found_in_its_fences_only() -> None:
             extract(reply, [RECIPE])
 
 
+SPECIFICATION = Language("specification", ("json",), (".json",), whole_block("specification"))
+
+
+@pytest.mark.parametrize("label", ["json", ""])
+def test_a_language_of_ones_own_may_be_json(label: str) -> None:
+    code = '{"mark": "bar", "data": {"values": ["a", "b"]}}'
+    assert extract(f"```{label}\n{code}\n```", [SPECIFICATION]) == Code("specification", code)
+
+
 PIECES = ["<form>", "</form>", "<div>", "</div>", "<p a=1>", "\n", "x", "```", "```html\n", "<", ">"]
 
 

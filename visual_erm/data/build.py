@@ -32,7 +32,7 @@ from visual_erm.data.sources import Item, Report
 from visual_erm.errors import ConfigError, PolicyFault
 from visual_erm.extract import Code
 from visual_erm.render.base import make_renderer
-from visual_erm.runtime.files import replacing, write_atomic
+from visual_erm.runtime.files import remove_stale_parts, replacing, write_atomic
 from visual_erm.spec.task import Task
 
 SPLITS = ("test", "train")
@@ -104,6 +104,8 @@ def build(
         options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"--out {options.out}: cannot be created: {error.strerror}") from error
+    for folder in (options.out, options.out / "images"):
+        remove_stale_parts(folder)
     with (
         Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console

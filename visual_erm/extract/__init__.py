@@ -21,7 +21,7 @@ from typing import Any
 from visual_erm.errors import NoCodeError
 from visual_erm.extract.code import Candidate, Code, Language, Section, Span
 from visual_erm.extract.fences import sections, without_thinking
-from visual_erm.extract.languages import SHIPPED
+from visual_erm.extract.languages import MARKDOWN, SHIPPED
 
 __all__ = ["Code", "Language", "extract"]
 
@@ -33,8 +33,6 @@ MAX_JSON = 8
 """Places of a stretch of text that are tried as the beginning of a value in JSON."""
 
 _SHIPPED_LABELS = frozenset(label for language in SHIPPED.values() for label in language.labels)
-_WRAPPERS = frozenset({"", "markdown", "md", "gfm", "text", "txt", "json"})
-"""Labels of blocks that may hold fences, or JSON, with the code in it."""
 _OTHER_LABELS = frozenset(
     (
         *("bash", "c", "c++", "cmd", "console", "cpp", "cs", "csharp", "css", "diff", "go", "java", "javascript", "js"),
@@ -86,30 +84,28 @@ def extract(text: str, languages: Sequence[str | Language]) -> Code:
 
 def _candidates(answer: str, languages: Sequence[Language], depth: int = 0) -> Iterator[Candidate]:
     labels = _SHIPPED_LABELS.union(*(language.labels for language in languages))
+    known = labels | _OTHER_LABELS
     by_rank = sorted(languages, key=lambda language: language.rank)
     finders = list(dict.fromkeys(language.find_bare for language in by_rank if language.find_bare))
     for section in sections(answer, labels):
         if section.label is not None:
-            yield from _fenced(section, languages, labels, depth)
+            yield from _fenced(section, languages, known, depth)
         elif depth == 0:
             yield from _outside_json(section.text, languages, finders)
 
 
-def _fenced(section: Section, languages: Sequence[Language], labels: frozenset[str], depth: int) -> Iterator[Candidate]:
+def _fenced(section: Section, languages: Sequence[Language], known: frozenset[str], depth: int) -> Iterator[Candidate]:
     """Candidates of a block: those of the blocks in it, else one in its language or the first that finds code in it."""
     own = [language for language in languages if section.label in language.labels]
     may_hold = [language for language in languages if section.label in language.also_labelled]
-    if section.label in _WRAPPERS or not (own or section.label in labels | _OTHER_LABELS):
+    if section.label in MARKDOWN.labels or section.label not in known:
+        inner: list[Candidate] = []
         if depth < MAX_NESTED and _FENCE.search(section.text):
             inner = list(_candidates(section.text, languages, depth + 1))
-            if inner:
-                yield from inner
-                return
-        if values := list(_json_texts(section.text)):
-            for _, text in values:
-                yield from _whole(text, languages)
+        if inner := inner or [found for _, text in _json_texts(section.text) for found in _whole(text, languages)]:
+            yield from inner
             return
-    if not section.label or section.label not in labels | _OTHER_LABELS:
+    if section.label not in known:
         section, may_hold = replace(section, label=""), list(languages)
     for language in [*own, *may_hold]:
         candidate = language.find_fenced(section)
@@ -119,11 +115,14 @@ def _fenced(section: Section, languages: Sequence[Language], labels: frozenset[s
 
 
 def _whole(text: str, languages: Sequence[Language]) -> Iterator[Candidate]:
-    """A text of JSON is read as an answer of its own: with fences, or code from end to end."""
+    """A text of JSON is read as an answer of its own: with fences, or code from end to end.
+
+    Not in a language that is found in fenced blocks only: it takes any text for code.
+    """
     if _FENCE.search(text):
         yield from _candidates(text, languages, MAX_NESTED)
         return
-    found = (language.find_fenced(Section(text, "")) for language in languages)
+    found = (language.find_fenced(Section(text, "")) for language in languages if language.find_bare)
     yield from itertools.islice(filter(None, found), 1)
 
 

@@ -11,6 +11,7 @@ import itertools
 import re
 from bisect import bisect
 from collections.abc import Collection, Generator, Iterator
+from typing import NamedTuple
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -52,6 +53,8 @@ def without_thinking(text: str) -> str:
     Returns:
         What is left, joined by line breaks.
     """
+    if not _THINK.search(text):
+        return text
     parts: list[str] = []
     thinking, start = False, 0
     blocks = _closed_blocks(text, 0)
@@ -94,13 +97,11 @@ def _closed_blocks(text: str, start: int) -> list[tuple[int, int]]:
     """First and last character of the contents of all fenced blocks from `start` on that are closed."""
     part = text[start:]
     offsets = _line_offsets(part)
-    found = []
-    for block in _blocks(part):
-        assert block.map
-        first, after = block.map
-        if _closed(block, part[offsets[after - 1] : offsets[after]]):
-            found.append((start + offsets[first + 1], start + offsets[after - 1]))
-    return found
+    return [
+        (start + offsets[block.first + 1], start + offsets[block.after - 1])
+        for block in _blocks(part, offsets)
+        if block.closed
+    ]
 
 
 # Fences
@@ -130,39 +131,50 @@ def _read(text: str, labels: Collection[str] | None) -> Generator[Section, None,
     """
     offsets = _line_offsets(text)
     at = 0
-    for block in _blocks(text):
-        assert block.map
-        first, after = block.map
-        if labels and (late := _late_fence(text[at : offsets[first]], labels)):
-            yield from _text(text[at : at + late.start("fence")])
+    for block in (*_blocks(text, offsets), None):
+        before = text[at : offsets[block.first] if block else len(text)]
+        if labels and (late := _late_fence(before, labels)):
+            yield from _text(before[: late.start("fence")])
             return text[at + late.start("fence") :]
-        yield from _text(text[at : offsets[first]])
+        yield from _text(before)
+        if block is None:
+            return None
         label, beginning = _read_info(block.info)
-        cut = _sloppy_end(block.content, block.markup) if labels else None
+        cut = _sloppy_end(block.content, block.marks) if labels else None
         if cut:
             end, closed, behind, line = cut
             yield Section(beginning + block.content[:end], label, closed)
-            return behind + text[offsets[first + line + 2] :]
-        yield Section(beginning + block.content, label, _closed(block, text[offsets[after - 1] : offsets[after]]))
-        at = offsets[after]
-    if labels and (late := _late_fence(text[at:], labels)):
-        yield from _text(text[at : at + late.start("fence")])
-        return text[at + late.start("fence") :]
-    yield from _text(text[at:])
+            return behind + text[offsets[block.first + line + 2] :]
+        yield Section(beginning + block.content, label, block.closed)
+        at = offsets[block.after]
     return None
 
 
-def _blocks(text: str) -> list[Token]:
+class _Block(NamedTuple):
+    """A fenced block of CommonMark."""
+
+    first: int
+    """Number of the line with its fence."""
+    after: int
+    """Number of the line after it."""
+    marks: str
+    info: str
+    content: str
+    closed: bool
+    """Its last line is a fence that ends it."""
+
+
+def _blocks(text: str, offsets: list[int]) -> list[_Block]:
     tokens: list[Token] = []
     _FENCES.block.parse(text, _FENCES, {}, tokens)
-    return [token for token in tokens if token.type == "fence"]
-
-
-def _closed(block: Token, last_line: str) -> bool:
-    """Whether the last line of a block is the fence that ends it."""
-    assert block.map
-    marks = last_line.strip()
-    return block.map[1] - block.map[0] > 1 and marks.startswith(block.markup) and not marks.strip(marks[:1])
+    found = []
+    for token in tokens:
+        if token.type == "fence" and token.map:
+            first, after = token.map
+            last = text[offsets[after - 1] : offsets[after]].strip()
+            closed = after - first > 1 and last.startswith(token.markup) and not last.strip(last[:1])
+            found.append(_Block(first, after, token.markup, token.info, token.content, closed))
+    return found
 
 
 def _line_offsets(text: str) -> list[int]:
