@@ -77,6 +77,7 @@ def test_every_rule_still_has_a_command() -> None:
     assert set(RUN_BY.values()) - used == set()
 
 
+@pytest.mark.long
 def test_short_commands_run(tmp_path: Path) -> None:
     assert len(HERE) >= 6
     for command in sorted(HERE, key=lambda command: " render " not in command):

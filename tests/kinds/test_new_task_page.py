@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shlex
 import subprocess
@@ -81,6 +82,7 @@ def test_the_form_task_takes_html_without_a_table(folder, reply):
     assert (code.language, code.text) == ("html", FORM)
 
 
+@pytest.mark.long
 async def test_its_commands_render_and_score_a_form_and_shapes(folder):
     for command in commands("visual-erm render"):
         run(command, folder)
@@ -96,7 +98,7 @@ async def test_its_commands_render_and_score_a_form_and_shapes(folder):
         for command in commands("visual-erm score"):
             (folder / "reply.txt").write_text(next(reply for name, reply in replies.items() if f"{name}.yaml" in command))
             command = command.replace("http://HOST:8000/v1", server.url)
-            said = await __import__("asyncio").to_thread(run, command, folder)
+            said = await asyncio.to_thread(run, command, folder)
             assert "reward" in said
             assert "rendered yes" in " ".join(said.split())
 
@@ -124,6 +126,7 @@ async def test_its_kind_that_runs_code_draws_and_holds_back_hostile_code(tmp_pat
         await steps.close()
 
 
+@pytest.mark.long
 def test_its_commands_make_data(folder):
     made = commands("python data_prep/custom.py")
     assert [command.split()[2] for command in made] == ["images", "code"]
