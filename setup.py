@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 # Top-level folders that the library reads at run time; in the wheel they live inside the package.
 SHIPPED = ["configs", "reward_func", "data_prep"]
 # What the rewards of the paper's comparison import, next to your own torch.
-BASELINES = ["apted>=1.0.3", "lxml>=5.1", "transformers>=4.40"]
+BASELINES = ["apted>=1.0.3", "transformers>=4.40"]
 VERSION = re.findall(r'^__version__ = "(.+)"$', Path("visual_erm/__init__.py").read_text(encoding="utf-8"), re.MULTILINE)[0]
 
 setup(
@@ -29,6 +29,7 @@ setup(
         "fonttools>=4.40",
         "httpx>=0.27",
         "json-repair>=0.30",
+        "lxml>=5.1",
         "markdown-it-py>=3.0",
         "matplotlib>=3.8",
         "numpy>=1.26",
