@@ -36,8 +36,10 @@ from visual_erm.reward.report import Report
 from visual_erm.reward.scoring import max_severity
 from visual_erm.runtime.cache import Cache
 from visual_erm.spec.task import Task
-from visual_erm.vision.images import digest_of, gray
+from visual_erm.vision.colors import hidden_in_gray
+from visual_erm.vision.images import digest_of, gray, on_white
 from visual_erm.vision.ocr import Ocr
+from visual_erm.vision.readings import page_text
 
 GUARDS = ("blank", "tampering", "injection", "under_reporting", "omission")
 """Names of the guards, as in `guard_<name>` of every result."""
@@ -95,6 +97,7 @@ class GuardRunner:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="guard")
         self._own = threading.local()
         self._lines: Cache[tuple[str, ...]] = Cache(READINGS_KEPT)
+        self._hidden_lines: Cache[tuple[str, ...]] = Cache(READINGS_KEPT)
         self._parts: Cache[Parts] = Cache(READINGS_KEPT)
 
     async def check_code(self, code: Code) -> None:
@@ -156,6 +159,7 @@ class GuardRunner:
         """Ends the threads after the readings under way. May be called twice."""
         await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
         self._lines.clear()
+        self._hidden_lines.clear()
         self._parts.clear()
         self._own = threading.local()
 
@@ -198,7 +202,7 @@ class GuardRunner:
         guard = self._settings.injection
         if not guard.enabled or report.severity > guard.check_below_severity_share * self._max_severity:
             return verdict
-        found = addresses_judge(self._text(prediction), self._text(reference))
+        found = addresses_judge(self._colored_text(prediction), self._colored_text(reference))
         return replace(verdict.raised(self._max_severity, "injection", repr(found)), invalid=True) if found else verdict
 
     def _absent(self, reference: _Image, prediction: _Image, slack: float) -> dict[str, int]:
@@ -217,11 +221,24 @@ class GuardRunner:
     def _text(self, image: _Image) -> tuple[str, ...]:
         return self._lines.get(image.key, lambda: self._read(gray(image.image)))
 
+    def _colored_text(self, image: _Image) -> tuple[str, ...]:
+        """The text of an image, and what only its colors show."""
+        hidden = self._hidden_lines.get(image.key, lambda: self._read_hidden(image.image))
+        return self._text(image) + hidden
+
     def _read(self, image: np.ndarray) -> tuple[str, ...]:
         """Lines of text as the task's kind reads them."""
+        return tuple(resolve(self._task.kind.read_text)(image, self._ocr()))
+
+    def _read_hidden(self, image: Image.Image) -> tuple[str, ...]:
+        parts = hidden_in_gray(np.asarray(on_white(image)))
+        return tuple(line for part in parts for line in page_text(part, self._ocr()))
+
+    def _ocr(self) -> Ocr:
+        """The reader of this thread."""
         if not hasattr(self._own, "ocr"):
             self._own.ocr = Ocr()
-        return tuple(resolve(self._task.kind.read_text)(image, self._own.ocr))
+        return self._own.ocr
 
 
 class _Image:
