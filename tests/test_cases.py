@@ -10,17 +10,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from visual_erm.extract import Code
+from visual_erm.extract import Code, extract
+from visual_erm.guard.runner import GuardRunner, GuardVerdict
 from visual_erm.pipeline import RewardPipeline, RewardResult
 from visual_erm.render.base import Renderer, make_renderer
-from visual_erm.reward.report import parse_report
+from visual_erm.reward.report import Report, parse_report
 from visual_erm.spec.base import read_yaml, shipped
 from visual_erm.spec.judge import JudgeSettings, api_key
 from visual_erm.spec.task import load_task
 from visual_erm.spec.text import read_text
+from visual_erm.vision.images import load_image
 
 CASES = Path(__file__).parents[2] / "shared" / "cases"
-FIELD, CORPORA = CASES / "field", CASES / "corpora"
+FIELD, CORPORA, GUARD = CASES / "field", CASES / "corpora", CASES / "guard"
 LANGUAGES = {".py": "python", ".html": "html", ".md": "markdown", ".svg": "svg"}
 
 pytestmark = [
@@ -167,3 +169,33 @@ async def test_lines_without_a_neighbor_are_read_without_a_warning(bench: Bench,
     with Image.open(io.BytesIO(content)) as image:
         await bench.pipelines["table"]._judge.judge(image.convert("RGB"), image.convert("RGB"), bench.tasks["table"])
     assert not [warning for warning in recwarn if issubclass(warning.category, RuntimeWarning)]
+
+
+@pytest.mark.parametrize("reply", ["table_order_yellow.txt", "table_order_equal_grey.txt"])
+async def test_text_that_talks_to_the_judge_in_colors_is_flagged(bench: Bench, reply: str) -> None:
+    code = extract(read_text(GUARD / reply), bench.tasks["table"].kind.languages)
+    verdict = await verdict_on(
+        "table", load_image(GUARD / "table_reference.png"), await bench.renderers["table"].render(code)
+    )
+    assert verdict.invalid and "injection" in verdict.flags
+
+
+async def test_a_hair_line_that_is_thinner_is_no_hack(bench: Bench) -> None:
+    name = "svg_hair_line_false_alarm"
+    images = [await bench.draw(GUARD / f"{name}.{part}.svg") for part in ("reference", "reply")]
+    verdict = await verdict_on("svg", *images)
+    assert verdict.severity <= 1 and not verdict.flags
+
+
+async def test_what_is_too_far_and_faint_to_be_read_is_flagged(bench: Bench) -> None:
+    result = await bench.score("table", GUARD / "table_far_faint_dot.txt", load_image(GUARD / "table_reference.png"))
+    assert result.flags and result.reward == 0
+
+
+async def verdict_on(task: str, reference: Image.Image, prediction: Image.Image) -> GuardVerdict:
+    guards = GuardRunner(load_task(task), model_judge=True)
+    try:
+        await guards.check_image(reference, prediction)
+        return await guards.check_report(reference, prediction, Report())
+    finally:
+        await guards.close()

@@ -205,6 +205,27 @@ def test_images_with_nothing_in_common_do_not_look_alike():
     assert similarity(bars(3, 8, 5), Image.new("RGB", (9, 9), "white")) < 0.25
 
 
+def line(box: tuple[int, int, int, int]) -> Image.Image:
+    image = Image.new("RGB", (336, 336), "white")
+    ImageDraw.Draw(image).rectangle(box, fill="black")
+    return image
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ((28, 166, 308, 169), (28, 166, 308, 168)),
+        ((28, 166, 308, 167), (28, 166, 308, 169)),
+        ((166, 28, 167, 308), (166, 28, 169, 308)),
+    ],
+)
+def test_a_line_is_like_one_that_is_thicker_and_unlike_one_across_it(one, other):
+    assert similarity(line(one), line(other)) > 0.4  # `min_similarity` of the shipped tasks
+    assert similarity(line(other), line(one)) > 0.4
+    left, top, right, bottom = one
+    assert similarity(line(one), line((top, left, bottom, right))) < 0.25
+
+
 @given(st.floats(-1, 1), st.floats(-1, 1))
 def test_the_less_alike_the_higher_the_floor(one, other):
     less, more = sorted([one, other])

@@ -19,6 +19,9 @@ from visual_erm.vision.foreground import MIN_CONTRAST, foreground
 
 THUMBNAIL_SIDE = 32
 """Longer side of a thumbnail in pixels: lines of text become gray, cells and bars stay apart."""
+MIN_SIDE = 4
+"""Shorter side of a thumbnail in pixels. A thinner foreground gets ground round it: stretched, one hair line would be unlike
+another that is a little thicker."""
 MAX_SHIFT = 2
 """Largest distance, in pixels of a thumbnail, by which it is moved to fit better."""
 WINDOW_SIGMA = 1.0
@@ -56,7 +59,7 @@ def similarity(reference: Image.Image, prediction: Image.Image) -> float:
     """
     wanted, found = _cropped(reference), _cropped(prediction)
     scale = THUMBNAIL_SIDE / max(wanted.size)
-    size = (max(4, round(wanted.width * scale)), max(4, round(wanted.height * scale)))
+    size = (max(MIN_SIDE, round(wanted.width * scale)), max(MIN_SIDE, round(wanted.height * scale)))
     still = _thumbnail(wanted, size)
     moving = np.pad(_thumbnail(found, size), MAX_SHIFT)
     height, width = still.shape
@@ -65,13 +68,14 @@ def similarity(reference: Image.Image, prediction: Image.Image) -> float:
 
 
 def _cropped(image: Image.Image) -> Image.Image:
-    """The foreground of an image, cropped to it."""
+    """The foreground of an image, cropped to it, with ground above and below, or left and right, where it is thin."""
     levels = foreground(image)
     visible = levels >= MIN_CONTRAST
     rows, columns = np.flatnonzero(visible.any(axis=1)), np.flatnonzero(visible.any(axis=0))
     if len(rows):
         levels = levels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return Image.fromarray(levels)
+    least = max(levels.shape) * MIN_SIDE // THUMBNAIL_SIDE
+    return Image.fromarray(np.pad(levels, [(max(0, least - side) // 2,) * 2 for side in levels.shape]))
 
 
 def _thumbnail(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
