@@ -100,7 +100,7 @@ def _write(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for train.parquet, test.parquet and images/.")],
     test_share: Annotated[float, typer.Option(help="Share of the items that is held out for the test split.")] = 0.1,
     seed: Annotated[int, typer.Option(help="Decides the split, what --limit keeps, and the order of rows.")] = 0,
-    limit: Annotated[int | None, typer.Option(min=2, help="At most so many items, drawn by lot.")] = None,
+    limit: Annotated[int | None, typer.Option(min=2, help="At most so many items, chosen at random.")] = None,
     embed: Annotated[
         bool, typer.Option("--embed/--no-embed", help="Pictures in the parquet, which then can move; or absolute paths.")
     ] = True,
