@@ -13,6 +13,7 @@ from unittest import mock
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -92,3 +93,16 @@ def test_every_module_of_the_reward_path_is_imported(tmp_path: Path) -> None:
     )
     done = run_on_base_install(["-c", code], tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+def test_every_locked_version_is_for_the_first_python_3_11_too() -> None:
+    """Debian 12 has 3.11.2, and a version that asks for a later one cannot be installed there."""
+    lines = (ROOT / "requirements" / "lock.txt").read_text(encoding="utf-8").splitlines()
+    locked = {canonicalize_name(line.partition("==")[0]) for line in lines if "==" in line}
+    asks = {
+        dist.metadata["Name"]: dist.metadata["Requires-Python"]
+        for dist in importlib.metadata.distributions()
+        if canonicalize_name(dist.metadata["Name"]) in locked
+    }
+    assert len(asks) > 100
+    assert [name for name, python in asks.items() if "3.11.0" not in SpecifierSet(python or "")] == []
