@@ -20,8 +20,8 @@ from visual_erm.vision.foreground import MIN_CONTRAST, foreground
 THUMBNAIL_SIDE = 32
 """Longer side of a thumbnail in pixels: lines of text become gray, cells and bars stay apart."""
 MIN_SIDE = 4
-"""Shorter side of a thumbnail in pixels. A thinner foreground gets ground round it: stretched, one hair line would be unlike
-another that is a little thicker."""
+"""Shorter side of a thumbnail in pixels. A thinner foreground gets ground round it: stretched, one hair line would be
+unlike another that is a little thicker."""
 MAX_SHIFT = 2
 """Largest distance, in pixels of a thumbnail, by which it is moved to fit better."""
 WINDOW_SIGMA = 1.0
