@@ -7,6 +7,17 @@ mkdir -p "$folder"
 # A new secret of 256 bits. It goes to the nodes through srun's environment: no command line or log holds it.
 secret() { od -An -N32 -tx1 /dev/urandom | tr -d ' \n'; }
 
+# check_key VARIABLE: ends the job where no HTTP header takes the variable's key. The key is not shown.
+check_key() {
+    local LC_ALL=C key=${!1}
+    while [[ $key == *[[:space:]] ]]; do key=${key%?}; done
+    while [[ $key == [[:space:]]* ]]; do key=${key#?}; done
+    if [[ $key == *[!\ -~]* ]]; then
+        echo "the variable $1 holds characters that an HTTP header does not take; a key is one line of plain ASCII" >&2
+        exit 2
+    fi
+}
+
 # step FIRST COUNT COMMAND…: runs the command once on each of COUNT nodes of the job, from the one numbered FIRST; in place
 # of the shell that calls it, so that signals reach it.
 step() {

@@ -203,10 +203,11 @@ def serve(
     By default, only this machine can connect to the servers; --host changes it. Then every judge needs the key. It comes
     from the environment variable VISUAL_ERM_API_KEY, or from --key-file.
     """
-    from visual_erm.serve.key import is_loopback, server_key
+    from visual_erm.serve.key import given_key, is_loopback, server_key
     from visual_erm.serve.plan import ServeOptions, check_ports, look_at_machine, look_at_model, plan
     from visual_erm.serve.supervisor import KEYS, Supervisor
 
+    given = given_key(os.environ)
     options = ServeOptions(
         gpus, tensor_parallel, replicas, host, port, advertise, name, max_seqs, max_model_len, tuple(flags or ())
     )
@@ -219,10 +220,11 @@ def serve(
     logging.getLogger("visual_erm.serve").setLevel(logging.INFO)
     file = key_file or (None if is_loopback(host) else log_dir / "api_key")
     key = server_key(host, file, os.environ)
-    if file and not any(os.environ.get(variable) for variable in KEYS):
+    if file and not given:
         place = file.resolve()
         err.print(f"the key is in {place}; give judges judge.api_key_file={place}", markup=False, soft_wrap=True)
-    environ = {**os.environ, **({KEYS[0]: key} if key else {})}
+    environ = {name: value for name, value in os.environ.items() if name not in KEYS}
+    environ |= {KEYS[0]: key} if key else {}
     asyncio.run(Supervisor(servers, name, log_dir, endpoints_file, environ).run())
 
 

@@ -19,6 +19,7 @@ from ports import free_port
 
 from visual_erm.errors import ConfigError, JudgeUnavailable
 from visual_erm.judge import endpoint_pool
+from visual_erm.judge.endpoint import Endpoint
 from visual_erm.judge.endpoint_pool import read_endpoints
 from visual_erm.judge.remote import RemoteJudge
 from visual_erm.judge.usage import JudgeStats, JudgeUsage
@@ -143,6 +144,90 @@ async def test_whether_a_server_works_again_is_found_out_at_no_samples_cost(monk
         shaky.released.set()
         while len(shaky.bodies) == sent:
             await judged(asked, 4)
+        await asked.close()
+
+
+@pytest.mark.parametrize("probe", ["health_problem", "ask_models"])
+@pytest.mark.parametrize("error", [RuntimeError("odd"), OSError(5, "EIO"), UnicodeError("idna"), KeyError("x")], ids=repr)
+async def test_whatever_a_probe_raises_the_endpoint_is_asked_again(monkeypatch, probe, error):
+    asked_for = []
+    whole = getattr(Endpoint, probe)
+
+    async def odd(endpoint: Endpoint) -> str:
+        asked_for.append(endpoint)
+        if len(asked_for) < 3:
+            raise error
+        return await whole(endpoint)
+
+    async with OpenAIServer(GOOD) as server:
+        asked = judge(server.url)
+        await judged(asked, 1)
+        monkeypatch.setattr(Endpoint, probe, odd)
+        server.script[:] = [status(500, "dying"), GOOD]
+        assert (await judged(asked, 1)).judgements == 1
+        await asked.close()
+    assert len(asked_for) == 3
+
+
+async def test_after_hours_of_failures_an_endpoint_is_still_asked_again():
+    async with OpenAIServer(GOOD) as server:
+        asked = judge(server.url)
+        await judged(asked, 1)
+        (endpoint,) = asked._pool.endpoints
+        for failures in (700, 10_000):
+            endpoint.failures = failures
+            asked._pool._start_cooldown(endpoint)
+            assert (await judged(asked, 2)).judgements == 2
+        await asked.close()
+
+
+@pytest.mark.parametrize("answer", [status(400, "too long"), status(401, "no key"), status(404, "no model")])
+async def test_an_endpoint_that_refuses_the_one_request_it_gets_is_tried_again(answer):
+    async with OpenAIServer(GOOD) as server:
+        asked = judge(server.url)
+        await judged(asked, 1)
+        server.script[:] = [status(500, "dying"), answer, GOOD]
+        with pytest.raises(JudgeUnavailable):
+            await judged(asked, 1)
+        assert (await judged(asked, 3)).judgements == 3
+        await asked.close()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("odd"), KeyError("x"), RecursionError()], ids=repr)
+async def test_an_error_of_our_own_while_an_endpoint_is_tried_does_not_keep_it_out(monkeypatch, error):
+    async with OpenAIServer(GOOD) as server:
+        asked = judge(server.url)
+        await judged(asked, 1)
+        whole, raised = asked._completion, []
+
+        async def odd(endpoint: Endpoint, request: dict) -> object:
+            if endpoint.half_open and not raised:
+                raised.append(error)
+                raise error
+            return await whole(endpoint, request)
+
+        monkeypatch.setattr(asked, "_completion", odd)
+        server.script[:] = [status(500, "dying"), GOOD]
+        with pytest.raises(type(error)):
+            await judged(asked, 1)
+        assert (await judged(asked, 3)).judgements == 3
+        await asked.close()
+
+
+async def test_a_sample_that_is_given_up_with_its_place_in_hand_does_not_keep_the_endpoint_out():
+    async with OpenAIServer(GOOD) as server:
+        asked = judge(server.url)
+        await judged(asked, 1)
+        (endpoint,) = asked._pool.endpoints
+        endpoint.failures, endpoint.ready = 1, False
+        waiting = asyncio.ensure_future(asked._pool.acquire(time.monotonic()))
+        await asyncio.sleep(0)
+        endpoint.ready = True
+        asked._pool._hand_out()
+        assert endpoint.half_open
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert (await judged(asked, 2)).judgements == 2
         await asked.close()
 
 
@@ -300,6 +385,76 @@ async def test_a_file_that_breaks_during_a_run_changes_nothing(tmp_path, caplog)
         await asked.close()
 
 
+@pytest.mark.parametrize(
+    "what", ["lines of the file come one by one", "it may not be read for a while", "reading raises", "looking raises"]
+)
+async def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path, monkeypatch, caplog, what):
+    caplog.set_level(logging.INFO)
+    file = tmp_path / "endpoints.txt"
+    async with OpenAIServer(GOOD) as first, OpenAIServer(GOOD) as second:
+        file.write_text(f"{first.url}\n")
+        asked = judge(endpoints_file=str(file))
+        await judged(asked, 1)
+        whole, failures = endpoint_pool.read_endpoints, []
+        if what.startswith("lines"):
+            half = f"{first.url}\n{second.url}"[:-12]
+            # The second half is written after the file was looked at, and before it is read.
+
+            def read_late(path):
+                found = whole(path)
+                if not failures:
+                    failures.append(path)
+                    file.write_text(f"{first.url}\n{second.url}\n")
+                return found
+
+            monkeypatch.setattr(endpoint_pool, "read_endpoints", read_late)
+            file.write_text(half)
+        else:
+            error = {"it may": ConfigError("busy"), "readin": RuntimeError("odd"), "lookin": RuntimeError("odd")}[what[:6]]
+            name = "_stamp" if what.startswith("looking") else "read_endpoints"
+            function = getattr(endpoint_pool, name)
+
+            def odd(path):
+                if len(failures) < 2:
+                    failures.append(path)
+                    file.write_text(f"{first.url}\n{second.url}\n" + "\n" * len(failures))
+                    raise error
+                return function(path)
+
+            monkeypatch.setattr(endpoint_pool, name, odd)
+            file.write_text(f"{first.url}\n{second.url}\n")
+        await until(lambda: f"{second.url} joins" in caplog.text)
+        assert failures
+        await judged(asked, 2)
+        await asked.close()
+
+
+async def test_permissions_that_come_back_are_noticed(tmp_path, monkeypatch, caplog):
+    file = tmp_path / "endpoints.txt"
+    file.write_text("http://a:1/v1\n")
+    before = endpoint_pool._stamp(file)
+    file.chmod(0o600)
+    assert endpoint_pool._stamp(file) != before
+    assert endpoint_pool._stamp(tmp_path / "gone") is None
+
+
+def test_a_folder_of_endpoints_holds_files_and_whatever_else(tmp_path):
+    (tmp_path / "a.txt").write_text("http://a:1/v1\n")
+    (tmp_path / "dir.txt").mkdir()
+    (tmp_path / "loop.txt").symlink_to(tmp_path)
+    (tmp_path / "gone.txt").symlink_to(tmp_path / "nowhere")
+    assert read_endpoints(tmp_path) == ("http://a:1/v1",)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1/v1", "http://a\x7fb/v1", "http://a:99999/v1", "http://:80/v1", "http://a:b/v1"]
+)
+def test_what_no_client_takes_is_no_url(tmp_path, url):
+    (tmp_path / "endpoints.txt").write_text(f"{url}\n")
+    with pytest.raises(ConfigError, match="is no URL"):
+        read_endpoints(tmp_path / "endpoints.txt")
+
+
 def test_a_line_that_is_no_url_is_named(tmp_path):
     (tmp_path / "endpoints.txt").write_text("http://a:1/v1\n\nb:2/v1\n")
     with pytest.raises(ConfigError, match=r"endpoints\.txt, line 3: `b:2/v1` is no URL"):
@@ -424,6 +579,23 @@ def test_the_key_may_come_from_a_file(tmp_path):
     assert asked._key == "sk-from-a-file"
     with pytest.raises(ConfigError, match=r"judge\.api_key_file: .*gone cannot be read: No such file"):
         judge("http://127.0.0.1:9/v1", api_key_file=str(tmp_path / "gone"))
+
+
+@pytest.mark.parametrize("content", ["", "\n", "\ufeff \r\n"])
+def test_a_key_file_without_a_key_is_refused_and_an_empty_variable_is_none(tmp_path, monkeypatch, content):
+    (tmp_path / "key").write_text(content, encoding="utf-8")
+    with pytest.raises(ConfigError, match="key is empty"):
+        judge("http://127.0.0.1:9/v1", api_key_file=str(tmp_path / "key"))
+    monkeypatch.setenv("VISUAL_ERM_API_KEY", content.replace("\ufeff", ""))
+    assert judge("http://127.0.0.1:9/v1")._key == ""
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", " \n\n", "\t"])
+def test_line_ends_are_no_part_of_a_key_in_a_variable_or_a_file(tmp_path, monkeypatch, end):
+    (tmp_path / "key").write_bytes(f"sk-made-up{end}".encode())
+    monkeypatch.setenv("VISUAL_ERM_API_KEY", f"sk-made-up{end}")
+    for changes in ({}, {"api_key_file": str(tmp_path / "key")}):
+        assert judge("http://127.0.0.1:9/v1", **changes)._key == "sk-made-up"
 
 
 @pytest.mark.parametrize("key", ["sk-sécret", "sk-secret\nsecond", "sk-\x00secret"])

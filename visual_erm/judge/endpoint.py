@@ -127,8 +127,9 @@ def is_url(text: str) -> bool:
     """
     try:
         url = urlsplit(text)
-        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:
+        # What the client does not take would end the task that lets a server join.
+        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and bool(httpx.URL(text).host)
+    except (ValueError, httpx.InvalidURL):
         return False
 
 

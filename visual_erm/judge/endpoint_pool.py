@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from visual_erm.errors import ConfigError, JudgeUnavailable
-from visual_erm.judge.endpoint import Endpoint, is_url
+from visual_erm.judge.endpoint import Endpoint, is_url, redact
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class EndpointPool:
     ) -> None:
         self._given = tuple(endpoints)
         self._file = file
-        self._file_seen: list[tuple[int, int]] | None = None
+        self._file_seen: list[tuple[int, ...]] | None = None
         self._make = make
         self._model: str | None = None
         self._limit = limit
@@ -99,6 +99,8 @@ class EndpointPool:
         """When some endpoint last worked."""
         self._warned_of_roots = False
         self._last_failure = "no endpoint is known yet"
+        self._last_surprise = ""
+        """The last unexpected error of the background task, which is logged once."""
         self._closed = False
 
     async def open(self, model: str | None) -> str:
@@ -115,9 +117,10 @@ class EndpointPool:
             JudgeUnavailable: No name was given, and no endpoint named a model for `unavailable_timeout_s`. The pool may be
                 opened once more then.
         """
-        urls = await asyncio.to_thread(read_endpoints, self._file) if self._file else self._given
         if self._file:
+            # Before it is read: a change meanwhile is another stamp, and it is read again.
             self._file_seen = await asyncio.to_thread(_stamp, self._file)
+        urls = await asyncio.to_thread(read_endpoints, self._file) if self._file else self._given
         self._worked = time.monotonic()
         known = {endpoint.url for endpoint in self.endpoints}
         self.endpoints += [self._make(url) for url in urls if url not in known]
@@ -180,6 +183,7 @@ class EndpointPool:
             return await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and not waiter.exception():
+                waiter.result().half_open = False
                 self.release(waiter.result())
             raise
 
@@ -327,7 +331,9 @@ class EndpointPool:
 
     def _start_cooldown(self, endpoint: Endpoint, asked_s: float = 0.0) -> None:
         endpoint.ready = False
-        pause = min(LONGEST_COOLDOWN_S, FIRST_COOLDOWN_S * 3 ** (endpoint.failures - 1)) * random.uniform(0.8, 1.2)
+        # The exponent has a bound: after hours of failures the power would be no float any more.
+        pause = FIRST_COOLDOWN_S * 3.0 ** min(endpoint.failures - 1, 20)
+        pause = min(LONGEST_COOLDOWN_S, pause) * random.uniform(0.8, 1.2)
         log.warning("judge: %s; set aside for %.1f s", self._last_failure, max(pause, asked_s))
         task = asyncio.create_task(self._recover(endpoint, max(pause, asked_s)))
         self._cooling_down.add(task)
@@ -338,8 +344,7 @@ class EndpointPool:
         await asyncio.sleep(pause_s)
         if endpoint.leaving or not endpoint.failures:
             return
-        # A server that was started again may serve another checkpoint.
-        if problem := await endpoint.health_problem() or await endpoint.ask_models():
+        if problem := await _probe(endpoint):
             self._last_failure = problem
             endpoint.failures += 1
             self._start_cooldown(endpoint)
@@ -351,7 +356,7 @@ class EndpointPool:
     async def _ask_models(self, endpoints: Iterable[Endpoint]) -> None:
         """Asks endpoints for their models; one that cannot be reached cools down."""
         asked = list(endpoints)
-        for endpoint, problem in zip(asked, await asyncio.gather(*(one.ask_models() for one in asked)), strict=True):
+        for endpoint, problem in zip(asked, await asyncio.gather(*map(_models_problem, asked)), strict=True):
             if problem:
                 self.failed(endpoint, problem)
 
@@ -385,13 +390,18 @@ class EndpointPool:
         while True:
             await asyncio.sleep(TICK_S)
             ticks += 1
-            self._find_stalled()
-            self._fail_waiting()
-            if self._file and ticks % FILE_TICKS == 0:
-                await self._read_again(self._file)
-            for endpoint in [gone for gone in self._leaving if not gone.in_flight]:
-                self._leaving.remove(endpoint)
-                await endpoint.client.close()
+            try:
+                self._find_stalled()
+                self._fail_waiting()
+                if self._file and ticks % FILE_TICKS == 0:
+                    await self._read_again(self._file)
+                for endpoint in [gone for gone in self._leaving if not gone.in_flight]:
+                    self._leaving.remove(endpoint)
+                    await endpoint.client.close()
+            except Exception as error:  # if this task ended, no request would ever be given up, and no server could join
+                if repr(error) != self._last_surprise:
+                    self._last_surprise = repr(error)
+                    log.exception("judge: an unexpected error while endpoints were looked at; going on")
 
     def _find_stalled(self) -> None:
         now, late = time.monotonic(), self.late_s()
@@ -461,28 +471,57 @@ def read_endpoints(file: Path) -> tuple[str, ...]:
     Raises:
         ConfigError: The file cannot be read, or a line is no URL.
     """
-    if file.is_dir():
-        return tuple(dict.fromkeys(url for part in _parts(file) for url in read_endpoints(part)))
+    try:
+        return tuple(dict.fromkeys(url for part in _parts(file) for url in _urls_of(part)))
+    except OSError as error:
+        raise ConfigError(f"judge.endpoints_file: {file} cannot be read: {error.strerror}") from error
+
+
+def _urls_of(file: Path) -> list[str]:
+    """The URLs of one file. It may be removed at any time: then there are none. Raises OSError and ConfigError."""
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
-        return ()
-    except (OSError, UnicodeDecodeError) as error:
+        return []
+    except UnicodeDecodeError as error:
         raise ConfigError(f"judge.endpoints_file: {file} cannot be read: {error}") from error
     urls = [(number, line.partition("#")[0].strip()) for number, line in enumerate(lines, 1)]
     for number, url in urls:
         if url and not is_url(url):
             raise ConfigError(f"{file}, line {number}: `{url}` is no URL; it looks like http://10.0.0.1:8000/v1")
-    return tuple(dict.fromkeys(url for _, url in urls if url))
+    return [url for _, url in urls if url]
+
+
+async def _probe(endpoint: Endpoint) -> str:
+    """Returns why an endpoint that failed does not work; empty where it does."""
+    try:
+        problem = await endpoint.health_problem()
+    except Exception as error:  # noqa: BLE001  if the task that tries an endpoint again ended, it would never be asked again
+        return _surprise(endpoint, error)
+    # A server that was started again may serve another checkpoint.
+    return problem or await _models_problem(endpoint)
+
+
+async def _models_problem(endpoint: Endpoint) -> str:
+    """Asks an endpoint for its models. Returns why it cannot be reached; empty where it can."""
+    try:
+        return await endpoint.ask_models()
+    except Exception as error:  # noqa: BLE001  likewise, and one endpoint must not keep the others out
+        return _surprise(endpoint, error)
+
+
+def _surprise(endpoint: Endpoint, error: Exception) -> str:
+    return redact(f"{endpoint.url} cannot be asked ({type(error).__name__}: {error})", endpoint.key)
 
 
 def _parts(file: Path) -> list[Path]:
-    return sorted(file.glob("*.txt")) if file.is_dir() else [file]
+    return sorted(part for part in file.glob("*.txt") if not part.is_dir()) if file.is_dir() else [file]
 
 
-def _stamp(file: Path) -> list[tuple[int, int]] | None:
+def _stamp(file: Path) -> list[tuple[int, ...]] | None:
+    """Tells one state of the files from another, also where permissions change, or twice within one tick of the clock."""
     try:
         found = [part.stat() for part in _parts(file)]
     except OSError:
         return None
-    return [(part.st_mtime_ns, part.st_ino) for part in found]
+    return [(part.st_mtime_ns, part.st_ctime_ns, part.st_ino, part.st_size) for part in found]

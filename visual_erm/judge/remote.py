@@ -241,6 +241,8 @@ class RemoteJudge:
         """The report in one answer of one endpoint."""
         usage.calls += 1
         begun = time.perf_counter()
+        # The pool gives nobody else a place there until it hears what became of this request.
+        half_open = endpoint.half_open
         try:
             completion = await self._completion(endpoint, request)
             seconds = time.perf_counter() - begun
@@ -254,6 +256,9 @@ class RemoteJudge:
             self._pool.answered(endpoint, seconds, readable=True)
         except (openai.APIError, asyncio.TimeoutError, ValueError) as error:
             raise self._explained(error, endpoint, usage) from None
+        finally:
+            if half_open and endpoint.half_open:
+                self._pool.failed(endpoint, f"{endpoint.url} gave no answer that shows whether it works again")
         usage.endpoint = endpoint.url
         with contextlib.suppress(LookupError, TypeError):
             usage.prompt_tokens += completion["usage"]["prompt_tokens"]

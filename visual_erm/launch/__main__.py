@@ -39,6 +39,7 @@ def main() -> NoReturn:
     code = 1
     try:
         settings = LaunchSettings.read(os.environ)
+        token.clean(os.environ)
         topology = find_topology(os.environ)
         recipe = read_recipe(*_split_words(sys.argv[1:]), os.environ, topology)
         run = _run if os.environ.get("DRY_RUN", "0") in ("", "0") else _dry_run

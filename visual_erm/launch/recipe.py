@@ -18,6 +18,8 @@ from visual_erm.errors import ConfigError
 from visual_erm.launch.topology import Topology
 from visual_erm.preflight.overrides import arguments, compose_recipe
 from visual_erm.spec.base import plain
+from visual_erm.spec.keys import key_of_file, key_of_variable
+from visual_erm.training.reward_requirements import reward_requirements_of
 
 FILES = {"TRAIN_FILES": "data.train_files", "VAL_FILES": "data.val_files"}
 JUDGES = {
@@ -75,6 +77,7 @@ def read_recipe(defaults: Sequence[str], given: Sequence[str], environ: Mapping[
     for variable, key in FILES.items():
         if not OmegaConf.select(config, key):
             raise ConfigError(f"`{key}` is not set; give {variable}=… in the environment, or {key}=…")
+    _check_key(config, environ)
     recipe = Recipe(
         overrides=tuple(words),
         nodes=config.trainer.nnodes,
@@ -90,6 +93,17 @@ def read_recipe(defaults: Sequence[str], given: Sequence[str], environ: Mapping[
     if topology.rank >= recipe.nodes:
         raise ConfigError(f"this is node {topology.rank}, counted from 0, and the recipe is for {recipe.nodes}; set NNODES")
     return recipe
+
+
+def _check_key(config: DictConfig, environ: Mapping[str, str]) -> None:
+    """Raises ConfigError for a judge's key that no header takes. The servers make a file that is not there yet."""
+    if config.judge.get("kind") not in ("remote", "colocated") or "judge" not in reward_requirements_of(config):
+        return
+    if file := config.judge.get("api_key_file"):
+        if Path(file).expanduser().exists():
+            key_of_file(Path(file).expanduser(), f"judge.api_key_file: {file}")
+    elif name := config.judge.get("api_key_env"):
+        key_of_variable(name, environ, f"judge.api_key_env: the variable {name}")
 
 
 def variables(environ: Mapping[str, str]) -> list[str]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 
 from visual_erm.errors import ConfigError
 from visual_erm.runtime.files import write_atomic
+from visual_erm.spec.keys import key_of_file, key_of_variable
 
 VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 """Ray's own variables: a token, or a file that holds one. With either set no token is made here."""
@@ -31,6 +32,22 @@ def is_given(environ: Mapping[str, str]) -> bool:
         True when one of `VARIABLES` is set.
     """
     return any(environ.get(name) for name in VARIABLES)
+
+
+def clean(environ: MutableMapping[str, str]) -> None:
+    """Checks a token that the environment holds, and removes line ends around it.
+
+    Args:
+        environ: The environment, which is changed.
+
+    Raises:
+        ConfigError: The token's file cannot be read or is empty, or no header takes the token. It is not shown.
+    """
+    variable, path = VARIABLES
+    if environ.get(variable):
+        environ[variable] = key_of_variable(variable, environ)
+    elif environ.get(path):
+        key_of_file(Path(environ[path]).expanduser(), f"{path}: {environ[path]}")
 
 
 @contextlib.contextmanager

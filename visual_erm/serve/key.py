@@ -17,6 +17,7 @@ from pathlib import Path
 
 from visual_erm.errors import ConfigError
 from visual_erm.serve.supervisor import KEYS
+from visual_erm.spec.keys import key_of_file, key_of_variable
 
 
 def is_loopback(host: str) -> bool:
@@ -46,9 +47,9 @@ def server_key(host: str, file: Path | None, environ: Mapping[str, str]) -> str:
         The key; empty where none is asked for.
 
     Raises:
-        ConfigError: The file cannot be read or written, or others than its owner can read it.
+        ConfigError: The file cannot be read or written, others than its owner can read it, or no HTTP header takes the key.
     """
-    if given := next((environ[name] for name in KEYS if environ.get(name)), ""):
+    if given := given_key(environ):
         return given
     if file is None:
         if is_loopback(host):
@@ -62,13 +63,24 @@ def server_key(host: str, file: Path | None, environ: Mapping[str, str]) -> str:
             raise ConfigError(
                 f"{file}: others than its owner can read it; run `chmod 600 {file}`, or give another --key-file"
             )
-        key = file.read_text(encoding="utf-8-sig").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise ConfigError(f"{file}: cannot be read or written: {reason}; give another --key-file") from None
-    if not key:
-        raise ConfigError(f"{file}: it is empty; remove it, or give another --key-file")
-    return key
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read or written: {error.strerror}; give another --key-file") from None
+    return key_of_file(file, f"--key-file: {file}")
+
+
+def given_key(environ: Mapping[str, str]) -> str:
+    """The key that the environment holds.
+
+    Args:
+        environ: Environment of this process.
+
+    Returns:
+        The first key in `KEYS`, without line ends; empty where none of them is set, or all are blank.
+
+    Raises:
+        ConfigError: No HTTP header takes the key.
+    """
+    return next(filter(None, (key_of_variable(name, environ) for name in KEYS)), "")
 
 
 def _write_new(file: Path) -> None:

@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 
 from visual_erm.errors import ConfigError
 from visual_erm.spec.base import Count, Fraction, Positive, Settings, read_yaml, settings_file, validate
+from visual_erm.spec.keys import key_of_file, key_of_variable
 
 BY_HAND_S = 20.0
 """Seconds that somebody who gives a URL by hand waits for a server that does not answer."""
@@ -133,18 +134,11 @@ def api_key(settings: JudgeSettings) -> str:
         The key; empty where there is none.
 
     Raises:
-        ConfigError: The key file cannot be read, or no HTTP header takes the key. The message does not show the key.
+        ConfigError: The key file cannot be read or is empty, or no HTTP header takes the key. The message does not show the
+            key.
     """
     if settings.api_key_file:
-        source = f"judge.api_key_file: {settings.api_key_file}"
-        try:
-            key = Path(settings.api_key_file).expanduser().read_text(encoding="utf-8-sig").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not text"
-            raise ConfigError(f"{source} cannot be read: {reason}") from None
-    else:
-        source = f"judge.api_key_env: the variable {settings.api_key_env}"
-        key = os.environ.get(settings.api_key_env, "").strip()
-    if not (key.isascii() and key.isprintable()):
-        raise ConfigError(f"{source} holds characters that an HTTP header does not take; a key is one line of plain ASCII")
-    return key
+        file = Path(settings.api_key_file).expanduser()
+        return key_of_file(file, f"judge.api_key_file: {settings.api_key_file}")
+    name = settings.api_key_env
+    return key_of_variable(name, os.environ, f"judge.api_key_env: the variable {name}")
