@@ -125,6 +125,49 @@ def test_each_task_draws_its_own_kind_of_files(tmp_path: Path) -> None:
     ]
 
 
+NOTES = {
+    "requirements.txt": b"numpy>=1.26\nmatplotlib==3.8.4\n",
+    "a.txt": b"A circle, as it is described.",
+    "data/values.txt": b"1 2 3\n4 5 6\n",
+    "LICENSE.txt": b"MIT License\n\nPermission is hereby granted <to anyone>",
+    "latin.txt": "Größe".encode("latin-1"),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "code"),
+    [
+        ("svg", "a.svg", '<svg viewBox="0 0 9 9"><circle cx="4" cy="4" r="3"/></svg>'),
+        ("chart", "a.py", "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.savefig('a.png')\n"),
+        ("table", "a.html", "<table><tr><td>1</td></tr></table>"),
+    ],
+)
+def test_text_files_beside_code_are_no_failed_replies(tmp_path: Path, kind: str, name: str, code: str) -> None:
+    folder = tmp_path / "in"
+    (folder / "data").mkdir(parents=True)
+    (folder / name).write_text(code)
+    for note, content in NOTES.items():
+        (folder / note).write_bytes(content)
+    (folder / "reply.txt").write_text(f"Sure:\n```{name[2:]}\n{code}\n```")
+    console = Console(file=io.StringIO(), width=200)
+    summary = render_many(load_task(kind), [folder], tmp_path / "out", console=console)
+    assert not summary.failed and summary.ok
+    assert sorted(summary.left_out) == sorted(str(folder / note) for note in NOTES)
+    assert set(images(tmp_path / "out")) == {"a.png", "reply.png"}
+    assert "5 .txt files without code" in console.file.getvalue()
+
+
+def test_replies_without_code_fail_where_they_are_given_or_alone_in_a_folder(task: Task, tmp_path: Path) -> None:
+    (tmp_path / "replies").mkdir()
+    (tmp_path / "replies" / "one.txt").write_text("I cannot see the table.")
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "a.html").write_text(table("a"))
+    (tmp_path / "code" / "two.txt").write_text("Nor can I.")
+    summary = render_many(task, [tmp_path / "replies", tmp_path / "code" / "two.txt"], tmp_path / "out")
+    assert [failure.reason.partition(":")[0] for failure in summary.failed] == ["NoCodeError"] * 2
+    assert not summary.left_out
+
+
 def test_a_second_run_keeps_what_is_up_to_date_and_draws_what_changed(task: Task, tmp_path: Path) -> None:
     lines = jsonl(tmp_path / "x.jsonl", {"code": table("one")}, {"code": table("two")})
     out = tmp_path / "out"

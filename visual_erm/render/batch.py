@@ -2,7 +2,9 @@
 
 Inputs are files, folders and JSONL. A file's suffix says what it holds: the suffixes of the task's languages (`.html`,
 `.md`, `.py`, `.svg` …) are code, `.txt` is a policy's reply. A folder stands for all files below it that the task can
-render. A line of a `.jsonl` file is an object with
+render. In a folder with files of code, a `.txt` without code is no failed reply: it is left out.
+
+A line of a `.jsonl` file is an object with
 
     code      the code to render, and `language`, one of the task's; default: the task's first; or
     text      a policy's reply, whose code is extracted as in training;
@@ -31,7 +33,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from visual_erm.errors import ConfigError, InfrastructureError, PolicyFault
+from visual_erm.errors import ConfigError, InfrastructureError, NoCodeError, PolicyFault
 from visual_erm.extract import Code, extract
 from visual_erm.render.base import Renderer, make_renderer
 from visual_erm.runtime.files import files_below, remove_stale_parts, replacing
@@ -58,6 +60,8 @@ class Item:
     """Where it came from, for messages."""
     read: Callable[[Task], Code]
     """Returns the code. Raises BadItem, NoCodeError or OSError."""
+    is_text: bool = False
+    """Whether it is a `.txt` in a folder with files of code: without code it is no reply."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,8 @@ class Summary:
     kept: int = 0
     """Images that a former run rendered from the same code with the same renderer version and settings."""
     failed: list[Failure] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    """Text files without code, in folders with files of code."""
 
     @property
     def ok(self) -> bool:
@@ -138,16 +144,17 @@ def find_items(inputs: Iterable[Path], task: Task) -> Iterator[Item]:
     """
     for path in inputs:
         if path.is_dir():
-            for file in files_below(path):
-                if file.suffix.lower() in _suffixes(task):
-                    yield from _items_of(file, file.relative_to(path).with_suffix("").as_posix())
+            files = [file for file in files_below(path) if file.suffix.lower() in _suffixes(task)]
+            has_code = any(file.suffix.lower() not in (REPLY, JSONL) for file in files)
+            for file in files:
+                yield from _items_of(file, file.relative_to(path).with_suffix("").as_posix(), has_code)
         elif path.is_file():
             yield from _items_of(path, path.stem)
         else:
             raise ConfigError(f"{path}: no such file or folder")
 
 
-def _items_of(file: Path, name: str) -> Iterator[Item]:
+def _items_of(file: Path, name: str, beside_code: bool = False) -> Iterator[Item]:
     suffix = file.suffix.lower()
     if suffix == JSONL:
         try:
@@ -158,7 +165,7 @@ def _items_of(file: Path, name: str) -> Iterator[Item]:
         except OSError as error:
             raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
     else:
-        yield Item(name, str(file), lambda task: _read_file(file, task))
+        yield Item(name, str(file), lambda task: _read_file(file, task), beside_code and suffix == REPLY)
 
 
 def _read_file(file: Path, task: Task) -> Code:
@@ -214,9 +221,14 @@ async def _render_all(task: Task, items: Iterator[Item], total: int, to: Path, c
     async def work() -> None:
         for item in items:
             try:
+                code = await asyncio.to_thread(_code_of, item, task)
+                if code is None:
+                    summary.left_out.append(item.source)
+                    bar.advance(line)
+                    continue
                 if sources.setdefault(item.name, item.source) != item.source:
                     raise BadItem(f"would be rendered to the same image as {sources[item.name]}")
-                await _render_one(task, item, to / f"{item.name}.png", renderer, settings, summary)
+                await _render_one(task, code, to / f"{item.name}.png", renderer, settings, summary)
             except (PolicyFault, InfrastructureError, OSError) as error:
                 summary.failed.append(Failure(item.source, f"{type(error).__name__}: {error}"))
                 console.print(f"[red]{escape(item.source)}[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
@@ -232,11 +244,24 @@ async def _render_all(task: Task, items: Iterator[Item], total: int, to: Path, c
         f"{summary.rendered} rendered, {summary.kept} kept, {len(summary.failed)} failed: {escape(str(to))}",
         highlight=False,
     )
+    if summary.left_out:
+        console.print(
+            f"{len(summary.left_out)} {REPLY} files without code, beside files of code, are left out", style="dim"
+        )
     return summary
 
 
-async def _render_one(task: Task, item: Item, path: Path, renderer: Renderer, settings: str, summary: Summary) -> None:
-    code = await asyncio.to_thread(item.read, task)
+def _code_of(item: Item, task: Task) -> Code | None:
+    """The item's code; None for a text file that is no reply."""
+    try:
+        return item.read(task)
+    except (BadItem, NoCodeError):
+        if item.is_text:
+            return None
+        raise
+
+
+async def _render_one(task: Task, code: Code, path: Path, renderer: Renderer, settings: str, summary: Summary) -> None:
     digest = hashlib.sha256(f"{settings}\0{code.language}\0{code.text}".encode("utf-8", "replace")).hexdigest()
     if await asyncio.to_thread(_is_up_to_date, path, digest):
         summary.kept += 1
