@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,7 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
 from openai_server import OpenAIServer, completion, held, serving, status
+from rich.console import Console
 from runs import Run, row, write
 from typer.testing import CliRunner
 
@@ -26,7 +33,8 @@ from visual_erm.preflight.checks import CHECKS, exit_code, run_check
 from visual_erm.preflight.context import RunContext
 from visual_erm.preflight.findings import Check, Note, Outcome, Problem
 from visual_erm.preflight.overrides import composed
-from visual_erm.preflight.report import as_json, last_line
+from visual_erm.preflight.quoting import meant, override, pasted
+from visual_erm.preflight.report import as_json, last_line, print_report
 from visual_erm.render.base import make_renderer
 from visual_erm.serve.plan import Gpu
 from visual_erm.spec.base import shipped
@@ -488,7 +496,24 @@ def test_what_depends_on_something_broken_waits_and_our_own_failures_are_another
         (["rollout.n=2"], "rollout.n", "no such key", "did you mean `actor_rollout_ref.rollout.n`?"),
         (["trainer.colour=red"], "trainer.colour", "no such key", "valid keys of `trainer`: "),
         (["nonsense"], "nonsense", "missing EQUAL", "write key=value"),
-        (["data.train_files=a=b"], "data.train_files", "=", "write key=value"),
+        (["data.train_files=a=b"], "data.train_files", "=", """give 'data.train_files="a=b"'"""),
+        (["data.train_files=a=b,c#d"], "data.train_files", "=", """give 'data.train_files=["a=b","c#d"]'"""),
+        (["data.val_files=a,b"], "data.val_files", "comma", "give 'data.val_files=[a,b]'"),
+        (["run_dir=runs/a,b"], "run_dir", "comma", """give 'run_dir="runs/a,b"'"""),
+        (["run_dir=runs/a(1)"], "run_dir", "(", """give 'run_dir="runs/a(1)"'"""),
+        (
+            ["judge=remote", "judge.endpoints=http://[::1]:8000/v1"],
+            "judge.endpoints",
+            "[",
+            """give 'judge.endpoints=["http://[::1]:8000/v1"]'""",
+        ),
+        (
+            ["judge=remote", "judge.endpoints=[http://[::1]:8000/v1, 'http://a:1/v1']"],
+            "judge.endpoints",
+            "[",
+            """give 'judge.endpoints=["http://[::1]:8000/v1",http://a:1/v1]'""",
+        ),
+        (["+trainer.note=~it's"], "trainer.note", "~", "give '+trainer.note="),
     ],
 )
 def test_words_that_do_not_compose(words, key, what, fix):
@@ -496,6 +521,35 @@ def test_words_that_do_not_compose(words, key, what, fix):
     assert problem.key == key
     assert what in problem.what and fix in problem.fix
     assert (config is None) == (key == "policy")
+    if fix.startswith("give '"):
+        (word,) = shlex.split(problem.fix.removeprefix("give "))
+        again, problems = composed(["cluster=cpu", *(["judge=remote"] if "judge=remote" in words else []), word])
+        assert not problems
+        # The checks go on as if it had been given so: the key is not reported as missing as well.
+        assert OmegaConf.select(again, key) == OmegaConf.select(config, key) not in (None, [])
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30)
+    | st.text(alphabet="ab=(){}[]~#,:;'\"\\$%&*|<>?! \n./0e1", min_size=1, max_size=12)
+    | st.sampled_from(
+        ["null", "true", "12e4567", "1_000", "[::1]", "a\\", '\\"', "nan", "0x1f", " a ", "${x}", "$HOME", "!!"]
+    )
+)
+def test_what_a_fix_prints_is_the_same_value_after_the_shell_and_hydra(value: str) -> None:
+    parse = OverridesParser.create().parse_override
+    (word,) = shlex.split(pasted(override("+a.b", value)))
+    assert parse(word).value() == value and isinstance(parse(word).value(), str)
+    (word,) = shlex.split(pasted(override("a.b", [value, "x"])))
+    assert parse(word).value() == [value, "x"]
+    (word,) = shlex.split(pasted(meant(f"a.b={value}", is_list=False)))
+    if not (value.startswith("[") and value.endswith("]")):
+        assert parse(word).value() == value
+    report = io.StringIO()
+    print_report(
+        [Outcome("a", (Problem("k", "w", f"give {pasted(override('k', value))}"),))], Console(file=report, width=80)
+    )
+    assert f"fix: give {pasted(override('k', value))}\n" in report.getvalue()
 
 
 def test_misspelt_keys_are_all_reported_and_the_rest_is_checked_as_if_they_were_not():

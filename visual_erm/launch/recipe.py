@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from visual_erm.errors import ConfigError
 from visual_erm.launch.topology import Topology
 from visual_erm.preflight.overrides import arguments, compose_recipe
+from visual_erm.preflight.quoting import override
 from visual_erm.spec.base import plain
 from visual_erm.spec.keys import key_of_file, key_of_variable
 from visual_erm.training.reward_requirements import reward_requirements_of
@@ -116,27 +117,27 @@ def variables(environ: Mapping[str, str]) -> list[str]:
         Words like `key=value`.
 
     Raises:
-        ConfigError: Two judges are set, or a value has characters that an override cannot hold.
+        ConfigError: Two judges are set.
     """
     words = []
     if gpus := environ.get("GPUS"):
         words.append(f"cluster={gpus}gpu")
     for name, key in FILES.items():
         if environ.get(name):
-            words.append(f"{key}={_list(name, environ[name])}")
+            words.append(override(key, _list(environ[name])))
     if model := environ.get("MODEL_PATH"):
-        words.append(f"actor_rollout_ref.model.path={_quoted('MODEL_PATH', model)}")
+        words.append(override("actor_rollout_ref.model.path", model))
     judges = [name for name in JUDGES if environ.get(name)]
     if len(judges) > 1:
         raise ConfigError(f"{' and '.join(judges)} are set: give one of them")
     for name in judges:
         judge, key = JUDGES[name]
-        value = _list(name, environ[name]) if name == "JUDGE_URLS" else _quoted(name, environ[name])
-        words += [f"judge={judge}", f"{key}={value}"]
+        value = _list(environ[name]) if name == "JUDGE_URLS" else environ[name]
+        words += [f"judge={judge}", override(key, value)]
         if judge == "remote" and environ.get("API_KEY_FILE"):
-            words.append(f"judge.api_key_file={_quoted('API_KEY_FILE', environ['API_KEY_FILE'])}")
+            words.append(override("judge.api_key_file", environ["API_KEY_FILE"]))
     if run_dir := environ.get("RUN_DIR"):
-        words.append(f"run_dir={_quoted('RUN_DIR', run_dir)}")
+        words.append(override("run_dir", run_dir))
     return words
 
 
@@ -196,15 +197,5 @@ def key_of(word: str) -> str:
     return key.lstrip("+")
 
 
-def _list(name: str, value: str) -> str:
-    return f"[{','.join(_quoted(name, part.strip()) for part in value.split(',') if part.strip())}]"
-
-
-def _quoted(name: str, value: str) -> str:
-    """Quotes a value so that Hydra takes every character as it is."""
-    if set(value) & set('"\\\n'):
-        raise ConfigError(f"{name}: a quotation mark, a backslash or a line break in {value!r}")
-    return f'"{value}"' if set(value) - _PLAIN else value
-
-
-_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-:")
+def _list(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]

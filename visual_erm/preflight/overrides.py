@@ -14,15 +14,21 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from visual_erm.errors import ConfigError
 from visual_erm.preflight.findings import Problem
+from visual_erm.preflight.quoting import meant, override, pasted
 from visual_erm.spec.base import renamed, shipped
 
 SEARCH = "hydra.searchpath="
+SWEEP = "Ambiguous value"
+"""How Hydra's message begins about a value with commas: it would be one run for each."""
+FILE_LISTS = ("data.train_files", "data.val_files")
+"""Keys that take one file or a list of them: a comma separates files."""
 NAME_SIMILARITY, KEY_SIMILARITY = 0.7, 0.9
 """Least similarity to a valid key, 0 to 1, at which that key was meant: of the last name, and of the whole key."""
 
@@ -72,7 +78,7 @@ def arguments(given: Sequence[str], folder: Path) -> list[str]:
             (places[-1] / "task").symlink_to(file.parent)
             word = f"task={file.stem}"
         words.append(word)
-    return [f"hydra.searchpath=[{','.join(f'file://{place}' for place in places)}]", *words]
+    return [override("hydra.searchpath", [f"file://{place}" for place in places]), *words]
 
 
 def compose_recipe(words: Sequence[str]) -> DictConfig:
@@ -88,7 +94,7 @@ def compose_recipe(words: Sequence[str]) -> DictConfig:
         HydraException: Hydra does not take a word.
         OmegaConfBaseException: OmegaConf does not take a word.
     """
-    search = [] if search_path_folders(words) else [f"{SEARCH}[file://{verl_configs()}]"]
+    search = [] if search_path_folders(words) else [override("hydra.searchpath", [f"file://{verl_configs()}"])]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(shipped("configs")), version_base="1.3"):
         return compose("grpo", [*search, *words])
@@ -113,22 +119,23 @@ def composed(words: Sequence[str]) -> tuple[DictConfig | None, list[Problem]]:
         except (HydraException, OmegaConfBaseException) as error:
             word = _word_at_fault(kept, error)
             if word is None:
-                return None, [_explained(*one, ()) for one in (*wrong, ("", error))]
+                return None, [_explained(*one, None) for one in (*wrong, ("", error))]
             wrong.append((word, error))
             kept.remove(word)
     if not wrong:
         return config, []
     known = list(keys(config))
-    problems = [_explained(word, error, known) for word, error in wrong]
+    problems = [_explained(word, error, config) for word, error in wrong]
     if any(isinstance(error, MissingConfigException) for _, error in wrong):
         return None, problems
-    meant = [
+    mended = [
         word.replace(_key(word), near, 1)
         for word, _ in wrong
         if (near := nearest(_key(word), known)) and near != _key(word)
     ]
+    mended += [_readable(word, config) for word, error in wrong if _is_unreadable(word, error)]
     try:
-        return compose_recipe([*kept, *meant]), problems
+        return compose_recipe([*kept, *mended]), problems
     except (HydraException, OmegaConfBaseException):
         return config, problems
 
@@ -193,7 +200,9 @@ def search_path_folders(words: Sequence[str]) -> list[Path]:
     Returns:
         The folders.
     """
-    return [Path(place) for word in words if word.startswith(SEARCH) for place in re.findall(r"file://([^,\]]+)", word)]
+    parser = OverridesParser.create()
+    places = [place for word in words if word.startswith(SEARCH) for place in parser.parse_override(word).value()]
+    return [Path(place.removeprefix("file://")) for place in places]
 
 
 def _key(word: str) -> str:
@@ -212,8 +221,23 @@ def _word_at_fault(words: Sequence[str], error: Exception) -> str | None:
     return None
 
 
-def _explained(word: str, error: Exception, known: Sequence[str]) -> Problem:
+def _is_unreadable(word: str, error: Exception) -> bool:
+    """Whether Hydra's grammar does not take the value, as with `=`, `(`, `#` or a comma in it."""
+    is_sweep = str(error).startswith(SWEEP)
+    return "=" in word and (is_sweep or (isinstance(error, HydraException) and getattr(error, "override", None) == word))
+
+
+def _readable(word: str, config: DictConfig | None) -> str:
+    """The word with its value as a text, or as a list of texts where the key takes a list."""
+    key = _key(word)
+    default = OmegaConf.select(config, key, default=None) if config is not None else None
+    is_list = isinstance(default, ListConfig) or (key in FILE_LISTS and "," in word)
+    return meant(word, is_list)
+
+
+def _explained(word: str, error: Exception, config: DictConfig | None) -> Problem:
     key, message = _key(word) or "the configuration", one_line(error)
+    known = list(keys(config)) if config is not None else []
     if isinstance(error, MissingConfigException):
         what, _, choices = message.partition(" Available options in ")
         names = choices.partition(": ")[2].split()
@@ -226,5 +250,8 @@ def _explained(word: str, error: Exception, known: Sequence[str]) -> Problem:
         above = key.rpartition(".")[0]
         beside = [full.rpartition(".")[2] for full in known if full.rpartition(".")[0] == above]
         valid = f"valid keys of `{above}`: {', '.join(beside)}" if above and beside else "see configs/grpo.yaml"
-        return Problem(key, "no such key", f"{valid}; a new one is written +{word}")
+        return Problem(key, "no such key", f"{valid}; a new one is written {pasted(f'+{word}')}")
+    if _is_unreadable(word, error):
+        message = "a comma has a meaning of its own here" if message.startswith(SWEEP) else message
+        return Problem(key, message, f"give {pasted(_readable(word, config))}")
     return Problem(key, message, "write key=value, and lists in quotes: 'key=[a,b]'")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
 from visual_erm.preflight.findings import Outcome
 
@@ -50,8 +51,9 @@ def print_report(outcomes: Sequence[Outcome], console: Console) -> None:
             )
     problems = [problem for outcome in outcomes for problem in outcome.problems]
     for problem in problems:
-        console.print(f"\n[bold red]{escape(problem.key)}[/]\n  {escape(problem.what)}", highlight=False, soft_wrap=True)
-        console.print(f"  [green]fix:[/] {escape(problem.fix)}", highlight=False, soft_wrap=True)
+        # As Text: markup would take `:key:` for an emoji, and a backslash before a bracket away.
+        console.print(Text.assemble("\n", (problem.key, "bold red"), f"\n  {problem.what}"), soft_wrap=True)
+        console.print(Text.assemble(("  fix:", "green"), f" {problem.fix}"), soft_wrap=True)
 
 
 def last_line(outcomes: Sequence[Outcome]) -> str:
