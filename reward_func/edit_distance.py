@@ -25,6 +25,7 @@ from typing import Any
 
 from visual_erm.adapter import RewardFunction, Rollout
 from visual_erm.adapter.baselines import TextScorer
+from visual_erm.baselines.similarity import Similarity
 from visual_erm.baselines.worker_pool import Workers
 
 
@@ -65,11 +66,13 @@ async def compute_score(
 class _EditDistance:
     """Compares texts in a process of its own: a long pair would hold up the event loop."""
 
+    guards: tuple[str, ...] = ()
+
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
         self.close = workers.close
 
-    async def compare(self, prediction: str, truth: str) -> float:
+    async def compare(self, prediction: str, truth: str) -> Similarity:
         return await self._workers.compare(measure="edit_distance", prediction=prediction, truth=truth)
 
 

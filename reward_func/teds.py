@@ -2,6 +2,7 @@
 
     r = TEDS(reply's table, ground truth's table) = 1 - TED / max(|reply|, |truth|), in [0, 1]
     r = 0 for a reply without a table
+    r is lower than TEDS, and guard_tag_stuffing is 1, where tags in the reply's cells raise TEDS by more than 0.1
 
 Tree-Edit-Distance-based Similarity: Zhong et al., "Image-based table recognition: data, model, and evaluation" (arXiv
 1911.10683), with the costs of their published code; `visual_erm.baselines.teds` has the definition. Markdown is turned into
@@ -26,6 +27,7 @@ from typing import Any
 
 from visual_erm.adapter import RewardFunction, Rollout
 from visual_erm.adapter.baselines import TextScorer
+from visual_erm.baselines.similarity import TAG_STUFFING, Similarity
 from visual_erm.baselines.worker_pool import Workers
 from visual_erm.training.reward_requirements import check_packages, check_tables
 
@@ -54,8 +56,8 @@ async def compute_score(
         extra_info: Names the row in messages.
         task: The run's task or mixture.
         header_text: Whether the text of header cells (`th`) counts. The published code compares their tags alone.
-        timeout_s: CPU seconds of one comparison; over it the rollout gets a neutral reward. A reply with more than three
-            times the elements of the ground truth is not compared: it gets 0.
+        timeout_s: CPU seconds of one comparison; over it the rollout gets a neutral reward. A reply whose tree
+            has over three times the elements of the ground truth is not compared: it gets 0.
         processes: Comparisons at once in one reward worker, a core each.
         failure: What a rollout gets that could not be scored.
         rollout_log: Folder of the rollout log.
@@ -74,12 +76,14 @@ async def compute_score(
 class _Teds:
     """Compares tables in processes of their own."""
 
+    guards: tuple[str, ...] = (TAG_STUFFING,)
+
     def __init__(self, header_text: bool, workers: Workers) -> None:
         self._header_text = header_text
         self._workers = workers
         self.close = workers.close
 
-    async def compare(self, prediction: str, truth: str) -> float:
+    async def compare(self, prediction: str, truth: str) -> Similarity:
         return await self._workers.compare(
             measure="teds", prediction=prediction, truth=truth, header_text=self._header_text
         )

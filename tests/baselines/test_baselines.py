@@ -81,10 +81,24 @@ async def test_teds_pays_for_structure_and_text_whatever_the_table_is_written_in
     assert (await score(MARKDOWN.format(41), MARKDOWN.format(41)))["score"] == 1
     assert 0.5 < head < 1, "Markdown has a head and a body of its own"
     assert (await score("I see a table.")) | {"extract_ms": 0} == {
-        **{"score": 0, "extract_ok": 0, "scored_ok": 1},
+        **{"score": 0, "extract_ok": 0, "guard_tag_stuffing": 0, "scored_ok": 1},
         **Outcome.NO_CODE.numbers(),
         **{"extract_ms": 0, "compare_ms": 0},
     }
+
+
+async def test_a_table_with_a_cell_full_of_tags_is_flagged_and_earns_what_it_does_without_them(rewards, tmp_path):
+    async def score(cell: str) -> dict[str, float]:
+        reply = f"<table><tr><th>{cell}</th><th>a</th></tr><tr><td>b</td><td>c</td></tr></table>"
+        given = settings("teds") | {"rollout_log": str(tmp_path)}
+        return await rewards["teds"]("table", reply, TABLE.format(41), ROW, task="table", **given)
+
+    plain, stuffed, broken = await score("x"), await score("<b></b>" * 200), await score("<br>" * 200)
+    assert [numbers["guard_tag_stuffing"] for numbers in (plain, stuffed, broken)] == [0, 1, 1]
+    assert stuffed["score"] == broken["score"] <= plain["score"] < 0.5
+    (rollout_log,) = tmp_path.glob("*.jsonl")
+    reasons = [json.loads(line)["reason"] for line in rollout_log.read_text().splitlines()]
+    assert [reason[:12] for reason in reasons] == ["", "tag_stuffing", "tag_stuffing"]
 
 
 async def test_edit_distance_pays_for_the_text_of_any_code(rewards):
@@ -198,6 +212,8 @@ async def test_rows_of_a_mixture_are_scored_by_their_task_with_the_same_keys(rew
 
 class Broken:
     """A measure that fails as NumPy does."""
+
+    guards = ()
 
     async def compare(self, *_: object) -> float:
         raise IndexError("index 4 is out of bounds for axis 0 with size 4")

@@ -11,9 +11,11 @@ import sys
 import psutil
 import pytest
 
+from visual_erm.baselines.similarity import Similarity
 from visual_erm.baselines.worker_pool import Workers
 from visual_erm.errors import ComparisonFailed, ConfigError
 
+SAME = Similarity(1.0)
 CELL = "<table><tr><td>{}</td></tr></table>"
 
 
@@ -41,12 +43,12 @@ async def test_the_loop_goes_on_while_tables_are_compared_and_one_over_its_time_
         workers.compare(measure="teds", prediction=large(60, "a"), truth=large(60, "b"), header_text=True)
     )
     quick = [workers.compare(measure="edit_distance", prediction=f"a{n}", truth="ab") for n in range(20)]
-    assert all(0 < value < 1 for value in await asyncio.gather(*quick))
+    assert all(0 < found.value < 1 for found in await asyncio.gather(*quick))
     with pytest.raises(ComparisonFailed, match=r"took more than 0\.5 s of CPU time"):
         await slow
     beating.cancel()
     assert beats > 10, "half a second of comparing on the loop itself would leave it none"
-    assert await workers.compare(measure="teds", prediction=CELL.format(1), truth=CELL.format(1), header_text=True) == 1
+    assert await workers.compare(measure="teds", prediction=CELL.format(1), truth=CELL.format(1), header_text=True) == SAME
     assert 1 <= len(comparers()) <= 2
     await workers.close()
     await workers.close()
@@ -55,7 +57,7 @@ async def test_the_loop_goes_on_while_tables_are_compared_and_one_over_its_time_
 
 async def test_a_process_that_dies_costs_its_comparison_and_no_other():
     workers = Workers(1, timeout_s=20)
-    assert await workers.compare(measure="edit_distance", prediction="a", truth="a") == 1
+    assert await workers.compare(measure="edit_distance", prediction="a", truth="a") == SAME
     process = comparers()[0]
     idle = process.cpu_times().user
     slow = asyncio.create_task(
@@ -66,7 +68,7 @@ async def test_a_process_that_dies_costs_its_comparison_and_no_other():
     process.send_signal(signal.SIGKILL)
     with pytest.raises(ComparisonFailed, match="lost its process"):
         await slow
-    assert await workers.compare(measure="edit_distance", prediction="a", truth="a") == 1
+    assert await workers.compare(measure="edit_distance", prediction="a", truth="a") == SAME
     with pytest.raises(ConfigError, match="the ground truth holds no table"):
         await workers.compare(measure="teds", prediction="<p>1</p>", truth="41", header_text=True)
     await workers.close()

@@ -31,7 +31,7 @@ What it returns: plain floats, the same keys for every rollout of a run.
     <category>_count         Discrepancies of that category, for each category of any task of the run.
     truncated                1 if the judge's report was cut off.
     missing_glyphs           Characters of the render that no font could show; they all look like the same box.
-    guard_<name>             1 if that guard found something: see `visual_erm.guard.runner.GUARDS`.
+    guard_<name>             1 if that guard found something: see `visual_erm.guard.runner.GUARDS`; teds has `tag_stuffing`.
     judge_<name>             What the judgement cost: see `visual_erm.judge.usage.JudgeUsage`.
     <stage>_ms               Milliseconds spent in `extract`, `render`, `guard`, `judge` or `compare`.
 

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from PIL import Image
 
+from visual_erm.baselines.similarity import Similarity
 from visual_erm.errors import ConfigError, InfrastructureError, NoCodeError, PolicyFault, RenderLimit, boundary
 from visual_erm.extract import Code, extract
 from visual_erm.guard.runner import GuardRunner
@@ -32,13 +33,16 @@ from visual_erm.vision.images import Reference
 NEUTRAL = 0.5
 """Reward of a comparison that failed while there is no other to take the mean of."""
 GUARDS = ("blank", "tampering")
-"""Names of the guards that need no report."""
+"""Names of the guards that need an image and no report."""
 
 
 class TextMeasure(Protocol):
     """Compares two pieces of code. Safe to call concurrently from one event loop."""
 
-    async def compare(self, prediction: str, truth: str) -> float:
+    guards: tuple[str, ...]
+    """Names of the flags that it may set."""
+
+    async def compare(self, prediction: str, truth: str) -> Similarity:
         """Compares a reply's code with the ground truth's.
 
         Args:
@@ -46,7 +50,7 @@ class TextMeasure(Protocol):
             truth: The ground truth's code.
 
         Returns:
-            0 (nothing in common) to 1 (the same).
+            How alike they are, and the flags that lowered it.
 
         Raises:
             ComparisonFailed: It took too long, or its process died.
@@ -97,9 +101,11 @@ class BaselineResult:
     scored_ok: bool
     """False when the infrastructure failed and the reward is a neutral one."""
     reason: str = ""
-    """Why the reward is not a similarity; empty where it is."""
+    """Why the reward is not a similarity, or is a lowered one; else empty."""
+    guards: tuple[str, ...] = GUARDS
+    """Names of the guards that look at samples of this reward."""
     flags: frozenset[str] = frozenset()
-    """Names of the guards that found something."""
+    """Names of those that found something."""
     milliseconds: dict[str, float] = field(default_factory=dict)
     """Time spent in each stage."""
 
@@ -107,11 +113,12 @@ class BaselineResult:
         """Returns plain numbers as veRL logs them, the same keys for every sample of a reward: see `visual_erm.adapter`."""
         renders = self.render_ok is not None
         stages = ("extract", "render", "guard", "compare") if renders else ("extract", "compare")
-        guards = {f"guard_{name}": float(name in self.flags) for name in GUARDS}
+        guards = {f"guard_{name}": float(name in self.flags) for name in self.guards}
         return {
             "score": self.reward,
             "extract_ok": float(self.extract_ok),
-            **({"render_ok": float(bool(self.render_ok)), **guards} if renders else {}),
+            **({"render_ok": float(bool(self.render_ok))} if renders else {}),
+            **guards,
             "scored_ok": float(self.scored_ok),
             **self.outcome.numbers(),
             **{f"{stage}_ms": round(self.milliseconds.get(stage, 0.0), 2) for stage in stages},
@@ -155,9 +162,19 @@ class TextPipeline:
             with clock("compare"), boundary("compare"):
                 similarity = await self._measure.compare(prediction, expected)
         except (PolicyFault, InfrastructureError) as fault:
-            return _ended(self._fallback, fault, partial, clock, renders=False)
-        self._fallback.record_success(similarity)
-        return BaselineResult(similarity, Outcome.SCORED, True, None, True, milliseconds=clock.milliseconds)
+            return _ended(self._fallback, fault, partial, clock, False, self._measure.guards)
+        self._fallback.record_success(similarity.value)
+        return BaselineResult(
+            similarity.value,
+            Outcome.SCORED,
+            extract_ok=True,
+            render_ok=None,
+            scored_ok=True,
+            reason=similarity.reason,
+            guards=self._measure.guards,
+            flags=similarity.flags,
+            milliseconds=clock.milliseconds,
+        )
 
     def _truth(self, truth: str) -> str:
         if not MARKUP & set(self.task.languages):
@@ -212,7 +229,7 @@ class ImagePipeline:
                 similarity = await self._measure.compare(image, shown)
         except (PolicyFault, InfrastructureError) as fault:
             flags = self._guards.flags(fault) if isinstance(fault, PolicyFault) else frozenset()
-            return _ended(self._fallback, fault, partial, clock, renders=True, flags=flags)
+            return _ended(self._fallback, fault, partial, clock, True, GUARDS, flags)
         self._fallback.record_success(similarity)
         return BaselineResult(similarity, Outcome.SCORED, True, True, True, milliseconds=clock.milliseconds)
 
@@ -227,6 +244,7 @@ def _ended(
     partial: PartialResult,
     clock: StageClock,
     renders: bool,
+    guards: tuple[str, ...],
     flags: frozenset[str] = frozenset(),
 ) -> BaselineResult:
     """The result of a sample that did not reach its comparison."""
@@ -239,6 +257,7 @@ def _ended(
         render_ok=(not at_fault and partial.image is not None) if renders else None,
         scored_ok=at_fault,
         reason=ending.reason,
+        guards=guards,
         flags=flags,
         milliseconds=clock.milliseconds,
     )

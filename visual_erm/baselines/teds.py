@@ -14,12 +14,17 @@ from apted import APTED, Config
 from lxml import etree, html
 from rapidfuzz.distance import Levenshtein
 
+from visual_erm.baselines.similarity import TAG_STUFFING, Similarity
+
 MAX_SIZE_FACTOR = 3
-"""A prediction with so many times the elements of its ground truth cannot get more than 1/3: it gets 0, uncompared."""
-MIN_ALLOWED_ELEMENTS = 64
-"""Number of elements that a prediction may have, however few the ground truth has."""
+"""A prediction whose tree has so many times the elements of its ground truth gets 0, uncompared. It could get 1/3 at most,
+unless its cells hold as many tags again."""
+MIN_ALLOWED_NODES = 64
+"""Number of nodes that the tree of a prediction may have, however few elements the ground truth has."""
 MAX_DEPTH = 100
-"""Largest depth of elements inside of one another; deeper markup is no table."""
+"""Largest depth of nodes inside of one another; deeper markup is no table. Tags inside of cells may be nested deeper."""
+MAX_GAIN = 0.1
+"""How much a prediction may gain by tags in its cells. A table of few cells gains as much by a few tags, without intent."""
 
 
 @dataclass
@@ -39,6 +44,8 @@ class Tree:
     """A table and its size."""
 
     root: Node
+    nodes: int
+    """Nodes below the root: elements below the table's own, without those inside of cells."""
     elements: int
     """Elements below the table's own, those inside of cells included."""
 
@@ -48,10 +55,10 @@ def teds(prediction: str, truth: str, header_text: bool) -> float:
 
     TED is the tree edit distance where deleting and inserting cost 1, and so does renaming a node as another unless their
     tags and spans agree; two such cells cost the Levenshtein distance of what they hold, over the longer one's length, and
-    a tag in a cell (`<b>`) counts as one character. |T| counts the elements below the table's own.
+    a tag in a cell (`<b>`) counts as one character. |T| counts the elements below the table's own, those in cells included.
 
     Args:
-        prediction: HTML. Without a table, or with MAX_SIZE_FACTOR times the elements of `truth`, it gets 0.
+        prediction: HTML. Without a table, or with a tree of MAX_SIZE_FACTOR times the elements of `truth`, it gets 0.
         truth: HTML of the ground truth.
         header_text: A `th` is a cell like any other. False: it is compared by its tag alone, as in the published code.
 
@@ -64,17 +71,82 @@ def teds(prediction: str, truth: str, header_text: bool) -> float:
     >>> teds("<table><tr><td>1</td><td>b</td></tr></table>", "<table><tr><td>1</td><td>c</td></tr></table>", True)
     0.6666666666666667
     """
+    predicted, expected, _ = _read_both(prediction, truth, header_text)
+    return _similarity(_edits(predicted, expected), predicted.elements, expected) if predicted else 0.0
+
+
+def teds_reward(prediction: str, truth: str, header_text: bool) -> Similarity:
+    """Computes TEDS as a reward: a prediction cannot raise it by tags in its cells.
+
+    A cell costs 1 at most, whatever it holds, but each tag in it counts in |prediction|. A cell full of empty tags
+    therefore raises TEDS. The reward is TEDS, unless TEDS exceeds both of these by more than MAX_GAIN. Then it is the
+    larger of them:
+
+    - TEDS where |prediction| does not count the tags in cells beyond the number of those in the cells of `truth`;
+    - TEDS of the prediction without any tag in its cells.
+
+    Args:
+        prediction: As for `teds`.
+        truth: As for `teds`.
+        header_text: As for `teds`.
+
+    Returns:
+        The reward, 0 to 1: TEDS, or less with the flag TAG_STUFFING.
+
+    Raises:
+        ValueError: `truth` holds no table with cells.
+
+    >>> stuffed = f"<table><tr><td>{'<b></b>' * 100}</td><td>x</td></tr></table>"
+    >>> teds(stuffed, "<table><tr><td>1</td><td>c</td></tr></table>", True)
+    0.9805825242718447
+    >>> teds_reward(stuffed, "<table><tr><td>1</td><td>c</td></tr></table>", True).value
+    0.33333333333333337
+    """
+    predicted, expected, tags = _read_both(prediction, truth, header_text)
+    if predicted is None:
+        return Similarity(0.0)
+    edits = _edits(predicted, expected)
+    figure = _similarity(edits, predicted.elements, expected)
+    surplus = max(0, (predicted.elements - predicted.nodes) - (expected.elements - expected.nodes))
+    deserved = _similarity(edits, predicted.elements - surplus, expected)
+    if figure - deserved > MAX_GAIN:
+        plain = _without(set(tags.values()), predicted)
+        deserved = max(deserved, _similarity(_edits(plain, expected), plain.elements, expected))
+    if figure - deserved <= MAX_GAIN:
+        return Similarity(figure)
+    reason = f"{TAG_STUFFING}: {surplus} surplus tags in cells: TEDS {figure:.3f} -> {deserved:.3f}"
+    return Similarity(deserved, frozenset({TAG_STUFFING}), reason)
+
+
+def _read_both(prediction: str, truth: str, header_text: bool) -> tuple[Tree | None, Tree, dict[str, str]]:
+    """Both tables, and the character that stands for each tag inside of cells."""
     tags: dict[str, str] = {}
     expected = read(truth, tags, header_text)
     if expected is None or not expected.elements:
         raise ValueError("the ground truth holds no table with cells")
-    predicted = read(prediction, tags, header_text, at_most=max(MAX_SIZE_FACTOR * expected.elements, MIN_ALLOWED_ELEMENTS))
-    if predicted is None:
-        return 0.0
+    at_most = max(MAX_SIZE_FACTOR * expected.elements, MIN_ALLOWED_NODES)
+    return read(prediction, tags, header_text, at_most), expected, tags
+
+
+def _edits(predicted: Tree, expected: Tree) -> float:
+    """The tree edit distance."""
     if predicted.root == expected.root:
-        return 1.0
-    distance = APTED(predicted.root, expected.root, _Costs()).compute_edit_distance()
-    return max(0.0, 1 - distance / max(predicted.elements, expected.elements))
+        return 0.0
+    return float(APTED(predicted.root, expected.root, _Costs()).compute_edit_distance())
+
+
+def _similarity(edits: float, predicted_elements: int, expected: Tree) -> float:
+    return max(0.0, 1 - edits / max(predicted_elements, expected.elements))
+
+
+def _without(characters: set[str], tree: Tree) -> Tree:
+    """The same tree, where cells do not hold some characters."""
+
+    def copy(node: Node) -> Node:
+        content = "".join(character for character in node.content if character not in characters)
+        return Node(node.tag, node.span, content, [copy(child) for child in node.children])
+
+    return Tree(copy(tree.root), tree.nodes, tree.nodes)
 
 
 class _Costs(Config):  # type: ignore[misc]
@@ -106,10 +178,10 @@ def read(markup: str, tags: dict[str, str], header_text: bool, at_most: float = 
         markup: The HTML.
         tags: Keeps the character that stands for each tag inside of cells. Give the same for both sides.
         header_text: A `th` is a cell like any other.
-        at_most: The most elements that the table may have.
+        at_most: The most nodes that the tree may have.
 
     Returns:
-        The table; None when there is none, or one with too many elements or nested too deeply.
+        The table; None when there is none, or one with too many nodes or nested too deeply.
     """
     parser = html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
     try:
@@ -119,14 +191,14 @@ def read(markup: str, tags: dict[str, str], header_text: bool, at_most: float = 
     table = next(document.iter("table"), None)
     if table is None:
         return None
-    elements = sum(1 for _ in table.iterdescendants())
-    if elements > at_most:
-        return None
     if header_text:
         for cell in table.iter("th"):
             cell.tag = "td"
+    nodes = _nodes_below(table)
+    if nodes > at_most:
+        return None
     try:
-        return Tree(_node(table, tags, 0), elements)
+        return Tree(_node(table, tags, 0), nodes, sum(1 for _ in table.iterdescendants()))
     except _TooDeep:
         return None
 
@@ -135,24 +207,36 @@ class _TooDeep(Exception):
     pass
 
 
+def _nodes_below(table: html.HtmlElement) -> int:
+    count, waiting = 0, [table]
+    while waiting:
+        children = list(waiting.pop())
+        count += len(children)
+        waiting += [child for child in children if child.tag != "td"]
+    return count
+
+
 def _node(element: html.HtmlElement, tags: dict[str, str], depth: int) -> Node:
     if depth > MAX_DEPTH:
         raise _TooDeep
     if element.tag == "td":
         span = _count(element, "colspan"), _count(element, "rowspan")
-        return Node("td", span, _content(element, tags, depth))
+        return Node("td", span, _content(element, tags))
     return Node(str(element.tag), children=[_node(child, tags, depth + 1) for child in element])
 
 
-def _content(element: html.HtmlElement, tags: dict[str, str], depth: int) -> str:
-    """What stands inside of an element."""
-    if depth > MAX_DEPTH:
-        raise _TooDeep
-    parts = [element.text or ""]
-    for child in element:
-        parts += [_character(f"<{child.tag}>", tags), _content(child, tags, depth + 1), _character(f"</{child.tag}>", tags)]
-        # The published code leaves out what follows a cell inside of a cell.
-        parts.append(child.tail or "" if child.tag != "td" else "")
+def _content(cell: html.HtmlElement, tags: dict[str, str]) -> str:
+    """What stands inside of a cell."""
+    parts = [cell.text or ""]
+    for event, element in etree.iterwalk(cell, events=("start", "end")):
+        if element is cell:
+            continue
+        if event == "start":
+            parts += [_character(f"<{element.tag}>", tags), element.text or ""]
+            continue
+        # The published code leaves out what closes `unk`, and what follows a cell inside of a cell.
+        parts.append(_character(f"</{element.tag}>", tags) if element.tag != "unk" else "")
+        parts.append(element.tail or "" if element.tag != "td" else "")
     return "".join(parts)
 
 

@@ -1,6 +1,6 @@
 """Comparisons in processes of their own: a hostile text can use up the time of its comparison, and nothing else.
 
-    {"measure": "teds", "prediction": "<table>…", "truth": "<table>…"}  ->  0.87, or {"error": "…"}
+    {"measure": "teds", "prediction": "<table>…", "truth": "<table>…"}  ->  [0.87, [], ""], or {"error": "…"}
 
 One JSON line in, one out, over the process's standard input and output; it ends when its input does, whatever became of
 the reward worker. A comparison over its CPU time ends its process, and the next one starts another.
@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from visual_erm.baselines.similarity import Similarity
 from visual_erm.errors import ComparisonFailed, ConfigError
 
 MEMORY_BYTES = 4 * 2**30
@@ -42,14 +43,14 @@ class Workers:
         self._idle: list[asyncio.subprocess.Process] = []
         self._all: set[asyncio.subprocess.Process] = set()
 
-    async def compare(self, **job: Any) -> float:
+    async def compare(self, **job: Any) -> Similarity:
         """Compares in a process.
 
         Args:
             job: `measure`, the name of the comparison, and its arguments.
 
         Returns:
-            The similarity, 0 to 1.
+            The similarity.
 
         Raises:
             ConfigError: The ground truth is wrong.
@@ -70,7 +71,8 @@ class Workers:
             self._idle.append(process)
         if isinstance(answer, dict):
             raise ConfigError(answer["error"])
-        return float(answer)
+        value, flags, reason = answer
+        return Similarity(value, frozenset(flags), reason)
 
     async def close(self) -> None:
         """Ends every process. May be called twice."""
@@ -121,16 +123,20 @@ def serve(timeout_s: float) -> None:
         timeout_s: CPU seconds that one comparison may take.
     """
     from visual_erm.baselines.edit_distance import edit_similarity
-    from visual_erm.baselines.teds import teds
+    from visual_erm.baselines.teds import teds_reward
 
-    measures: dict[str, Callable[..., float]] = {"teds": teds, "edit_distance": edit_similarity}
+    measures: dict[str, Callable[..., Similarity]] = {
+        "teds": teds_reward,
+        "edit_distance": lambda **texts: Similarity(edit_similarity(**texts)),
+    }
     # What a deep tree or a long text takes; over it, MemoryError ends the process.
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     for line in sys.stdin.buffer:
         job = json.loads(line)
         signal.setitimer(signal.ITIMER_PROF, timeout_s)
         try:
-            answer: Any = measures[job.pop("measure")](**job)
+            found = measures[job.pop("measure")](**job)
+            answer: Any = [found.value, sorted(found.flags), found.reason]
         except ValueError as error:
             answer = {"error": str(error)}
         finally:
