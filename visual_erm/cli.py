@@ -126,7 +126,7 @@ def judge_images(
     if as_json:
         _print_json({"severity": report.severity, "truncated": report.truncated, **report.wire(loaded.report)})
     else:
-        out.print(f"severity [bold]{report.severity}[/], {len(report.discrepancies)} discrepancies")
+        out.print(f"severity [bold]{report.severity:g}[/], {len(report.discrepancies)} discrepancies")
         _print_report(report)
 
 
@@ -360,7 +360,7 @@ def _print_report(report: Report) -> None:
     table = Table("severity", "category", "description", box=None, pad_edge=False)
     for item in report.discrepancies:
         where = "" if item.description.startswith(item.location) else f"{item.location}: "
-        table.add_row(str(item.severity), item.category, escape(where + item.description))
+        table.add_row(f"{item.severity:g}", item.category, escape(where + item.description))
     out.print(table)
 
 

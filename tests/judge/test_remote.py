@@ -98,6 +98,18 @@ async def test_sampling_image_format_and_system_message_are_the_tasks():
     assert "repetition_penalty" not in body
 
 
+@pytest.mark.parametrize("name", ["table", "chart", "svg"])
+async def test_the_published_lines_stand_before_the_prompt_where_the_task_says_so(name):
+    plain = load_task(name).model_dump()
+    plain["judge"]["placeholder_lines"] = True
+    async with OpenAIServer(GOOD) as server:
+        await judged(settings(server.url), load_task(name))
+        await judged(settings(server.url), load_task(plain))
+    without, with_lines = [body["messages"][-1]["content"][2]["text"] for body in server.bodies]
+    assert without == load_task(name).judge.prompt
+    assert with_lines == "<image>\n<image>\n" + without
+
+
 async def test_thin_and_tiny_images_are_filled_up_with_white_to_what_a_vision_model_accepts():
     thin, tiny = Image.new("RGB", (20, 8000), "red"), Image.new("RGB", (1, 1), "blue")
     async with OpenAIServer(GOOD) as server:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from visual_erm.errors import JudgeUnreadable
-from visual_erm.reward.report import MAX_LISTS, Discrepancy, Report, parse_report, report_schema
+from visual_erm.reward.report import MAX_LISTS, MAX_PUBLISHED_SEVERITY, Discrepancy, Report, parse_report, report_schema
 from visual_erm.spec.task import ReportFormat, load_task
 
 TABLE = load_task("table").report
@@ -347,3 +347,56 @@ def test_keys_in_capitals_are_read_and_stray_items_are_passed_over(reply: str) -
     report = parse_report(reply, load_task("table").report)
     first = report.discrepancies[0]
     assert (first.category, first.severity, first.description) == ("numeric_error", 3, "79.5 reads 19.5")
+
+
+PUBLISHED = CHART.model_copy(update={"severities": "published"})
+
+
+@pytest.mark.parametrize(
+    ("severities", "published"),
+    [
+        ([2.5], 2.5),
+        ([0], 0),
+        ([0, 0.5, 3], 3.5),
+        (["2.5", " 1 ", "0"], 3.5),
+        ([-2, 3], 3),
+        ([None, 2], 2),
+        (["high", 2], 2),
+        (["", [], {}, 1], 1),
+        ([7, 12.25], 19.25),
+        ([True, 1], 2),
+    ],
+)
+def test_published_severities_are_the_published_sum(severities, published):
+    """What the published code for charts and SVG adds up: floats, at least 0 each; what is no number is left out."""
+    errors = [{"category": "data_error", "severity": severity, "description": "x"} for severity in severities]
+    report = parse_report(json.dumps({"errors": [*errors, {"category": "data_error"}]}), PUBLISHED)
+    assert report.severity == published
+    assert len(report.discrepancies) == len(severities) + 1
+
+
+@pytest.mark.parametrize(("severities", "published"), [([2.5, 1], 3.5), ([0], 0), ([3, 0, 0.5, 2], 5.5)])
+def test_published_severities_of_tables_are_the_published_sum(severities, published):
+    errors = [{"type": "text_error", "description": "x", "severity": severity} for severity in severities]
+    report = parse_report(json.dumps({"errors": errors}), TABLE.model_copy(update={"severities": "published"}))
+    assert report.severity == published
+
+
+@pytest.mark.parametrize("severity", ["Infinity", "NaN", "-Infinity", "1e400", '"inf"', '"nan"', "9" * 400, '"1e308"'])
+def test_published_severities_are_finite(severity):
+    reply = f'{{"errors": [{{"category": "data_error", "description": "x", "severity": {severity}}}]}}'
+    assert parse_report(reply, PUBLISHED).severity in (0, MAX_PUBLISHED_SEVERITY)
+
+
+def test_severities_are_1_to_3_by_default():
+    errors = [{"category": "data_error", "severity": severity} for severity in (2.5, 0, 7, -1, None, "high", 1)]
+    report = parse_report(json.dumps({"errors": errors}), CHART)
+    assert [found.severity for found in report.discrepancies] == [2, 1, 3, 1, 2, 3, 1]
+
+
+@given(st.lists(st.floats() | st.integers() | st.text() | st.booleans() | st.none()))
+def test_any_published_severity_is_read(severities):
+    errors = [{"category": "data_error", "severity": severity} for severity in severities]
+    report = parse_report(json.dumps({"errors": errors}), PUBLISHED)
+    assert all(0 <= found.severity <= MAX_PUBLISHED_SEVERITY for found in report.discrepancies)
+    json.dumps(report.wire(PUBLISHED), allow_nan=False)

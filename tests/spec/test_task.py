@@ -52,7 +52,7 @@ def test_the_prompt_asks_for_the_keys_and_categories_that_are_read(name):
 
 def test_the_table_task_follows_the_published_one():
     task = load_task("table")
-    assert task.judge.image.model_dump() == {"longest_side": 768, "format": "png"}
+    assert task.judge.image.model_dump() == {"longest_side": 768, "format": "png", "encoding": "default"}
     assert task.judge.sampling.model_dump(exclude_none=True) == {
         "temperature": 0,
         "repetition_penalty": 1.05,
@@ -75,7 +75,7 @@ def test_charts_and_drawings_follow_the_published_ones(name, languages, categori
     assert (task.languages, task.report.categories) == (languages, categories)
     assert task.report.keys == ["category", "severity", "location", "description"]
     assert task.judge.system is None
-    assert task.judge.image.model_dump() == {"longest_side": 1024, "format": "jpeg"}
+    assert task.judge.image.model_dump() == {"longest_side": 1024, "format": "jpeg", "encoding": "default"}
     assert task.judge.sampling.model_dump(exclude_none=True) == {
         "temperature": 0.7,
         "top_p": 0.8,

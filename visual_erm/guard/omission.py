@@ -142,7 +142,7 @@ def missing_parts(reference: Parts, prediction: Parts, slack: float) -> dict[str
     return {kind: count for kind, count in missing.items() if count > 0}
 
 
-def unreported_severity(missing: Mapping[str, int], report: Report) -> int:
+def unreported_severity(missing: Mapping[str, int], report: Report) -> float:
     """Computes the severity of missing parts that a report does not charge.
 
     Args:

@@ -30,8 +30,8 @@ THREADS = 2
 """Number of threads that scale and encode images."""
 REFERENCES_KEPT = 64
 """Number of encoded references that are kept, each some 10 to 500 kB: the groups that one reward worker has in flight."""
-JPEG_QUALITY = 95
-"""Quality of JPEG images, 1 to 100."""
+JPEG_QUALITY = {"default": 95, "published": 75}
+"""Quality of JPEG images by `image.encoding`, 1 to 100."""
 MIN_SIDE = 32
 """Shortest side of an image in pixels. Vision models refuse tiny and thin images; no reply may escape its judge by one."""
 
@@ -46,11 +46,7 @@ def data_url(image: Image.Image, form: ImageSettings) -> str:
     Returns:
         The data URL of an RGB image. A side shorter than MIN_SIDE is filled up with white, to the right or below.
     """
-    scale = form.longest_side / max(image.size)
-    shown = on_white(image)
-    if scale < 1:
-        width, height = (max(1, round(side * scale)) for side in image.size)
-        shown = shown.resize((width, height), Image.Resampling.LANCZOS)
+    shown = _scaled(on_white(image), form)
     if min(shown.size) < MIN_SIDE:
         page = Image.new("RGB", (max(shown.width, MIN_SIDE), max(shown.height, MIN_SIDE)), "white")
         page.paste(shown)
@@ -59,8 +55,20 @@ def data_url(image: Image.Image, form: ImageSettings) -> str:
     if form.format == "png":
         shown.save(buffer, "PNG", compress_level=1)
     else:
-        shown.save(buffer, "JPEG", quality=JPEG_QUALITY)
+        shown.save(buffer, "JPEG", quality=JPEG_QUALITY[form.encoding])
     return f"data:image/{form.format};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def _scaled(image: Image.Image, form: ImageSettings) -> Image.Image:
+    scale = form.longest_side / max(image.size)
+    if scale >= 1:
+        return image
+    if form.encoding == "published":
+        smaller = image.copy()
+        smaller.thumbnail((form.longest_side, form.longest_side))
+        return smaller
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
 class Encoder:

@@ -45,6 +45,8 @@ MAX_RETRY_AFTER_S = 60.0
 """Longest pause, in seconds, that a server may ask for."""
 SECOND_TEMPERATURE = 0.3
 """Least temperature at which an unreadable reply is asked for again: at 0 the server would only repeat itself."""
+PLACEHOLDER_LINES = "<image>\n<image>\n"
+"""What the published reward for tables sends before its prompt."""
 MAX_QUOTED = 400
 """Characters of a server's message that an error repeats."""
 
@@ -346,7 +348,8 @@ def request_for(images: Sequence[str], task: Task, model: str, structured: bool)
         The body, plain JSON.
     """
     content: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": url}} for url in images]
-    content.append({"type": "text", "text": task.judge.prompt})
+    lines = PLACEHOLDER_LINES if task.judge.placeholder_lines else ""
+    content.append({"type": "text", "text": lines + task.judge.prompt})
     messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
     if task.judge.system:
         messages.insert(0, {"role": "system", "content": task.judge.system})

@@ -21,12 +21,15 @@ import json_repair
 from visual_erm.errors import JudgeUnreadable
 from visual_erm.spec.task import ReportFormat
 
-PARSER_VERSION = 1
+PARSER_VERSION = 2
 """Raise it when `parse_report` reads the same reply differently: reports on disk are not used any more then."""
 MAX_SEVERITY = 3
 """The severity of a part that is missing, surplus or wholly wrong; severities run from 1 to this."""
 MAX_REPLY = 262_144
 """Characters of a judge's reply that are read; the longest honest report is a tenth of it."""
+
+MAX_PUBLISHED_SEVERITY = 1000
+"""The largest severity that is read under `severities: published`. An infinite one would spoil every mean."""
 
 _SEVERITY_WORDS = {"minor": 1, "low": 1, "mild": 1, "medium": 2, "moderate": 2}
 _SEVERITY_WORDS |= {"major": 3, "high": 3, "severe": 3, "critical": 3}
@@ -47,8 +50,8 @@ class Discrepancy:
     """One visible difference between reference and prediction."""
 
     category: str
-    severity: int
-    """1 (cosmetic) to 3 (content lost or wrong)."""
+    severity: int | float
+    """1 (cosmetic) to 3 (content lost or wrong). Under `severities: published`, a number from 0 that a judge wrote."""
     description: str
     location: str = ""
 
@@ -62,7 +65,7 @@ class Report:
     """The judge's reply was cut off: there may have been more."""
 
     @property
-    def severity(self) -> int:
+    def severity(self) -> int | float:
         """S, the sum of severities (paper, Eq. 3)."""
         return sum(d.severity for d in self.discrepancies)
 
@@ -227,7 +230,7 @@ def _report(items: list[dict[str, Any]], truncated: bool, form: ReportFormat) ->
 def _discrepancy(item: dict[str, Any], form: ReportFormat) -> Discrepancy:
     return Discrepancy(
         category=_category(_text(item.get("category")) or _text(item.get("type")), form.categories),
-        severity=_severity(_text(item.get("severity"))),
+        severity=(_published_severity if form.severities == "published" else _severity)(item.get("severity")),
         description=_text(item.get("description"))[: form.max_text],
         location=_text(item.get("location"))[: form.max_text],
     )
@@ -247,9 +250,23 @@ def _category(found: str, known: list[str]) -> str:
     return near[0] if near else known[0]
 
 
-def _severity(found: str) -> int:
-    word = found[:32].strip().lower()
+def _severity(found: object) -> int:
+    word = _text(found)[:32].strip().lower()
     if word in _SEVERITY_WORDS:
         return _SEVERITY_WORDS[word]
     number = re.search(r"-?\d+", word)
     return min(max(int(number[0]), 1), 3) if number else 2
+
+
+def _published_severity(found: object) -> int | float:
+    """What the published code for charts and SVG adds: the number, 0 for a negative one and for what is no number."""
+    if isinstance(found, int):
+        return min(max(int(found), 0), MAX_PUBLISHED_SEVERITY)
+    try:
+        number = float(found) if isinstance(found, str | float) else 0.0
+    except ValueError:
+        return 0
+    if not number > 0:
+        return 0
+    number = min(number, float(MAX_PUBLISHED_SEVERITY))
+    return int(number) if number.is_integer() else number

@@ -32,6 +32,8 @@ class ImageSettings(Settings):
     """Longest side in pixels; larger images are scaled down."""
     format: Literal["png", "jpeg"]
     """How images are encoded."""
+    encoding: Literal["default", "published"] = "default"
+    """`default`: scaled with Lanczos, JPEG quality 95. `published`: with Pillow's `thumbnail` (bicubic), quality 75."""
 
 
 class Sampling(Settings):
@@ -53,6 +55,8 @@ class JudgePrompt(Settings):
 
     system: str | None = None
     prompt: Annotated[str, Field(min_length=1, description="or `prompt_file`, the path of a text file")]
+    placeholder_lines: bool = False
+    """Two lines `<image>` stand before the prompt, as in the published reward for tables."""
     image: ImageSettings
     sampling: Sampling
 
@@ -64,6 +68,9 @@ class ReportFormat(Settings):
     """Types of discrepancies. Another name in a judge's reply counts as the most similar one here, or else as the first."""
     keys: Annotated[list[str], Field(min_length=1)]
     """Keys of one discrepancy, in wire order; the category is called `category` or `type`."""
+    severities: Literal["default", "published"] = "default"
+    """`default`: 1, 2 or 3; words are read, the nearest of the three stands for another number, and 2 for what is neither.
+    `published`: any number from 0, also 2.5; what is no number counts 0."""
     max_discrepancies: Count = 64
     """Bound of the list in the JSON schema: a longer one is cut off by the server, not by the token limit."""
     max_text: Annotated[int, Field(ge=1, le=4000)] = 400
