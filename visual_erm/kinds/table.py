@@ -15,7 +15,8 @@ class TableSettings(RenderSettings):
     renderer_class = "visual_erm.render.table:TableRenderer"
 
     style: Literal["default", "published"] = "default"
-    """`published` renders with the published project's CSS: for references that were rendered with it."""
+    """`published` renders in the page of the published data tool, for references that were rendered with it. That page is
+    laid out in quirks mode, and sets a font for tables only."""
     timeout_s: Positive = 5.0
     """Wall time of one render in seconds; over it the code is at fault."""
     max_pixels: Count = 16_000_000

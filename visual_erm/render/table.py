@@ -43,7 +43,15 @@ th {{ font-weight: inherit; }}
 th:not([align]) {{ text-align: inherit; }}
 """
 """A width of 100 % means the table's own, not the page's, and a header cell looks like any other."""
-STYLES = {"default": STYLE + OVERRIDES, "published": STYLE}
+PUBLISHED_STYLE = f"""
+body {{ background: white; margin: {MARGIN}px; }}
+table {{ border-collapse: collapse; font-family: Arial, sans-serif; font-size: 14px; }}
+td, th {{ border: 1px solid #333; padding: 6px 10px; }}
+"""
+"""The rules of the published data tool. Text outside of tables has the browser's font."""
+STYLES = {"default": STYLE + OVERRIDES, "published": PUBLISHED_STYLE}
+DOCTYPES = {"default": "<!DOCTYPE html>", "published": ""}
+"""A page without a doctype is laid out in quirks mode."""
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
@@ -57,11 +65,17 @@ ACTIVE = (
     "script, meta, base, link, iframe, frame, frameset, object, embed, video, audio, progress, marquee, template, "
     "animate, animateMotion, animateTransform, set"
 )
-PLACE = f"""async (markup) => {{
-  const parsed = new DOMParser().parseFromString(markup, 'text/html');
+PLACE = f"""async (markup, published) => {{
+  // As published, markup stands in the page's body: its doctype is ignored, its attributes of `html` and `body` count.
+  const parsed = new DOMParser().parseFromString(published ? '<body>' + markup : markup, 'text/html');
   for (const element of parsed.querySelectorAll('{ACTIVE}')) element.remove();
   for (const element of parsed.querySelectorAll('[autofocus]')) element.removeAttribute('autofocus');
-  const plain = parsed.querySelector(':not({PLAIN})') === null;
+  let plain = parsed.querySelector(':not({PLAIN})') === null;
+  if (published) for (const name of ['documentElement', 'body'])
+    for (const attribute of Array.from(parsed[name].attributes)) {{
+      document[name].setAttributeNode(attribute.cloneNode());
+      plain = false;
+    }}
   document.body.append(...parsed.head.childNodes, ...parsed.body.childNodes);
   await Promise.all(Array.from(document.images, image => image.decode().catch(() => null)));
   const range = document.createRange();
@@ -100,22 +114,24 @@ def page_of(settings: TableSettings) -> str:
     """Makes the empty page that markup is placed into.
 
     Args:
-        settings: The render settings of the task; their `style` chooses the CSS.
+        settings: The render settings of the task; their `style` chooses doctype and CSS.
 
     Returns:
         The page in HTML.
     """
     return (
-        f'<!DOCTYPE html><html><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        f'{DOCTYPES[settings.style]}<html><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         f"<style>{STYLES[settings.style]}</style></head><body></body></html>"
     )
 
 
-def crop(image: Image.Image) -> Image.Image:
-    """Cuts an image to what is not white and CROP pixels round it.
+def crop(image: Image.Image, background: str | tuple[int, ...] = "white") -> Image.Image:
+    """Cuts an image to what is not background and CROP pixels round it.
 
     Args:
-        image: The image, on white.
+        image: The image.
+        background: The color of the background.
 
     Returns:
         The part, RGB.
@@ -124,7 +140,7 @@ def crop(image: Image.Image) -> Image.Image:
         BlankImage: The image has a single color.
     """
     image = image.convert("RGB")
-    box = ImageChops.difference(image, Image.new("RGB", image.size, "white")).getbbox()
+    box = ImageChops.difference(image, Image.new("RGB", image.size, background)).getbbox()
     if box is None or image.getcolors(1):
         raise BlankImage("the picture holds nothing but its background")
     left, top, right, bottom = box
@@ -148,6 +164,7 @@ class TableRenderer:
     def __init__(self, settings: TableSettings, pages: int = 2, low_priority: bool = False) -> None:
         self._settings = settings
         self._page = page_of(settings)
+        self._is_published = settings.style == "published"
         self._browser = WarmBrowser(pages, low_priority)
         self._chromium: Path | None = None
         self._under_way: SingleFlight[Image.Image] = SingleFlight()
@@ -182,12 +199,12 @@ class TableRenderer:
     async def _render(self, code: Code) -> Image.Image:
         markup = await asyncio.to_thread(to_html, code)
         data = await self._browser.render(lambda tab: self._screenshot(tab, markup), self._settings.timeout_s)
-        return await asyncio.to_thread(_read, data)
+        return await asyncio.to_thread(_read, data, self._is_published)
 
     async def _screenshot(self, tab: Tab, markup: str) -> str:
         await tab.show(self._page)
         tab.used = True
-        right, bottom, plain = await tab.call(PLACE, markup)
+        right, bottom, plain = await tab.call(PLACE, markup, self._is_published)
         tab.used = not plain
         width, height = right + CROP, bottom + CROP
         if width * height > self._settings.max_pixels or max(width, height) > MAX_SIDE:
@@ -197,5 +214,7 @@ class TableRenderer:
         return await tab.screenshot(right + MARGIN, bottom + MARGIN)
 
 
-def _read(data: str) -> Image.Image:
-    return crop(Image.open(io.BytesIO(base64.b64decode(data))))
+def _read(data: str, is_published: bool) -> Image.Image:
+    image = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
+    # The published code takes the color of the first pixel for the background's.
+    return crop(image, image.getpixel((0, 0)) if is_published else "white")  # type: ignore[arg-type]
