@@ -9,6 +9,8 @@ from setuptools import find_packages, setup
 SHIPPED = ["configs", "reward_func", "data_prep"]
 # What the rewards of the paper's comparison import, next to your own torch.
 BASELINES = ["apted>=1.0.3", "transformers>=4.40"]
+# What chart scripts import beside the libraries below: visual_erm/sandbox/backends/chart_libraries.py.
+CHARTS = ["matplotlib-venn>=0.11.10", "networkx>=3.2", "squarify>=0.4.3"]
 VERSION = re.findall(r'^__version__ = "(.+)"$', Path("visual_erm/__init__.py").read_text(encoding="utf-8"), re.MULTILINE)[0]
 
 setup(
@@ -62,8 +64,11 @@ setup(
         # Next to your own torch and vLLM on a GPU machine.
         "train": ["verl==0.9.1", "hydra-core>=1.3", "qwen-vl-utils", "TransferQueue==0.1.11"],
         "baselines": BASELINES,
+        # What the scripts of chart benchmarks such as ChartMimic import and `visual-erm` does not.
+        "charts": CHARTS,
         "dev": [
             *BASELINES,
+            *CHARTS,
             "aiohttp",
             "build",
             "hypothesis",

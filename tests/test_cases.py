@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import io
 from collections.abc import AsyncIterator
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+from packaging.version import Version
 from PIL import Image
 
 from visual_erm.extract import Code, extract
 from visual_erm.guard.runner import GuardRunner, GuardVerdict
+from visual_erm.errors import RenderFailed
+from visual_erm.extract import Code
 from visual_erm.pipeline import RewardPipeline, RewardResult
 from visual_erm.render.base import Renderer, make_renderer
 from visual_erm.reward.report import Report, parse_report
@@ -141,6 +146,28 @@ def test_a_byte_order_mark_is_no_key() -> None:
 )
 async def test_what_plain_python_draws_is_drawn(bench: Bench, script: str) -> None:
     assert await bench.draw(FIELD / script)
+
+
+@pytest.mark.parametrize(
+    ("script", "runs", "reason"),
+    [
+        (
+            "boxplot_labels.py",
+            Version(version("matplotlib")) < Version("3.11"),
+            rf"'labels'; installed: matplotlib {version('matplotlib')}$",
+        ),
+        ("squarify.py", bool(find_spec("squarify")), r"'squarify'; pip install 'visual-erm\[charts\]'$"),
+        ("warnings_usetex.py", False, "needs the program `latex`, and scripts cannot start programs$"),
+    ],
+)
+async def test_what_other_versions_and_programs_draw_is_drawn_or_the_reason_names_them(
+    bench: Bench, script: str, runs: bool, reason: str
+) -> None:
+    if runs:
+        assert await bench.draw(CORPORA / script)
+    else:
+        with pytest.raises(RenderFailed, match=reason):
+            await bench.draw(CORPORA / script)
 
 
 async def test_color_maps_of_libraries_are_there_when_they_are_imported(bench: Bench) -> None:

@@ -19,6 +19,7 @@ from visual_erm.extract import Code
 from visual_erm.kinds.chart import ChartSettings
 from visual_erm.render.base import make_renderer
 from visual_erm.render.chart import ChartRenderer
+from visual_erm.sandbox.backends.chart_libraries import LIBRARIES, Library, installed_version
 from visual_erm.vision.images import on_white
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -74,6 +75,97 @@ async def test_the_code_is_told_why_it_has_no_image(
 ) -> None:
     with pytest.raises(fault, match=reason):
         await renderer.render(Code("python", text))
+
+
+REMOVED = {
+    "an argument of a function": ("plt.boxplot([1], labelz=['a'])", ("matplotlib",)),
+    "an argument of a method": ("plt.gca().boxplot([1], labelz=['a'])", ("matplotlib",)),
+    "an argument by a name of its own": ("from seaborn import despine\ndespine(shadow=1)", ("seaborn",)),
+    "a function": ("plt.cm.get_mapp('jet')", ("matplotlib",)),
+    "a name that is imported": ("from matplotlib.cm import get_mapp", ("matplotlib",)),
+    "a module": ("import mpl_toolkits.basemapp", ("matplotlib",)),
+    "a method": ("import pandas as pd\npd.DataFrame().appendd(1)", ("pandas",)),
+    "a value": ("import pandas as pd\npd.date_range('2020', periods=3, freq='XQ')", ("pandas",)),
+    "a style": ("plt.style.use('seaborn-no')", ("matplotlib",)),
+    "through another": ("import seaborn as sns\nsns.barplot(x=['a'], y=[1], colr=1)", ("seaborn", "matplotlib")),
+}
+"""What the installed versions do not have, in a script, and the libraries whose versions the reason names."""
+
+
+@pytest.mark.parametrize(("text", "libraries"), REMOVED.values(), ids=REMOVED)
+async def test_the_reason_names_the_versions_that_a_script_met(
+    text: str, libraries: tuple[str, ...], renderer: ChartRenderer
+) -> None:
+    with pytest.raises(RenderFailed) as failed:
+        await renderer.render(Code("python", f"import matplotlib.pyplot as plt\n{text}"))
+    assert str(failed.value).endswith(f"; installed: {', '.join(f'{name} {version(name)}' for name in libraries)}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def plot(x): pass\nplot(y=1)",
+        "[].plot()",
+        "raise KeyError('boxplot')",
+        "import plotly_of_nobody",
+        "import shutil.no",
+    ],
+)
+async def test_the_reason_names_no_version_where_no_library_is_concerned(text: str, renderer: ChartRenderer) -> None:
+    with pytest.raises(RenderFailed) as failed:
+        await renderer.render(Code("python", f"import matplotlib.pyplot as plt\n{text}"))
+    assert "installed:" not in str(failed.value) and "pip install" not in str(failed.value)
+
+
+@pytest.mark.parametrize("library", [library for library in LIBRARIES if library.extra], ids=lambda library: library.module)
+async def test_the_reason_names_the_extra_of_a_library_that_is_missing(library: Library, renderer: ChartRenderer) -> None:
+    hidden = f"import sys\nsys.modules['{library.module}'] = None\nimport {library.module}"
+    with pytest.raises(
+        RenderFailed, match=rf"^ModuleNotFoundError, line 3: .*; pip install 'visual-erm\[{library.extra}\]'$"
+    ):
+        await renderer.render(Code("python", hidden))
+
+
+@pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.module)
+async def test_scripts_can_import_what_is_installed(library: Library, renderer: ChartRenderer) -> None:
+    if not installed_version(library):
+        pytest.skip(f"{library.distribution} is not installed")
+    drawn = f"import {library.module}\nimport matplotlib.pyplot as plt\nplt.plot([1, 2])"
+    assert await renderer.render(Code("python", drawn))
+
+
+OF_THE_EXTRA = {
+    "networkx": "networkx.draw_circular(networkx.petersen_graph(), with_labels=True)",
+    "squarify": "squarify.plot([4, 3, 2], label=['a', 'b', 'c'], color=['r', 'g', 'b'])",
+    "matplotlib_venn": "matplotlib_venn.venn3([{1, 2}, {2, 3}, {1, 3}], ('a', 'b', 'c'))",
+}
+
+
+async def test_libraries_of_the_extra_draw_as_in_a_python_of_their_own(renderer: ChartRenderer, tmp_path: Path) -> None:
+    for module, text in OF_THE_EXTRA.items():
+        pytest.importorskip(module)
+        imports = f"import {module}\nimport matplotlib.pyplot as plt"
+        (tmp_path / f"{module}.script").write_text(f"{imports}\n{text}\nplt.savefig('{module}.png')\nplt.close()\n")
+    scripts = sorted(tmp_path.glob("*.script"))
+    run = [sys.executable, "-c", "import runpy, sys\nfor path in sys.argv[1:]: runpy.run_path(path)", *map(str, scripts)]
+    subprocess.run(run, cwd=tmp_path, env=os.environ | {"MPLBACKEND": "Agg"}, check=True)
+    assert len(scripts) == len(OF_THE_EXTRA)
+    for path in scripts:
+        cold, warm = on_white(Image.open(path.with_suffix(".png"))), await renderer.render(Code("python", path.read_text()))
+        assert cold.size == warm.size and cold.tobytes() == warm.tobytes(), path.stem
+
+
+@pytest.mark.parametrize(
+    ("text", "program"),
+    [
+        ("plt.rc('text', usetex=True)\nplt.title('a')", "latex"),
+        ("plt.title('a', usetex=True)", "latex"),
+        ("from matplotlib.backends.backend_pgf import LatexManager\nLatexManager()", "xelatex"),
+    ],
+)
+async def test_the_reason_names_the_program_that_a_library_needs(text: str, program: str, renderer: ChartRenderer) -> None:
+    with pytest.raises(RenderFailed, match=f"it needs the program `{program}`, and scripts cannot start programs$"):
+        await renderer.render(Code("python", f"import matplotlib.pyplot as plt\n{text}"))
 
 
 async def test_settings_of_a_chart_make_this_renderer() -> None:

@@ -27,7 +27,7 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from visual_erm.sandbox.backends import chart_fonts, folders
+from visual_erm.sandbox.backends import chart_fonts, chart_libraries, folders
 from visual_erm.sandbox.backends.figures import Figures, NothingDrawn, TooLarge
 from visual_erm.sandbox.backends.files import Files, Pixels
 from visual_erm.sandbox.backends.prefault import Span, pages_changed_by, prefault
@@ -41,6 +41,8 @@ SCRIPT = "<script>"
 """Name of the script in tracebacks."""
 MAX_REASON = 400
 """Largest number of characters of a reason."""
+MAX_ADVICE = 160
+"""Largest number of its characters that are about libraries and programs."""
 WARMUP_SCRIPT = """
 import numpy as np, pandas as pd
 from matplotlib import pyplot as plt
@@ -226,9 +228,13 @@ def _blame(error: BaseException) -> RenderingFailed:
         said = str(error)
     where = f"{kind}, line {line}: " if line else f"{kind}: "
     out_of_memory = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
-    return RenderingFailed(
-        "RenderLimit" if out_of_memory or isinstance(error, TooLarge) else "RenderFailed", _bounded("".join((where, said)))
-    )
+    reason = "".join((where, said))
+    if out_of_memory or isinstance(error, TooLarge):
+        return RenderingFailed("RenderLimit", _bounded(reason))
+    advice = ""
+    with contextlib.suppress(BaseException):
+        advice = _bounded(chart_libraries.advice_on(error), MAX_ADVICE)
+    return RenderingFailed("RenderFailed", _bounded(reason, MAX_REASON - len(advice)) + advice)
 
 
 def _line(error: BaseException) -> int | None:
@@ -239,9 +245,9 @@ def _line(error: BaseException) -> int | None:
     return lines[-1] if lines else None
 
 
-def _bounded(reason: str) -> str:
+def _bounded(reason: str, most: int = MAX_REASON) -> str:
     words = " ".join(reason.split()).encode("utf-8", "replace").decode()
-    return words if len(words) <= MAX_REASON else f"{words[: MAX_REASON - 1]}…"
+    return words if len(words) <= most else f"{words[: most - 1]}…"
 
 
 def _restorer() -> Callable[[], None]:

@@ -5,6 +5,7 @@ Nothing of it stays but what is faster for it: no figure, no setting, no unit, n
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 from collections.abc import Callable
@@ -16,6 +17,8 @@ import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.animation import FuncAnimation
 from matplotlib.figure import Figure
+
+from visual_erm.sandbox.backends.chart_libraries import LIBRARIES
 
 LAZY = (
     *("matplotlib.sankey", "matplotlib.tri", "matplotlib.widgets", "matplotlib.patheffects", "matplotlib.table"),
@@ -33,6 +36,10 @@ def warm_up() -> None:
     """Renders one figure of each kind."""
     for name in LAZY:
         importlib.import_module(name)
+    for library in LIBRARIES:
+        if library.extra == "charts":
+            with contextlib.suppress(ImportError):
+                importlib.import_module(library.module)
     for fill in (_lines, _fields, _shapes, _frames):
         with matplotlib.rc_context():
             _render(fill)
