@@ -28,13 +28,13 @@ from typer.testing import CliRunner
 from visual_erm import train
 from visual_erm.cli import app
 from visual_erm.errors import InfrastructureError
-from visual_erm.preflight import machine, model
+from visual_erm.preflight import libraries, machine, model
 from visual_erm.preflight.checks import CHECKS, exit_code, run_check
 from visual_erm.preflight.context import RunContext
 from visual_erm.preflight.findings import Check, Note, Outcome, Problem
 from visual_erm.preflight.overrides import composed
 from visual_erm.preflight.quoting import meant, override, pasted
-from visual_erm.preflight.report import as_json, last_line, print_report
+from visual_erm.preflight.report import as_json, last_line, line, print_report
 from visual_erm.render.base import make_renderer
 from visual_erm.serve.plan import Gpu
 from visual_erm.spec.base import shipped
@@ -630,3 +630,62 @@ def test_one_problem_is_the_last_line_as_it_is(monkeypatch, capsys):
         train.main()
     (*_, line) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("visual_erm.train: policy: In 'grpo': Could not find 'policy/tinny'; give one of ")
+
+
+# Libraries of the references' code
+
+
+def script(imports: str) -> str:
+    return f"{imports}\nimport matplotlib.pyplot as plt\nplt.plot([1, 2])\n"
+
+
+def chart_rows(*imports: str) -> list[dict]:
+    return [
+        row(index, data_source="chart", reward_model={"style": "model", "ground_truth": script(text) if text else ""})
+        for index, text in enumerate(imports)
+    ]
+
+
+LIBRARIES_TITLE = "libraries of the references' code"
+
+
+@pytest.mark.parametrize("written", ["import {}", "from {} import x", "import json, {}.part as p", "if True: import {}"])
+def test_a_library_that_scripts_cannot_import_is_a_warning_with_its_rows(run_copy: Run, monkeypatch, written):
+    lacking = {"squarify", "basemap"}
+    monkeypatch.setattr(libraries, "is_importable", lambda module: module not in lacking)
+    rows = chart_rows(written.format("squarify"), written.format("squarify"), written.format("basemap"), "import json", "")
+    write(run_copy.folder / "train.parquet", rows)
+    write(run_copy.folder / "test.parquet", chart_rows("import json"))
+    outcome = run_copy.look(LIBRARIES_TITLE, "task=chart")
+    assert outcome.ok and exit_code([outcome]) == 0
+    ours, other = outcome.warnings
+    assert str(ours) == (
+        "data.train_files: the code of 2 of 4 references imports `squarify`, which scripts cannot import here; "
+        "pip install 'visual-erm[charts]'"
+    )
+    assert "1 of 4 references imports `basemap`" in other.what and other.fix.startswith("install it")
+    assert json.loads(as_json([outcome]))["warnings"][0]["fix"] == ours.fix
+    assert "squarify" in line(outcome) and last_line([outcome]) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import matplotlib, os.path, mpl_toolkits.mplot3d, PIL.Image",
+        "try:\n    import basemap\nexcept ImportError:\n    basemap = None",
+        "'''\nimport basemap\n'''",
+        "from . import basemap",
+        "import basemap (",
+    ],
+)
+def test_code_that_lacks_no_library_is_no_warning(run_copy: Run, text):
+    write(run_copy.folder / "train.parquet", chart_rows(text))
+    outcome = run_copy.look(LIBRARIES_TITLE, "task=chart")
+    assert outcome.ok and not outcome.warnings and outcome.notes == ("3 scripts",)
+
+
+def test_libraries_matter_only_where_scripts_are_rendered(run_copy: Run):
+    write(run_copy.folder / "train.parquet", chart_rows("import basemap"))
+    assert len(run_copy.look(LIBRARIES_TITLE, "task=mixed").warnings) == 1
+    assert not run_copy.look(LIBRARIES_TITLE, "task=table").warnings
+    assert not run_copy.look(LIBRARIES_TITLE, "task=chart", "reward=edit_distance").warnings

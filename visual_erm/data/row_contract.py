@@ -153,6 +153,32 @@ def check_truths(files: Iterable[str]) -> None:
             truth_of((row.get("reward_model") or {}).get("ground_truth"), f"{file}, row {number}")
 
 
+def truths_in(files: Iterable[str]) -> Iterator[tuple[str | None, str]]:
+    """Reads the code of the references from data files, a batch of rows at a time.
+
+    Args:
+        files: Paths of parquet files.
+
+    Yields:
+        `data_source` and `reward_model.ground_truth` of each row that has code.
+
+    Raises:
+        ConfigError: A file cannot be read as parquet.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for file in files:
+        try:
+            with pq.ParquetFile(file) as parquet:
+                for batch in parquet.iter_batches(columns=["data_source", "reward_model.ground_truth"]):
+                    for row in batch.to_pylist():
+                        if code := (row.get("reward_model") or {}).get("ground_truth"):
+                            yield row.get("data_source"), code
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ConfigError(f"{file}: cannot be read as parquet: {error}") from error
+
+
 def _first_rows(file: str) -> dict[tuple[str | None, str], int]:
     """Each `data_source` and `extra_info.renderer_version` of a file, with the first row that has both, from 0."""
     found: dict[tuple[str | None, str], int] = {}

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from visual_erm.preflight import data, endpoints, machine, model, reward, settings, sizes, verl
 from visual_erm.preflight.context import RunContext
-from visual_erm.preflight.findings import Check, Note, Outcome, Problem
+from visual_erm.preflight.findings import Caution, Check, Note, Outcome, Problem
 from visual_erm.preflight.report import line
 
 log = logging.getLogger(__name__)
@@ -49,6 +49,7 @@ CHECKS = (
     Check("GPUs", machine.check_gpus, ("numbers",)),
     Check("disk", machine.check_disk, ("numbers", "policy", "training rows")),
     Check("rows fit the tasks", data.check_tasks, ("task", "reward", "browser")),
+    Check("libraries of the references' code", data.check_libraries, ("task", "reward")),
     Check("references open", data.check_references, ("reward",)),
     Check("veRL loads the rows", data.check_load, ("numbers", "policy")),
     Check("endpoints", endpoints.check_endpoints, ("task", "judge")),
@@ -85,7 +86,7 @@ def run_checks(config: DictConfig, console: Console, beforehand: Sequence[Proble
         with console.status(f"{check.title} …"):
             outcome = run_check(context, check, {found.title for found in outcomes if not found.ok})
         outcomes.append(outcome)
-        if outcome.notes or not outcome.ok:
+        if outcome.notes or outcome.warnings or not outcome.ok:
             console.print(line(outcome), highlight=False, soft_wrap=True)
     return outcomes
 
@@ -105,6 +106,7 @@ def run_check(context: RunContext, check: Check, failed: AbstractSet[str] = froz
         return Outcome(check.title, skipped=tuple(waits))
     start = time.monotonic()
     problems: list[Problem] = []
+    warnings: list[Caution] = []
     notes: list[str] = []
     failure = ""
     try:
@@ -112,12 +114,15 @@ def run_check(context: RunContext, check: Check, failed: AbstractSet[str] = froz
             for finding in check.find(context):
                 if isinstance(finding, Note):
                     notes.append(finding.text)
+                elif isinstance(finding, Caution):
+                    warnings.append(finding)
                 else:
                     problems.append(finding)
     except Exception as error:  # a check that breaks must not hide what the others find
         failure = f"{type(error).__name__}: {error}"
         log.debug("%s", check.title, exc_info=True)
-    return Outcome(check.title, tuple(problems), tuple(notes), failure, (), time.monotonic() - start)
+    seconds = time.monotonic() - start
+    return Outcome(check.title, tuple(problems), tuple(notes), failure, (), seconds, warnings=tuple(warnings))
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:

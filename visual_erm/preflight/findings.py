@@ -1,4 +1,4 @@
-"""Results of a check: problems, each with the key to change and the fix, and notes on what it looked at."""
+"""Results of a check: problems and warnings, each with the key to change and the fix, and notes on what it looked at."""
 
 from __future__ import annotations
 
@@ -22,13 +22,26 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Caution:
+    """A warning: something that makes the run's result worse. The run starts nevertheless."""
+
+    key: str
+    """The setting to change; its subject where no setting is to blame."""
+    what: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.what}; {self.fix}"
+
+
+@dataclass(frozen=True)
 class Note:
     """What a check looked at, for the line that says that all is well."""
 
     text: str
 
 
-Finding = Problem | Note
+Finding = Problem | Caution | Note
 
 
 @dataclass(frozen=True)
@@ -47,6 +60,7 @@ class Outcome:
 
     title: str
     problems: tuple[Problem, ...] = ()
+    warnings: tuple[Caution, ...] = field(default=(), kw_only=True)
     notes: tuple[str, ...] = ()
     failure: str = ""
     """Why the check itself failed; empty when it did not."""
@@ -56,7 +70,7 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        """Whether the check was done and found nothing."""
+        """Whether the check was done and found no problem. It may have warnings."""
         return not (self.problems or self.failure or self.skipped)
 
 

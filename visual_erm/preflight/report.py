@@ -33,6 +33,8 @@ def line(outcome: Outcome) -> str:
     if outcome.problems:
         count = len(outcome.problems)
         return f"[red]✗[/] {outcome.title}: {count} problem{'s' if count > 1 else ''}{took}"
+    if outcome.warnings:
+        return f"[yellow]![/] {outcome.title}: {escape(' | '.join(map(str, outcome.warnings)))}{took}"
     return f"[green]✓[/] {outcome.title}{f'  [dim]{notes}[/]' if notes else ''}{took}"
 
 
@@ -80,9 +82,10 @@ def as_json(outcomes: Sequence[Outcome]) -> str:
         outcomes: The outcomes of all checks.
 
     Returns:
-        A JSON object with `ok`, `problems` and `checks`.
+        A JSON object with `ok`, `problems`, `warnings` and `checks`.
     """
     problems = [vars(problem) for outcome in outcomes for problem in outcome.problems]
+    warnings = [vars(warning) for outcome in outcomes for warning in outcome.warnings]
     checks = [
         {
             "check": outcome.title,
@@ -94,9 +97,14 @@ def as_json(outcomes: Sequence[Outcome]) -> str:
         for outcome in outcomes
     ]
     return json.dumps(
-        {"ok": not any(not o.ok for o in outcomes), "problems": problems, "checks": checks}, indent=2, ensure_ascii=False
+        {"ok": all(o.ok for o in outcomes), "problems": problems, "warnings": warnings, "checks": checks},
+        indent=2,
+        ensure_ascii=False,
     )
 
 
 def _state(outcome: Outcome) -> str:
-    return "skipped" if outcome.skipped else "failed" if outcome.failure else "problems" if outcome.problems else "ok"
+    for state in ("skipped", "failure", "problems", "warnings"):
+        if getattr(outcome, state):
+            return "failed" if state == "failure" else state
+    return "ok"

@@ -1,0 +1,90 @@
+"""What scripts may import on this machine: the modules of the sandbox's Python, and the imports of code.
+
+The list of libraries is `visual_erm.sandbox.backends.chart_libraries`. Nothing is imported here, and no code is run.
+
+    missing_imports("import squarify, json")        # {"squarify"}, where it is not installed
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from importlib.machinery import PathFinder
+
+from visual_erm.sandbox.backends.chart_libraries import LIBRARIES, install_command
+from visual_erm.sandbox.bubblewrap import packages
+
+_NAME = r"[\w.]+(?:[ \t]+as[ \t]+\w+)?"
+_IMPORT = re.compile(rf"(?:^|[;:])[ \t]*(?:from|import)[ \t]+({_NAME}(?:[ \t]*,[ \t]*{_NAME})*)", re.MULTILINE)
+
+
+def missing_imports(code: str) -> frozenset[str]:
+    """Finds the modules that a script imports and cannot import in the sandbox of this machine.
+
+    Args:
+        code: A Python script. One that cannot be parsed has no imports.
+
+    Returns:
+        Names of top-level modules. Imports inside `try` with an `except` are left out.
+    """
+    # Most scripts lack nothing, and parsing is slow.
+    if all(map(is_importable, _words_after_import(code))):
+        return frozenset()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return frozenset()
+    return frozenset(module for module in _imports(tree) if not is_importable(module))
+
+
+@functools.cache
+def is_importable(module: str) -> bool:
+    """Looks for a module among what workers of the sandbox can import.
+
+    Args:
+        module: Name of a top-level module.
+
+    Returns:
+        Whether Python or an installed package has it.
+    """
+    return module in sys.stdlib_module_names or PathFinder.find_spec(module, list(packages())) is not None
+
+
+def how_to_install(module: str) -> str:
+    """Says what to do about a module that is missing.
+
+    Args:
+        module: Name of a top-level module.
+
+    Returns:
+        The command that installs it; a sentence where it is none of LIBRARIES.
+    """
+    known = [install_command(library) for library in LIBRARIES if library.module == module]
+    return known[0] if known else "install it for this Python, or leave these rows out"
+
+
+def _words_after_import(code: str) -> Iterator[str]:
+    """Names of top-level modules as a quick look finds them, some of them in strings."""
+    for names in _IMPORT.findall(code):
+        yield from filter(None, (re.split(r"[. \t]", name.strip())[0] for name in names.split(",")))
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    """Names of the top-level modules that code imports, unless it is prepared for an error."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (name.name.partition(".")[0] for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.module and not node.level:
+                yield node.module.partition(".")[0]
+        elif isinstance(node, ast.Try) and node.handlers:
+            for other in (*node.handlers, *node.orelse, *node.finalbody):
+                yield from _imports(other)
+        else:
+            yield from _imports(node)
