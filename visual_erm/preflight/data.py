@@ -119,11 +119,9 @@ def check_libraries(context: RunContext) -> Iterator[Finding]:
             if (only or data_source) in scripts:
                 rows += 1
                 lacking.update(missing_imports(code))
-        for module, count in lacking.most_common():
-            yield Caution(
-                f"data.{key}", f"the code of {count} of {rows} references imports `{module}`, which scripts cannot import here",
-                how_to_install(module),
-            )  # fmt: skip
+        for module, number in lacking.most_common():
+            what = f"the code of {number} of {rows} references imports `{module}`, which scripts cannot import here"
+            yield Caution(f"data.{key}", what, how_to_install(module))
         looked_at += rows
     yield Note(f"{looked_at} scripts" if looked_at else "")
 

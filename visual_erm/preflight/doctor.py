@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.metadata
 import platform
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import httpx
 
-from visual_erm.errors import ConfigError, InfrastructureError, RendererUnavailable
+from visual_erm.errors import ConfigError, InfrastructureError, PolicyFault, RendererUnavailable, VisualERMError
+from visual_erm.extract import Code
 from visual_erm.judge.endpoint import models_at, redact
 from visual_erm.judge.endpoint_pool import read_endpoints
+from visual_erm.kinds import RenderSettings
+from visual_erm.preflight.fonts import CHART_SHEET, SCRIPTS, SVG_SHEET, SVG_SIZE, TABLE_SHEET, Sheet, scripts_without_font
+from visual_erm.render.base import Renderer, make_renderer
+from visual_erm.sandbox.backends.chart_libraries import LIBRARIES, Library, install_command, installed_version
 from visual_erm.sandbox.host import examine as examine_sandbox
 from visual_erm.spec.judge import JudgeSettings, api_key
 from visual_erm.spec.prompts import described, shipped_prompts
@@ -46,6 +52,8 @@ LAYER_FIXES = {
     "landlock": "Linux 5.13 or newer (6.7 for TCP), with landlock among its security modules",
     "seccomp": "a kernel with seccomp filters, on x86_64 or aarch64",
 }
+DRAWN = "import matplotlib.pyplot as plt\nplt.plot([1, 2])"
+"""A script that draws something."""
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 
 
@@ -68,7 +76,8 @@ def examine(judge: JudgeSettings) -> list[DoctorResult]:
     Returns:
         One result for each thing.
     """
-    return [python(), chromium(), *fonts(), *sandbox(), shared_memory(), *prompts(), *endpoints(judge), *packages()]
+    machine = [python(), chromium(), arial(), *sandbox(), *rendering(), shared_memory()]
+    return [*machine, *prompts(), *endpoints(judge), *packages()]
 
 
 def python() -> DoctorResult:
@@ -93,22 +102,76 @@ def chromium() -> DoctorResult:
     return DoctorResult("ok", "Chromium", f"{done.stdout.strip()} ({path})")
 
 
-def fonts() -> Iterator[DoctorResult]:
-    """Looks for the fonts that tables are drawn with."""
-    matcher = shutil.which("fc-match")
+def arial() -> DoctorResult:
+    """Looks for the font that tables are set in."""
+    what, matcher = "font for Arial", shutil.which("fc-match")
     if not matcher:
-        yield DoctorResult("warning", "fonts", "fontconfig's fc-match is absent", "apt-get install fontconfig")
-        return
-    for pattern, wanted, package in (
-        ("Arial", ("Arial", "Liberation Sans"), "fonts-liberation"),
-        (":lang=zh-cn", ("CJK", "Han", "Hei", "Song", "Ming"), "fonts-noto-cjk"),
-    ):
-        done = subprocess.run([matcher, "-f", "%{family}", pattern], capture_output=True, text=True, check=False)  # noqa: S603
-        family = done.stdout.strip()
-        if any(name in family for name in wanted):
-            yield DoctorResult("ok", f"font for {pattern}", family)
-        else:
-            yield DoctorResult("warning", f"font for {pattern}", family or "none", f"apt-get install {package}")
+        return DoctorResult("warning", what, "fontconfig's fc-match is absent", "apt-get install fontconfig")
+    done = subprocess.run([matcher, "-f", "%{family}", "Arial"], capture_output=True, text=True, check=False)  # noqa: S603
+    family = done.stdout.strip()
+    if any(name in family for name in ("Arial", "Liberation Sans")):
+        return DoctorResult("ok", what, family)
+    return DoctorResult("warning", what, family or "none", "apt-get install fonts-liberation")
+
+
+def rendering() -> list[DoctorResult]:
+    """Has each renderer draw text of several scripts, and scripts import the libraries that they may import.
+
+    Returns:
+        One result for each renderer, and one for each library.
+    """
+    return asyncio.run(_rendering())
+
+
+async def _rendering() -> list[DoctorResult]:
+    svg = load_task("svg").render.model_copy(update=SVG_SIZE)
+    cairosvg = svg.model_copy(update={"backend": "cairosvg"})
+    async with contextlib.AsyncExitStack() as open_renderers:
+
+        def opened(settings: RenderSettings) -> Renderer:
+            renderer = make_renderer(settings, pages=1)
+            open_renderers.push_async_callback(renderer.close)
+            return renderer
+
+        charts = opened(load_task("chart").render)
+        tables, text_in_charts, drawings, by_cairosvg = await asyncio.gather(
+            _text("tables", opened(load_task("table").render), TABLE_SHEET),
+            _text("charts", charts, CHART_SHEET),
+            _text("SVG", opened(svg), SVG_SHEET),
+            _text("SVG by CairoSVG", opened(cairosvg), SVG_SHEET),
+        )
+        libraries = [await _library(library, charts) for library in LIBRARIES]
+    if drawings.state == "ok" and by_cairosvg.state == "warning":
+        by_cairosvg = replace(by_cairosvg, fix="give task.render.backend=librsvg: CairoSVG takes one font for each text")
+    return [tables, text_in_charts, drawings, by_cairosvg, *libraries]
+
+
+async def _text(kind: str, renderer: Renderer, sheet: Sheet) -> DoctorResult:
+    """What text a renderer shows."""
+    what = f"text in {kind}"
+    try:
+        lacking = await scripts_without_font(renderer, sheet)
+    except VisualERMError as error:
+        return DoctorResult("warning", what, "not tested: the renderer does not work", str(error))
+    if not lacking:
+        return DoctorResult("ok", what, ", ".join(script.name for script in SCRIPTS))
+    found = f"boxes in place of {', '.join(script.name for script in lacking)}"
+    packages = dict.fromkeys(script.package for script in lacking)
+    return DoctorResult("warning", what, found, f"apt-get install {' '.join(packages)}")
+
+
+async def _library(library: Library, renderer: Renderer) -> DoctorResult:
+    """Whether a script can import a library in the sandbox."""
+    what, version = f"scripts import {library.module}", installed_version(library)
+    if not version:
+        return DoctorResult("warning" if library.extra else "missing", what, "not installed", install_command(library))
+    try:
+        await renderer.render(Code("python", f"import {library.module}\n{DRAWN}"))
+    except PolicyFault as fault:
+        return DoctorResult("missing", what, f"{version}, but not in the sandbox", str(fault))
+    except InfrastructureError as error:
+        return DoctorResult("warning", what, f"{version}, not tested in the sandbox", str(error))
+    return DoctorResult("ok", what, version)
 
 
 def sandbox() -> Iterator[DoctorResult]:
