@@ -70,11 +70,23 @@ for text in json.load(sys.stdin):
 
 @pytest.mark.parametrize("draw", ["cairosvg"], indirect=True)
 def test_cairosvg_draws_the_published_pixels(draw: Draw) -> None:
-    documents = json.dumps([sample.svg for sample in SAMPLES.values()])
-    answer = subprocess.run([sys.executable, "-c", PUBLISHED], input=documents, capture_output=True, text=True, check=True)
+    documents = {name: sample.svg for name, sample in SAMPLES.items()}
+    for text in ("Ωмир", "é ∑ → ★", "10 µm", "e\u0301\u200b"):  # the font has them: no other stands in
+        documents[text] = svg_of(f'<text y="60" font-size="20" font-family="DejaVu Sans">{text}</text>')
+    written = json.dumps(list(documents.values()))
+    answer = subprocess.run([sys.executable, "-c", PUBLISHED], input=written, capture_output=True, text=True, check=True)
     published = [on_white(Image.open(io.BytesIO(base64.b64decode(line)))) for line in answer.stdout.split()]
-    for (name, sample), image in zip(SAMPLES.items(), published, strict=True):
-        assert draw(sample.svg).tobytes() == image.tobytes(), name
+    for (name, svg), image in zip(documents.items(), published, strict=True):
+        assert draw(svg).tobytes() == image.tobytes(), name
+
+
+@pytest.mark.parametrize("family", ["", 'font-family="SimHei"', 'font-family="serif"'])
+@pytest.mark.parametrize(
+    ("text", "other"), [("数据", "数居"), ("データ", "デーテ"), ("데이터", "데이더"), ("a 数é", "a 居é")]
+)
+def test_text_is_drawn_in_a_font_that_has_it(text: str, other: str, family: str, draw: Draw) -> None:
+    images = [draw(svg_of(f'<text y="60" font-size="40" {family}>{words}</text>')) for words in (text, other)]
+    assert images[0].tobytes() != images[1].tobytes()
 
 
 def test_size_and_background_are_the_tasks(draw: Draw) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 from omegaconf import DictConfig
 from rich.console import Console
 
-from visual_erm.preflight import data, endpoints, machine, model, reward, settings, sizes, verl
+from visual_erm.preflight import data, endpoints, libraries, machine, model, reward, settings, sizes, verl
 from visual_erm.preflight.context import RunContext
 from visual_erm.preflight.findings import Caution, Check, Note, Outcome, Problem
 from visual_erm.preflight.report import line
@@ -49,7 +49,7 @@ CHECKS = (
     Check("GPUs", machine.check_gpus, ("numbers",)),
     Check("disk", machine.check_disk, ("numbers", "policy", "training rows")),
     Check("rows fit the tasks", data.check_tasks, ("task", "reward", "browser")),
-    Check("libraries of the references' code", data.check_libraries, ("task", "reward")),
+    Check("libraries of the references' code", libraries.check_libraries, ("task", "reward")),
     Check("references open", data.check_references, ("reward",)),
     Check("veRL loads the rows", data.check_load, ("numbers", "policy")),
     Check("endpoints", endpoints.check_endpoints, ("task", "judge")),

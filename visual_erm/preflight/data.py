@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from visual_erm.data.check import TOO_LONG, VerlCheck
-from visual_erm.data.row_contract import check_files, check_truths, reference_of, truths_in
+from visual_erm.data.row_contract import check_files, check_truths, reference_of
 from visual_erm.errors import ConfigError, ReferenceUnavailable
 from visual_erm.preflight.context import KEYS, RunContext
-from visual_erm.preflight.findings import Caution, Finding, Note, Problem, problems_from
-from visual_erm.preflight.libraries import how_to_install, missing_imports
+from visual_erm.preflight.findings import Finding, Note, Problem, problems_from
 from visual_erm.preflight.sample import SampledRow, count
 from visual_erm.training.reward_requirements import REWARD
 from visual_erm.vision.images import load_image
@@ -92,38 +90,6 @@ def check_tasks(context: RunContext) -> Iterator[Finding]:
             except ConfigError as error:
                 yield from problems_from(error, f"data.{key}", "see docs/data.md for what a row holds")
     yield Note("all of them")
-
-
-def check_libraries(context: RunContext) -> Iterator[Finding]:
-    """Warns of libraries that the references' scripts import and that scripts cannot import on this machine.
-
-    Replies that are like these references fail then.
-
-    Args:
-        context: The run.
-
-    Yields:
-        A warning for each library, and a note on what was looked at.
-
-    Raises:
-        ConfigError: A file cannot be read as parquet.
-    """
-    if "renderer" not in context.needs:
-        return
-    scripts = {name for name, task in context.tasks.items() if any(x.name == "python" for x in task.code_languages)}
-    only = next(iter(context.tasks)) if len(context.tasks) == 1 else None
-    looked_at = 0
-    for key in KEYS if scripts else ():
-        rows, lacking = 0, Counter[str]()
-        for data_source, code in truths_in(context.readable(key)):
-            if (only or data_source) in scripts:
-                rows += 1
-                lacking.update(missing_imports(code))
-        for module, number in lacking.most_common():
-            what = f"the code of {number} of {rows} references imports `{module}`, which scripts cannot import here"
-            yield Caution(f"data.{key}", what, how_to_install(module))
-        looked_at += rows
-    yield Note(f"{looked_at} scripts" if looked_at else "")
 
 
 def check_load(context: RunContext) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -134,16 +134,14 @@ async def _rendering() -> list[DoctorResult]:
             return renderer
 
         charts = opened(load_task("chart").render)
-        tables, text_in_charts, drawings, by_cairosvg = await asyncio.gather(
+        texts = await asyncio.gather(
             _text("tables", opened(load_task("table").render), TABLE_SHEET),
             _text("charts", charts, CHART_SHEET),
             _text("SVG", opened(svg), SVG_SHEET),
             _text("SVG by CairoSVG", opened(cairosvg), SVG_SHEET),
         )
         libraries = [await _library(library, charts) for library in LIBRARIES]
-    if drawings.state == "ok" and by_cairosvg.state == "warning":
-        by_cairosvg = replace(by_cairosvg, fix="give task.render.backend=librsvg: CairoSVG takes one font for each text")
-    return [tables, text_in_charts, drawings, by_cairosvg, *libraries]
+    return [*texts, *libraries]
 
 
 async def _text(kind: str, renderer: Renderer, sheet: Sheet) -> DoctorResult:

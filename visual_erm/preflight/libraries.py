@@ -1,4 +1,4 @@
-"""What scripts may import on this machine: the modules of the sandbox's Python, and the imports of code.
+"""Can scripts import on this machine what the code of the references imports?
 
 The list of libraries is `visual_erm.sandbox.backends.chart_libraries`. Nothing is imported here, and no code is run.
 
@@ -12,14 +12,50 @@ import functools
 import re
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from importlib.machinery import PathFinder
 
+from visual_erm.data.row_contract import truths_in
+from visual_erm.preflight.context import KEYS, RunContext
+from visual_erm.preflight.findings import Caution, Finding, Note
 from visual_erm.sandbox.backends.chart_libraries import LIBRARIES, install_command
 from visual_erm.sandbox.bubblewrap import packages
 
 _NAME = r"[\w.]+(?:[ \t]+as[ \t]+\w+)?"
 _IMPORT = re.compile(rf"(?:^|[;:])[ \t]*(?:from|import)[ \t]+({_NAME}(?:[ \t]*,[ \t]*{_NAME})*)", re.MULTILINE)
+
+
+def check_libraries(context: RunContext) -> Iterator[Finding]:
+    """Warns of libraries that the references' scripts import and that scripts cannot import on this machine.
+
+    Replies that are like these references fail then.
+
+    Args:
+        context: The run.
+
+    Yields:
+        A warning for each library, and a note on what was looked at.
+
+    Raises:
+        ConfigError: A file cannot be read as parquet.
+    """
+    if "renderer" not in context.needs:
+        return
+    scripts = {name for name, task in context.tasks.items() if any(x.name == "python" for x in task.code_languages)}
+    only = next(iter(context.tasks)) if len(context.tasks) == 1 else None
+    looked_at = 0
+    for key in KEYS if scripts else ():
+        rows, lacking = 0, Counter[str]()
+        for data_source, code in truths_in(context.readable(key)):
+            if (only or data_source) in scripts:
+                rows += 1
+                lacking.update(missing_imports(code))
+        for module, number in lacking.most_common():
+            what = f"the code of {number} of {rows} references imports `{module}`, which scripts cannot import here"
+            yield Caution(f"data.{key}", what, how_to_install(module))
+        looked_at += rows
+    yield Note(f"{looked_at} scripts" if looked_at else "")
 
 
 def missing_imports(code: str) -> frozenset[str]:

@@ -12,11 +12,7 @@ from typing import Any
 from matplotlib import _text_helpers
 from matplotlib.font_manager import FontManager, FontProperties, fontManager
 
-FAMILIES = (
-    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans Devanagari", "Noto Sans Arabic", "Noto Sans Hebrew"),
-    *("Noto Sans Thai", "Noto Sans Bengali", "Noto Sans Tamil", "Lohit Devanagari", "Noto Sans Symbols2"),
-)
-"""Fonts that stand in, in this order, those of them that the machine has."""
+from visual_erm.sandbox.backends.fallback_fonts import FAMILIES
 
 _missing: set[int] = set()
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import re
+import functools
+import unicodedata
 
 import numpy as np
 import numpy.typing as npt
-from cairocffi import CairoError
+from cairocffi import CairoError, Matrix, ScaledFont, ToyFontFace
 from cairosvg import surface as cairo_surface
 from cairosvg.parser import Node, Tree
 from cairosvg.surface import TAGS, PNGSurface
 from cairosvg.url import safe_fetch
 from PIL import Image
 
+from visual_erm.sandbox.backends.fallback_fonts import FAMILIES
 from visual_erm.sandbox.backends.svg_document import Document, check_embedded
 from visual_erm.sandbox.outcome import RenderingFailed
 
@@ -29,17 +31,33 @@ _ERRORS = (
 )
 """What it raises for documents that it was not written for."""
 
-
-STAND_IN = "Noto Sans CJK SC"
-"""The font of text that holds Chinese, Japanese or Korean. Cairo takes one font for a text, whatever it lacks."""
-_EAST_ASIAN = re.compile("[\u1100-\u11ff\u2e80-\ua4cf\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef]")
+FONTS_KEPT = 64
+"""Number of fonts that are kept open; a document may name any number."""
 
 
 def _text(surface: PNGSurface, node: Node, draw_as_text: bool = False) -> None:
-    """Draws a text element in a font that has its characters."""
-    if node.text and _EAST_ASIAN.search(node.text):
-        node["font-family"] = STAND_IN
+    """Draws a text element in a font that has its characters. Cairo takes one font for a text, whatever it lacks."""
+    if node.text and not node.text.isascii():
+        family = (node.get("font-family") or "sans-serif").split(",")[0].strip("\"' ")
+        lacking = _lacking(family, node.text)
+        if lacking:
+            stand_in = min(FAMILIES, key=lambda name: _lacking(name, node.text))
+            if _lacking(stand_in, node.text) < lacking:
+                node["font-family"] = stand_in
     _own_text(surface, node, draw_as_text)
+
+
+def _lacking(family: str, text: str) -> int:
+    """Number of letters, digits, signs and symbols in a text that a font does not have."""
+    shown = "".join(one for one in text if not one.isascii() and unicodedata.category(one)[0] in "LNPS")
+    glyphs = _font(family).text_to_glyphs(0, 0, shown, with_clusters=False)
+    return sum(glyph == 0 for glyph, *_ in glyphs)
+
+
+@functools.lru_cache(maxsize=FONTS_KEPT)
+def _font(family: str) -> ScaledFont:
+    """A font by its name, in any size; another one where the machine has none of that name."""
+    return ScaledFont(ToyFontFace(family), Matrix(xx=16, yy=16))
 
 
 _own_text = TAGS["text"]
