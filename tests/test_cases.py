@@ -13,10 +13,9 @@ import pytest
 from packaging.version import Version
 from PIL import Image
 
+from visual_erm.errors import RenderFailed
 from visual_erm.extract import Code, extract
 from visual_erm.guard.runner import GuardRunner, GuardVerdict
-from visual_erm.errors import RenderFailed
-from visual_erm.extract import Code
 from visual_erm.pipeline import RewardPipeline, RewardResult
 from visual_erm.render.base import Renderer, make_renderer
 from visual_erm.reward.report import Report, parse_report

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -155,6 +156,13 @@ async def test_a_script_is_lacking_however_a_renderer_shows_what_no_font_has(box
     for lacks, names in (("", []), ("数", ["Chinese"]), ("데이터를آكआ", ["Korean", "Hindi"])):
         found = await scripts_without_font(Fake(lacks=lacks, box=box, counts=counts), sheet)
         assert [script.name for script in found] == names
+
+
+def test_the_documentation_lists_the_scripts_and_their_packages() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    table = re.search(r"^\| script \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", text, re.M)
+    assert table
+    assert re.findall(r"^\| (\w+) \| `([\w-]+)` \|$", table[1], re.M) == [(one.name, one.package) for one in SCRIPTS]
 
 
 def test_the_characters_are_those_of_their_scripts() -> None:

@@ -64,6 +64,8 @@ def test_the_documented_scripts_become_rows_and_those_that_fail_are_reported(run
         {"code": "import pandas as pd\n\nframe = pd.read_csv('sales.csv')\nframe.plot()"},
         {"r": "plot(1)"},
         {"python": script(2)},
+        {"code": f"import sys\nsys.modules['squarify'] = None\nimport squarify\n{script(4)}"},
+        {"code": "import matplotlib.pyplot as plt\nplt.boxplot([1], labelz=['a'])"},
     ]
     write_lines(tmp_path / "more.jsonl", lines)
     (tmp_path / "plots").mkdir()
@@ -79,8 +81,13 @@ def test_the_documented_scripts_become_rows_and_those_that_fail_are_reported(run
     assert "more.jsonl:4: cannot be rendered (" in said
     assert "more.jsonl:5: cannot be rendered (FileNotFoundError" in said and "sales.csv" in said
     assert "more.jsonl:6: needs a key `python` or `code` with the code as text; it has r" in said
+    assert "more.jsonl:8: cannot be rendered (ModuleNotFoundError" in said and "; pip install 'visual-erm[charts]')" in said
+    assert (
+        "more.jsonl:9: cannot be rendered (TypeError" in said
+        and f"; installed: matplotlib {version('matplotlib')})" in said
+    )
     assert "plots/latin.py: byte 9 is not utf-8" in said
-    assert "6 left out" in said
+    assert "8 left out" in said
 
 
 def out_of(folder: Path, words: Sequence[str]) -> Path:
