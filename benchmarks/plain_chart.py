@@ -1,0 +1,159 @@
+"""One script as plain Python draws it, without the sandbox: what the gallery's pixels are compared with (gallery.py).
+
+`python plain_chart.py SCRIPT.py IMAGE.png` prints a line of JSON: what the script needed beside its image, see `needed`.
+
+The image is what docs/sandbox.md promises: the last figure that the script saved or showed, else the current one. It is
+written by matplotlib's own `savefig`; an animation's first frame by its own `save`.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import gc
+import json
+import runpy
+import sys
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import matplotlib
+from matplotlib import pyplot
+from matplotlib.animation import AbstractMovieWriter, Animation
+from matplotlib.backend_bases import FigureCanvasBase, FigureManagerBase
+from matplotlib.figure import Figure
+
+EVENTS = {
+    "socket.connect": "network",
+    "socket.getaddrinfo": "network",
+    "subprocess.Popen": "process",
+    "os.fork": "process",
+    "os.exec": "process",
+    "os.posix_spawn": "process",
+    "os.system": "process",
+}
+"""Events of Python's audit hook, and what a script needs that raises them."""
+
+needed: set[str] = set()
+"""Of network, process, thread, person: what the script needed."""
+_saved: list[Figure] = []
+_print_figure = FigureCanvasBase.print_figure
+
+
+class _FirstFrame(AbstractMovieWriter):
+    """Saves the first frame of an animation, and ends there."""
+
+    class Taken(Exception):
+        """The frame is saved."""
+
+    def setup(self, fig: Figure, outfile: Any, dpi: float | None = None) -> None:
+        super().setup(fig, outfile, dpi)
+
+    def grab_frame(self, **options: Any) -> None:
+        _print_figure(self.fig.canvas, self.outfile, format="png", dpi=self.dpi, **options)
+        raise self.Taken
+
+    def finish(self) -> None:
+        """Nothing is open."""
+
+
+def take(figure: Figure, image: str) -> None:
+    """Saves a figure, or the first frame of its animation.
+
+    Args:
+        figure: The figure.
+        image: Path of the PNG.
+    """
+    moving = [found for found in gc.get_objects() if isinstance(found, Animation) and found._fig is figure]  # type: ignore
+    if moving:
+        _save_first_frame(moving[-1], image)
+    else:
+        _figure_savefig(figure, image, format="png")
+
+
+_figure_savefig = Figure.savefig
+_animation_save = Animation.save
+
+
+def _save_first_frame(animation: Any, image: str, dpi: Any = None, **options: Any) -> None:
+    with contextlib.suppress(_FirstFrame.Taken):
+        _animation_save(animation, image, writer=_FirstFrame(), dpi=dpi, savefig_kwargs=options)
+    _saved.append(animation._fig)
+
+
+def watch(image: str) -> None:
+    """Takes every figure that is saved or shown from now on, and notes what the script needs.
+
+    Args:
+        image: Path of the PNG; each figure replaces the one before.
+    """
+
+    def show_all(*_: Any, **__: Any) -> None:
+        shown = [figure for figure in map(pyplot.figure, pyplot.get_fignums()) if figure not in _saved]
+        drawn = [figure for figure in shown if len(figure.get_children()) > 1]
+        if drawn:
+            take(drawn[-1], image)
+
+    def show_one(manager: FigureManagerBase) -> None:
+        if manager.canvas.figure not in _saved:
+            take(manager.canvas.figure, image)
+
+    def print_figure(canvas: FigureCanvasBase, filename: Any, *args: Any, **settings: Any) -> Any:
+        result = _print_figure(canvas, filename, *args, **settings)
+        if canvas.figure not in _taking and filename != image:
+            _taking.append(canvas.figure)
+            for name in ("format", "metadata", "pil_kwargs", "papertype", "backend"):
+                settings.pop(name, None)
+            with contextlib.suppress(TypeError):
+                _print_figure(canvas, image, *args, format="png", **settings)
+            _taking.remove(canvas.figure)
+            _saved.append(canvas.figure)
+        return result
+
+    def save_animation(animation: Any, filename: Any, *_: Any, **settings: Any) -> None:
+        _save_first_frame(animation, image, settings.get("dpi"), **(settings.get("savefig_kwargs") or {}))
+
+    def wait(*_: Any, **__: Any) -> None:
+        needed.add("person")
+
+    def ask(*_: Any) -> str:
+        needed.add("person")
+        raise EOFError
+
+    start = Thread.start
+
+    def start_thread(thread: Thread) -> None:
+        needed.add("thread")
+        start(thread)
+
+    def hook(event: str, _: object) -> None:
+        if event in EVENTS:
+            needed.add(EVENTS[event])
+
+    _taking: list[Figure] = []
+    pyplot._get_backend_mod().show = show_all  # type: ignore[attr-defined]
+    FigureManagerBase.show = show_one  # type: ignore[method-assign, assignment]
+    FigureCanvasBase.print_figure = print_figure  # type: ignore[method-assign]
+    FigureCanvasBase.start_event_loop = wait  # type: ignore[method-assign]
+    Animation.save = save_animation  # type: ignore[method-assign]
+    builtins.input = ask
+    Thread.start = start_thread  # type: ignore[method-assign]
+    sys.addaudithook(hook)
+
+
+def main(script: str, image: str) -> None:
+    matplotlib.use("agg")
+    watch(image)
+    sys.argv[:] = [script]
+    try:
+        with contextlib.suppress(SystemExit):
+            runpy.run_path(script, run_name="__main__")
+        if not Path(image).exists() and pyplot.get_fignums():
+            take(pyplot.gcf(), image)
+    finally:
+        print(json.dumps(sorted(needed)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
