@@ -158,7 +158,9 @@ async def compare_all(scripts: dict[str, Path], out: Path, settings: ChartSettin
 
 def main(
     folder: Annotated[Path, typer.Argument(exists=True, help="A folder of scripts.")],
-    out: Annotated[Path, typer.Option(help="File for the results, a line of JSON for each script.")] = Path("gallery.jsonl"),
+    out: Annotated[Path, typer.Option(help="File for the results, a line of JSON for each script.")] = Path(
+        "gallery.jsonl"
+    ),
     every: Annotated[int, typer.Option(min=1, help="Draw each N-th script only, for a quick look.")] = 1,
     timeout_s: Annotated[float, typer.Option(help="Time limit of one script in the sandbox, in seconds.")] = 60.0,
 ) -> None:

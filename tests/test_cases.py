@@ -125,6 +125,15 @@ async def test_the_encoding_that_a_text_declares_does_not_matter(bench: Bench, t
         assert await bench.draw(CORPORA / name, task), name
 
 
+@pytest.mark.parametrize("task", ["svg", "cairosvg"])
+async def test_a_picture_of_one_color_is_blank_only_where_the_reference_has_more(bench: Bench, task: str) -> None:
+    reply = CORPORA / "single_colour.svg"
+    reference = await bench.draw(reply, task)
+    assert (await bench.score(task, reply, reference)).reward == 2
+    blank = await bench.score(task, reply, await bench.draw(FIELD / "declared_utf-8.svg", task))
+    assert (blank.reward, blank.flags) == (0, {"blank"})
+
+
 @pytest.mark.parametrize("name", ["bom.py", "bom.md"])
 async def test_a_byte_order_mark_is_no_code(bench: Bench, name: str) -> None:
     text = (FIELD / name).read_text(encoding="utf-8")

@@ -92,6 +92,20 @@ async def test_a_reply_without_an_image_earns_the_minimum(
     assert result.flags == ({"blank"} if reason == "BlankImage" else set())
 
 
+@pytest.mark.parametrize("color", ["red", "white", "#fafafa"])
+async def test_a_picture_of_one_color_is_blank_only_where_the_reference_has_more(color: str) -> None:
+    reply = (
+        f'<svg viewBox="0 0 24 24" xmlns="http://www.w3.org/2000/svg"><rect width="24" height="24" fill="{color}"/></svg>'
+    )
+    same = Image.new("RGB", (336, 336), color)
+    more = same.copy()
+    more.paste("navy", (50, 50, 200, 200))
+    async with RewardPipeline(load_task("svg"), JudgeSettings(kind="local"), pages=1) as pipeline:
+        right, blank = await asyncio.gather(pipeline.score(reply, same), pipeline.score(reply, more))
+    assert (right.reward, right.flags) == (2.0, frozenset())
+    assert (blank.reward, blank.flags, blank.outcome) == (0.0, {"blank"}, Outcome.BLANK)
+
+
 async def test_a_judge_that_is_down_costs_the_policy_nothing(
     task: Task, reference: Image.Image, dead_endpoint: str
 ) -> None:

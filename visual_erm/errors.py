@@ -41,7 +41,7 @@ class RenderLimit(PolicyFault):
 
 
 class BlankImage(PolicyFault):
-    """The code ran and showed nothing."""
+    """The code ran and showed nothing, or a single color where the reference has more."""
 
 
 class Tampering(PolicyFault):

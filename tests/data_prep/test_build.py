@@ -123,10 +123,11 @@ def test_an_image_is_kept_once_and_a_blank_one_not_at_all(tmp_path: Path) -> Non
         image = Image.new("RGB", (20, 20), "white")
         image.putpixel((dot, 0), (0, 0, 0))
         image.save(folder / f"{name}.png", compress_level=9 if name == "a" else 1)
-    Image.new("RGB", (20, 20), "white").save(folder / "blank.png")
+    for color in ("white", "red"):
+        Image.new("RGB", (20, 20), color).save(folder / f"{color}.png")
     said: list[str] = []
     form = RowFormat("svg", "<image>")
     build(images(folder), BuildOptions(tmp_path / "out"), load_task("svg"), form, said.append, Console(quiet=True), None)
-    assert len(list(rows_of(tmp_path / "out"))) == 3
+    assert len(list(rows_of(tmp_path / "out"))) == 4
     assert any("the same image as" in line for line in said)
-    assert f"{folder}/blank.png: the image has a single color; remove it" in said
+    assert f"{folder}/white.png: the image is empty, all of it is white; remove it" in said

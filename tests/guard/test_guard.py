@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from visual_erm.extract import Code
-from visual_erm.guard.blank import is_near_blank
+from visual_erm.guard.blank import is_blank, is_near_blank
 from visual_erm.guard.injection import addresses_judge
 from visual_erm.guard.omission import cells, missing_parts, unreported_severity, words
 from visual_erm.guard.tampering import forbidden_reference
@@ -64,6 +64,16 @@ def test_a_dot_a_hair_and_the_faintest_gray_are_near_blank():
     ImageDraw.Draw(hair).line((10, 10, 60, 10), fill="black")
     ImageDraw.Draw(faint).rectangle((10, 10, 200, 200), fill="#f0f0f0")
     assert [is_near_blank(reference, image, 0.001) for image in (dot, hair, faint)] == [True] * 3
+
+
+@pytest.mark.parametrize("color", ["red", "white", "#fafafa"])
+def test_one_color_is_blank_only_where_the_reference_has_more(color: str) -> None:
+    plain, other = Image.new("RGB", (320, 240), color), Image.new("RGB", (64, 64), "blue")
+    faint = Image.new("RGB", (320, 240), "white")
+    faint.putpixel((1, 1), (254, 255, 255))
+    assert [is_blank(reference, plain) for reference in (bars(3, 8, 5), faint, plain, other)] == [True, True, False, False]
+    assert not is_near_blank(other, plain, 0.001)
+    assert not is_blank(plain, bars(3, 8, 5))
 
 
 def test_a_dot_cropped_to_itself_is_near_blank_too():

@@ -19,7 +19,7 @@ import pytest
 import svg_worker
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageColor
 from svg_documents import BLUE, RED, SAMPLES, WHITE
 from svg_worker import SIZE
 
@@ -169,10 +169,16 @@ def test_what_is_malformed_is_told_by_its_line(draw: Draw) -> None:
     assert fault(draw, svg_of('<use xlink:href="#a"/>').replace("xmlns:xlink", "xmlns:other")).startswith("RenderFailed: ")
 
 
-def test_one_color_is_a_blank_image(draw: Draw) -> None:
+def test_a_document_that_shows_nothing_is_a_blank_image(draw: Draw) -> None:
     assert fault(draw, svg_of("")).startswith("BlankImage: ")
-    assert fault(draw, svg_of('<rect width="100" height="100" fill="red"/>')).startswith("BlankImage: ")
+    assert fault(draw, svg_of('<rect width="100" height="100" fill="none"/>')).startswith("BlankImage: ")
     assert fault(draw, svg_of(DOT, 'width="0" height="50" viewBox="0 0 100 100"')).startswith("BlankImage: ")
+
+
+@pytest.mark.parametrize("color", ["red", "white", "black"])
+def test_one_color_is_an_image(color: str, draw: Draw) -> None:
+    image = draw(svg_of(f'<rect width="100" height="100" fill="{color}"/>'))
+    assert image.getcolors() == [(image.width * image.height, ImageColor.getrgb(color))]
 
 
 @given(st.text(alphabet='<>/="&;![]-ab svgDOCTYPE\n\t\0é', max_size=60))

@@ -193,8 +193,8 @@ async def test_nothing_of_a_page_is_left_for_the_next(markup: str, renderer: Tab
         html(""),
         html("<p> </p>"),
         html("<!-- only a comment -->"),
-        html("<script>document.write('text')</script>"),
         html("<p style='color:#fff'>white on white</p>"),
+        html("<script>document.write('text')</script>"),
         html("<table style='display:none'><td>1</table>"),
         html("<body bgcolor=red><div style='position:absolute;left:-9999px'>outside</div>"),
         markdown("\n\n"),
@@ -203,6 +203,19 @@ async def test_nothing_of_a_page_is_left_for_the_next(markup: str, renderer: Tab
 async def test_a_page_that_shows_nothing_is_blank(renderer: TableRenderer, code: Code) -> None:
     with pytest.raises(BlankImage):
         await renderer.render(code)
+
+
+@pytest.mark.parametrize(
+    ("markup", "color"),
+    [
+        ("<style>body { background: red }</style><table><td style='border: none'></table>", (255, 0, 0)),
+        ("<style>body { background: #fafafa }</style><table><td style='border: none'></table>", (250, 250, 250)),
+        ("<style>* { background: black; border: none !important }</style><table><td>1</table>", (0, 0, 0)),
+    ],
+)
+async def test_a_page_of_one_color_is_an_image(renderer: TableRenderer, markup: str, color: tuple[int, int, int]) -> None:
+    image = await renderer.render(html(markup))
+    assert image.getcolors() == [(image.width * image.height, color)]
 
 
 class TestLimits:

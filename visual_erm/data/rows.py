@@ -106,11 +106,11 @@ def make_row(
         A row that fits `schema(form.embed)`.
 
     Raises:
-        ConfigError: The reference is not an image, not one that vision models accept, of a single color, or in `seen`.
+        ConfigError: The reference is not an image, not one that vision models accept, all white, or in `seen`.
     """
     original, decoded = read_image(content.reference)
-    if decoded.getcolors(1):
-        raise ConfigError(f"{content.where}: the image has a single color; remove it")
+    if decoded.getcolors(1) == [(decoded.width * decoded.height, (255, 255, 255))]:
+        raise ConfigError(f"{content.where}: the image is empty, all of it is white; remove it")
     if seen is not None and (known := seen.setdefault(digest_of(decoded), content.where)) != content.where:
         raise ConfigError(f"{content.where}: the same image as {known}; one of them is kept")
     shown = encode(scale_down(decoded, form.longest_side)) if max(decoded.size) > form.longest_side else original

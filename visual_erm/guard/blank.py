@@ -1,6 +1,7 @@
-"""The guard `blank`: near-blank images. A dot, a thin line or the faintest gray is no attempt, and some judges accept it.
+"""The guard `blank`: images of one color, and near-blank ones. A dot, a thin line or the faintest gray is no attempt.
 
-Exactly blank images never come this far: renderers raise BlankImage.
+Some judges accept such images. Code that paints nothing at all never comes this far: its renderer raises BlankImage. An
+image of one color may be right, for a reference of one color.
 """
 
 from __future__ import annotations
@@ -13,6 +14,23 @@ from visual_erm.vision.foreground import MIN_CONTRAST, foreground
 NEAR_BLANK_FACTOR = 10
 """A near-blank image has fewer than 1 / NEAR_BLANK_FACTOR of the reference's foreground pixels. Sparse references stay
 allowed."""
+
+
+def is_blank(reference: Image.Image, prediction: Image.Image) -> bool:
+    """Tells whether a prediction is of one color and its reference is not.
+
+    Args:
+        reference: The reference image, RGB.
+        prediction: The image that the policy's code rendered, RGB.
+
+    Returns:
+        Whether the prediction has one color, and the reference more.
+
+    >>> red, blue = (Image.new("RGB", (9, 9), color) for color in ("red", "blue"))
+    >>> is_blank(red, blue)
+    False
+    """
+    return bool(prediction.getcolors(1)) and not reference.getcolors(1)
 
 
 def is_near_blank(reference: Image.Image, prediction: Image.Image, share: float) -> bool:

@@ -27,7 +27,7 @@ from PIL import Image
 
 from visual_erm.errors import BlankImage, InfrastructureError, PolicyFault, Tampering
 from visual_erm.extract import Code
-from visual_erm.guard.blank import is_near_blank
+from visual_erm.guard.blank import is_blank, is_near_blank
 from visual_erm.guard.injection import addresses_judge
 from visual_erm.guard.omission import Parts, missing_parts, unreported_severity
 from visual_erm.guard.under_reporting import severity_floor, similarity
@@ -114,15 +114,17 @@ class GuardRunner:
             raise Tampering(f"the code names a file of the machine: {address}")
 
     async def check_image(self, reference: Image.Image, prediction: Image.Image) -> None:
-        """Looks for near-blank predictions.
+        """Looks for blank and near-blank predictions. A blank one has no image, whether or not the guard is switched on.
 
         Args:
             reference: The reference image.
             prediction: The image that the policy's code rendered.
 
         Raises:
-            BlankImage: The prediction shows next to nothing where the reference shows something.
+            BlankImage: The prediction shows nothing, or next to nothing, where the reference shows something.
         """
+        if await self._run(is_blank, reference, prediction):
+            raise BlankImage("the picture has a single color")
         guard = self._settings.blank
         if guard.enabled and await self._run(is_near_blank, reference, prediction, guard.share):
             raise BlankImage("the picture holds next to nothing but its background")

@@ -55,7 +55,7 @@ class SvgRenderer:
         Raises:
             RenderFailed: The document cannot be read or rendered.
             RenderLimit: It went over its limit of time, memory or pixels.
-            BlankImage: It shows a single color.
+            BlankImage: It shows nothing.
             Tampering: Something else than its image came back.
             RendererUnavailable: The sandbox failed; the document is not at fault.
         """

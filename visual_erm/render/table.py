@@ -137,11 +137,11 @@ def crop(image: Image.Image, background: str | tuple[int, ...] = "white") -> Ima
         The part, RGB.
 
     Raises:
-        BlankImage: The image has a single color.
+        BlankImage: All of the image has the color of the background.
     """
     image = image.convert("RGB")
     box = ImageChops.difference(image, Image.new("RGB", image.size, background)).getbbox()
-    if box is None or image.getcolors(1):
+    if box is None:
         raise BlankImage("the picture holds nothing but its background")
     left, top, right, bottom = box
     return image.crop(

@@ -62,12 +62,11 @@ def render(code: str, options: Mapping[str, Any]) -> Rendering:
     """
     size = options["width"], options["height"]
     rgba = _library(options).render_rgba(read(code), *size)
+    if not rgba.getchannel("A").getbbox():
+        raise RenderingFailed("BlankImage", "the document shows nothing")
     image = Image.new("RGBA", size, ImageColor.getrgb(options["background"])[:3])
     image.alpha_composite(rgba)
-    image = image.convert("RGB")
-    if image.getcolors(1):
-        raise RenderingFailed("BlankImage", "the picture holds nothing but one colour")
-    return Rendering(*size, image.tobytes())
+    return Rendering(*size, image.convert("RGB").tobytes())
 
 
 def _library(options: Mapping[str, Any]) -> Any:
