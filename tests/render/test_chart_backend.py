@@ -225,8 +225,16 @@ def test_a_script_can_read_what_it_has_saved_in_memory(said: Callable[[str], str
 
 PLAIN = {
     "an SVG is text": "import xml.etree.ElementTree as ET; b = io.BytesIO(); fig.savefig(b, format='svg'); "
-    "got = ET.fromstring(b.getvalue().decode()).get('width')",
-    "an SVG goes into text": "b = io.StringIO(); fig.savefig(b, format='svg'); got = b.getvalue().count('<image') * 160",
+    "got = 160 * (ET.fromstring(b.getvalue().decode()).get('width') == '144pt')",
+    "an SVG goes into text": "b = io.StringIO(); fig.savefig(b, format='svg'); got = b.getvalue().count('</svg>') * 160",
+    "a shape in an SVG file": "import xml.etree.ElementTree as ET; bar = fig.add_subplot().bar([1], [2])[0]; "
+    "bar.set_gid('tall'); fig.savefig('a.svg'); plt.close(fig); got = 160 * ('tall' in ET.XMLID(open('a.svg').read())[1])",
+    "a shape in an SVG in memory": "import xml.etree.ElementTree as ET; b = io.BytesIO(); fig.texts[0].set_gid('word'); "
+    "fig.savefig(b, format='svg', bbox_inches='tight'); got = 160 * ('word' in ET.XMLID(b.getvalue())[1])",
+    "a shape in a packed SVG": "import gzip; fig.texts[0].set_gid('word'); fig.savefig('a.svgz'); "
+    "got = 160 * (b'word' in gzip.open('a.svgz').read())",
+    "an SVG of a figure that changes": "fig.texts[0].set_gid('old'); fig.savefig('a.svg'); fig.texts[0].set_gid('new'); "
+    "fig.text(0, 0, 'more'); got = 160 * ('new' not in open('a.svg').read())",
     "a PDF is one": "b = io.BytesIO(); fig.savefig(b, format='pdf'); got = b.getvalue().startswith(b'%PDF') * 160",
     "a saved file has its size": "fig.savefig('a.png'); got = 160 if os.path.getsize('a.png') > 200 else 0",
     "a log in /tmp": "import logging; logging.basicConfig(filename='/tmp/no-such-log'); logging.error('x'); "

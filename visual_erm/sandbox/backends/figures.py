@@ -35,6 +35,8 @@ from visual_erm.sandbox.backends.files import Files, Pixels
 
 MAX_FIGURES = 16
 """Number of figures that are remembered, the last ones: a script may make any number, and close them."""
+VECTOR = ("svg", "svgz")
+"""Formats whose files are written as matplotlib writes them, where a script reads them: it may look for its shapes."""
 FORMAT_OPTIONS = ("metadata", "pil_kwargs", "papertype")
 """Options of `savefig` that are about the file, not about the image."""
 
@@ -144,7 +146,11 @@ class Figures:
             with _no_layout_to_wait_for(canvas.figure):
                 print_figure(*call.args, **call.kwargs)
             self._keep(sink, canvas.figure)
-            self._files.save(file, kind, sink.image)
+            vector = None
+            if kind in VECTOR:
+                canvas.figure.stale = False
+                vector = functools.partial(_vector, print_figure, signature.bind(*args, **kwargs), kind)
+            self._files.save(file, kind, sink.image, vector)
 
         def save_directly(canvas: FigureCanvasAgg, file: Any, kind: str, *_: Any, **__: Any) -> None:
             agg_draw(canvas)
@@ -229,6 +235,18 @@ def _no_layout_to_wait_for(figure: Figure) -> AbstractContextManager[None]:
     """Matplotlib draws a figure twice where a layout may still move things. After `tight_layout()` none does."""
     done = isinstance(figure.get_layout_engine(), PlaceHolderLayoutEngine)
     return cbook._setattr_cm(figure, _layout_engine=None) if done else nullcontext()  # type: ignore[attr-defined]
+
+
+def _vector(print_figure: Callable[..., None], call: inspect.BoundArguments, kind: str) -> bytes:
+    """The file of a save, as matplotlib writes it; nothing if the figure has changed since it was saved."""
+    figure, file = call.arguments["self"].figure, io.BytesIO()
+    if figure.stale:
+        return b""
+    call.arguments.update(filename=file, format=kind)
+    drawn = figure._canvas_callbacks.blocked(signal="draw_event")
+    with drawn, cbook._setattr_cm(figure, _layout_engine=None):  # type: ignore[attr-defined]
+        print_figure(*call.args, **call.kwargs)
+    return file.getvalue()
 
 
 def _file_and_kind(file: Any, kind: str, default: str) -> tuple[Any, str]:

@@ -15,6 +15,7 @@ import io
 import os
 import sys
 import sysconfig
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ class Files:
     def __init__(self) -> None:
         self.reached = ""
         """The first image that the script tried to read and that was none of its own; empty when there was none."""
-        self._waiting: dict[str, tuple[str, Pixels]] = {}
+        self._waiting: dict[str, Callable[[], bytes]] = {}
         self._made: set[str] = set()
         self._allowed = (*PACKAGES, _real(os.curdir) + os.sep)
 
@@ -91,21 +92,23 @@ class Files:
 
         os.stat = filled
 
-    def save(self, file: Any, kind: str, image: Pixels) -> None:
+    def save(self, file: Any, kind: str, image: Pixels, vector: Callable[[], bytes] | None = None) -> None:
         """Does what `savefig` promises: writes an image, where that is possible.
 
         Args:
             file: A path, or an object with `write`.
             kind: Format of the file, for example `png`.
             image: The image, RGBA, shape (height, width, 4).
+            vector: Returns what is written, or nothing if that is the image alone.
         """
+        pack = functools.partial(_packed, kind, image, vector)
         if isinstance(file, str | os.PathLike):
             with contextlib.suppress(OSError, ValueError), open(file, "wb") as made:  # noqa: PTH123
-                self._waiting[_real(made.name)] = kind, image
+                self._waiting[_real(made.name)] = pack
             if len(self._waiting) > MAX_WAITING:
                 self._fill(next(iter(self._waiting)))
         elif hasattr(file, "write"):
-            content = _packed(kind, image)
+            content = pack()
             with contextlib.suppress(OSError, ValueError, TypeError):
                 file.write(content.decode() if kind == "svg" and isinstance(file, io.TextIOBase) else content)
 
@@ -128,9 +131,9 @@ class Files:
 
     def _fill(self, path: str) -> None:
         if path in self._waiting:
-            kind, image = self._waiting.pop(path)
+            pack = self._waiting.pop(path)
             with contextlib.suppress(OSError), open(path, "wb") as file:  # noqa: PTH123
-                file.write(_packed(kind, image))
+                file.write(pack())
 
 
 def _real(path: Any) -> str:
@@ -138,8 +141,12 @@ def _real(path: Any) -> str:
     return _follow(_decode(path)) if isinstance(path, str | bytes | os.PathLike) else ""
 
 
-def _packed(kind: str, image: Pixels) -> bytes:
-    """`image` as bytes: the pixels alone where matplotlib writes them so, an SVG or PDF with it, else a PNG."""
+def _packed(kind: str, image: Pixels, vector: Callable[[], bytes] | None) -> bytes:
+    """What a file holds: `vector`, or else `image`: pixels where matplotlib writes them so, an SVG, a PDF or a PNG with it."""
+    if vector is not None:
+        with contextlib.suppress(Exception):
+            if content := vector():
+                return content
     if kind in ("raw", "rgba"):
         return image.tobytes()
     packed = io.BytesIO()
@@ -150,7 +157,7 @@ def _packed(kind: str, image: Pixels) -> bytes:
     whole.save(packed, "png", compress_level=1)
     if kind not in ("svg", "svgz"):
         return packed.getvalue()
-    content = base64.b64encode(packed.getvalue()).decode()
+    encoded = base64.b64encode(packed.getvalue()).decode()
     size = f'width="{whole.width}" height="{whole.height}"'
-    svg = f'{_SVG} {size}><image {size} xlink:href="data:image/png;base64,{content}"/></svg>\n'.encode()
+    svg = f'{_SVG} {size}><image {size} xlink:href="data:image/png;base64,{encoded}"/></svg>\n'.encode()
     return gzip.compress(svg, 1) if kind == "svgz" else svg
