@@ -15,6 +15,7 @@ import asyncio
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -68,11 +69,11 @@ class Compared:
     seconds: float
 
 
-def plain(script: Path, config: str) -> Drawing:
+def plain(code: str, config: str) -> Drawing:
     """Draws a script in a fresh Python.
 
     Args:
-        script: The script. It runs as a copy in an empty folder, as in the sandbox.
+        code: The script. It runs in an empty folder, as in the sandbox.
         config: Folder for matplotlib's list of fonts; no settings are read from it.
 
     Returns:
@@ -80,7 +81,7 @@ def plain(script: Path, config: str) -> Drawing:
     """
     with tempfile.TemporaryDirectory() as folder:
         copy, image = Path(folder, "script.py"), Path(folder, ".image.png")
-        copy.write_bytes(script.read_bytes())
+        copy.write_text(code, encoding="utf-8")
         environment = os.environ | {"MPLBACKEND": "Agg", "MPLCONFIGDIR": config, "HOME": folder, "TMPDIR": folder}
         try:
             run = subprocess.run(
@@ -101,18 +102,31 @@ def plain(script: Path, config: str) -> Drawing:
         return drawing_of(on_white(Image.open(image)), needed)
 
 
-async def sandboxed(script: Path, renderer: ChartRenderer) -> Drawing:
+def code_of(script: Path) -> str:
+    """Reads a script. Modules beside it that it imports are put in front, in one line: a reply is one script, no folder."""
+    code = script.read_text(encoding="utf-8")
+    imported = set(re.findall(r"^(?:from|import) (\w+)", code, re.MULTILINE))
+    modules = [path for path in sorted(script.parent.glob("*.py")) if path.stem in imported and path != script]
+    front = "".join(
+        f"sys.modules[{path.stem!r}] = types.ModuleType({path.stem!r}); "
+        f"exec({path.read_text(encoding='utf-8')!r}, vars(sys.modules[{path.stem!r}])); "
+        for path in modules
+    )
+    return f"import sys, types; {front}\n{code}" if front else code
+
+
+async def sandboxed(code: str, renderer: ChartRenderer) -> Drawing:
     """Draws a script with the product.
 
     Args:
-        script: The script.
+        code: The script.
         renderer: The renderer.
 
     Returns:
         Its image, or why there is none.
     """
     try:
-        return drawing_of(await renderer.render(Code("python", script.read_text(encoding="utf-8"))))
+        return drawing_of(await renderer.render(Code("python", code)))
     except VisualERMError as error:
         return Drawing(reason=f"{type(error).__name__}: {error}")
 
@@ -125,8 +139,9 @@ def drawing_of(image: Image.Image, needed: tuple[str, ...] = ()) -> Drawing:
 async def compare(script: Path, name: str, renderer: ChartRenderer, config: str) -> Compared:
     """Draws one script both ways, and says what that means."""
     begun = time.monotonic()
-    expected = await asyncio.to_thread(plain, script, config)
-    found = await sandboxed(script, renderer)
+    code = await asyncio.to_thread(code_of, script)
+    expected = await asyncio.to_thread(plain, code, config)
+    found = await sandboxed(code, renderer)
     if not expected.digest:
         verdict = "only the sandbox" if found.digest else "neither"
     elif found.digest == expected.digest:
@@ -136,7 +151,7 @@ async def compare(script: Path, name: str, renderer: ChartRenderer, config: str)
     elif not found.digest:
         verdict = "not drawn"
     else:
-        again = await asyncio.to_thread(plain, script, config)
+        again = await asyncio.to_thread(plain, code, config)
         verdict = "differs" if again.digest == expected.digest else "random"
     return Compared(name, verdict, expected, found, round(time.monotonic() - begun, 1))
 

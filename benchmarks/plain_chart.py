@@ -3,7 +3,8 @@
 `python plain_chart.py SCRIPT.py IMAGE.png` prints a line of JSON: what the script needed beside its image, see `needed`.
 
 The image is what docs/sandbox.md promises: the last figure that the script saved or showed, else the current one. It is
-written by matplotlib's own `savefig`; an animation's first frame by its own `save`.
+written by matplotlib's own `savefig`; an animation's first frame by its own `save`. What the script saves in another format
+is written by a fork, so that writing it moves nothing in the figure.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ from __future__ import annotations
 import builtins
 import contextlib
 import gc
+import io
 import json
+import os
 import runpy
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -35,10 +39,13 @@ EVENTS = {
 }
 """Events of Python's audit hook, and what a script needs that raises them."""
 
+FORMAT_OPTIONS = ("format", "metadata", "pil_kwargs", "papertype", "backend")
+"""Options of `savefig` that are about the file, not about the image."""
+
 needed: set[str] = set()
 """Of network, process, thread, person: what the script needed."""
 _saved: list[Figure] = []
-_print_figure = FigureCanvasBase.print_figure
+_print_figure, _figure_savefig, _animation_save = FigureCanvasBase.print_figure, Figure.savefig, Animation.save
 
 
 class _FirstFrame(AbstractMovieWriter):
@@ -51,11 +58,33 @@ class _FirstFrame(AbstractMovieWriter):
         super().setup(fig, outfile, dpi)
 
     def grab_frame(self, **options: Any) -> None:
-        _print_figure(self.fig.canvas, self.outfile, format="png", dpi=self.dpi, **options)
+        _figure_savefig(self.fig, self.outfile, format="png", dpi=self.dpi, **options)
         raise self.Taken
 
     def finish(self) -> None:
         """Nothing is open."""
+
+
+def _print_in_fork(canvas: FigureCanvasBase, file: Any, *args: Any, **settings: Any) -> None:
+    """Writes the file of a figure, and leaves the figure as it is."""
+    if not hasattr(file, "write") and not isinstance(file, str | os.PathLike):
+        _print_figure(canvas, file, *args, **settings)  # pages of a PDF, which stays open
+        return
+    copy = f"{os.getpid()}.copy"
+    to_file = isinstance(file, str | os.PathLike)
+    before = set(needed)
+    child = os.fork()
+    if child == 0:
+        try:
+            _print_figure(canvas, file if to_file else copy, *args, **settings)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    needed.intersection_update(before)
+    if not to_file:
+        content = Path(copy).read_bytes()
+        Path(copy).unlink()
+        file.write(content.decode() if isinstance(file, io.TextIOBase) else content)
 
 
 def take(figure: Figure, image: str) -> None:
@@ -70,10 +99,6 @@ def take(figure: Figure, image: str) -> None:
         _save_first_frame(moving[-1], image)
     else:
         _figure_savefig(figure, image, format="png")
-
-
-_figure_savefig = Figure.savefig
-_animation_save = Animation.save
 
 
 def _save_first_frame(animation: Any, image: str, dpi: Any = None, **options: Any) -> None:
@@ -99,17 +124,20 @@ def watch(image: str) -> None:
         if manager.canvas.figure not in _saved:
             take(manager.canvas.figure, image)
 
-    def print_figure(canvas: FigureCanvasBase, filename: Any, *args: Any, **settings: Any) -> Any:
-        result = _print_figure(canvas, filename, *args, **settings)
-        if canvas.figure not in _taking and filename != image:
-            _taking.append(canvas.figure)
-            for name in ("format", "metadata", "pil_kwargs", "papertype", "backend"):
-                settings.pop(name, None)
-            with contextlib.suppress(TypeError):
-                _print_figure(canvas, image, *args, format="png", **settings)
-            _taking.remove(canvas.figure)
-            _saved.append(canvas.figure)
-        return result
+    def print_figure(canvas: FigureCanvasBase, filename: Any, *args: Any, **settings: Any) -> None:
+        if filename == image:
+            _print_figure(canvas, filename, *args, **settings)
+            return
+        kind = settings.get("format") or (Path(filename).suffix[1:] if isinstance(filename, str | os.PathLike) else "")
+        shown: dict[str, Any] = {name: value for name, value in settings.items() if name not in FORMAT_OPTIONS}
+        _print_figure(canvas, image, *args, **shown | {"format": "png"})
+        _saved.append(canvas.figure)
+        if kind and kind != "png":
+            _print_in_fork(canvas, filename, *args, **settings)
+        elif hasattr(filename, "write"):
+            filename.write(Path(image).read_bytes())
+        else:
+            Path(filename if kind else f"{filename}.png").write_bytes(Path(image).read_bytes())
 
     def save_animation(animation: Any, filename: Any, *_: Any, **settings: Any) -> None:
         _save_first_frame(animation, image, settings.get("dpi"), **(settings.get("savefig_kwargs") or {}))
@@ -131,14 +159,17 @@ def watch(image: str) -> None:
         if event in EVENTS:
             needed.add(EVENTS[event])
 
-    _taking: list[Figure] = []
-    pyplot._get_backend_mod().show = show_all  # type: ignore[attr-defined]
-    FigureManagerBase.show = show_one  # type: ignore[method-assign, assignment]
-    FigureCanvasBase.print_figure = print_figure  # type: ignore[method-assign]
-    FigureCanvasBase.start_event_loop = wait  # type: ignore[method-assign]
-    Animation.save = save_animation  # type: ignore[method-assign]
-    builtins.input = ask
-    Thread.start = start_thread  # type: ignore[method-assign]
+    replaced: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
+        (pyplot._get_backend_mod(), "show", show_all),  # type: ignore[attr-defined]
+        (FigureManagerBase, "show", show_one),
+        (FigureCanvasBase, "print_figure", print_figure),
+        (FigureCanvasBase, "start_event_loop", wait),
+        (Animation, "save", save_animation),
+        (builtins, "input", ask),
+        (Thread, "start", start_thread),
+    )
+    for owner, name, by in replaced:
+        setattr(owner, name, by)
     sys.addaudithook(hook)
 
 

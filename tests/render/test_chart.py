@@ -49,15 +49,38 @@ async def test_a_script_of_any_kind_draws_the_same_pixels_twice(path: Path, rend
     assert first.mode == "RGB" and len(first.getcolors(1 << 24) or ()) > 10
 
 
+def cold(script: str, folder: Path) -> Image.Image:
+    """The PNG that a script saves in a Python of its own."""
+    environment = os.environ | {"MPLBACKEND": "Agg"}
+    subprocess.run([sys.executable, "-c", script], cwd=folder, env=environment, check=True)
+    (saved,) = folder.glob("*.png")
+    return on_white(Image.open(saved))
+
+
 @pytest.mark.parametrize("name", COLD)
 async def test_pixels_are_those_of_the_script_in_a_python_of_its_own(
     name: str, renderer: ChartRenderer, tmp_path: Path
 ) -> None:
-    environment = os.environ | {"MPLBACKEND": "Agg"}
-    subprocess.run([sys.executable, str(script(name))], cwd=tmp_path, env=environment, check=True)
-    (saved,) = tmp_path.glob("*.png")
-    cold, warm = on_white(Image.open(saved)), await renderer.render(Code("python", script(name).read_text()))
-    assert cold.size == warm.size and cold.tobytes() == warm.tobytes()
+    code = script(name).read_text()
+    expected, image = cold(code, tmp_path), await renderer.render(Code("python", code))
+    assert expected.size == image.size and expected.tobytes() == image.tobytes()
+
+
+@pytest.mark.parametrize("layout", ["tight", "constrained", "compressed"])
+async def test_a_second_save_has_the_layout_that_plain_python_gives_it(
+    layout: str, renderer: ChartRenderer, tmp_path: Path
+) -> None:
+    code = f"""
+import matplotlib.pyplot as plt
+figure, axes = plt.subplots(2, 2, figsize=(4, 3), layout="{layout}")
+for ax in axes.flat:
+    ax.set_title("A long title")
+    ax.set_ylabel("label")
+    ax.imshow([[1, 2, 3, 4], [5, 6, 7, 8]])
+plt.savefig("a.png", dpi=150)
+plt.savefig("a.png", dpi=150)"""
+    expected, image = cold(code, tmp_path), await renderer.render(Code("python", code))
+    assert expected.size == image.size and expected.tobytes() == image.tobytes()
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,8 @@ class Figures:
         self._made: deque[Figure] = deque(maxlen=MAX_FIGURES)
         self._saved: weakref.WeakSet[Figure] = weakref.WeakSet()
         self._animations: list[Any] = []
+        self._undrawn: weakref.WeakSet[Figure] = weakref.WeakSet()
+        """Figures that pyplot would have drawn once more after a save."""
 
     @property
     def any(self) -> bool:
@@ -134,6 +136,9 @@ class Figures:
         def save(*args: Any, **kwargs: Any) -> None:
             call = signature.bind(*args, **kwargs)
             canvas, file = call.arguments["self"], call.arguments["filename"]
+            if canvas.figure in self._undrawn:
+                self._undrawn.remove(canvas.figure)
+                canvas.draw()
             file, kind = _file_and_kind(file, call.arguments.get("format") or "", canvas.get_default_filetype())
             if isinstance(file, _Sink) or kind not in canvas.get_supported_filetypes():
                 with _no_layout_to_wait_for(canvas.figure):
@@ -163,9 +168,13 @@ class Figures:
 
         @functools.wraps(savefig)
         def save_current(*args: Any, **kwargs: Any) -> None:
-            # Pyplot would draw the figure again for a window.
-            with pyplot.gcf().canvas._idle_draw_cntx():  # type: ignore[attr-defined]
+            # Pyplot would draw the figure again for a window. Only a layout that is made anew by each drawing shows it, and
+            # only in a second save.
+            figure = pyplot.gcf()
+            with figure.canvas._idle_draw_cntx():  # type: ignore[attr-defined]
                 savefig(*args, **kwargs)
+            if not isinstance(figure.get_layout_engine(), PlaceHolderLayoutEngine | None):
+                self._undrawn.add(figure)
 
         _replace(pyplot, "savefig", save_current)
         _replace(FigureCanvasBase, "print_figure", save)

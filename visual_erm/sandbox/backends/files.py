@@ -142,7 +142,7 @@ def _real(path: Any) -> str:
 
 
 def _packed(kind: str, image: Pixels, vector: Callable[[], bytes] | None) -> bytes:
-    """What a file holds: `vector`, or else `image`: pixels where matplotlib writes them so, an SVG, a PDF or a PNG with it."""
+    """What a file holds: `vector`, or else `image` as pixels where matplotlib writes them so, else in SVG, PDF or PNG."""
     if vector is not None:
         with contextlib.suppress(Exception):
             if content := vector():
