@@ -4,8 +4,8 @@
 `ChartRenderer`. The folder that it is made for is `galleries` of matplotlib's source distribution, of the version that is
 installed. Each result is a line of a file at once. A run that was stopped goes on where it was.
 
-A script whose pixels differ is drawn by plain Python once more: one that differs from itself draws something at random. It
-ends with an error if there is a script that plain Python draws and the sandbox does not, or that has other pixels, unless
+A script whose pixels differ is drawn by plain Python once more, with another allocator of memory: one that differs from
+itself depends on chance, or on where its objects lie in memory. It ends with an error if there is a script that plain Python draws and the sandbox does not, or that has other pixels, unless
 the script needed a network, another process, a thread or a person.
 """
 
@@ -25,6 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
+import matplotlib
 import typer
 from PIL import Image
 from rich.console import Console
@@ -38,6 +39,8 @@ from visual_erm.vision.images import on_white
 PLAIN = Path(__file__).with_name("plain_chart.py")
 PLAIN_LIMIT_S = 120.0
 """Wall time in seconds of a script as plain Python."""
+FONT_LIST = matplotlib.get_cachedir()
+"""Folder of matplotlib's list of fonts. It holds no settings, so scripts run with matplotlib's own."""
 FAULTS = ("not drawn", "differs")
 """Verdicts that a run must not have."""
 
@@ -69,12 +72,12 @@ class Compared:
     seconds: float
 
 
-def plain(code: str, config: str) -> Drawing:
+def plain(code: str, elsewhere: bool = False) -> Drawing:
     """Draws a script in a fresh Python.
 
     Args:
         code: The script. It runs in an empty folder, as in the sandbox.
-        config: Folder for matplotlib's list of fonts; no settings are read from it.
+        elsewhere: Let its objects lie elsewhere in memory. Matplotlib's constrained layout depends on that for a few pixels.
 
     Returns:
         Its image, or why there is none.
@@ -82,7 +85,9 @@ def plain(code: str, config: str) -> Drawing:
     with tempfile.TemporaryDirectory() as folder:
         copy, image = Path(folder, "script.py"), Path(folder, ".image.png")
         copy.write_text(code, encoding="utf-8")
-        environment = os.environ | {"MPLBACKEND": "Agg", "MPLCONFIGDIR": config, "HOME": folder, "TMPDIR": folder}
+        environment = os.environ | {"MPLBACKEND": "Agg", "MPLCONFIGDIR": FONT_LIST, "HOME": folder, "TMPDIR": folder}
+        if elsewhere:
+            environment["PYTHONMALLOC"] = "malloc"
         try:
             run = subprocess.run(
                 [sys.executable, str(PLAIN), copy.name, str(image)],
@@ -136,11 +141,11 @@ def drawing_of(image: Image.Image, needed: tuple[str, ...] = ()) -> Drawing:
     return Drawing(hashlib.sha256(image.tobytes()).hexdigest(), image.size, needed=needed)
 
 
-async def compare(script: Path, name: str, renderer: ChartRenderer, config: str) -> Compared:
+async def compare(script: Path, name: str, renderer: ChartRenderer) -> Compared:
     """Draws one script both ways, and says what that means."""
     begun = time.monotonic()
     code = await asyncio.to_thread(code_of, script)
-    expected = await asyncio.to_thread(plain, code, config)
+    expected = await asyncio.to_thread(plain, code)
     found = await sandboxed(code, renderer)
     if not expected.digest:
         verdict = "only the sandbox" if found.digest else "neither"
@@ -151,7 +156,7 @@ async def compare(script: Path, name: str, renderer: ChartRenderer, config: str)
     elif not found.digest:
         verdict = "not drawn"
     else:
-        again = await asyncio.to_thread(plain, code, config)
+        again = await asyncio.to_thread(plain, code, elsewhere=True)
         verdict = "differs" if again.digest == expected.digest else "random"
     return Compared(name, verdict, expected, found, round(time.monotonic() - begun, 1))
 
@@ -160,9 +165,9 @@ async def compare_all(scripts: dict[str, Path], out: Path, settings: ChartSettin
     """Draws scripts one after another, and appends a line for each to a file."""
     renderer = ChartRenderer(settings, workers=1)
     try:
-        with tempfile.TemporaryDirectory() as config, out.open("a", encoding="utf-8") as lines:
+        with out.open("a", encoding="utf-8") as lines:
             for name, script in scripts.items():
-                compared = await compare(script, name, renderer, config)
+                compared = await compare(script, name, renderer)
                 lines.write(json.dumps(asdict(compared)) + "\n")
                 lines.flush()
                 if compared.verdict in FAULTS:

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,3 +41,35 @@ def test_the_benchmark_writes_its_figures_and_all_ways_draw_the_same_pixels(tmp_
     assert svg["svgs"] == svg["identical"] == 3
     assert min(svg["median_librsvg_ratio"], svg["median_cairosvg_ratio"]) > 5
     assert list(tmp_path.iterdir()) == [figures]
+
+
+@pytest.mark.long
+def test_the_gallery_tells_what_only_plain_python_draws(tmp_path: Path) -> None:
+    scripts, out = tmp_path / "scripts", tmp_path / "out.jsonl"
+    scripts.mkdir()
+    Image.new("RGB", (9, 9), "red").save(tmp_path / "outside.png")
+    draw = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\n"
+    (scripts / "helper.py").write_text("import matplotlib.pyplot as plt\ndef draw(): plt.plot([1, 3])\n")
+    (scripts / "same.py").write_text("import helper\nhelper.draw()\nhelper.plt.show()\n")
+    (scripts / "process.py").write_text(f"import subprocess\nsubprocess.run(['true'], check=True)\n{draw}")
+    (scripts / "outside.py").write_text(f"{draw}plt.imshow(plt.imread({str(tmp_path / 'outside.png')!r}))\nplt.show()")
+    command = [sys.executable, str(ROOT / "benchmarks" / "gallery.py"), str(scripts), "--out", str(out)]
+    for _ in range(2):
+        run = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+        assert run.returncode == 1, run.stderr
+        found = {line["script"]: line["verdict"] for line in map(json.loads, out.read_text().splitlines())}
+        assert found == {
+            "helper.py": "only the sandbox", "same.py": "same", "process.py": "excused", "outside.py": "not drawn"
+        }  # fmt: skip
+    assert "4 scripts, 4 of them in" in run.stdout
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("second", "code"), [('<rect width="5" height="9" fill="#fff"/>', 0), ("<g></b>", 1)])
+def test_icons_that_are_not_drawn_are_told(second: str, code: int, tmp_path: Path) -> None:
+    for name, content in (("a", '<circle cx="4" cy="4" r="3" fill="currentColor"/>'), ("b", second)):
+        (tmp_path / f"{name}.svg").write_text(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9">{content}</svg>')
+    command = [sys.executable, str(ROOT / "benchmarks" / "icons.py"), str(tmp_path)]
+    run = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert run.returncode == code, run.stdout
+    assert ("b.svg: " in run.stdout.replace("\n", "")) == bool(code)
