@@ -7,7 +7,7 @@ normalises it. In training veRL 0.9 scores each rollout as soon as it is written
 `visual_erm.training.replay_buffer` does the same, when it hands out a step. Both use
 `visual_erm.reward.scoring.batch_rewards`.
 
-Rows of the test split keep the reward of their task's constant s_max: tests are compared over a run, and with other runs.
+Rows of a validation keep the reward of their task's constant s_max: tests are compared over a run, and with other runs.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from visual_erm.data.row_contract import task_of
+from visual_erm.reward.rollout_log import is_validation
 from visual_erm.reward.scoring import DeferredReward, ScoredSample, batch_rewards
 from visual_erm.spec.base import plain
 from visual_erm.spec.task import load_tasks
@@ -44,7 +45,7 @@ class BatchRewardManager(NaiveRewardManager):
         row = data[-1].non_tensor_batch
         extra_info = row.get("extra_info") or {}
         name = task_of(self._tasks, row["data_source"], f"row {extra_info.get('index', '?')}")
-        if extra_info.get("split") != "test":
+        if not is_validation(extra_info):
             numbers = result["reward_extra_info"]
             result["reward_score"] = DeferredReward(ScoredSample.from_numbers(numbers, name, self._tasks[name].scoring))
         return result

@@ -43,11 +43,14 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def table_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with train.parquet and test.parquet: images of a small table, each row another number."""
+    """A folder with train.parquet and test.parquet: images of a small table, each row another number.
+
+    What the rows say of their split is wrong: a run goes by what veRL does with them.
+    """
     folder = tmp_path_factory.mktemp("table-data")
-    for split, count in (("train", 8), ("test", 2)):
+    for name, split, count in (("train", "test", 8), ("test", "validation", 2)):
         rows = [_row(split, index) for index in range(count)]
-        pq.write_table(pa.Table.from_pylist(rows), folder / f"{split}.parquet")
+        pq.write_table(pa.Table.from_pylist(rows), folder / f"{name}.parquet")
     return folder
 
 

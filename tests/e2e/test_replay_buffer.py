@@ -36,9 +36,11 @@ def queue(shared_ray: None) -> Iterator[None]:
 def buffer(abort_file: Path, **changes: Any) -> StrictReplayBuffer:
     settings = {
         "max_lost_rollouts": 0,
+        "max_lost_validation_share": 0.3,
         "stall_timeout_s": 60,
         "poll_s": 0.05,
         "rollouts": ROLLOUTS,
+        "validation_rollouts": ROLLOUTS,
         "abort_file": str(abort_file),
         **changes,
     }
@@ -59,19 +61,19 @@ def emptied(queue: None) -> Iterator[None]:
             transfer_queue.kv_clear(keys=list(keys), partition_id=partition)
 
 
-def put(prompt: str, status: str, scores: list[float | None]) -> None:
+def put(prompt: str, status: str, scores: list[float | None], partition: str = "train") -> None:
     """A prompt and its rollouts, one per score; None is a rollout that nobody scored."""
     for number, score in enumerate(scores):
         info = {} if score is None else {"score": score, "render_ok": float(score > 0)}
         row = {"responses": torch.tensor([1, 2]), "extra_fields": {"reward_extra_info": info}}
         transfer_queue.kv_batch_put(
             keys=[f"{prompt}_{number}_0"],
-            partition_id="train",
+            partition_id=partition,
             fields=list_of_dict_to_tensordict([row]),
             tags=[{"status": "success", "global_steps": 1}],
         )
     tag = {"is_prompt": True, "status": status, "global_steps": 1}
-    transfer_queue.kv_put(key=prompt, partition_id="train", tag=tag)
+    transfer_queue.kv_put(key=prompt, partition_id=partition, tag=tag)
 
 
 def put_judged(prompt: str, data_source: str, severities: list[float | None]) -> None:
@@ -134,6 +136,31 @@ def test_a_step_gets_what_it_asked_for_or_the_run_stops(tmp_path):
     abort_file.write_text("TooManyFailures: 60 of the last 256 samples could not be judged\n")
     with pytest.raises(RolloutsLost, match="TooManyFailures: 60 of the last 256"):
         buffer(abort_file).sample(5, "train", 2)
+
+
+def test_a_validation_may_lose_a_share_which_is_counted_in_its_numbers_and_more_stops_the_run(tmp_path, caplog):
+    abort_file = tmp_path / "abort_reason.txt"
+    for prompt, status, scores in (("a", "finished", [2.0, 0.0]), ("b", "failure", [1.0])):
+        put(prompt, status, scores, "val")
+    batch, _ = buffer(abort_file).sample(7, "val", 2)
+    assert "step 7 lost 1 rollouts of partition `val`" in caplog.text
+    fields = transfer_queue.kv_batch_get(keys=batch.keys, partition_id="val", select_fields=["extra_fields", "responses"])
+    numbers = [field["reward_extra_info"] for field in fields.pop("extra_fields").tolist()]
+    assert [sample["lost_share"] for sample in numbers] == [0.25] * 3
+    assert sorted(sample["score"] for sample in numbers) == [0.0, 1.0, 2.0]
+    transfer_queue.kv_clear(keys=batch.keys, partition_id="val")
+
+    for lost, scores in ((2, [[1.0], [None, 1.0]]), (3, [[1.0], []]), (4, [[], []])):
+        for prompt, rollouts in zip("cd", scores, strict=True):
+            put(prompt, "failure", rollouts, "val")
+        with pytest.raises(RolloutsLost, match=f"{lost} of the validation's 4 rollouts.*max_lost_validation_share=0.3"):
+            buffer(abort_file).sample(8, "val", 2)
+        transfer_queue.kv_clear(keys=list(transfer_queue.kv_list()["val"]), partition_id="val")
+
+    put("e", "finished", [1.0, 1.0], "val")
+    batch, _ = buffer(abort_file, max_lost_validation_share=0).sample(9, "val", 1)
+    fields = transfer_queue.kv_batch_get(keys=batch.keys, partition_id="val", select_fields=["extra_fields"])
+    assert [field["reward_extra_info"]["lost_share"] for field in fields.pop("extra_fields").tolist()] == [0.0, 0.0]
 
 
 def test_rewards_of_a_step_are_normalised_together_where_the_task_says_so(tmp_path):

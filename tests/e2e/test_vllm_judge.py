@@ -184,7 +184,7 @@ async def test_a_prompt_beyond_the_servers_context_is_told_in_its_own_words(vllm
 
 STEPS, REPLIES = 3, 32
 TESTED = 2
-"""Rows of the test split."""
+"""Rows of data.val_files."""
 
 
 def test_a_task_of_ones_own_is_trained_over_two_nodes_goes_on_when_one_is_lost_and_stops_when_the_servers_are(
@@ -247,7 +247,7 @@ def test_a_task_of_ones_own_is_trained_over_two_nodes_goes_on_when_one_is_lost_a
 
     for line in steps:
         step = line["data"]
-        mine = [call for call in calls if call["policy_updates"] == line["step"] - 1 and call["split"] == "train"]
+        mine = [call for call in calls if call["policy_updates"] == line["step"] - 1 and not call["validate"]]
         assert len(mine) == REPLIES, "each once"
         mean = sum(call["score"] for call in mine) / REPLIES
         assert step["reward/lost"] == 0
@@ -257,8 +257,10 @@ def test_a_task_of_ones_own_is_trained_over_two_nodes_goes_on_when_one_is_lost_a
         assert "actor/kl_loss" in step
         # Had the rollouts' weights not been the trainer's, the two would disagree about the replies' probabilities.
         assert step["training/rollout_probs_diff_max"] < 2e-5
-    assert len([call for call in lines(rollout_log, "*.jsonl") if call["split"] == "test"]) == TESTED
-    assert any(name.startswith("val-") and name.endswith("/score/mean@1") for name in steps[STEPS - 1]["data"])
+    assert len([call for call in lines(rollout_log, "*.jsonl") if call["validate"]]) == TESTED
+    validation = {name.split("/", 2)[-1]: value for name, value in steps[STEPS - 1]["data"].items() if name.startswith("val-")}
+    assert "score/mean@1" in validation
+    assert validation["lost_share/mean@1"] == 0
 
     saved = [run.run_dir / "checkpoints" / f"global_step_{step}" / "actor" / "huggingface" for step in (1, STEPS)]
     before, between, after = (load_file(folder / "model.safetensors") for folder in (tiny_model, *saved))

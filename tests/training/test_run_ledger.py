@@ -15,9 +15,9 @@ from visual_erm.training.run_ledger import SUPERSEDED, RunIncomplete, RunLedger,
 PER_STEP = 2
 
 
-def line(step: int, split: str = "train") -> str:
-    """A line of the rollout log of this step: a rollout of its policy, or a test after it."""
-    return json.dumps({"split": split, "policy_updates": step - (split == "train")})
+def line(step: int, validate: bool = False, split: str | None = None) -> str:
+    """A line of the rollout log of this step: a rollout of its policy, or a validation after it."""
+    return json.dumps({"split": split, "validate": validate, "policy_updates": step - (not validate)})
 
 
 def save(run: Path, step: int) -> None:
@@ -50,7 +50,7 @@ def train(run: Path, steps: range, last: int = PER_STEP, worker: str = "a") -> N
             rollouts = last if step == steps[-1] else PER_STEP
             rollout_log.write((line(step) + "\n") * rollouts)
             if rollouts == PER_STEP:
-                rollout_log.write(line(step, "test") + "\n")
+                rollout_log.write(line(step, validate=True) + "\n")
                 metrics.write(json.dumps({"step": step, "data": {"training/global_step": step}}) + "\n")
 
 
@@ -119,6 +119,24 @@ def test_a_checkpoint_that_is_gone_is_not_gone_on_from(tmp_path: Path) -> None:
     assert opened(tmp_path).resumed == 0
 
 
-def test_a_test_belongs_to_the_step_before_it() -> None:
-    assert step_of({"split": "train", "policy_updates": 2}) == 3
-    assert step_of({"split": "test", "policy_updates": 2}) == 2
+@pytest.mark.parametrize("split", ["train", "test", "validation", "", None])
+def test_a_validation_belongs_to_the_step_before_it_by_veRLs_word_and_not_by_the_rows(split: str | None) -> None:
+    assert step_of({"split": split, "validate": False, "policy_updates": 2}) == 3
+    assert step_of({"split": split, "validate": True, "policy_updates": 2}) == 2
+    # Nobody asked veRL.
+    assert step_of({"split": split, "policy_updates": 2}) == (2 if split == "test" else 3)
+
+
+@pytest.mark.parametrize(("training", "validation"), [("test", None), ("test", "train"), (None, None), ("dev", "dev")])
+def test_a_run_is_complete_whatever_its_rows_call_their_splits(
+    tmp_path: Path, training: str | None, validation: str | None
+) -> None:
+    ledger = opened(tmp_path)
+    (tmp_path / "rollout_log").mkdir()
+    lines = [line(step, False, training) for step in (1, 2) for _ in range(PER_STEP)] + [line(2, True, validation)] * 3
+    (tmp_path / "rollout_log" / "a.jsonl").write_text("".join(f"{text}\n" for text in lines))
+    (tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 2, "data": {"training/global_step": 2}}) + "\n")
+    ledger.check()
+    (tmp_path / "rollout_log" / "b.jsonl").write_text(line(2, False, validation) + "\n")
+    with pytest.raises(RunIncomplete, match="5 rollouts were scored, 4 expected"):
+        ledger.check()

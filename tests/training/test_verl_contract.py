@@ -142,10 +142,43 @@ def test_a_manager_scores_single_samples_and_puts_their_scores_at_the_last_token
     assert data[-1].non_tensor_batch["data_source"] == "b"
 
 
+# --- the manager of rollouts
+
+
+def test_the_manager_of_rollouts_marks_each_row_with_veRLs_word(monkeypatch):
+    from verl.trainer.ppo.v1 import trainer_base
+    from verl.utils.import_utils import load_class_from_fqn
+    from verl.utils.tensordict_utils import assign_non_tensor_data, get, get_tensordict
+
+    from visual_erm.preflight.overrides import compose_recipe
+
+    name = compose_recipe(["cluster=cpu", "policy=tiny"]).actor_rollout_ref.rollout.agent.agent_loop_manager_class
+    manager = load_class_from_fqn(name, "AgentLoopManager")
+    assert issubclass(manager, verl_internals.AgentLoopManagerTQ)
+    started = []
+    monkeypatch.setattr(verl_internals.AgentLoopManagerTQ, "generate_sequences", lambda self, prompts: started.append(prompts))
+    rows = [{"index": 0, "split": "test"}, {"index": 1, "validate": True}, {}, None]
+    for validate in (None, True):
+        batch = get_tensordict({"dummy": torch.zeros(4), "extra_info": rows})
+        if validate:
+            assign_non_tensor_data(batch, "validate", True)
+        manager.generate_sequences(object.__new__(manager), batch)
+        marked = [part["extra_info"] for chunk in started.pop().chunk(2) for part in chunk]
+        assert [row["validate"] for row in marked] == [bool(validate)] * 4
+        assert [row.get("index") for row in marked] == [0, 1, None, None]
+    bare = get_tensordict({"dummy": torch.zeros(2)})
+    manager.generate_sequences(object.__new__(manager), bare)
+    assert get(bare, "extra_info") == [{"validate": False}] * 2
+    assert 'tu.assign_non_tensor_data(batch, "validate", True)' in inspect.getsource(trainer_base.PPOTrainer._validate)
+
+
 # --- the replay buffer
 
 
-SAMPLER = {"max_lost_rollouts": 0, "stall_timeout_s": 60, "poll_s": 0.01, "rollouts": 2, "abort_file": "none"}
+SAMPLER = {
+    "max_lost_rollouts": 0, "max_lost_validation_share": 0.0, "stall_timeout_s": 60, "poll_s": 0.01, "rollouts": 2,
+    "validation_rollouts": 1, "abort_file": "none",
+}  # fmt: skip
 
 
 def replay_buffer() -> StrictReplayBuffer:

@@ -25,6 +25,8 @@ from visual_erm.runtime.files import write_atomic
 
 ABORT_REASON = "abort_reason.txt"
 """File in the log's folder that holds why a run must stop. Training watches it."""
+VALIDATE = "validate"
+"""Entry of `extra_info` that says whether veRL validates with the row, see `visual_erm.training.validation_marks`."""
 
 
 class RolloutLog:
@@ -93,7 +95,7 @@ def row_of(
     Args:
         data_source: The row's `data_source`.
         reply: The policy's reply.
-        extra_info: The row's `extra_info`; its `index`, `split` and `global_steps` are taken.
+        extra_info: The row's `extra_info`; its `index`, `split`, `validate` and `global_steps` are taken.
         numbers: What the reward function returns for the rollout.
         more: Further entries of the line, for example `reason` and `report`.
 
@@ -104,6 +106,7 @@ def row_of(
         "time": time.time(),
         "index": extra_info.get("index"),
         "split": extra_info.get("split"),
+        VALIDATE: is_validation(extra_info),
         # Updates behind the policy that wrote the reply, as veRL's rollout server counts them; the run ledger reads it.
         "policy_updates": extra_info.get("global_steps"),
         "data_source": data_source,
@@ -111,6 +114,20 @@ def row_of(
         "reply": reply,
         **more,
     }
+
+
+def is_validation(row: Mapping[str, Any]) -> bool:
+    """Tells whether veRL validates the policy with a rollout, and does not train on it.
+
+    Args:
+        row: The row's `extra_info`, or its line in the rollout log.
+
+    Returns:
+        What veRL said. Where nobody asked veRL (another recipe, a line of an older version): whether the row's own `split`
+        is `test`.
+    """
+    validate = row.get(VALIDATE)
+    return row.get("split") == "test" if validate is None else bool(validate)
 
 
 def write_abort_reason(folder: Path | str, fault: Exception) -> None:

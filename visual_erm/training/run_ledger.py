@@ -17,6 +17,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from visual_erm.errors import VisualERMError
+from visual_erm.reward.rollout_log import is_validation
 from visual_erm.runtime.files import write_atomic
 
 log = logging.getLogger(__name__)
@@ -126,7 +127,7 @@ def step_of(row: Row) -> int:
         The step, from 1; 0 for a test before the first one.
     """
     updates = row["policy_updates"] or 0
-    return int(updates) + (row.get("split") != "test")
+    return int(updates) + (not is_validation(row))
 
 
 def scored(rollout_log: Path) -> Counter[int]:
@@ -139,7 +140,7 @@ def scored(rollout_log: Path) -> Counter[int]:
         Number of rollouts by step.
     """
     rows = (_row(line) for file in rollout_log.glob("*.jsonl") for line in file.open(encoding="utf-8"))
-    return Counter(step_of(row) for row in rows if row is not None and row.get("split") != "test")
+    return Counter(step_of(row) for row in rows if row is not None and not is_validation(row))
 
 
 def checkpoint(trainer: DictConfig) -> int:

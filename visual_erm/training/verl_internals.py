@@ -24,6 +24,10 @@ PLACES = {
     "kv_batch_get": "transfer_queue:kv_batch_get",
     "kv_batch_put": "transfer_queue:kv_batch_put",
     "get_tensordict": "verl.utils.tensordict_utils:get_tensordict",
+    # What starts the rollouts of a batch of prompts, and what reads and writes such a batch.
+    "AgentLoopManagerTQ": "verl.trainer.ppo.v1:AgentLoopManagerTQ",
+    "assign_non_tensor_stack": "verl.utils.tensordict_utils:assign_non_tensor_stack",
+    "get_value": "verl.utils.tensordict_utils:get",
     # What scores rollouts.
     "DataProto": "verl:DataProto",
     "NaiveRewardManager": "verl.experimental.reward_loop.reward_manager.naive:NaiveRewardManager",
