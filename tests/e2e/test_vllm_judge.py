@@ -258,7 +258,8 @@ def test_a_task_of_ones_own_is_trained_over_two_nodes_goes_on_when_one_is_lost_a
         # Had the rollouts' weights not been the trainer's, the two would disagree about the replies' probabilities.
         assert step["training/rollout_probs_diff_max"] < 2e-5
     assert len([call for call in lines(rollout_log, "*.jsonl") if call["validate"]]) == TESTED
-    validation = {name.split("/", 2)[-1]: value for name, value in steps[STEPS - 1]["data"].items() if name.startswith("val-")}
+    metrics = steps[STEPS - 1]["data"]
+    validation = {name.split("/", 2)[-1]: value for name, value in metrics.items() if name.startswith("val-")}
     assert "score/mean@1" in validation
     assert validation["lost_share/mean@1"] == 0
 

@@ -156,7 +156,8 @@ def test_the_manager_of_rollouts_marks_each_row_with_veRLs_word(monkeypatch):
     manager = load_class_from_fqn(name, "AgentLoopManager")
     assert issubclass(manager, verl_internals.AgentLoopManagerTQ)
     started = []
-    monkeypatch.setattr(verl_internals.AgentLoopManagerTQ, "generate_sequences", lambda self, prompts: started.append(prompts))
+    verls = verl_internals.AgentLoopManagerTQ
+    monkeypatch.setattr(verls, "generate_sequences", lambda self, prompts: started.append(prompts))
     rows = [{"index": 0, "split": "test"}, {"index": 1, "validate": True}, {}, None]
     for validate in (None, True):
         batch = get_tensordict({"dummy": torch.zeros(4), "extra_info": rows})
