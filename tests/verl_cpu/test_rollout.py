@@ -86,6 +86,32 @@ async def test_log_probabilities_are_those_of_a_forward_pass_over_the_reply(mode
         assert torch.allclose(torch.tensor(output.log_probs), expected, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"min_pixels": 32 * 32, "max_pixels": 64 * 64},
+        {"images_kwargs": {"min_pixels": 32 * 32, "max_pixels": 64 * 64}},
+        {"min_pixels": 160 * 160, "max_pixels": 256 * 256},
+    ],
+)
+async def test_images_are_prepared_as_for_the_update(model, policy, settings):
+    prepared = policy.processor(text=["<|image_pad|>"], images=IMAGES[:1], **settings)
+    plain = policy.processor(text=["<|image_pad|>"], images=IMAGES[:1])
+    count = prepared["input_ids"][0].count(policy.model.config.image_token_id)
+    assert count != plain["input_ids"][0].count(policy.model.config.image_token_id)
+    prompt, image = policy.prompt("html"), policy.model.config.image_token_id
+    first = prompt.index(image)
+    resized = [*prompt[:first], *[image] * count, *(token for token in prompt[first:] if token != image)]
+    on = server(model)
+    outputs = await asyncio.gather(
+        on.generate("0", resized, SAMPLING, IMAGES[:1], mm_processor_kwargs=settings),
+        on.generate("1", prompt, SAMPLING, IMAGES[:1], mm_processor_kwargs={}),
+    )
+    assert all(output.token_ids for output in outputs)
+    with pytest.raises((RuntimeError, ValueError)):
+        await on.generate("2", resized, SAMPLING, IMAGES[:1])
+
+
 async def test_a_reply_holds_no_image_tokens_and_ends_at_the_stop_token(model, policy):
     on = server(model)
     outputs = await ask(on, policy.prompt("html"), IMAGES * 16, temperature=2.0)

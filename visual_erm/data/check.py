@@ -5,6 +5,7 @@ names each of them.
 
     check = VerlCheck(Path("models/Qwen3-VL-8B"), max_prompt_tokens=8192)
     problems = check(Path("data/train.parquet"))
+    first_row, *others = check.rows([pq.read_table("data/train.parquet").slice(0, 8)])
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import io
 import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import Image
 
 from visual_erm.errors import ConfigError
 
@@ -32,6 +35,21 @@ TOO_LONG = "its prompt is longer than"
 
 ModelWriter = Callable[[Path], object]
 """Writes a model with its processor to an empty folder."""
+
+
+POSITION = "__position__"
+"""Column that tells rows apart after veRL has dropped some."""
+
+
+@dataclass(frozen=True)
+class LoadedRow:
+    """What veRL makes of a row."""
+
+    lost: str
+    """Why veRL would lose the row; empty where it keeps it."""
+    images: tuple[Image.Image, ...]
+    """The images as veRL hands them to the policy's processor: RGB, and resized to a whole number of image tokens. Empty
+    where veRL cannot load the row."""
 
 
 class VerlCheck:
@@ -97,24 +115,43 @@ class VerlCheck:
             unfiltered = self._load(parquet, filtered=False) if lost else None
             return {index: self._reason(unfiltered, positions[index]) for index in sorted(lost)}
 
-    def rows(self, rows: Sequence[Mapping[str, Any]]) -> dict[int, str]:
-        """Finds the rows of a sequence that veRL would lose.
+    def rows(self, tables: Sequence[pa.Table]) -> list[LoadedRow]:
+        """Loads rows of several files together, as veRL's trainer loads the whole files.
 
         Args:
-            rows: Rows as `make_row` makes them; their own `extra_info.index` is not read.
+            tables: Rows of each file, with the file's own schema and its metadata: veRL reads them otherwise without.
 
         Returns:
-            What is wrong with each row that veRL would lose, by its position in `rows`.
-        """
-        numbered = [
-            {**row, "extra_info": {**(row.get("extra_info") or {}), "index": position}} for position, row in enumerate(rows)
-        ]
-        with tempfile.TemporaryDirectory(prefix="visual-erm-") as folder:
-            file = Path(folder) / "rows.parquet"
-            pq.write_table(pa.Table.from_pylist(numbered), file)
-            return self(file)
+            What veRL makes of each row, in their order.
 
-    def _load(self, parquet: Path, filtered: bool) -> Any:
+        Raises:
+            ConfigError: veRL cannot load the files, or not together.
+        """
+        count = sum(table.num_rows for table in tables)
+        if not count:
+            return []
+        with tempfile.TemporaryDirectory(prefix="visual-erm-") as folder, _temporary_datasets_cache():
+            files, start = [], 0
+            for number, table in enumerate(tables):
+                positions = pa.array(range(start, start + table.num_rows), pa.int64())
+                files.append(Path(folder) / f"{number}.parquet")
+                pq.write_table(table.append_column(POSITION, positions), files[-1])
+                start += table.num_rows
+            try:
+                unfiltered = self._load(*files, filtered=False)
+                kept = set(self._load(*files, filtered=True).dataframe[POSITION])
+            except (ValueError, TypeError, OSError, pa.ArrowException) as error:
+                raise ConfigError(f"veRL cannot load the rows ({type(error).__name__}: {error})") from error
+            return [
+                LoadedRow("" if row in kept else self._reason(unfiltered, row), self._images(unfiltered, row))
+                for row in range(count)
+            ]
+
+    def image_settings(self) -> dict[str, Any]:
+        """Returns the settings of the policy's image processor, as its file has them."""
+        return dict(self._processor.image_processor.to_dict())
+
+    def _load(self, *files: Path, filtered: bool) -> Any:
         from omegaconf import OmegaConf
         from verl.utils.dataset.rl_dataset import RLHFDataset
 
@@ -122,15 +159,56 @@ class VerlCheck:
         in_process = {"filter_overlong_prompts": filtered, "filter_overlong_prompts_workers": 0}
         settings = OmegaConf.create({**self._settings, **in_process})
         with _output_to_log():
-            return RLHFDataset(str(parquet), self._tokenizer, settings, self._processor)
+            return RLHFDataset([str(file) for file in files], self._tokenizer, settings, self._processor)
 
     def _reason(self, unfiltered: Any, position: int) -> str:
         try:
             messages = unfiltered[position]["raw_prompt"]
-            unfiltered._process_multi_modal_info(messages, unfiltered.image_patch_size, unfiltered.config)
+            images, videos, _ = unfiltered._process_multi_modal_info(
+                messages, unfiltered.image_patch_size, unfiltered.config
+            )
+            prompt = self._processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+            self._processor(text=[prompt], images=images, videos=videos, **unfiltered.mm_processor_kwargs)
         except Exception as error:  # noqa: BLE001  any error of veRL is the reason why it drops the row
             return f"veRL cannot load it ({type(error).__name__}: {error})"
         return f"{TOO_LONG} {self._limit} tokens: lower --longest-side, or raise --max-prompt-tokens"
+
+    @staticmethod
+    def _images(unfiltered: Any, position: int) -> tuple[Image.Image, ...]:
+        try:
+            messages = unfiltered[position]["raw_prompt"]
+            images, _, _ = unfiltered._process_multi_modal_info(messages, unfiltered.image_patch_size, unfiltered.config)
+        except Exception:  # noqa: BLE001  the row is lost, and `_reason` says why
+            return ()
+        return tuple(images or ())
+
+
+def type_mismatch(first: pa.Schema, other: pa.Schema) -> tuple[str, str, str] | None:
+    """Finds out whether veRL can join two files, by the rules of `datasets`, through which it reads them.
+
+    Args:
+        first: Schema of a file, with its metadata.
+        other: Schema of another file.
+
+    Returns:
+        The first column that cannot be joined, and its type in both; None where all can.
+    """
+    import datasets
+
+    mine, others = datasets.Features.from_arrow_schema(first), datasets.Features.from_arrow_schema(other)
+    for column in mine:
+        if column not in others:
+            continue
+        # A row of nulls: `datasets` leaves out tables without rows.
+        parts = [
+            datasets.Dataset.from_dict({column: [None]}, features=datasets.Features({column: features[column]}))
+            for features in (mine, others)
+        ]
+        try:
+            datasets.concatenate_datasets(parts)
+        except (ValueError, TypeError, pa.ArrowException):
+            return column, str(mine[column]), str(others[column])
+    return None
 
 
 def _verl_loaders() -> tuple[Any, Any]:

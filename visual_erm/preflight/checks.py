@@ -13,7 +13,7 @@ from functools import partial
 from omegaconf import DictConfig
 from rich.console import Console
 
-from visual_erm.preflight import data, endpoints, libraries, machine, model, reward, settings, sizes, verl
+from visual_erm.preflight import data, endpoints, libraries, machine, model, pictures, reward, settings, sizes, verl
 from visual_erm.preflight.context import RunContext
 from visual_erm.preflight.findings import Caution, Check, Note, Outcome, Problem
 from visual_erm.preflight.report import line
@@ -51,7 +51,10 @@ CHECKS = (
     Check("rows fit the tasks", data.check_tasks, ("task", "reward", "browser")),
     Check("libraries of the references' code", libraries.check_libraries, ("task", "reward")),
     Check("references open", data.check_references, ("reward",)),
-    Check("veRL loads the rows", data.check_load, ("numbers", "policy")),
+    Check("files join", data.check_joined),
+    Check("image limits", pictures.check_limits, ("policy",)),
+    Check("veRL loads the rows", data.check_load, ("numbers", "policy", "files join", "image limits")),
+    Check("policy sees the references", pictures.check_images, ("reward", "references open", "veRL loads the rows")),
     Check("endpoints", endpoints.check_endpoints, ("task", "judge")),
     Check("reward function", reward.check_function),
     Check(

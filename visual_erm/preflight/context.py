@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from visual_erm.data.check import LoadedRow, VerlCheck
 from visual_erm.errors import ConfigError
-from visual_erm.preflight.sample import SampledRow, count, sample
+from visual_erm.preflight.sample import SampledFile, SampledRow, count, sample
 from visual_erm.spec.judge import JudgeSettings, load_judge_settings
 from visual_erm.spec.task import Task, load_tasks
 from visual_erm.training.reward_requirements import reward_requirements_of
@@ -76,9 +78,40 @@ class RunContext:
         return [file for file in self.files(key) if _rows(file)]
 
     @cached_property
-    def rows(self) -> dict[str, list[SampledRow]]:
+    def samples(self) -> dict[str, list[SampledFile]]:
         """Some of the rows under each key of `data`, of the files that can be read."""
         return {key: sample(self.readable(key), SAMPLE_ROWS) for key in KEYS}
+
+    @cached_property
+    def rows(self) -> dict[str, list[SampledRow]]:
+        """The rows of `samples`, as Python objects."""
+        return {key: [row for file in files for row in file.rows()] for key, files in self.samples.items()}
+
+    @cached_property
+    def verl_check(self) -> VerlCheck:
+        """Loads rows as veRL does for the policy. Raises ConfigError where the policy has no processor."""
+        data = self.config.data
+        return VerlCheck(Path(self.config.actor_rollout_ref.model.path), data.max_prompt_length, data)
+
+    def loaded(self, key: str) -> list[LoadedRow]:
+        """Loads the sampled rows as veRL does.
+
+        Args:
+            key: One of `KEYS`.
+
+        Returns:
+            What veRL makes of each of `rows[key]`.
+
+        Raises:
+            ConfigError: veRL cannot load them, or not for this policy.
+        """
+        if key not in self._loaded:
+            self._loaded[key] = self.verl_check.rows([file.table for file in self.samples[key]])
+        return self._loaded[key]
+
+    @cached_property
+    def _loaded(self) -> dict[str, list[LoadedRow]]:
+        return {}
 
     @property
     def tests(self) -> bool:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from visual_erm.data.check import TOO_LONG, VerlCheck
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from visual_erm.data.check import TOO_LONG, type_mismatch
 from visual_erm.data.row_contract import check_files, check_truths, reference_of
 from visual_erm.errors import ConfigError, ReferenceUnavailable
 from visual_erm.preflight.context import KEYS, RunContext
@@ -16,6 +19,12 @@ from visual_erm.vision.images import load_image
 
 MAX_LISTED_ROWS = 3
 """Broken rows of one split that are listed one by one."""
+MAX_TYPE_LENGTH = 300
+"""Characters of a column's type that a message shows."""
+_RETYPE = (
+    'python -c \'import pyarrow.parquet as pq; types = pq.read_schema("{first}"); '
+    'pq.write_table(pq.read_table("{file}").select(types.names).cast(types), "{file}")\''
+)
 MAKE = "make it with data_prep/ (for policy=tiny: make demo)"
 
 
@@ -92,6 +101,39 @@ def check_tasks(context: RunContext) -> Iterator[Finding]:
     yield Note("all of them")
 
 
+def check_joined(context: RunContext) -> Iterator[Finding]:
+    """Checks that veRL can join the files under each key of `data`: that their columns have the same types.
+
+    Args:
+        context: The run.
+
+    Yields:
+        Problems, and a note on what was looked at.
+    """
+    for key in KEYS:
+        seen: dict[str, pa.Schema] = {}
+        for file in context.readable(key):
+            schema = pq.read_schema(file)
+            if any(schema.equals(known, check_metadata=True) for known in seen.values()):
+                continue
+            for first, known in seen.items():
+                if mismatch := type_mismatch(known, schema):
+                    column, wanted, found = mismatch[0], *map(_short, mismatch[1:])
+                    yield Problem(
+                        f"data.{key}",
+                        f"veRL cannot join {file} with {first}: column `{column}` is {found}, there {wanted}",
+                        f"write it again with the types of the other file: {_RETYPE.format(first=first, file=file)}",
+                    )  # fmt: skip
+                    break
+            else:
+                seen[file] = schema
+    yield Note("all of them")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_TYPE_LENGTH else f"{text[:MAX_TYPE_LENGTH]} …"
+
+
 def check_load(context: RunContext) -> Iterator[Finding]:
     """Checks that veRL's own dataset class loads the rows, and that their prompts are short enough.
 
@@ -103,26 +145,30 @@ def check_load(context: RunContext) -> Iterator[Finding]:
     """
     data = context.config.data
     try:
-        lost_by = VerlCheck(Path(context.config.actor_rollout_ref.model.path), data.max_prompt_length, data)
+        context.verl_check  # noqa: B018  only made
     except ConfigError as error:
         yield from problems_from(error, "actor_rollout_ref.model.path", "give the folder of a vision-language model")
         return
     for key, rows in context.rows.items():
-        lost = lost_by.rows([row.content for row in rows])
-        long = [number for number, reason in lost.items() if reason.startswith(TOO_LONG)]
-        broken = [(rows[number], reason) for number, reason in lost.items() if number not in long]
-        yield from _first_problems(f"data.{key}", broken, "correct it, or make the data again with data_prep/")
+        try:
+            lost = [(row, loaded.lost) for row, loaded in zip(rows, context.loaded(key), strict=True) if loaded.lost]
+        except ConfigError as error:
+            yield Problem(f"data.{key}", str(error), "make the data again with data_prep/, or see docs/data.md")
+            continue
+        long = [row for row, reason in lost if reason.startswith(TOO_LONG)]
+        broken = [(row, reason) for row, reason in lost if not reason.startswith(TOO_LONG)]
+        yield from first_problems(f"data.{key}", broken, "correct it, or make the data again with data_prep/")
         if long and (not data.filter_overlong_prompts or len(long) == len(rows)):
             yield Problem(
                 "data.max_prompt_length",
                 f"{len(long)} of {len(rows)} prompts looked at are longer than {data.max_prompt_length} tokens, "
-                f"the first in {rows[long[0]].where}",
+                f"the first in {long[0].where}",
                 "raise it, make the pictures smaller (--longest-side of data_prep/), or leave such rows out with "
                 "data.filter_overlong_prompts=true",
             )  # fmt: skip
         elif long:
             yield Note(f"{len(long)} of {len(rows)} prompts are too long and left out")
-    yield Note(_extent(context))
+    yield Note(extent(context))
 
 
 def check_references(context: RunContext) -> Iterator[Finding]:
@@ -148,19 +194,37 @@ def check_references(context: RunContext) -> Iterator[Finding]:
         fix = "make the data again with data_prep/"
         if any((row.extra_info.get("reference") or {}).get("path") for row, _ in broken):
             fix = f"{REWARD}.reward_kwargs.data_root is the folder that the paths start from"
-        yield from _first_problems(f"data.{key}", broken, fix)
-    yield Note(_extent(context, keys))
+        yield from first_problems(f"data.{key}", broken, fix)
+    yield Note(extent(context, keys))
 
 
-def _first_problems(key: str, broken: Sequence[tuple[SampledRow, str]], fix: str) -> Iterator[Problem]:
-    """Makes problems of the first broken rows, and one of the number of all others."""
+def first_problems(key: str, broken: Sequence[tuple[SampledRow, str]], fix: str) -> Iterator[Problem]:
+    """Makes problems of the first broken rows, and one of the number of all others.
+
+    Args:
+        key: The setting to change.
+        broken: Rows, and what is wrong with each.
+        fix: The fix.
+
+    Yields:
+        The problems.
+    """
     for row, reason in broken[:MAX_LISTED_ROWS]:
         yield Problem(key, f"{row.where}: {reason}", fix)
     if len(broken) > MAX_LISTED_ROWS:
         yield Problem(key, f"{len(broken) - MAX_LISTED_ROWS} more of the rows looked at are broken", fix)
 
 
-def _extent(context: RunContext, keys: Sequence[str] = KEYS) -> str:
+def extent(context: RunContext, keys: Sequence[str] = KEYS) -> str:
+    """Says how many rows were looked at.
+
+    Args:
+        context: The run.
+        keys: Some of `KEYS`.
+
+    Returns:
+        The words.
+    """
     whole = sum(count(file) for key in keys for file in context.readable(key))
     rows = sum(len(context.rows[key]) for key in keys)
     return f"all {whole} rows" if rows == whole else f"{rows} of {whole} rows, spread over the files"

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from visual_erm.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -50,31 +53,43 @@ def count(file: str) -> int:
         raise ConfigError(f"{file}: cannot be read as parquet: {error}") from error
 
 
-def sample(files: Sequence[str], most: int) -> list[SampledRow]:
+@dataclass(frozen=True)
+class SampledFile:
+    """Rows of a file."""
+
+    file: str
+    numbers: list[int]
+    """Number of each row, from 0."""
+    table: pa.Table
+    """The rows, with the schema and the metadata of the file."""
+
+    def rows(self) -> list[SampledRow]:
+        """Returns the rows as Python objects."""
+        contents = self.table.to_pylist()
+        return [SampledRow(self.file, number, content) for number, content in zip(self.numbers, contents, strict=True)]
+
+
+def sample(files: Sequence[str], most: int) -> list[SampledFile]:
     """Takes rows of files: the same number of each, evenly spread in it, with its first and last row.
 
     Args:
-        files: Paths of parquet files.
+        files: Paths of parquet files that hold rows.
         most: Rows to take, at most; but at least one of each file.
 
     Returns:
-        The rows, file by file.
+        The rows of each file.
 
     Raises:
         ConfigError: A file cannot be read as parquet.
     """
-    return [row for file in files for row in _spread(file, max(1, most // len(files)))]
+    return [_spread(file, max(1, most // len(files))) for file in files]
 
 
-def _spread(file: str, most: int) -> list[SampledRow]:
+def _spread(file: str, most: int) -> SampledFile:
     import pyarrow.dataset as ds
 
     rows = count(file)
     numbers = sorted({round(i * (rows - 1) / max(1, most - 1)) for i in range(min(rows, most))})
     if rows <= most:
         numbers = list(range(rows))
-    table = ds.dataset(Path(file), format="parquet").take(numbers) if numbers else None
-    return [
-        SampledRow(file, number, content)
-        for number, content in zip(numbers, table.to_pylist() if table else [], strict=True)
-    ]
+    return SampledFile(file, numbers, ds.dataset(Path(file), format="parquet").take(numbers))

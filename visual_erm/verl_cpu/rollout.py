@@ -47,6 +47,7 @@ class Request:
     prompt: list[int]
     images: list[Image.Image]
     sampling: dict[str, Any]
+    image_settings: dict[str, Any]
     reply: asyncio.Future[TokenOutput]
 
     def key(self) -> tuple[list[int], str]:
@@ -91,6 +92,7 @@ class HFServer:
         sampling_params: dict[str, Any],
         image_data: list[Image.Image] | None = None,
         video_data: None = None,
+        mm_processor_kwargs: dict[str, Any] | None = None,
     ) -> TokenOutput:
         """Generates one reply, in a batch with other requests of the same sampling.
 
@@ -100,6 +102,7 @@ class HFServer:
             sampling_params: `temperature`, `top_p`, `top_k`, `repetition_penalty` and `max_tokens`, each with a default.
             image_data: Images of the prompt, in the order of their placeholders.
             video_data: Not supported.
+            mm_processor_kwargs: veRL's `data.mm_processor_kwargs`, with which its update prepares the images too.
 
         Returns:
             Tokens of the reply and their log probabilities.
@@ -108,7 +111,9 @@ class HFServer:
             Exception: Whatever the generation of the batch raised.
         """
         reply: asyncio.Future[TokenOutput] = asyncio.get_running_loop().create_future()
-        self.queue.append(Request(list(prompt_ids), list(image_data or []), dict(sampling_params), reply))
+        settings = dict(mm_processor_kwargs or {})
+        settings |= settings.pop("images_kwargs", {})
+        self.queue.append(Request(list(prompt_ids), list(image_data or []), dict(sampling_params), settings, reply))
         if self.worker is None or self.worker.done():
             self.worker = asyncio.create_task(self._work())
         return await reply
@@ -120,7 +125,11 @@ class HFServer:
                 seen = len(self.queue)
                 await asyncio.sleep(GATHER_S)
             first = self.queue[0]
-            alike = [request for request in self.queue if request.sampling == first.sampling]
+            alike = [
+                request
+                for request in self.queue
+                if (request.sampling, request.image_settings) == (first.sampling, first.image_settings)
+            ]
             requests = sorted(alike[: self.batch], key=Request.key)
             self.queue = [request for request in self.queue if request not in requests]
             try:
@@ -167,7 +176,7 @@ class HFServer:
         }
         images = [image for request in requests for image in request.images]
         if images:
-            features = self.processor.image_processor(images=images, return_tensors="pt")
+            features = self.processor.image_processor(images=images, return_tensors="pt", **requests[0].image_settings)
             inputs |= {name: features[name] for name in ("pixel_values", "image_grid_thw")}
         return inputs
 

@@ -48,10 +48,22 @@ def on_white(image: Image.Image) -> Image.Image:
     """
     if image.mode.startswith("I") or image.mode == "F":
         image = eight_bits(image)
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+    if has_transparency(image):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
+
+
+def has_transparency(image: Image.Image) -> bool:
+    """Tells whether an image may have transparent parts.
+
+    Args:
+        image: An image of any mode.
+
+    Returns:
+        Whether alpha is a channel or an entry of the palette.
+    """
+    return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
 
 
 def eight_bits(image: Image.Image) -> Image.Image:
