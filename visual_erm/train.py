@@ -36,7 +36,7 @@ from visual_erm.preflight.context import select
 from visual_erm.preflight.findings import Outcome, Problem
 from visual_erm.preflight.overrides import arguments, composed, one_line, search_path_folders
 from visual_erm.preflight.report import last_line, print_report
-from visual_erm.preflight.settings import unresolved
+from visual_erm.preflight.settings import misread, unresolved
 from visual_erm.runtime.process_tree import adopt_orphans, end_descendants
 from visual_erm.spec.base import shipped
 from visual_erm.spec.prompts import described, import_of
@@ -115,6 +115,8 @@ def preflight(
     """
     if config is None:
         return [Outcome("command line", tuple(beforehand))]
+    given = words or (HydraConfig.get().overrides.task if HydraConfig.initialized() else ())
+    beforehand = [*beforehand, *misread(config, given)]
     try:
         prepare(config, words)
         set_environment(config)
@@ -149,12 +151,12 @@ def prepare(config: DictConfig, words: Sequence[str] = ()) -> None:
             tasks = load_tasks(config.task, task_folders(words))
             carry_prompts(config.task, tasks)
             choose_manager(config, tasks, reward_path("reward_func/batch_manager.py"))
-        config.run_dir = str(Path(config.run_dir).resolve())
+        config.run_dir = str(Path(str(config.run_dir)).resolve())
         for key in ("train_files", "val_files"):
             if files := select(config, f"data.{key}"):
                 config.data[key] = [absolute(file) for file in ([files] if isinstance(files, str) else files)]
         for key in ("actor_rollout_ref.model.path", "reward.reward_model.model_path", f"{REWARD}.reward_kwargs.model"):
-            if (path := select(config, key)) and Path(path).expanduser().is_dir():
+            if (path := select(config, key)) and Path(str(path)).expanduser().is_dir():
                 OmegaConf.update(config, key, absolute(path))
         function = config.reward.custom_reward_function
         function.path = reward_path(function.path)
@@ -218,7 +220,7 @@ def absolute(path: str | Path) -> str:
     Returns:
         The absolute path.
     """
-    return str(Path(path).expanduser().resolve())
+    return str(Path(str(path)).expanduser().resolve())
 
 
 def reward_path(path: str) -> str:

@@ -35,6 +35,7 @@ from visual_erm.preflight.findings import Check, Note, Outcome, Problem
 from visual_erm.preflight.overrides import composed
 from visual_erm.preflight.quoting import meant, override, pasted
 from visual_erm.preflight.report import as_json, last_line, line, print_report
+from visual_erm.preflight.settings import misread
 from visual_erm.render.base import make_renderer
 from visual_erm.serve.plan import Gpu
 from visual_erm.spec.base import shipped
@@ -552,6 +553,44 @@ def test_what_a_fix_prints_is_the_same_value_after_the_shell_and_hydra(value: st
     assert f"fix: give {pasted(override('k', value))}\n" in report.getvalue()
 
 
+MISREAD = [
+    ("trainer.experiment_name=12e4567", "`12e4567` is read as the number inf"),
+    ("trainer.experiment_name=1_000", "`1_000` is read as the number 1000"),
+    ("trainer.project_name=1e5", "`1e5` is read as the number 100000.0"),
+    ("trainer.project_name=1.10", "`1.10` is read as the number 1.1"),
+    ("trainer.experiment_name=true", "`true` is read as the truth value True"),
+    ("run_dir=2026_11_28", "`2026_11_28` is read as the number 20261128"),
+    ("data.val_files=42", "`42` is read as the number 42"),
+    ("+env.WANDB_RUN_ID=7e10", "`7e10` is read as the number 70000000000.0"),
+    ("+env.TAG=False", ""),
+]
+
+
+@pytest.mark.parametrize(("word", "what"), MISREAD)
+def test_text_that_is_read_as_a_number_is_named_and_in_quotes_it_is_text(word: str, what: str):
+    words = ["cluster=cpu", "policy=tiny", "+env.SIZE=3", "+env.SHARE=0.5", "trainer.total_epochs=1_0"]
+    key, _, text = word.lstrip("+").partition("=")
+    config, _ = composed([*words, word])
+    if not what:
+        assert list(misread(config, [*words, word])) == []
+        return
+    (problem,) = misread(config, [*words, word])
+    assert (problem.key, problem.what) == (key, what)
+    assert problem.fix == f"put it in quotes: '{key}=\"{text}\"'"
+    quoted = word.partition("=")[0] + f'="{text}"'
+    config, problems = composed([*words, quoted])
+    assert not problems and not list(misread(config, [*words, quoted]))
+    assert OmegaConf.select(config, key) == text
+
+
+@pytest.mark.parametrize("word", ["0x1F", "on", "off", "no", "2026-11-28", "010", "12:30", "v1e5", "12e4567-a"])
+def test_what_the_command_line_reads_as_text_is_none_of_these(word: str):
+    words = ["cluster=cpu", "policy=tiny", f"trainer.experiment_name={word}"]
+    config, _ = composed(words)
+    assert not list(misread(config, words))
+    assert config.trainer.experiment_name == word
+
+
 def test_misspelt_keys_are_all_reported_and_the_rest_is_checked_as_if_they_were_not():
     config, problems = composed(["cluster=cpu", "policy=tiny", "trainer.totl_epochs=7", "data.trian_batch_size=5"])
     assert [problem.key for problem in problems] == ["trainer.totl_epochs", "data.trian_batch_size"]
@@ -563,7 +602,8 @@ def test_training_reports_all_that_is_wrong_in_one_go_and_starts_nothing(run_cop
     (run_copy.folder / "model" / "preprocessor_config.json").unlink()
     write(run_copy.folder / "test.parquet", [row(0, extra_info={"reference": {"bytes": b"PNG?", "path": None}})])
     wrong = [
-        "trainer.totl_epochs=2", "actor_rollout_ref.actor.ppo_mini_batch_size=3", "trainer.n_gpus_per_node=2",
+        "trainer.totl_epochs=2", "trainer.experiment_name=12e4567",
+        "actor_rollout_ref.actor.ppo_mini_batch_size=3", "trainer.n_gpus_per_node=2",
         "actor_rollout_ref.actor.loss_agg_mode=mean", "actor_rollout_ref.rollout.max_model_len=100",
         "judge=remote", "judge.endpoints=[http://127.0.0.1:9/v1]", "reward.custom_reward_function.name=scores",
         "trainer.val_before_train=true",
@@ -574,7 +614,8 @@ def test_training_reports_all_that_is_wrong_in_one_go_and_starts_nothing(run_cop
         train.main()
     output = capsys.readouterr().err
     keys = [
-        "trainer.totl_epochs", "actor_rollout_ref.actor.loss_agg_mode", "actor_rollout_ref.rollout.max_model_len",
+        "trainer.totl_epochs", "trainer.experiment_name",
+        "actor_rollout_ref.actor.loss_agg_mode", "actor_rollout_ref.rollout.max_model_len",
         "actor_rollout_ref.model.path", "ray_kwargs.ray_init.num_gpus", "data.val_files", "judge.endpoints",
         "actor_rollout_ref.actor.ppo_mini_batch_size", "reward.custom_reward_function.name",
     ]  # fmt: skip

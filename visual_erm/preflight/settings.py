@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from visual_erm.errors import ConfigError
 from visual_erm.preflight.context import RunContext
 from visual_erm.preflight.findings import Finding, Note, Problem, problems_from
+from visual_erm.preflight.overrides import keys
+from visual_erm.spec.base import misread_as
 from visual_erm.spec.judge import api_key
+
+TEXTS = re.compile(r"(^|[._])(name|path|dir|files?)$")
+"""Keys that hold text of one's own: names and paths."""
 
 
 def check_values(context: RunContext) -> Iterator[Finding]:
@@ -46,6 +52,33 @@ def unresolved(error: OmegaConfBaseException) -> Problem:
     """
     key = getattr(error, "full_key", None) or "the configuration"
     return Problem(str(key), str(error).splitlines()[0], "give it a value of its own")
+
+
+def misread(config: DictConfig, words: Sequence[str]) -> Iterator[Problem]:
+    """Finds names, paths and environment variables that are no text, because YAML or Hydra read a number or truth value.
+
+    Args:
+        config: The configuration as it was composed.
+        words: Overrides that it was composed of. What other variables of `env` were written as is not known.
+
+    Yields:
+        A problem for each value.
+    """
+    written = {word.lstrip("+").partition("=")[0]: word.partition("=")[2] for word in words}
+    for key in keys(config):
+        if key.startswith(("task.", "judge.")):
+            continue  # `check_task` and `check_judge` know what is text there
+        above, _, name = key.rpartition(".")
+        parent = OmegaConf.select(config, above) if above else config
+        if OmegaConf.is_interpolation(parent, name) or OmegaConf.is_missing(parent, name):
+            continue
+        value = parent[name]
+        for part in value if isinstance(value, ListConfig) else [value]:
+            kind = misread_as(part)
+            lossy = key.startswith("env.") and key in written and str(part) != written[key]
+            if kind and (lossy or TEXTS.search(key)):
+                text = written.get(key, "…") if part is value else "…"
+                yield Problem(key, f"`{text}` is read as the {kind} {part}", f"put it in quotes: '{key}=\"{text}\"'")
 
 
 def check_task(context: RunContext) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ that had another name once is told with its new name (`RENAMED`).
 
 from __future__ import annotations
 
+import datetime
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -159,6 +160,25 @@ def validate(model: type[S], content: Any, source: str, above: str = "") -> S:
         raise ConfigError(f"{source}: a part of it holds itself, or it is nested too deeply") from None
 
 
+def misread_as(value: object) -> str:
+    """Says as what YAML has read a value that should be text.
+
+    Args:
+        value: The value.
+
+    Returns:
+        The kind of value; empty for text and for what nobody writes as text.
+
+    >>> misread_as(yaml.safe_load("1_000")), misread_as(yaml.safe_load("off")), misread_as("off")
+    ('number', 'truth value', '')
+    """
+    if isinstance(value, bool):
+        return "truth value"
+    if isinstance(value, int | float):
+        return "number"
+    return "date" if isinstance(value, datetime.date) else ""
+
+
 def renamed(key: str) -> str:
     """The key that took the place of an old one.
 
@@ -200,6 +220,8 @@ def _explain(model: type[Settings], problem: Any, above: str = "") -> str:
         if problem["type"] == "union_tag_not_found":
             return f"missing key `{key}.{kind}`; give one of {kinds}"
         return f"key `{key}.{kind}`: must be one of {kinds} (got {problem['ctx']['tag']!r})"
+    if problem["type"] == "string_type" and (kind := misread_as(problem["input"])):
+        return f"key `{key}`: must be text, but YAML reads it as the {kind} {problem['input']}; put it in quotes"
     message = problem["msg"].removeprefix("Value error, ")
     return f"key `{key}`: {message} (got {problem['input']!r})" if key else message
 
