@@ -16,6 +16,7 @@ from ports import free_port
 
 from visual_erm.errors import ConfigError, InfrastructureError, JudgeUnavailable, JudgeUnreadable
 from visual_erm.judge import encode, endpoint_pool, remote
+from visual_erm.judge.endpoint import proxy_fix
 from visual_erm.judge.remote import RemoteJudge
 from visual_erm.reward.report import Discrepancy, report_schema
 from visual_erm.spec.judge import JudgeSettings
@@ -302,6 +303,54 @@ async def test_no_server_at_all():
     url = dead_url()
     with pytest.raises(JudgeUnavailable, match=f"for 0.3 s.*{url} cannot be reached"):
         await judged(settings(url, unavailable_timeout_s=0.3))
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n", b""])
+async def test_a_proxy_that_stands_between_is_named_without_its_password(monkeypatch, variable, answer):
+    without_proxies(monkeypatch)
+
+    async def refuse(reader, writer):
+        await reader.read(1000)
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as proxy, OpenAIServer(GOOD) as server:
+        address = f"127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+        monkeypatch.setenv(variable, f"http://me:secret@{address}")
+        with pytest.raises(JudgeUnavailable) as caught:
+            await judged(settings(server.url, unavailable_timeout_s=0.3, retries=0))
+        assert f"; it is asked through the proxy {address} of {variable}: add 127.0.0.1 to NO_PROXY" in str(caught.value)
+        assert "secret" not in str(caught.value)
+        monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
+        await judged(settings(server.url))
+
+
+def without_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+        monkeypatch.delenv(variable.lower(), raising=False)
+
+
+@pytest.mark.parametrize(
+    ("url", "no_proxy", "named"),
+    [
+        ("http://judge.example:8000/v1", "", "http://p:3128 of HTTP_PROXY"),
+        ("http://judge.example:8000/v1", "other.example", "http://p:3128 of HTTP_PROXY"),
+        ("http://10.0.0.1:8000/v1", "10.0.0.0/8", "http://p:3128 of HTTP_PROXY"),
+        ("https://judge.example/v1", "", "http://s:3128 of HTTPS_PROXY"),
+        ("http://judge.example:8000/v1", "judge.example", ""),
+        ("http://judge.example:8000/v1", ".example,127.0.0.1", ""),
+        ("http://10.0.0.1:8000/v1", "*", ""),
+    ],
+)
+def test_the_proxy_is_that_of_the_scheme_and_a_host_in_no_proxy_has_none(monkeypatch, url, no_proxy, named):
+    without_proxies(monkeypatch)
+    monkeypatch.setenv("HTTP_PROXY", "http://p:3128")
+    monkeypatch.setenv("HTTPS_PROXY", "http://s:3128")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    assert named in proxy_fix(url) and bool(proxy_fix(url)) == bool(named)
 
 
 async def test_a_server_that_comes_back_is_used_again():

@@ -60,6 +60,16 @@ def _groups(*words: str) -> DictConfig:
     return config
 
 
+def read(*words: str) -> DictConfig:
+    """The recipe with these words, before anything else is done with it."""
+    chosen = {word.partition("=")[0]: word for word in words if word}
+    chosen = {key: word for key, word in chosen.items() if not word.endswith("=")}
+    config = copy.deepcopy(_groups(*(chosen.pop(key, "") for key in GROUPS)))
+    for word in map(OverridesParser.create().parse_override, chosen.values()):
+        OmegaConf.update(config, word.key_or_group, word.value(), force_add=word.is_add())
+    return config
+
+
 @dataclass(frozen=True)
 class Run:
     """A folder with a model and data, and the words of a command line that point to them."""
@@ -77,11 +87,7 @@ class Run:
 
     def case(self, *words: str) -> RunContext:
         """The run with other words: each takes the place of the one of its key; without a value, it only takes it away."""
-        chosen = {word.partition("=")[0]: word for word in (*self.words, *words) if word}
-        chosen = {key: word for key, word in chosen.items() if not word.endswith("=")}
-        config = copy.deepcopy(_groups(*(chosen.pop(key, "") for key in GROUPS)))
-        for word in map(OverridesParser.create().parse_override, chosen.values()):
-            OmegaConf.update(config, word.key_or_group, word.value(), force_add=word.is_add())
+        config = read(*self.words, *words)
         train.prepare(config)
         return RunContext(config)
 

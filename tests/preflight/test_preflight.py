@@ -22,13 +22,13 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from openai_server import OpenAIServer, completion, held, serving, status
 from rich.console import Console
-from runs import Run, row, write
+from runs import Run, read, row, write
 from typer.testing import CliRunner
 
 from visual_erm import train
 from visual_erm.cli import app
 from visual_erm.errors import InfrastructureError
-from visual_erm.preflight import libraries, machine, model
+from visual_erm.preflight import doctor, libraries, machine, model
 from visual_erm.preflight.checks import CHECKS, exit_code, run_check
 from visual_erm.preflight.context import RunContext
 from visual_erm.preflight.findings import Check, Note, Outcome, Problem
@@ -428,6 +428,22 @@ def test_a_connection_that_is_not_trusted_names_the_remedy():
     assert "SSL_CERT_FILE" in fix
 
 
+def test_a_proxy_before_an_endpoint_is_the_fix(good: Run, monkeypatch):
+    for name in ("HTTP_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    proxied = only(good.look("endpoints", *endpoints("http://127.0.0.1:8/v1")))
+    assert "http://127.0.0.1:8/v1 cannot be reached" in proxied.what
+    assert proxied.fix.startswith(
+        "it is asked through the proxy http://127.0.0.1:9 of HTTP_PROXY: add 127.0.0.1 to NO_PROXY"
+    )
+    (told,) = doctor.endpoints(good.case(*endpoints("http://127.0.0.1:8/v1")).judge)
+    assert told.fix == proxied.fix
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    assert only(good.look("endpoints", *endpoints("http://127.0.0.1:8/v1"))).fix.startswith("start it")
+
+
 # Scores
 
 
@@ -570,23 +586,23 @@ MISREAD = [
 def test_text_that_is_read_as_a_number_is_named_and_in_quotes_it_is_text(word: str, what: str):
     words = ["cluster=cpu", "policy=tiny", "+env.SIZE=3", "+env.SHARE=0.5", "trainer.total_epochs=1_0"]
     key, _, text = word.lstrip("+").partition("=")
-    config, _ = composed([*words, word])
+    found = list(misread(read(*words, word), [*words, word]))
     if not what:
-        assert list(misread(config, [*words, word])) == []
+        assert found == []
         return
-    (problem,) = misread(config, [*words, word])
+    (problem,) = found
     assert (problem.key, problem.what) == (key, what)
     assert problem.fix == f"put it in quotes: '{key}=\"{text}\"'"
     quoted = word.partition("=")[0] + f'="{text}"'
-    config, problems = composed([*words, quoted])
-    assert not problems and not list(misread(config, [*words, quoted]))
+    config = read(*words, quoted)
+    assert not list(misread(config, [*words, quoted]))
     assert OmegaConf.select(config, key) == text
 
 
 @pytest.mark.parametrize("word", ["0x1F", "on", "off", "no", "2026-11-28", "010", "12:30", "v1e5", "12e4567-a"])
 def test_what_the_command_line_reads_as_text_is_none_of_these(word: str):
     words = ["cluster=cpu", "policy=tiny", f"trainer.experiment_name={word}"]
-    config, _ = composed(words)
+    config = read(*words)
     assert not list(misread(config, words))
     assert config.trainer.experiment_name == word
 

@@ -47,6 +47,25 @@ def problems(model, content) -> list[str]:
     return str(caught.value).splitlines()
 
 
+@pytest.mark.parametrize(
+    ("written", "kind"),
+    [
+        ("1_000", "number 1000"), ("0x1F", "number 31"), ("010", "number 8"), ("1.10", "number 1.1"),
+        ("on", "truth value True"), ("no", "truth value False"), ("2026-11-28", "date 2026-11-28"), ("12:30", "number 750"), (".inf", "number inf"),
+    ],
+)  # fmt: skip
+def test_text_that_yaml_reads_as_something_else_is_told_with_what_and_how_to_keep_it_text(tmp_path, written, kind):
+    file = tmp_path / "judge.yaml"
+    for text, quoted in ((written, False), (f'"{written}"', True)):
+        file.write_text(f"kind: remote\nendpoints: [http://a/v1]\nmodel: {text}\n")
+        if quoted:
+            assert load_judge_settings(str(file)).model == written
+            continue
+        with pytest.raises(ConfigError) as caught:
+            load_judge_settings(str(file))
+        assert str(caught.value) == f"{file}: key `model`: must be text, but YAML reads it as the {kind}; put it in quotes"
+
+
 def test_a_misspelt_key_is_told_with_file_key_and_nearest_key():
     content = {"width": 1, "height": 2, "color": {"gren": 3}, "frame": {"rad": 1}}
     assert problems(Picture, content) == [

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import ssl
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
+from urllib.request import proxy_bypass_environment
 
 import httpx
 import openai
@@ -146,6 +148,28 @@ def redact(text: str, key: str) -> str:
     return text.replace(key, "***") if key else text
 
 
+def proxy_fix(url: str) -> str:
+    """Says through which proxy of the environment a server is asked: a failure may be the proxy's.
+
+    Args:
+        url: Base URL of the server.
+
+    Returns:
+        The proxy, without a password in its address, its variable and the fix; empty where no proxy stands between.
+    """
+    address = urlsplit(url)
+    if proxy_bypass_environment(address.netloc) or proxy_bypass_environment(str(address.hostname)):
+        return ""
+    for name in (f"{address.scheme}_proxy", "all_proxy"):
+        for variable in (name, name.upper()):
+            if proxy := os.environ.get(variable):
+                return (
+                    f"it is asked through the proxy {proxy.rpartition('@')[2]} of {variable}: add {address.hostname} to "
+                    "NO_PROXY, unless the proxy must stand between"
+                )
+    return ""
+
+
 async def _get(url: str, key: str) -> httpx.Response:
     """The answer to one GET request within HEALTH_S. Raises httpx.HTTPError, whatever goes wrong."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -160,7 +184,8 @@ async def _get(url: str, key: str) -> httpx.Response:
 
 def _unreachable(url: str, error: Exception) -> str:
     why = type(error).__name__ if not str(error) else f"{type(error).__name__}: {error}"
-    return f"{url} cannot be reached ({why})"
+    fix = proxy_fix(url)
+    return f"{url} cannot be reached ({why})" + (f"; {fix}" if fix else "")
 
 
 @functools.cache

@@ -28,7 +28,7 @@ from PIL import Image
 
 from visual_erm.errors import ConfigError, JudgeUnavailable, JudgeUnreadable
 from visual_erm.judge.encode import Encoder
-from visual_erm.judge.endpoint import Endpoint, connect, is_url, redact
+from visual_erm.judge.endpoint import Endpoint, connect, is_url, proxy_fix, redact
 from visual_erm.judge.endpoint_pool import EndpointPool
 from visual_erm.judge.usage import JudgeUsage
 from visual_erm.reward.report import Report, parse_report, report_schema
@@ -41,6 +41,8 @@ RETRYABLE = frozenset({408, 409, 425, 429})
 """Client errors that another try may heal. Every status from 500 may heal too."""
 ENDPOINT_SPECIFIC = frozenset({401, 403, 404})
 """Client errors that speak of the endpoint, not of the request: another endpoint may answer."""
+PROXY_ERRORS = frozenset({403, 407, 502, 503, 504})
+"""Statuses that a proxy answers for a server that it cannot reach, or may not."""
 MAX_RETRY_AFTER_S = 60.0
 """Longest pause, in seconds, that a server may ask for."""
 SECOND_TEMPERATURE = 0.3
@@ -301,13 +303,14 @@ class RemoteJudge:
 
     def _explained(self, error: Exception, endpoint: Endpoint, usage: JudgeUsage) -> JudgeUnavailable:
         """What an exception of the client means here. An endpoint whose failure may heal cools down."""
-        kind, asked_s = "malformed", 0.0
+        kind, status, asked_s = "malformed", 0, 0.0
         if isinstance(error, openai.APIStatusError):
             kind, status = "status", error.status_code
             body = redact(" ".join(error.response.text.split()), self._key)
-            message = f"{endpoint.url} answered {status}: {body[:MAX_QUOTED]}"
+            message = f"{endpoint.url} answered {status}" + (f": {body[:MAX_QUOTED]}" if body else "")
             if status not in RETRYABLE and status < 500:
                 fix = FIXES.get(status, "").format(**self._settings.model_dump(), url=endpoint.url)
+                fix = (proxy_fix(endpoint.url) if status in PROXY_ERRORS else "") or fix
                 message = f"{message}; {fix}" if fix else message
                 if status not in ENDPOINT_SPECIFIC or not self._pool.others_work(endpoint):
                     usage.failures[kind] += 1
@@ -323,6 +326,8 @@ class RemoteJudge:
         else:
             message = f"{endpoint.url} answered with something else than a chat completion"
         usage.failures[kind] += 1
+        if (kind in ("timeout", "connection") or status in PROXY_ERRORS) and (fix := proxy_fix(endpoint.url)):
+            message = f"{message}; {fix}"
         return RetryableError(message, counts=self._pool.failed(endpoint, message, asked_s) or kind == "stalled")
 
 

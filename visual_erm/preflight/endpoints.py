@@ -12,6 +12,7 @@ from PIL import Image
 
 from visual_erm.data.row_contract import reference_of
 from visual_erm.errors import ConfigError, JudgeUnavailable, JudgeUnreadable, ReferenceUnavailable
+from visual_erm.judge.endpoint import proxy_fix
 from visual_erm.judge.endpoint_pool import read_endpoints
 from visual_erm.judge.remote import RemoteJudge
 from visual_erm.preflight.context import RunContext
@@ -104,6 +105,8 @@ def _explained(url: str, message: str, limit_s: float) -> tuple[str, str]:
     message = message.rpartition("the last failure: ")[2].rpartition("the last: ")[2]
     what, _, fix = message.partition("; ")
     what = what if url in what else f"{url}: {what}"
+    if proxy := proxy_fix(url):
+        return what, proxy
     if "Certificate" in message or "SSL" in message:
         return what, "its TLS certificate is not trusted here: name its authority's file in SSL_CERT_FILE, or write http://"
     if "did not answer" in message or "has not answered" in message:
