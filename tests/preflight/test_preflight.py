@@ -328,15 +328,51 @@ def test_checkpoints_that_would_not_fit_on_the_disk(good: Run, monkeypatch):
     numbers = sum(model.weights(good.folder / "model").values())
     size = machine.checkpoint_bytes(good.case(*words))
     assert size == numbers * (4 + 8 + 4)
-    assert machine.max_checkpoints_on_disk(good.case(*words)) == 3
-    assert machine.max_checkpoints_on_disk(good.case(*words, "trainer.max_actor_ckpt_to_keep=1")) == 2
-    assert machine.max_checkpoints_on_disk(good.case("trainer.save_freq=2")) == 2
+    assert machine.new_checkpoints(good.case(*words)) == 3
+    assert machine.new_checkpoints(good.case(*words, "trainer.max_actor_ckpt_to_keep=1")) == 2
+    assert machine.new_checkpoints(good.case("trainer.save_freq=2")) == 2
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, 3 * size - 1))
     full = only(good.look("disk", *words))
     assert full.key == "trainer.max_actor_ckpt_to_keep"
     assert full.what.startswith("3 checkpoints of ")
     assert "give run_dir=FOLDER on a larger disk" in full.fix
     assert good.look("disk", *words, "trainer.max_actor_ckpt_to_keep=2").ok
+
+
+@pytest.mark.parametrize(
+    ("saved", "resumed", "keep", "added"),
+    [
+        # Of 8 steps, saved every 2.
+        ([], 0, "null", 4), ([], 0, 2, 2), ([2, 4], 4, "null", 2), ([2, 4], 4, 1, 2), ([2, 4], 4, 3, 2), ([6], 6, "null", 1),
+        ([4, 6, 8], 8, 2, 0),
+        # Saved, and not yet told: the step is done again.
+        ([2, 4], 2, "null", 2), ([2, 4], 2, 2, 2),
+    ],
+)  # fmt: skip
+def test_checkpoints_of_an_earlier_start_stay_beside_those_of_this_one(
+    run_copy: Run, monkeypatch, saved, resumed, keep, added
+):
+    folder = run_copy.folder / "run" / "checkpoints"
+    for step in saved:
+        (folder / f"global_step_{step}").mkdir(parents=True)
+    (run_copy.folder / "run" / "checkpoints" / "global_step_tmp").mkdir(parents=True)
+    if resumed:
+        (folder / "latest_checkpointed_iteration.txt").write_text(str(resumed))
+    words = ["trainer.save_freq=2", f"trainer.max_actor_ckpt_to_keep={keep}", "trainer.total_training_steps=8"]
+    words += ["trainer.total_epochs=4", "trainer.resume_mode=auto"]
+    assert machine.new_checkpoints(run_copy.case(*words)) == added
+    size = machine.checkpoint_bytes(run_copy.case(*words))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, added * size))
+    outcome = run_copy.look("disk", *words)
+    assert outcome.ok
+    told = f"{len(saved)} of an earlier start, which veRL does not remove"
+    assert (told in outcome.notes) == bool(saved)
+    if added:
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, added * size - 1))
+        full = only(run_copy.look("disk", *words))
+        assert full.what.startswith(f"{added} checkpoints of ")
+        by_hand = "remove by hand what veRL does not, " + ", ".join(f"global_step_{step}" for step in saved[:-1])
+        assert full.fix.startswith(by_hand) == (len(saved) > 1)
 
 
 def test_a_run_folder_that_cannot_be_made(good: Run):
@@ -435,9 +471,7 @@ def test_a_proxy_before_an_endpoint_is_the_fix(good: Run, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     proxied = only(good.look("endpoints", *endpoints("http://127.0.0.1:8/v1")))
     assert "http://127.0.0.1:8/v1 cannot be reached" in proxied.what
-    assert proxied.fix.startswith(
-        "it is asked through the proxy http://127.0.0.1:9 of HTTP_PROXY: add 127.0.0.1 to NO_PROXY"
-    )
+    assert "through the proxy http://127.0.0.1:9 of HTTP_PROXY: add 127.0.0.1 to NO_PROXY" in proxied.fix
     (told,) = doctor.endpoints(good.case(*endpoints("http://127.0.0.1:8/v1")).judge)
     assert told.fix == proxied.fix
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")

@@ -51,7 +51,8 @@ def problems(model, content) -> list[str]:
     ("written", "kind"),
     [
         ("1_000", "number 1000"), ("0x1F", "number 31"), ("010", "number 8"), ("1.10", "number 1.1"),
-        ("on", "truth value True"), ("no", "truth value False"), ("2026-11-28", "date 2026-11-28"), ("12:30", "number 750"), (".inf", "number inf"),
+        ("on", "truth value True"), ("no", "truth value False"), ("2026-11-28", "date 2026-11-28"), ("12:30", "number 750"),
+        (".inf", "number inf"),
     ],
 )  # fmt: skip
 def test_text_that_yaml_reads_as_something_else_is_told_with_what_and_how_to_keep_it_text(tmp_path, written, kind):

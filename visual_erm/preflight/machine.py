@@ -20,10 +20,13 @@ from visual_erm.preflight.model import BYTES_OF_TYPE, weights
 from visual_erm.render.browser import find_chromium
 from visual_erm.sandbox.host import examine
 from visual_erm.serve.plan import gpus_here
+from visual_erm.training.run_ledger import checkpoint
 
 RAY_TIMEOUT_S = 120.0
 """Seconds that Ray has to answer."""
 GIB = 2**30
+SAVED = "global_step_"
+"""Beginning of the name of a checkpoint's folder, before the step."""
 
 
 def check_browser(context: RunContext) -> Iterator[Finding]:
@@ -109,27 +112,35 @@ def check_disk(context: RunContext) -> Iterator[Finding]:
             yield Problem(key, f"{there} cannot be written", f"give {key}=FOLDER that can")
             return
     free = shutil.disk_usage(_existing(folder)).free
-    size, most = checkpoint_bytes(context), max_checkpoints_on_disk(context)
-    have = len([path for path in folder.glob("global_step_*") if path.is_dir()])
-    needed = size * max(0, most - have)
+    size, most, stay = checkpoint_bytes(context), new_checkpoints(context), old_checkpoints(context)
+    needed = size * most
     yield Note(
         f"{most} checkpoints of {size / GIB:.2f} GiB, {free / GIB:.0f} GiB free" if size else f"{free / GIB:.0f} GiB free"
     )
+    if stay:
+        yield Note(f"{len(stay)} of an earlier start, which veRL does not remove")
     if needed > free:
-        need = f"{most - have} checkpoints of {size / GIB:.1f} GiB need {needed / GIB:.0f} GiB"
+        fix = (
+            "keep fewer, save less often (trainer.save_freq), save less "
+            "(actor_rollout_ref.actor.checkpoint.save_contents), or give run_dir=FOLDER on a larger disk"
+        )
+        # The run goes on from the newest.
+        if old := [path.name for path in stay[:-1]]:
+            fix = f"remove by hand what veRL does not, {', '.join(old[:3])}{' …' if old[3:] else ''} in {folder}; or {fix}"
         yield Problem(
             "trainer.max_actor_ckpt_to_keep",
-            f"{need}, {_existing(folder)} has {free / GIB:.0f} free",
-            "keep fewer, save less often (trainer.save_freq), save less "
-            "(actor_rollout_ref.actor.checkpoint.save_contents), or give run_dir=FOLDER on a larger disk",
-        )  # fmt: skip
+            f"{most} checkpoints of {size / GIB:.1f} GiB need {needed / GIB:.0f} GiB, {_existing(folder)} has "
+            f"{free / GIB:.0f} free",
+            fix,
+        )
 
 
-def max_checkpoints_on_disk(context: RunContext) -> int:
-    """Counts the checkpoints that are on the disk at once, at most.
+def new_checkpoints(context: RunContext) -> int:
+    """Counts the checkpoints that this start of the run adds to the disk at once, at most.
 
     veRL removes the only one it may keep after the next is written, and the oldest of several before
-    (utils/checkpoint/checkpoint_manager.py).
+    (utils/checkpoint/checkpoint_manager.py). It knows those of its own start only: earlier ones stay, and are no part of
+    `trainer.max_actor_ckpt_to_keep`.
 
     Args:
         context: The run.
@@ -141,8 +152,32 @@ def max_checkpoints_on_disk(context: RunContext) -> int:
     if trainer.save_freq <= 0:
         return 0
     steps, keep = context.steps(), trainer.max_actor_ckpt_to_keep
-    saves = -(-steps // trainer.save_freq)
-    return min(saves, max(2, keep)) if keep else saves
+    saved = {*range(trainer.save_freq, steps + 1, trainer.save_freq), steps}
+    to_come = {step for step in saved if step > checkpoint(trainer)}
+    # A step that is done again is written over.
+    added = len(to_come - {_step(path) for path in _saved(context)})
+    return min(added, max(2, keep)) if keep else added
+
+
+def old_checkpoints(context: RunContext) -> list[Path]:
+    """Lists the checkpoints of earlier starts of the run.
+
+    Args:
+        context: The run.
+
+    Returns:
+        Their folders, in the order of steps.
+    """
+    return sorted(_saved(context), key=_step)
+
+
+def _saved(context: RunContext) -> list[Path]:
+    folder = Path(context.config.trainer.default_local_dir).absolute()
+    return [path for path in folder.glob(f"{SAVED}*") if path.is_dir() and path.name.removeprefix(SAVED).isdecimal()]
+
+
+def _step(path: Path) -> int:
+    return int(path.name.removeprefix(SAVED))
 
 
 def checkpoint_bytes(context: RunContext) -> int:
