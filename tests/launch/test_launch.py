@@ -21,7 +21,7 @@ from visual_erm.launch import __main__ as launch
 from visual_erm.launch import node, token
 from visual_erm.launch.cluster import Node
 from visual_erm.launch.head import check_nodes
-from visual_erm.launch.recipe import Recipe, last_of_each, variables
+from visual_erm.launch.recipe import Recipe, last_of_each, read_recipe, variables
 from visual_erm.launch.topology import Topology, find_topology
 from visual_erm.runtime.guarded_process import GuardedProcess
 
@@ -107,7 +107,7 @@ def dry(script: Path, *words: str, **environ: str) -> subprocess.CompletedProces
 def test_each_recipe_prints_the_commands_of_its_head(script):
     done = dry(script, "data.seed=7", NODE_RANK="0", NNODES="4", MASTER_ADDR="10.0.0.1", **DATA)
     assert done.returncode == 0, done.stderr
-    ray, training = (shlex.split(line) for line in done.stdout.splitlines())
+    ray, training, *comments = map(shlex.split, done.stdout.splitlines())
     assert {"start", "--block", "--head", "6379", "127.0.0.1"} <= set(ray), "Ray's dashboard listens on the loopback"
     assert "RAY_AUTH_MODE=token" in ray
     task = re.search("_(table|chart|svg)_", script.stem)[1]
@@ -116,6 +116,75 @@ def test_each_recipe_prints_the_commands_of_its_head(script):
     expected = {f"task={task}", f"policy={policy}", "cluster=32gpu", "engine=megatron", "trainer.nnodes=4", "data.seed=7"}
     assert expected <= set(training)
     assert "++ray_kwargs.ray_init.address=10.0.0.1:6379" in training
+    assert all(line[0] == "#" for line in comments), "the output can be pasted into a shell"
+    numbers = dict(line[1].split("=", 1) for line in comments if len(line) == 2)
+    wanted = {
+        "task.name": task, "data.train_batch_size": "256", "actor_rollout_ref.rollout.n": "8", "trainer.nnodes": "4",
+        "trainer.n_gpus_per_node": "8", "actor_rollout_ref.actor.optim.lr": "1e-06", "trainer.total_epochs": "1",
+        "actor_rollout_ref.actor.kl_loss_coef": "0.01", "data.max_response_length": "8192", "data.seed": "7",
+        "judge.kind": "remote", "data.max_prompt_length": "8192", "actor_rollout_ref.actor.ppo_mini_batch_size": "128",
+    }  # fmt: skip
+    shown = {key: numbers.get(key) for key in wanted}
+    assert shown == wanted
+
+
+def test_the_numbers_are_those_of_variables_and_words_and_of_the_data(tmp_path, monkeypatch):
+    pq = pytest.importorskip("pyarrow.parquet")
+    pa = pytest.importorskip("pyarrow")
+    pq.write_table(pa.table({"x": range(70)}), tmp_path / "train.parquet")
+    environ = {
+        "TRAIN_FILES": str(tmp_path / "train.parquet"),
+        "VAL_FILES": "/d/test.parquet",
+        "JUDGE_URLS": "http://[::1]:8000/v1",
+    }
+    words = ["task=chart", "policy=qwen3vl_8b", "cluster=8gpu", "engine=fsdp", "run_dir=x", "--"]
+    given = ["data.train_batch_size=8", "trainer.total_epochs=3", "actor_rollout_ref.actor.optim.lr=2e-6"]
+    lines = set(read_recipe(words[:-1], given, environ, Topology()).numbers)
+    assert {
+        "task.name=chart", "data.train_batch_size=8", "actor_rollout_ref.actor.optim.lr=2e-06", "trainer.nnodes=1",
+        "judge.endpoints=['http://[::1]:8000/v1']", "steps: 24",
+    } <= lines  # fmt: skip
+    steps = read_recipe(words[:-1], [*given, "trainer.total_training_steps=5"], environ, Topology()).numbers[-1]
+    assert steps == "steps: 5"
+    gone = read_recipe(words[:-1], given, {**environ, "TRAIN_FILES": "/gone.parquet"}, Topology()).numbers
+    assert not any(line.startswith("steps") for line in gone)
+
+
+@pytest.mark.parametrize("key", ["sk-sécret", "sk-secret\nsecond", "sk-\x7fsecret"])
+@pytest.mark.parametrize("source", ["VISUAL_ERM_API_KEY", "API_KEY_FILE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"])
+def test_a_key_that_no_header_takes_stops_the_launch_by_the_name_of_its_source(tmp_path, monkeypatch, capsys, source, key):
+    (tmp_path / "key").write_text(key, encoding="utf-8")
+    value = str(tmp_path / "key") if source.endswith(("FILE", "PATH")) else key
+    given = {
+        "NODE_RANK": "0",
+        "NNODES": "4",
+        "MASTER_ADDR": "10.0.0.1",
+        **DATA,
+        "JUDGE_URLS": "http://a:1/v1",
+        source: value,
+    }
+    given.pop("ENDPOINTS_FILE", None)
+    monkeypatch.delenv("ENDPOINTS_FILE", raising=False)
+    for name, text in given.items():
+        monkeypatch.setenv(name, text)
+    recipe = ["task=table", "policy=qwen3vl_8b", "engine=megatron", "cluster=32gpu", "run_dir=outputs/run", "--"]
+    monkeypatch.setattr(sys, "argv", ["launch", *recipe])
+    with pytest.raises(SystemExit, match="2"):
+        launch.main()
+    output = "".join(capsys.readouterr())
+    assert "characters that an HTTP header does not take" in output and "cret" not in output
+    assert (value if value != key else source) in output
+
+
+@pytest.mark.parametrize("key", ["sk-sécret", "sk-secret\nsecond", "sk-\tsecret"])
+def test_a_batch_job_refuses_such_a_key_before_anything_starts(tmp_path, key):
+    script = PROJECT / "slurm" / "train_with_reward_model.sbatch"
+    environ = {"PATH": os.environ["PATH"], "SLURM_JOB_ID": "1", "SLURM_JOB_NUM_NODES": "2", "VISUAL_ERM_API_KEY": key}
+    command = ["bash", str(script), str(RECIPES[0])]
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "VISUAL_ERM_API_KEY holds characters" in done.stderr and "cret" not in done.stderr + done.stdout
+    assert not [*tmp_path.rglob("api_key")]
 
 
 def test_a_worker_joins_the_head_and_one_machine_or_one_gpu_is_a_matter_of_arguments():

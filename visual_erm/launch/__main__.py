@@ -101,6 +101,10 @@ def _dry_run(recipe: Recipe, topology: Topology, settings: LaunchSettings) -> in
     print(variables, ray_start(recipe, topology, settings, node_name(topology.rank, host()), None, 10001))
     if topology.rank == 0:
         print(shlex.join(training(recipe, settings, f"{topology.head or '127.0.0.1'}:{settings.port}")))
+        # Comments for a shell: the output can be run as it is.
+        print("# The numbers of the recipe, with all that was given:")
+        for line in recipe.numbers:
+            print("#", " ".join(line.splitlines()))
     return 0
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from visual_erm.errors import ConfigError
+from visual_erm.launch.numbers import numbers
 from visual_erm.launch.topology import Topology
 from visual_erm.preflight.overrides import arguments, compose_recipe
 from visual_erm.preflight.quoting import override
@@ -44,6 +45,8 @@ class Recipe:
     run_dir: Path
     ray_init: Mapping[str, Any]
     """`ray_kwargs.ray_init`: arguments for the start of Ray on each node."""
+    numbers: tuple[str, ...] = ()
+    """The resolved numbers, for people: lines like `key=value`."""
 
 
 def read_recipe(defaults: Sequence[str], given: Sequence[str], environ: Mapping[str, str], topology: Topology) -> Recipe:
@@ -85,6 +88,7 @@ def read_recipe(defaults: Sequence[str], given: Sequence[str], environ: Mapping[
         gpus=config.trainer.n_gpus_per_node,
         run_dir=Path(config.run_dir).resolve(),
         ray_init=plain(OmegaConf.to_container(config.ray_kwargs.ray_init, resolve=True)),
+        numbers=tuple(numbers(config)),
     )
     if recipe.nodes > 1 and topology.head is None:
         raise ConfigError(
