@@ -66,7 +66,7 @@ uv pip freeze -q --python "$bin/python" --exclude-editable | grep -v '^visual-er
 uv pip install -q --python "$bin/python" --resolution lowest-direct -c "$work/base.txt" -r "$bounds"
 uv pip freeze -q --python "$bin/python" | grep -v '^visual-erm' >"$work/all.txt"
 uv pip install -q --python "$bin/python" -c "$work/all.txt" \
-    beautifulsoup4 hypothesis jsonschema pyarrow pytest pytest-asyncio pytest-timeout scikit-learn statsmodels
+    beautifulsoup4 hypothesis jsonschema "pyarrow<20" pytest pytest-asyncio pytest-timeout scikit-learn statsmodels
 # The tests of the copy take its modules, which are those that were installed.
 (cd "$work/source" && "$bin/python" -m pytest -q -p no:cacheprovider tests/extract tests/reward tests/spec tests/render/test_svg.py)
 

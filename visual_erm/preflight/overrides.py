@@ -201,8 +201,14 @@ def search_path_folders(words: Sequence[str]) -> list[Path]:
         The folders.
     """
     parser = OverridesParser.create()
-    places = [place for word in words if word.startswith(SEARCH) for place in parser.parse_override(word).value()]
+    places = [
+        str(place) for word in words if word.startswith(SEARCH) for place in _items(parser.parse_override(word).value())
+    ]
     return [Path(place.removeprefix("file://")) for place in places]
+
+
+def _items(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
 
 
 def _key(word: str) -> str:
