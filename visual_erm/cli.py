@@ -25,7 +25,7 @@ from visual_erm.errors import ConfigError, InfrastructureError, VisualERMError
 from visual_erm.reward.report import Report
 from visual_erm.spec.judge import load_judge_settings
 from visual_erm.spec.task import load_task
-from visual_erm.spec.text import read_text
+from visual_erm.spec.text import decode_text, read_text
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -84,7 +84,7 @@ def score(
     loaded = load_task(task)
     settings = load_judge_settings(judge)
     image = load_image(reference)
-    reply = sys.stdin.read() if str(response) == "-" else read_text(response)
+    reply = decode_text(sys.stdin.buffer.read(), "standard input") if str(response) == "-" else read_text(response)
     if settings.kind == "local":
         _note_local_judge(as_json)
     if loaded.scoring.mode == "batch":

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from visual_erm.data.images import read_image
-from visual_erm.errors import ReferenceUnavailable
+from visual_erm.errors import ConfigError, ReferenceUnavailable
 from visual_erm.vision.images import ReferenceCache, digest_of, gray, load_image, on_white
 
 RAMP = np.linspace(0, 1, 256)[None].repeat(8, axis=0)
@@ -97,6 +97,32 @@ def test_a_file_that_is_no_image_is_our_failure(tmp_path: Path) -> None:
         load_image(tmp_path / "a.png")
     with pytest.raises(ReferenceUnavailable, match="does not exist"):
         load_image(tmp_path / "b.png")
+
+
+@pytest.mark.parametrize(
+    "content", [b"not an image", b"<svg/>", b"\x89PNG\r\n\x1a\n", b"GIF89a"]
+)
+def test_why_an_image_cannot_be_read_names_no_object_of_python(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "reference.png").write_bytes(content)
+    for load in (lambda: load_image(content), lambda: load_image(tmp_path / "reference.png")):
+        with pytest.raises(ReferenceUnavailable) as caught:
+            load()
+        assert " object at " not in str(caught.value)
+        assert str(caught.value).endswith("cannot be read: it is no image that Pillow reads")
+    with pytest.raises(ConfigError, match=r"not a readable image \(it is no image that Pillow reads\)"):
+        read_image(tmp_path / "reference.png")
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 6, 8])
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
+async def test_an_opened_image_that_is_shown_turned_is_turned(form: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = stored(Image.linear_gradient("L").resize((40, 20)).convert("RGB"), form, exif=exif)
+    expected = load_image(content)
+    for opened in (Image.open(io.BytesIO(content)), Image.open(io.BytesIO(content)).convert("RGB")):
+        assert (await ReferenceCache().load(opened)).tobytes() == expected.tobytes()
+    assert await ReferenceCache().load(expected) is expected
 
 
 async def test_a_group_decodes_its_reference_once(tmp_path: Path) -> None:

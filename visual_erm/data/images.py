@@ -16,13 +16,12 @@ from PIL import Image
 
 from visual_erm.errors import ConfigError
 from visual_erm.runtime.files import write_atomic
-from visual_erm.vision.images import upright_on_white
+from visual_erm.vision.images import is_upright, upright_on_white, why_unreadable
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 """Suffixes of the files that count as images in a folder, in lower case."""
 MAX_RATIO = 200
 """Largest ratio of the longer to the shorter side; the processor of Qwen-VL models accepts no more."""
-_EXIF_ORIENTATION = 0x0112
 
 
 def read_image(path: Path) -> tuple[bytes, Image.Image]:
@@ -45,15 +44,15 @@ def read_image(path: Path) -> tuple[bytes, Image.Image]:
             is_plain = (
                 opened.format in ("PNG", "JPEG") and opened.mode in ("RGB", "L") and "transparency" not in opened.info
             )
-            is_upright = opened.getexif().get(_EXIF_ORIENTATION, 1) <= 1
+            stored_upright = is_upright(opened)
             image = upright_on_white(opened)
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such image") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ConfigError(f"{path}: not a readable image ({error}); save it again, or remove it") from error
+        raise ConfigError(f"{path}: not a readable image ({why_unreadable(error)}); save it again, or remove it") from error
     if max(image.size) > MAX_RATIO * min(image.size):
         raise ConfigError(f"{path}: {image.width}x{image.height} is too long for vision models; cut it into parts")
-    return (content if is_plain and is_upright else encode(image)), image
+    return (content if is_plain and stored_upright else encode(image)), image
 
 
 def scale_down(image: Image.Image, longest_side: int) -> Image.Image:

@@ -8,7 +8,6 @@ Each source yields items and reports what it leaves out, by file and line. One b
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from visual_erm.kinds.chart import CHART
 from visual_erm.kinds.svg import SVG
 from visual_erm.kinds.table import TABLE
 from visual_erm.runtime.files import files_below
-from visual_erm.spec.text import read_text
+from visual_erm.spec.text import json_of_line, jsonl_lines, read_text
 
 Report = Callable[[str], None]
 """Takes one sentence about an item that is left out: where it stands, what is wrong, how to mend it."""
@@ -165,20 +164,15 @@ def json_lines(path: Path, report: Report) -> Iterator[tuple[str, dict[str, Any]
     Raises:
         ConfigError: The file cannot be read.
     """
-    try:
-        lines = path.open("rb")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    with lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                report(f"{path}:{number}: not valid JSON ({error}); mend the line or take it out")
-                continue
-            if isinstance(row, dict):
-                yield f"{path}:{number}", row
-            else:
-                report(f"{path}:{number}: expected a JSON object, found {type(row).__name__}")
+    for number, line in enumerate(jsonl_lines(path), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json_of_line(line)
+        except ValueError as error:
+            report(f"{path}:{number}: not valid JSON ({error}); mend the line or take it out")
+            continue
+        if isinstance(row, dict):
+            yield f"{path}:{number}", row
+        else:
+            report(f"{path}:{number}: expected a JSON object, found {type(row).__name__}")

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -38,7 +37,7 @@ from visual_erm.extract import Code, extract
 from visual_erm.render.base import Renderer, make_renderer
 from visual_erm.runtime.files import files_below, remove_stale_parts, replacing
 from visual_erm.spec.task import Task
-from visual_erm.spec.text import read_text
+from visual_erm.spec.text import json_of_line, jsonl_lines, read_text
 
 REPLY = ".txt"
 """Suffix of files that hold a policy's reply."""
@@ -157,13 +156,9 @@ def find_items(inputs: Iterable[Path], task: Task) -> Iterator[Item]:
 def _items_of(file: Path, name: str, beside_code: bool = False) -> Iterator[Item]:
     suffix = file.suffix.lower()
     if suffix == JSONL:
-        try:
-            with file.open("rb") as lines:
-                for number, line in enumerate(lines, 1):
-                    if line.strip():
-                        yield _item_of_line(line, f"{name}-{number}", f"{file}:{number}")
-        except OSError as error:
-            raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
+        for number, line in enumerate(jsonl_lines(file), 1):
+            if line.strip():
+                yield _item_of_line(line, f"{name}-{number}", f"{file}:{number}")
     else:
         yield Item(name, str(file), lambda task: _read_file(file, task), beside_code and suffix == REPLY)
 
@@ -183,7 +178,7 @@ def _read_file(file: Path, task: Task) -> Code:
 
 def _item_of_line(line: bytes, name: str, source: str) -> Item:
     try:
-        row = json.loads(line)
+        row = json_of_line(line)
     except ValueError as error:
         row = error
     if isinstance(row, dict) and row.get("id") is not None:

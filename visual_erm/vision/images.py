@@ -26,6 +26,7 @@ Reference = Image.Image | bytes | Path
 
 REFERENCES_KEPT = 64
 """Number of decoded references that are kept; the rollouts of a group share one."""
+_EXIF_ORIENTATION = 0x0112
 SIXTEEN_BITS = 65535
 """The level of white in a gray image of 16 bits."""
 
@@ -110,6 +111,32 @@ def upright_on_white(image: Image.Image) -> Image.Image:
     return on_white(ImageOps.exif_transpose(image))
 
 
+def is_upright(image: Image.Image) -> bool:
+    """Tells whether an image is shown as it is stored.
+
+    Args:
+        image: An image as it was opened, or made from one.
+
+    Returns:
+        False where its EXIF orientation says that it is shown turned or mirrored.
+    """
+    return image.getexif().get(_EXIF_ORIENTATION, 1) <= 1
+
+
+def why_unreadable(error: Exception) -> str:
+    """Says why an image cannot be read.
+
+    Args:
+        error: What Pillow raised.
+
+    Returns:
+        The reason. Pillow's own names the Python object that holds the content.
+    """
+    if isinstance(error, UnidentifiedImageError):
+        return "it is no image that Pillow reads"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
 def load_image(source: bytes | Path) -> Image.Image:
     """Loads a reference image.
 
@@ -122,14 +149,14 @@ def load_image(source: bytes | Path) -> Image.Image:
     Raises:
         ReferenceUnavailable: The file does not exist or is no image that Pillow reads.
     """
-    name = str(source) if isinstance(source, Path) else f"{len(source)} bytes"
+    name = str(source) if isinstance(source, Path) else f"of {len(source)} bytes"
     try:
         with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as image:
             return upright_on_white(image)
     except FileNotFoundError as error:
         raise ReferenceUnavailable(f"reference image {name} does not exist") from error
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
-        raise ReferenceUnavailable(f"reference image {name} cannot be read: {error}") from error
+    except (OSError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
+        raise ReferenceUnavailable(f"reference image {name} cannot be read: {why_unreadable(error)}") from error
 
 
 class ReferenceCache:
@@ -142,7 +169,7 @@ class ReferenceCache:
         """Loads a reference in a thread, unless it is known.
 
         Args:
-            reference: A decoded image is returned as it is.
+            reference: A decoded image is returned as it is, unless its EXIF orientation says that it is shown turned.
 
         Returns:
             The image: upright, RGB, on white.
@@ -151,7 +178,7 @@ class ReferenceCache:
             ReferenceUnavailable: See `load_image`.
         """
         if isinstance(reference, Image.Image):
-            return reference
+            return reference if is_upright(reference) else await asyncio.to_thread(upright_on_white, reference)
         key = str(reference) if isinstance(reference, Path) else blake2b(reference, digest_size=16).digest()
         image = self._images.get(key)
         if image is None:
