@@ -99,9 +99,7 @@ def test_a_file_that_is_no_image_is_our_failure(tmp_path: Path) -> None:
         load_image(tmp_path / "b.png")
 
 
-@pytest.mark.parametrize(
-    "content", [b"not an image", b"<svg/>", b"\x89PNG\r\n\x1a\n", b"GIF89a"]
-)
+@pytest.mark.parametrize("content", [b"not an image", b"<svg/>", b"\x89PNG\r\n\x1a\n", b"GIF89a"])
 def test_why_an_image_cannot_be_read_names_no_object_of_python(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "reference.png").write_bytes(content)
     for load in (lambda: load_image(content), lambda: load_image(tmp_path / "reference.png")):

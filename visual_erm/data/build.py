@@ -117,10 +117,19 @@ def build(
         for path in partial.values():
             cleaning.callback(path.unlink, missing_ok=True)
         bar = progress.add_task("writing rows", total=len(contents))
-        waiting, seen = iter(contents), dict[bytes, str]()
-        for split, path in partial.items():
-            rows = _rows(waiting, split, form, options.out, seen, report, lambda: progress.advance(bar))
-            _write(path, islice(rows, held_out(len(contents), options.test_share) if split == "test" else None), form)
+
+        def write(held: int, report: Report, done: Callable[[], None]) -> int:
+            waiting, seen = iter(contents), dict[bytes, str]()
+            for split, path in partial.items():
+                rows = _rows(waiting, split, form, options.out, seen, report, done)
+                _write(path, islice(rows, held if split == "test" else None), form)
+            return sum(pq.read_metadata(path).num_rows for path in partial.values())
+
+        held = held_out(len(contents), options.test_share)
+        left = write(held, report, lambda: progress.advance(bar))
+        if held != held_out(left, options.test_share):
+            # Items were left out. All is known of them now: the same items are split anew, and nothing is said twice.
+            write(held_out(left, options.test_share), lambda _: None, lambda: None)
         if check:
             bar = progress.add_task("loading rows through veRL", total=len(SPLITS))
             names = {content.index: content.where for content in contents}
