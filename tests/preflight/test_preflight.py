@@ -343,8 +343,8 @@ def test_checkpoints_that_would_not_fit_on_the_disk(good: Run, monkeypatch):
     ("saved", "resumed", "keep", "added"),
     [
         # Of 8 steps, saved every 2.
-        ([], 0, "null", 4), ([], 0, 2, 2), ([2, 4], 4, "null", 2), ([2, 4], 4, 1, 2), ([2, 4], 4, 3, 2), ([6], 6, "null", 1),
-        ([4, 6, 8], 8, 2, 0),
+        ([], 0, "null", 4), ([], 0, 2, 2), ([2, 4], 4, "null", 2), ([2, 4], 4, 1, 2), ([2, 4], 4, 3, 2),
+        ([6], 6, "null", 1), ([4, 6, 8], 8, 2, 0),
         # Saved, and not yet told: the step is done again.
         ([2, 4], 2, "null", 2), ([2, 4], 2, 2, 2),
     ],

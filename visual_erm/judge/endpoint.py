@@ -15,7 +15,7 @@ import os
 import ssl
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
-from urllib.request import proxy_bypass_environment
+from urllib.request import proxy_bypass
 
 import httpx
 import openai
@@ -158,7 +158,7 @@ def proxy_fix(url: str) -> str:
         The proxy, without a password in its address, its variable and the fix; empty where no proxy stands between.
     """
     address = urlsplit(url)
-    if proxy_bypass_environment(address.netloc) or proxy_bypass_environment(str(address.hostname)):
+    if proxy_bypass(address.netloc) or proxy_bypass(str(address.hostname)):
         return ""
     for name in (f"{address.scheme}_proxy", "all_proxy"):
         for variable in (name, name.upper()):
