@@ -70,6 +70,14 @@ def test_the_reward_function_gets_task_and_judge_as_overridden(files):
     assert load_judge_settings(given.judge).endpoints == ("http://10.0.0.1:8000/v1",)
 
 
+def test_paths_that_are_read_as_numbers_are_made_absolute_for_preflight_to_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = recipe("run_dir=2026_11_28", "data.train_files=[1e3]", "data.val_files=7", "actor_rollout_ref.model.path=42")
+    train.prepare(config)
+    paths = [config.run_dir, *config.data.train_files, *config.data.val_files]
+    assert paths == [f"{tmp_path}/20261128", f"{tmp_path}/1000.0", f"{tmp_path}/7"]
+
+
 def test_the_files_of_the_judge_are_found_from_every_worker(files, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "key").write_text("sk-x")

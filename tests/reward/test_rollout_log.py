@@ -15,11 +15,20 @@ from pathlib import Path
 import pytest
 
 from visual_erm.errors import TooManyFailures
-from visual_erm.reward.rollout_log import ABORT_REASON, RolloutLog, row_of, write_abort_reason
+from visual_erm.reward.rollout_log import ABORT_REASON, RolloutLog, is_validation, row_of, write_abort_reason
 
 
 def lines(folder: Path) -> list[dict]:
     return [json.loads(line) for file in folder.glob("*.jsonl") for line in file.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("split", ["train", "test", "dev", None])
+@pytest.mark.parametrize("validate", [True, False, None])
+def test_a_line_says_whether_veRL_validates_and_only_without_its_word_asks_the_row(split, validate) -> None:
+    extra = {"index": 0, "split": split, **({} if validate is None else {"validate": validate})}
+    expected = split == "test" if validate is None else validate
+    line = row_of("table", "reply", extra, {"score": 1.0})
+    assert line["validate"] is expected and is_validation(line) is expected
 
 
 async def test_a_line_is_in_the_file_when_append_returns_and_the_file_is_opened_once(tmp_path, monkeypatch) -> None:
