@@ -5,8 +5,9 @@
 installed. Each result is a line of a file at once. A run that was stopped goes on where it was.
 
 A script whose pixels differ is drawn by plain Python once more, with another allocator of memory: one that differs from
-itself depends on chance, or on where its objects lie in memory. It ends with an error if there is a script that plain Python draws and the sandbox does not, or that has other pixels, unless
-the script needed a network, another process, a thread or a person.
+itself depends on chance, or on where its objects lie in memory. The command ends with an error if there is a script that
+plain Python draws and the sandbox does not, or that has other pixels, unless the script needed a network, another process,
+a thread or a person.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def plain(code: str, elsewhere: bool = False) -> Drawing:
 
     Args:
         code: The script. It runs in an empty folder, as in the sandbox.
-        elsewhere: Let its objects lie elsewhere in memory. Matplotlib's constrained layout depends on that for a few pixels.
+        elsewhere: Let its objects lie elsewhere in memory. The constrained layout depends on that for a few pixels.
 
     Returns:
         Its image, or why there is none.
