@@ -97,6 +97,7 @@ def plain(code: str, elsewhere: bool = False) -> Drawing:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
+                errors="replace",
                 timeout=PLAIN_LIMIT_S,
             )
         except subprocess.TimeoutExpired:

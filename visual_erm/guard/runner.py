@@ -124,7 +124,7 @@ class GuardRunner:
             BlankImage: The prediction shows nothing, or next to nothing, where the reference shows something.
         """
         if await self._run(is_blank, reference, prediction):
-            raise BlankImage("the picture has a single color")
+            raise BlankImage("the picture holds nothing but one colour")
         guard = self._settings.blank
         if guard.enabled and await self._run(is_near_blank, reference, prediction, guard.share):
             raise BlankImage("the picture holds next to nothing but its background")

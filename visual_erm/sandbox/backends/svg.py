@@ -63,7 +63,7 @@ def render(code: str, options: Mapping[str, Any]) -> Rendering:
     size = options["width"], options["height"]
     rgba = _library(options).render_rgba(read(code), *size)
     if not rgba.getchannel("A").getbbox():
-        raise RenderingFailed("BlankImage", "the document shows nothing")
+        raise RenderingFailed("BlankImage", "the picture holds nothing but one colour")
     image = Image.new("RGBA", size, ImageColor.getrgb(options["background"])[:3])
     image.alpha_composite(rgba)
     return Rendering(*size, image.convert("RGB").tobytes())
