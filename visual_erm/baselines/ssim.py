@@ -6,6 +6,8 @@ import numpy as np
 from PIL import Image
 from skimage.metrics import structural_similarity
 
+from visual_erm.vision.images import on_white
+
 WINDOW = 11
 """Side of a neighborhood in pixels, as in the original; the canvas has at least as many."""
 
@@ -35,10 +37,10 @@ def ssim(prediction: Image.Image, reference: Image.Image, longest_side: int) -> 
 
 def _placed(image: Image.Image, size: tuple[int, int], scale: float) -> np.ndarray:
     """Gray values (height, width), uint8, of an image in the corner of a white canvas of `size`."""
-    gray = image.convert("L")
+    levels = on_white(image).convert("L")
     if scale < 1:
-        smaller = max(1, round(gray.width * scale)), max(1, round(gray.height * scale))
-        gray = gray.resize(smaller, Image.Resampling.BOX)
+        smaller = max(1, round(levels.width * scale)), max(1, round(levels.height * scale))
+        levels = levels.resize(smaller, Image.Resampling.BOX)
     canvas = Image.new("L", size, 255)
-    canvas.paste(gray)
+    canvas.paste(levels)
     return np.asarray(canvas)

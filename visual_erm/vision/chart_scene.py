@@ -19,6 +19,7 @@ from scipy import ndimage
 
 from visual_erm.vision.colors import along_edge, is_gray, near
 from visual_erm.vision.gridlines import Area, find_areas
+from visual_erm.vision.images import on_white
 from visual_erm.vision.scene_types import GRID, Box, Color, Mark, Panel, Scene, Text
 from visual_erm.vision.segmentation import Layers, layers, pieces
 from visual_erm.vision.text_lines import Line, find_lines, printed
@@ -45,6 +46,8 @@ MAX_TICK = 9
 """Length in pixels of the longest tick at a panel's side."""
 MAX_TICK_GAP = 5
 """Largest distance in pixels between a tick and the side that it belongs to."""
+GROUND_INSET = 3
+"""Distance in pixels from the side of a panel at which the color of its ground is read; less in a panel too thin for it."""
 MIN_WORD = 4
 """Number of letters of the shortest colored text that is looked for in a plot."""
 MIN_SLIVER_CONTRAST = 72
@@ -70,13 +73,13 @@ def parse_scene(image: Image.Image, read: ReadLines) -> Scene:
     """Finds what an image shows.
 
     Args:
-        image: An image of any mode; it is converted to RGB.
+        image: An image of any mode; transparent parts are laid on white.
         read: Reads the crops of lines of text. What it reads as nothing counts as a mark, unless it is `no_ocr`.
 
     Returns:
         The texts, panels and marks. An image whose shorter side is under MIN_SIDE pixels has none.
     """
-    pixels = np.ascontiguousarray(np.asarray(image.convert("RGB")))
+    pixels = np.ascontiguousarray(np.asarray(on_white(image)))
     scale = LONGEST_SIDE / max(pixels.shape)
     if scale < 1:
         size = max(round(image.width * scale), 1), max(round(image.height * scale), 1)
@@ -197,7 +200,8 @@ def _panel(area: Area, pixels: np.ndarray) -> Panel:
 
 
 def _ground_color(area: Area, pixels: np.ndarray) -> Color:
-    return along_edge(pixels[area.top + 3 : area.bottom - 3, area.left + 3 : area.right - 3])[0]
+    down, right = (min(GROUND_INSET, (side - 1) // 2) for side in (area.bottom - area.top, area.right - area.left))
+    return along_edge(pixels[area.top + down : area.bottom - down, area.left + right : area.right - right])[0]
 
 
 def _middle(extent: tuple[slice, slice]) -> tuple[float, float]:

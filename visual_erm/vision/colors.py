@@ -29,7 +29,7 @@ def color_distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     Returns:
         The largest difference of a channel, shape (height, width), uint8.
     """
-    return largest(cv2.absdiff(one, other))
+    return largest(cv2.absdiff(one, other)) if one.size else np.zeros(one.shape[:2], np.uint8)
 
 
 def largest(pixels: np.ndarray) -> np.ndarray:

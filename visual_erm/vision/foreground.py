@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageChops
 
+from visual_erm.vision.images import on_white
+
 MIN_CONTRAST = 32
 """Levels (of 255) below which a difference from the background is not visible."""
 FEW_COLORS = 1 << 16
@@ -21,12 +23,12 @@ def foreground(image: Image.Image) -> np.ndarray:
     """Measures how much each pixel stands out.
 
     Args:
-        image: An image of any mode; transparency is ignored.
+        image: An image of any mode; transparent parts are laid on white.
 
     Returns:
         The difference from the most frequent color, in the channel where it is largest: shape (height, width), uint8.
     """
-    image = image.convert("RGB")
+    image = on_white(image)
     page = Image.new("RGB", image.size, _most_frequent(image))
     red, green, blue = ImageChops.difference(image, page).split()
     return np.asarray(ImageChops.lighter(ImageChops.lighter(red, green), blue))

@@ -136,6 +136,8 @@ def _straight_lines(along: np.ndarray, crossing: np.ndarray, pixels: np.ndarray)
     lines: list[StraightLine] = []
     for left, top, width, height, _ in sorted(flat, key=lambda part: -part[cv2.CC_STAT_WIDTH])[:MAX_LINES]:
         part = along[top : top + height, left : left + width]
+        if not part.any():
+            continue  # a crossing line beside the end of one that runs across
         at = top + int(part.sum(axis=1).argmax())
         color = np.median(pixels[at, left : left + width][part[at - top] > 0], axis=0)
         lines.append(StraightLine(at, left, left + width, tuple(color.astype(int).tolist())))

@@ -49,6 +49,8 @@ def on_white(image: Image.Image) -> Image.Image:
     """
     if image.mode.startswith("I") or image.mode == "F":
         image = eight_bits(image)
+    if image.mode == "La":
+        image = image.convert("LA")  # Pillow converts premultiplied gray to nothing else
     if has_transparency(image):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
