@@ -71,7 +71,7 @@ from visual_erm.vision.text_lines import find_lines, printed
 
 MOST_PIXELS = 16_000_000
 """Width times height of the largest image: `max_pixels` of the shipped tasks."""
-CHUNK = 2 * len(FAMILIES)
+CHUNK = len(FAMILIES)
 """Number of images in a row that one process looks at."""
 LONGEST_SIDE_OF_BASELINE = 1024
 """Longest side in pixels of the canvas on which SSIM is measured."""
@@ -390,7 +390,7 @@ def look(numbers: Iterable[int], seed: int, with_text: bool, most_pixels: int = 
         What came of it.
     """
     outcome = Outcome()
-    make = functools.lru_cache(CHUNK)(lambda number: Subject(number, seed, most_pixels))
+    make = functools.lru_cache(2 * CHUNK)(lambda number: Subject(number, seed, most_pixels))
     for number in numbers:
         one, other = make(number), make(max(number - (1 if number % 2 else len(FAMILIES)), 0))
         outcome.families[one.family] += 1

@@ -23,9 +23,29 @@ USUAL_SIDE = 300
 """Longest side in pixels of most images; the cost of a run grows with its square."""
 LARGE_SHARE = 0.004
 """Share of the images, of each family, that may have as many pixels as a task allows."""
-STRAIGHT_MODES = "1 L P RGB RGBA CMYK YCbCr HSV I F LA RGBX I;16".split()
+STRAIGHT_MODES = ["1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "F", "LA", "RGBX", "I;16"]
 """Modes that Pillow makes of RGB or of gray."""
-WORDS = "Total 1,234.5 −0.73 αβγ 中文 km² q3 [x] OK; (12%) €9 naïve III ... --- = : i l".split()
+WORDS = [
+    "Total",
+    "1,234.5",
+    "−0.73",
+    "αβγ",
+    "中文",
+    "km²",
+    "q3",
+    "[x]",
+    "OK;",
+    "(12%)",
+    "€9",
+    "naïve",
+    "III",
+    "...",
+    "---",
+    "=",
+    ":",
+    "i",
+    "l",
+]
 
 Draw = np.random.Generator
 
@@ -261,7 +281,7 @@ def modes(draw: Draw, most: int) -> Image.Image:
     """A small image of another family in any mode of Pillow."""
     other = [family for name, family in FAMILIES.items() if name not in ("modes", "variant")]
     made = other[int(draw.integers(len(other)))](draw, min(most, 90_000))
-    extra = "LAB PA La RGBa I;16B I;16L transparent levels numbers".split()
+    extra = ["LAB", "PA", "La", "RGBa", "I;16B", "I;16L", "transparent", "levels", "numbers"]
     mode = str(draw.choice(STRAIGHT_MODES + extra))
     return _in_mode(made, mode, draw)
 

@@ -35,6 +35,11 @@ ENLARGE = 2
 """Factor of enlargement: print at screen size is read best at double size."""
 LONGEST_SIDE = 2000
 """Longest side of a page in pixels: detection time grows with the area."""
+MAX_TALL = 8
+MAX_WIDE = 60
+"""Largest ratios of height to width and of width to height in which rapidocr gets a page. It enlarges the shorter side to
+736 pixels, whatever the longer side then is, and refuses pages whose shorter side it scales to nothing. It fills up wide
+pages itself."""
 
 logger = logging.getLogger(__name__)
 
@@ -97,9 +102,12 @@ class Ocr:
         Raises:
             JudgeUnavailable: Text recognition failed.
         """
-        scale = min(ENLARGE, max(LONGEST_SIDE / max(image.shape), 1.0))
+        height, width = image.shape
+        scale = min(ENLARGE, LONGEST_SIDE / max(height, width))
+        if height <= MAX_TALL * width and width <= MAX_WIDE * height:
+            scale = max(scale, 1.0)  # rapidocr scales a page down itself
         self._for_pages = self._for_pages or _engine(MIN_WIDTH_ON_PAGE)
-        found = _guarded(self._for_pages, _colors(_enlarged(image, scale)))
+        found = _guarded(self._for_pages, _colors(_filled_up(_enlarged(image, scale))))
         if found.txts is None:
             return []
         corners = [np.asarray(box) / scale for box in found.boxes]
@@ -150,8 +158,18 @@ def _enlarged(image: np.ndarray, scale: float) -> np.ndarray:
     if scale == 1:
         return image
     height, width = image.shape
-    size = (round(width * scale), round(height * scale))
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+
+
+def _filled_up(page: np.ndarray) -> np.ndarray:
+    """A page that is too tall or too wide, with its background to the right or below."""
+    height, width = page.shape
+    below, beside = max(-(-width // MAX_WIDE) - height, 0), max(-(-height // MAX_TALL) - width, 0)
+    if not below and not beside:
+        return page
+    background = int(np.bincount(page.ravel()).argmax())
+    return np.pad(page, ((0, below), (0, beside)), constant_values=background)
 
 
 def _colors(image: np.ndarray) -> np.ndarray:
