@@ -27,6 +27,7 @@ from visual_erm.vision.images import load_image
 
 CASES = Path(__file__).parents[2] / "shared" / "cases"
 FIELD, CORPORA, GUARD = CASES / "field", CASES / "corpora", CASES / "guard"
+FIELD, CORPORA, REWARD = CASES / "field", CASES / "corpora", CASES / "reward"
 LANGUAGES = {".py": "python", ".html": "html", ".md": "markdown", ".svg": "svg"}
 
 pytestmark = [
@@ -234,3 +235,18 @@ async def verdict_on(task: str, reference: Image.Image, prediction: Image.Image)
         return await guards.check_report(reference, prediction, Report())
     finally:
         await guards.close()
+async def test_leaving_a_shape_with_nearly_level_edges_out_costs_more_than_drawing_it_wrong(bench: Bench) -> None:
+    async def reward(name: str, reference: str) -> float:
+        file = REWARD / "vanish" / name
+        task, text = ("svg", "svg") if file.suffix == ".svg" else ("chart", "python")
+        reply = read_text(file) if file.suffix == ".txt" else f"```{text}\n{read_text(file)}\n```"
+        with Image.open(REWARD / "vanish" / reference) as image:
+            return (await bench.pipelines[task].score(reply, image.convert("RGB"))).reward
+
+    drawn = ("exact", "steeper", "flat_version", "only_blue_wrong_height", "upper_left_out")
+    areas = [await reward(f"area_{name}.py", "area_ref.png") for name in drawn]
+    assert areas[0] == 2 and min(areas) > await reward("area_empty.txt", "area_ref.png")
+    for shape in ("rot1", "rot2"):
+        versions = ("exact", "rect_at_0_deg", "rect_at_5_deg", "rect_green_at_0_deg", "rect_smaller_at_0")
+        shapes = [await reward(f"{shape}_{name}.svg", f"ref_{shape}.png") for name in versions]
+        assert shapes[0] == 2 and min(shapes) > await reward(f"{shape}_rect_left_out.svg", f"ref_{shape}.png")

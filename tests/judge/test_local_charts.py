@@ -14,6 +14,7 @@ from images import BARS, BARS_WRONG, Steps, chart, charts, drawing, drawings
 from PIL import Image
 
 from visual_erm.errors import ConfigError
+from visual_erm.guard.omission import missing_parts, scene_parts
 from visual_erm.judge.base import make_judge
 from visual_erm.judge.local.charts import compare
 from visual_erm.kinds import SHIPPED
@@ -21,6 +22,7 @@ from visual_erm.reward.report import MAX_SEVERITY, Report
 from visual_erm.spec.judge import JudgeSettings
 from visual_erm.spec.task import load_task
 from visual_erm.vision import readings
+from visual_erm.vision.chart_scene import no_ocr, parse_scene
 from visual_erm.vision.scene_types import GRID, Box, Mark, Panel, Scene, Text
 
 CHARTS, DRAWINGS = charts(), drawings()
@@ -122,6 +124,16 @@ def test_leaving_out_never_pays_in_images(judge):
         for gone in range(len(parts)):
             less = judge(reference, draw(parts[:gone] + parts[gone + 1 :]), kind)
             assert less.severity >= whole.severity
+
+
+@pytest.mark.parametrize("angle", [1, 1.5, 2, 2.5])
+def test_a_shape_whose_edges_are_nearly_level_is_missed(judge, angle):
+    turned = [*SHAPES[:1], f'<rect x="45" y="50" width="50" height="30" fill="#377eb8" transform="rotate({angle} 70 65)"/>']
+    other = [turned[0], turned[1].replace(f"rotate({angle}", "rotate(8")]
+    empty, wrong = (judge(drawing(*turned), drawing(*shapes), "svg").severity for shapes in (turned[:1], other))
+    assert empty == MAX_SEVERITY > wrong > 0
+    guard = [scene_parts(parse_scene(drawing(*shapes), no_ocr)) for shapes in (turned, turned[:1])]
+    assert missing_parts(*guard, slack=0) == {"mark": 1}
 
 
 def test_a_size_of_its_own_costs_nothing(judge):

@@ -103,6 +103,29 @@ def test_half_tones_along_an_edge_are_no_marks():
     assert {tuple(mark.color) for mark in parse_scene(big, no_ocr).marks} == {(0xCC, 0, 0), (0, 0, 0xCC)}
 
 
+@pytest.mark.parametrize("ground", ["white", "#222222"])
+@pytest.mark.parametrize("color", ["#377eb8", "#dd8452", "#808080"])
+@pytest.mark.parametrize("angle", [0.5, 1, 1.5, 2.5, 4, 88.5, 91])
+def test_a_shape_whose_edges_are_nearly_level_is_a_mark(angle, color, ground):
+    turn = np.exp(1j * np.deg2rad(angle))
+    corners = [(1000 + turn * corner) for corner in (-600 - 350j, 600 - 350j, 600 + 350j, -600 + 350j)]
+    image = Image.new("RGB", (2000, 2000), ground)
+    ImageDraw.Draw(image).polygon([(z.real, z.imag + 1000) for z in corners], fill=color)
+    (mark,) = parse_scene(image.resize((250, 250), Image.Resampling.BOX), no_ocr).marks
+    assert mark.area == pytest.approx(0.21, abs=0.01)
+
+
+@pytest.mark.parametrize("heights", [(5, 5.3, 5.1, 5.6), (5, 4.8, 4.6, 4.4), (5, 5.02, 5, 5.04)])
+def test_areas_whose_edges_are_nearly_level_are_marks(heights):
+    def draw(axes):
+        x = range(4)
+        axes.fill_between(x, 0, heights, color="#4c72b0")
+        axes.fill_between(x, heights, [height + 4 for height in heights], color="#dd8452")
+        axes.set(xlim=(0, 3), ylim=(0, 20))
+
+    assert {mark.color for mark in parse_scene(figure(draw), no_ocr).marks} == {(0x4C, 0x72, 0xB0), (0xDD, 0x84, 0x52)}
+
+
 def test_what_shows_through_a_hole_is_no_mark_and_what_lies_on_top_leaves_none():
     ring = shapes(("ellipse", (50, 50, 250, 250), "#cc0000"), ("ellipse", (65, 65, 235, 235), "white"))
     covered = shapes(("ellipse", (50, 50, 250, 250), "#cc0000"), ("ellipse", (120, 120, 180, 180), "#0000cc"))

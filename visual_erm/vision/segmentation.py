@@ -85,16 +85,19 @@ def layers(pixels: np.ndarray) -> Layers:
 def _grounds(pixels: np.ndarray) -> tuple[np.ndarray, int]:
     """Large thick regions, the largest first, numbered from 1."""
     height, width = pixels.shape[:2]
+    across = color_distance(np.ascontiguousarray(pixels[:, 1:]), np.ascontiguousarray(pixels[:, :-1])) <= MAX_STEP
+    down = color_distance(pixels[1:], pixels[:-1]) <= MAX_STEP
+    inner = np.ones((height, width), np.uint8)
+    inner[:, 1:] &= across
+    inner[1:] &= down
     links = np.zeros((2 * height - 1, 2 * width - 1), np.uint8)
     links[::2, ::2] = 1
-    links[::2, 1::2] = color_distance(np.ascontiguousarray(pixels[:, 1:]), np.ascontiguousarray(pixels[:, :-1])) <= MAX_STEP
-    links[1::2, ::2] = color_distance(pixels[1:], pixels[:-1]) <= MAX_STEP
+    level, upright = _half_tones(pixels, down), _half_tones(pixels.swapaxes(0, 1), across.T).T
+    links[::2, 1::2] = across & ~level[:, 1:] & ~level[:, :-1]
+    links[1::2, ::2] = down & ~upright[1:] & ~upright[:-1]
     _, labels = cv2.connectedComponents(links, connectivity=4)
     labels = np.ascontiguousarray(labels[::2, ::2])
     sizes = np.bincount(labels.ravel())
-    inner = np.ones(labels.shape, np.uint8)
-    inner[:, 1:] &= links[::2, 1::2]
-    inner[1:] &= links[1::2, ::2]
     depth = cv2.distanceTransform(np.pad(inner, 1), cv2.DIST_C, 3)[1:-1, 1:-1]
     numbers = np.zeros(len(sizes), np.int32)
     deep = np.flatnonzero(depth >= MIN_GROUND_RADIUS)
@@ -111,6 +114,18 @@ def _grounds(pixels: np.ndarray) -> tuple[np.ndarray, int]:
     numbers[large] = np.arange(1, len(large) + 1)
     numbers[alike] = np.arange(len(large) + 1, len(large) + len(alike) + 1)
     return numbers[labels], len(large) + len(alike)
+
+
+def _half_tones(pixels: np.ndarray, down: np.ndarray) -> np.ndarray:
+    """Which pixels lie between the colors above and below them, unlike both.
+
+    Along an edge that is nearly level, the half-tones run from the color of one side to that of the other in small steps.
+    A region does not run on through them.
+    """
+    steps = np.diff(pixels.astype(np.int16), axis=0)
+    found = np.zeros(pixels.shape[:2], bool)
+    found[1:-1] = ~down[1:] & ~down[:-1] & ((steps[1:].astype(np.int32) * steps[:-1]).sum(axis=2) > 0)
+    return found
 
 
 def pieces(pixels: np.ndarray, found: Layers, ink: np.ndarray) -> tuple[np.ndarray, int]:
