@@ -36,6 +36,20 @@ MIN_CONTRAST = 36
 """Difference of a channel below which ink on a ground is not seen."""
 MIN_INK_COSINE = 0.94
 """Smallest cosine between the directions in which two pixels of one ink differ from their ground."""
+MAX_INKS = 24
+"""Number of inks that are told apart where they touch, the most frequent ones."""
+SAME_INK_COSINE = 0.9986
+"""Smallest cosine between an ink's direction and that of its pixels, half-tones included: 3 degrees."""
+OTHER_INK_COSINE = 0.978
+"""Largest cosine between two inks: 12 degrees."""
+MIN_INK_SHARE = 0.02
+"""Share of a piece that an ink covers at least, if the piece is divided."""
+MIN_PURE_SHARE = 0.7
+"""Share of a piece that its inks cover at least, if it is divided. With less its colors run into each other."""
+MAX_CROSSING = 6
+"""Half the width in pixels of what may lie across a line of one of several inks."""
+INK_SAMPLE = 50_000
+"""Number of pixels that the inks of an image are found in."""
 MIN_INK_PIXELS = 4
 """Number of pixels of the smallest piece of ink."""
 
@@ -131,6 +145,8 @@ def _half_tones(pixels: np.ndarray, down: np.ndarray) -> np.ndarray:
 def pieces(pixels: np.ndarray, found: Layers, ink: np.ndarray) -> tuple[np.ndarray, int]:
     """Divides ink into connected pieces of one color.
 
+    Lines of several colors that cross hang together through the half-tones between them. Such a piece is divided by color.
+
     Args:
         pixels: RGB, shape (height, width, 3), uint8.
         found: Its layers.
@@ -161,6 +177,7 @@ def pieces(pixels: np.ndarray, found: Layers, ink: np.ndarray) -> tuple[np.ndarr
     start, stop = (np.concatenate([pair[side] for pair in ends]) for side in (0, 1))
     graph = coo_matrix((np.ones(len(start), np.int8), (start, stop)), shape=(len(places), len(places)))
     _, members = connected_components(graph, directed=False)
+    members = _divided(members, _inks(away, members), places, ink.shape)
     sizes = np.bincount(members)
     order = np.argsort(-sizes, kind="stable")
     order = order[sizes[order] >= MIN_INK_PIXELS]
@@ -168,3 +185,55 @@ def pieces(pixels: np.ndarray, found: Layers, ink: np.ndarray) -> tuple[np.ndarr
     numbers[order] = np.arange(1, len(order) + 1)
     labels.ravel()[places] = numbers[members]
     return labels, len(order)
+
+
+def _divided(members: np.ndarray, inks: np.ndarray, places: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The pieces of ink once more, those that hold several inks divided by ink; what crosses a line does not cut it."""
+    window = np.ones((2 * MAX_CROSSING + 1, 2 * MAX_CROSSING + 1), np.uint8)
+    divided = members.astype(np.int64)
+    for number in np.unique(inks[inks > 0]):
+        own = np.flatnonzero(inks == number)
+        mask = np.zeros(shape, np.uint8)
+        mask.ravel()[places[own]] = 1
+        count, near = cv2.connectedComponents(cv2.dilate(mask, window))
+        divided[own] = divided.max() + 1 + members[own].astype(np.int64) * count + near.ravel()[places[own]]
+    return np.unique(divided, return_inverse=True)[1]
+
+
+def _inks(away: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """The number of the ink of each pixel in a piece that holds several of them, else 0.
+
+    `away` are the directions in which pixels differ from their ground, (n, 3), and `members` the pieces that they are in.
+    """
+    found = _directions(away[:: len(away) // INK_SAMPLE + 1])
+    inks = np.zeros(len(away), np.int64)
+    if len(found) < 2:
+        return inks
+    likeness = away @ found.T
+    nearest = likeness.argmax(axis=1)
+    pure = likeness[np.arange(len(away)), nearest] >= SAME_INK_COSINE
+    sizes = np.bincount(members)
+    covered = np.bincount(members[pure] * len(found) + nearest[pure], minlength=len(sizes) * len(found))
+    covered = covered.reshape(len(sizes), len(found))
+    large = covered >= np.maximum(MIN_INK_SHARE * sizes, MIN_INK_PIXELS)[:, None]
+    mixed = (large.sum(axis=1) > 1) & ((covered * large).sum(axis=1) >= MIN_PURE_SHARE * sizes)
+    divided = mixed[members]
+    inks[divided] = 1 + np.where(large[members[divided]], likeness[divided], -2).argmax(axis=1)
+    return inks
+
+
+def _directions(away: np.ndarray) -> np.ndarray:
+    """The directions of the most frequent inks: (at most MAX_INKS, 3)."""
+    found: list[np.ndarray] = []
+    steps = (np.round(away * 20) + 20).astype(np.int64)
+    codes = (steps[:, 0] * 41 + steps[:, 1]) * 41 + steps[:, 2]
+    counts = np.bincount(codes)
+    while len(found) < MAX_INKS and counts.max(initial=0) >= MIN_INK_PIXELS:
+        code = int(counts.argmax())
+        own = away[codes == code].mean(axis=0)
+        own = away[away @ own >= SAME_INK_COSINE * np.linalg.norm(own)].mean(axis=0)
+        own /= max(float(np.linalg.norm(own)), 1e-6)
+        counts[code] = 0
+        if all(float(own @ other) <= OTHER_INK_COSINE for other in found):
+            found.append(own)
+    return np.array(found, np.float32).reshape(-1, 3)
