@@ -20,7 +20,7 @@ from scipy import ndimage
 from visual_erm.vision.colors import along_edge, is_gray, near
 from visual_erm.vision.gridlines import Area, find_areas
 from visual_erm.vision.images import on_white
-from visual_erm.vision.scene_types import GRID, Box, Color, Mark, Panel, Scene, Text
+from visual_erm.vision.scene_types import GRID, MAX_CURVE_SHARE, TRACE, Box, Color, Mark, Panel, Scene, Text
 from visual_erm.vision.segmentation import Layers, layers, pieces
 from visual_erm.vision.text_lines import Line, find_lines, printed
 
@@ -298,16 +298,20 @@ class _Marks:
         height, width = self._pixels.shape[:2]
         area = int(own.sum())
         x, y = (float(sums @ (np.arange(len(sums)) + 0.5)) / area for sums in (own.sum(axis=0), own.sum(axis=1)))
-        mask = cv2.resize(own * np.uint8(255), (GRID, GRID), interpolation=_SHRINK if own.size > GRID * GRID else _GROW)
+        curve = area <= MAX_CURVE_SHARE * own.size
         return Mark(
             color,
             _box(columns.start, rows.start, columns.stop, rows.stop, width, height),
             ((columns.start + x) / width, (rows.start + y) / height),
             area / (width * height),
             area / own.size,
-            mask.tobytes(),
+            _cells(own, GRID),
             _panel_at(self._areas, columns.start + x, rows.start + y),
+            _cells(own, TRACE) if curve else b"",
         )
 
 
-_SHRINK, _GROW = cv2.INTER_AREA, cv2.INTER_LINEAR
+def _cells(own: np.ndarray, side: int) -> bytes:
+    """How much of each of `side` x `side` cells is covered, 0 to 255."""
+    how = cv2.INTER_AREA if own.size > side * side else cv2.INTER_LINEAR
+    return cv2.resize(own * np.uint8(255), (side, side), interpolation=how).tobytes()

@@ -13,6 +13,11 @@ Color = tuple[int, int, int]
 GRID = 24
 """Number of cells along each side of a mark's mask."""
 
+TRACE = 96
+"""Number of cells along each side of a curve's trace."""
+MAX_CURVE_SHARE = 0.35
+"""Largest share of its box that a curve covers."""
+
 
 @dataclass(frozen=True)
 class Box:
@@ -99,6 +104,8 @@ class Mark:
     """GRID x GRID cells over its box, row by row: how much of each is covered, 0 to 255."""
     panel: int | None = None
     """Index of the panel that it stands in."""
+    trace: bytes = b""
+    """TRACE x TRACE cells like the mask, for a mark that covers at most MAX_CURVE_SHARE of its box; else empty."""
 
 
 @dataclass(frozen=True)

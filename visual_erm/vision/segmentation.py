@@ -177,7 +177,8 @@ def pieces(pixels: np.ndarray, found: Layers, ink: np.ndarray) -> tuple[np.ndarr
     start, stop = (np.concatenate([pair[side] for pair in ends]) for side in (0, 1))
     graph = coo_matrix((np.ones(len(start), np.int8), (start, stop)), shape=(len(places), len(places)))
     _, members = connected_components(graph, directed=False)
-    members = _divided(members, _inks(away, members), places, ink.shape)
+    core = found.contrast == cv2.dilate(found.contrast, np.ones((3, 3), np.uint8))
+    members = _divided(members, _inks(away, core.ravel()[places], members), places, ink.shape)
     sizes = np.bincount(members)
     order = np.argsort(-sizes, kind="stable")
     order = order[sizes[order] >= MIN_INK_PIXELS]
@@ -200,12 +201,14 @@ def _divided(members: np.ndarray, inks: np.ndarray, places: np.ndarray, shape: t
     return np.unique(divided, return_inverse=True)[1]
 
 
-def _inks(away: np.ndarray, members: np.ndarray) -> np.ndarray:
+def _inks(away: np.ndarray, core: np.ndarray, members: np.ndarray) -> np.ndarray:
     """The number of the ink of each pixel in a piece that holds several of them, else 0.
 
     `away` are the directions in which pixels differ from their ground, (n, 3), and `members` the pieces that they are in.
+    An ink has pixels in `core`, where nothing beside them stands out more: along the edges of lines colors are mixed.
     """
-    found = _directions(away[:: len(away) // INK_SAMPLE + 1])
+    pure = away[core]
+    found = _directions(pure[:: len(pure) // INK_SAMPLE + 1])
     inks = np.zeros(len(away), np.int64)
     if len(found) < 2:
         return inks

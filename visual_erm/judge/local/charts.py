@@ -54,7 +54,13 @@ MOVED = 0.08
 WHOLE = 0.96
 """Share of a curve or a cloud that must be in place for all of it to count as such."""
 MORE = 1.25
-"""By how much more a curve or a cloud may cover than in the reference."""
+"""By how much more a cloud may cover than in the reference, or by how many more marks it may have."""
+MORE_OF_CURVE = 1.6
+"""How many times as many cells a curve may run through as in the reference; in a small image its line is wide."""
+MORE_OF_MARKS = 2.5
+"""How many times as much a cloud of as many marks may cover; in a small image its marks are large."""
+FADING = 0.5
+"""What a piece of a curve is worth for each cell of a group's image that it is away, beyond the first."""
 
 
 Costs = dict[str, np.ndarray]
@@ -299,16 +305,23 @@ def _displaced(reference: np.ndarray, prediction: np.ndarray, slack: np.ndarray)
 def _mark_groups(sides: _Sides, reference: list[MarkGroup], prediction: list[MarkGroup]) -> Costs:
     place = np.zeros((len(reference), len(prediction)), int)
     together = _together(sides, reference, prediction)
-    window = np.ones((3, 3), np.uint8)
     for j, other in enumerate(prediction):
-        reach = cv2.dilate(other.raster, window)
+        away = cv2.distanceTransform((other.raster <= 0).astype(np.uint8), cv2.DIST_C, 3)
         for i, one in enumerate(reference):
-            total = float(one.raster.sum())
-            surplus = float(other.raster.sum()) / max(MORE * total, 1e-6)
-            kept = float(np.minimum(one.raster, reach).sum()) / max(total, 1e-6) / max(surplus, 1)
+            near = FADING ** np.maximum(away - 1, 0) if one.curve else away <= 1
+            total = max(float(one.raster.sum()), 1e-6)
+            kept = float((one.raster * near).sum()) / total / max(_surplus(one, other, total), 1)
             mass = MAX_SEVERITY * min(one.weight, other.weight)
             place[i, j] = 0 if kept >= WHOLE and together[i, j] else mass - int(mass * kept * together[i, j])
     return {"place": place, "colour": _colors([group.color for group in reference], [group.color for group in prediction])}
+
+
+def _surplus(reference: MarkGroup, prediction: MarkGroup, total: float) -> float:
+    """By how many times a group covers more than it may; what is missing never raises it."""
+    covered = float(prediction.raster.sum()) / total
+    if reference.curve:
+        return covered / MORE_OF_CURVE
+    return max(min(covered, prediction.count / reference.count) / MORE, covered / MORE_OF_MARKS)
 
 
 def _colors(reference: list[Color], prediction: list[Color]) -> np.ndarray:

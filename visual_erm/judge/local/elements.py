@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from visual_erm.vision.scene_types import GRID, Box, Color, Mark, Panel, Scene, Text
+from visual_erm.vision.scene_types import GRID, MAX_CURVE_SHARE, TRACE, Box, Color, Mark, Panel, Scene, Text
 
 IMAGE_CELLS = 64
 """Number of cells along each side of the image of a group of marks."""
@@ -22,8 +22,6 @@ MAX_SINGLE_MARKS = 16
 """Number of small marks of one color in one place that are still compared one by one; more are a cloud."""
 MAX_SMALL_SHARE = 0.004
 """Largest share of the image that a mark of a cloud covers."""
-MAX_CURVE_SHARE = 0.35
-"""Largest share of its box that a curve covers."""
 MIN_CURVE_SIDE = 0.15
 """Side of the smallest box of a curve, as a share of the image's side."""
 CURVE_WEIGHT = 3
@@ -46,7 +44,9 @@ class MarkGroup:
     weight: int
     count: int
     raster: np.ndarray
-    """(IMAGE_CELLS, IMAGE_CELLS), float32: how much of each cell is covered, in its panel, else in the image."""
+    """(IMAGE_CELLS, IMAGE_CELLS), float32: how much of each cell is covered, in its panel, else in the image. Of a curve 1
+    where it runs, because the width of its line does not count."""
+    curve: bool = False
 
 
 @dataclass(frozen=True)
@@ -160,32 +160,33 @@ def _by_color(marks: list[Mark], colors: list[Color]) -> list[tuple[Color, list[
 
 def _group(marks: list[Mark], scene: Scene, panel: int | None) -> MarkGroup:
     frame = scene.panels[panel].box if panel is not None else Box(0, 0, 1, 1)
+    curve = panel is not None and any(map(_is_curve, marks))
     raster = np.zeros((IMAGE_CELLS, IMAGE_CELLS), np.float32)
     for mark in marks:
-        _lay(raster, mark.mask, mark.box.within(frame))
+        _lay(raster, mark, mark.box.within(frame), curve)
     box = Box(
         min(mark.box.left for mark in marks),
         min(mark.box.top for mark in marks),
         max(mark.box.right for mark in marks),
         max(mark.box.bottom for mark in marks),
     )
-    curve = panel is not None and any(map(_is_curve, marks))
     units = CURVE_WEIGHT if curve else min(max(2, round(len(marks) / MARKS_PER_WEIGHT)), MAX_CLOUD_WEIGHT)
     largest = max(marks, key=lambda mark: mark.area)
-    return MarkGroup(largest.color, box, panel, units, len(marks), np.minimum(raster, 1))
+    return MarkGroup(largest.color, box, panel, units, len(marks), np.minimum(raster, 1), curve)
 
 
-def _lay(raster: np.ndarray, mask: bytes, box: Box) -> None:
-    """Adds what a mask covers to the raster under its box, in place."""
-    cells = np.frombuffer(mask, np.uint8).reshape(GRID, GRID).astype(np.float32) / 255
+def _lay(raster: np.ndarray, mark: Mark, box: Box, curve: bool) -> None:
+    """Adds what a mark covers to the raster under its box, in place."""
+    side = TRACE if curve and mark.trace else GRID
+    cells = np.frombuffer(mark.trace if side == TRACE else mark.mask, np.uint8).reshape(side, side).astype(np.float32) / 255
     left, top = max(box.left, 0) * IMAGE_CELLS, max(box.top, 0) * IMAGE_CELLS
     right, bottom = min(box.right, 1) * IMAGE_CELLS, min(box.bottom, 1) * IMAGE_CELLS
     if right <= left or bottom <= top:
         return
     y, x = np.nonzero(cells > 0.05)
-    rows = np.minimum((top + (y + 0.5) / GRID * (bottom - top)).astype(int), IMAGE_CELLS - 1)
-    columns = np.minimum((left + (x + 0.5) / GRID * (right - left)).astype(int), IMAGE_CELLS - 1)
-    np.add.at(raster, (rows, columns), cells[y, x] * ((right - left) * (bottom - top) / GRID**2))
+    rows = np.minimum((top + (y + 0.5) / side * (bottom - top)).astype(int), IMAGE_CELLS - 1)
+    columns = np.minimum((left + (x + 0.5) / side * (right - left)).astype(int), IMAGE_CELLS - 1)
+    np.add.at(raster, (rows, columns), 1 if curve else cells[y, x] * ((right - left) * (bottom - top) / side**2))
 
 
 def lab(colors: Sequence[Color]) -> np.ndarray:
