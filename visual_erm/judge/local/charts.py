@@ -24,8 +24,8 @@ made for clean print: in an image that was compressed or blurred, shadows along 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
@@ -51,6 +51,8 @@ TINTS = (4.0, 25.0)
 """Distance in Lab up to which a color is the same, and up to which it is a shade off."""
 MOVED = 0.08
 """Share of a panel, or of the image, that a text may be away from its place."""
+MAX_TEXT_SIZE = 0.34
+"""Logarithm of the ratio up to which two texts are of one size."""
 WHOLE = 0.96
 """Share of a curve or a cloud that must be in place for all of it to count as such."""
 MORE = 1.25
@@ -104,15 +106,16 @@ def compare(reference: Scene, prediction: Scene, kind: Kind) -> tuple[Discrepanc
     Returns:
         What differs, in the categories of the kind's `local_comparison`; the severities sum to S.
     """
-    panels = _paired_panels(reference.panels, prediction.panels)
     gathered = classes(reference)
     reference_parts = parts(reference, gathered)
-    prediction_parts = parts(prediction, gathered, panels)
-    costs, gain = _gains(_Sides(reference, prediction, panels), reference_parts, prediction_parts)
-    rows, columns = linear_sum_assignment(
-        -gain.astype(float) + 1e-3 * np.minimum(_apart(reference_parts, prediction_parts), 1)
-    )
-    paired = {int(i): int(j) for i, j in zip(rows, columns, strict=True) if gain[i, j] > 0}
+    trials: list[_Trial] = []
+    for layout, seen in _layouts(reference, prediction, kind):
+        sides = _Sides(reference, seen, _paired_panels(reference.panels, seen.panels))
+        found_parts = parts(seen, gathered, sides.panels)
+        height = _relative_heights(reference, prediction, reference_parts, found_parts)
+        trials += _trials(sides, reference_parts, found_parts, height, layout, kind)
+    best = min(trials, key=lambda trial: trial.severity)
+    prediction, prediction_parts, costs, gain, paired = best.prediction, best.parts, best.costs, best.gain, best.paired
     describe = _Descriptions(reference, prediction, kind)
 
     found: list[Discrepancy] = []
@@ -139,6 +142,101 @@ def compare(reference: Scene, prediction: Scene, kind: Kind) -> tuple[Discrepanc
         found += describe.surplus(part, charged)
         excess -= charged
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A pairing of parts, for one layout and one size of print."""
+
+    prediction: Scene
+    parts: list[Part]
+    costs: Costs
+    gain: np.ndarray
+    paired: dict[int, int]
+    severity: int
+
+
+def _layouts(reference: Scene, prediction: Scene, kind: Kind) -> list[tuple[int, Scene]]:
+    """The prediction as it is, and laid out as the reference is, each with what the difference costs once.
+
+    A chart that is drawn with other margins is moved and stretched until its plot areas lie where the reference's do.
+    """
+    found = [(0, prediction)]
+    if kind == "chart" and reference.panels and len(reference.panels) == len(prediction.panels):
+        frames = [_around([panel.box for panel in scene.panels]) for scene in (reference, prediction)]
+        away = float(np.abs(np.diff(_edges(frames), axis=0)).max())
+        if away and min(frames[1].width, frames[1].height) > 0:
+            found.append((int(_displacement(np.array(away))), _laid_over(prediction, frames[1], frames[0])))
+    return found
+
+
+def _around(boxes: list[Box]) -> Box:
+    edges = _edges(boxes)
+    return Box(*edges[:, :2].min(axis=0).tolist(), *edges[:, 2:].max(axis=0).tolist())
+
+
+def _laid_over(scene: Scene, frame: Box, other: Box) -> Scene:
+    """A scene moved and stretched so that `frame` becomes `other`."""
+
+    def moved(box: Box) -> Box:
+        inside = box.within(frame)
+        across = [other.left + place * other.width for place in (inside.left, inside.right)]
+        down = [other.top + place * other.height for place in (inside.top, inside.bottom)]
+        return Box(across[0], down[0], across[1], down[1])
+
+    texts, panels, marks = (
+        tuple(replace(part, box=moved(part.box)) for part in parts) for parts in (scene.texts, scene.panels, scene.marks)
+    )
+    return replace(scene, texts=texts, panels=panels, marks=marks)
+
+
+def _trials(
+    sides: _Sides, reference_parts: list[Part], prediction_parts: list[Part], height: np.ndarray, layout: int, kind: Kind
+) -> Iterator[_Trial]:
+    """The best pairing for each size of print.
+
+    The print of a chart may be as large as in the reference in pixels, or in proportion to the image. Any other size that
+    all of it has costs 1. The sizes do not depend on the prediction's parts, so leaving one out never pays.
+    """
+    costs, most = _costs(sides, reference_parts, prediction_parts)
+    costs["layout"][0, 0] = layout
+    apart = 1e-3 * np.minimum(_apart(reference_parts, prediction_parts), 1)
+    mass = MAX_SEVERITY * max(sum(map(weight, reference_parts)), sum(map(weight, prediction_parts)))
+
+    def trial(size: float | None, price: int) -> _Trial:
+        own = {aspect: cost.copy() for aspect, cost in costs.items()}
+        if size is not None:
+            own["colour"] = np.maximum(own["colour"], (np.abs(height - size) > MAX_TEXT_SIZE) & (costs["text"] == 0))
+        own["print"][0, 0] = price
+        gain = np.maximum(most - sum(own.values()), 0)
+        rows, columns = linear_sum_assignment(-gain.astype(float) + apart)
+        paired = {int(i): int(j) for i, j in zip(rows, columns, strict=True) if gain[i, j] > 0}
+        return _Trial(sides.prediction, prediction_parts, own, gain, paired, mass - int(gain[rows, columns].sum()))
+
+    sizes = [(0.0, 0)]
+    if kind == "chart":
+        pixels = [scene.width * scene.height for scene in (sides.reference, sides.prediction)]
+        sizes += [(0.5 * float(np.log(pixels[1] / pixels[0])), 0)]
+        sizes += [(side * step * MAX_TEXT_SIZE, 1) for step in (1, 2, 3) for side in (1, -1)]
+    least = trial(None, 0).severity
+    best = mass + 1
+    for size, price in sizes:
+        if best > least + price:
+            found = trial(size, price)
+            best = min(best, found.severity)
+            yield found
+
+
+def _relative_heights(reference: Scene, prediction: Scene, reference_parts: list[Part], parts: list[Part]) -> np.ndarray:
+    """Logarithm of how much larger the print of each text of the reference is, as a share of the image: (n, m).
+
+    It is not a number where no two texts meet. `prediction` is as it was drawn, not laid out as the reference is.
+    """
+    found = np.full((len(reference_parts), len(parts)), np.nan)
+    places = [[i for i, part in enumerate(side) if isinstance(part, Text)] for side in (reference_parts, parts)]
+    heights = [np.array([_height(text, scene) for text in scene.texts]) for scene in (reference, prediction)]
+    found[np.ix_(*places)] = np.log(heights[0][:, None] / heights[1])
+    return found
 
 
 def _paired_panels(reference: tuple[Panel, ...], prediction: tuple[Panel, ...]) -> dict[int, int]:
@@ -183,11 +281,13 @@ def _box(part: Part) -> Box:
     return Box(0, 0, 1, 1) if isinstance(part, Canvas) else part.box
 
 
-def _gains(sides: _Sides, reference: list[Part], prediction: list[Part]) -> tuple[Costs, np.ndarray]:
-    """The severities by aspect of every pair, and what each gains; parts of different kinds gain nothing."""
+def _costs(sides: _Sides, reference: list[Part], prediction: list[Part]) -> tuple[Costs, np.ndarray]:
+    """The severities by aspect of every pair, and the most that each can gain: nothing for parts of different kinds."""
     shape = len(reference), len(prediction)
-    costs: Costs = {aspect: np.zeros(shape, int) for aspect in ("place", "shape", "text", "moved", "colour")}
-    gain = np.zeros(shape, int)
+    costs: Costs = {
+        aspect: np.zeros(shape, int) for aspect in ("place", "shape", "text", "moved", "colour", "layout", "print")
+    }
+    most = np.zeros(shape, int)
     for kind in (Canvas, Panel, Text, Mark, MarkGroup):
         here = [[i for i, part in enumerate(side) if isinstance(part, kind)] for side in (reference, prediction)]
         if not all(here):
@@ -199,8 +299,8 @@ def _gains(sides: _Sides, reference: list[Part], prediction: list[Part]) -> tupl
         weights = [
             np.array([weight(side[i]) for i in places]) for side, places in zip((reference, prediction), here, strict=True)
         ]
-        gain[pairs] = np.maximum(MAX_SEVERITY * np.minimum(weights[0][:, None], weights[1]) - sum(block.values()), 0)
-    return costs, gain
+        most[pairs] = MAX_SEVERITY * np.minimum(weights[0][:, None], weights[1])
+    return costs, most
 
 
 def _canvases(sides: _Sides, reference: list[Canvas], prediction: list[Canvas]) -> Costs:
@@ -216,7 +316,12 @@ def _panels(sides: _Sides, reference: list[Panel], prediction: list[Panel]) -> C
     grids = [[(panel.frame, panel.rows > 0, panel.columns > 0) for panel in side] for side in (reference, prediction)]
     other = np.array([[one != another for another in grids[1]] for one in grids[0]], int)
     color = _colors([panel.color for panel in reference], [panel.color for panel in prediction])
-    return {"place": np.select([away <= 0.03, away <= 0.12], [0, 1], 2), "colour": np.minimum(color + other, 1)}
+    return {"place": _displacement(away), "colour": np.minimum(color + other, 1)}
+
+
+def _displacement(away: np.ndarray) -> np.ndarray:
+    """How badly plot areas are out of place, whose sides are off by so large a share of the image."""
+    return np.select([away <= 0.03, away <= 0.12], [0, 1], 2)
 
 
 def _texts(sides: _Sides, reference: list[Text], prediction: list[Text]) -> Costs:
@@ -229,13 +334,11 @@ def _texts(sides: _Sides, reference: list[Text], prediction: list[Text]) -> Cost
     away = np.where(
         _together(sides, reference, prediction), np.minimum(away, np.abs(local[0][:, None] - local[1]).max(axis=2)), away
     )
-    heights = [np.array([_height(text, scene) for text in side]) for side, scene in _with(sides, reference, prediction)]
-    larger = np.abs(np.log(heights[0][:, None] / heights[1])) > 0.34
     color = _colors([text.color for text in reference], [text.color for text in prediction]) > 1
     return {
         "text": severity,
         "moved": (away > MOVED).astype(int),
-        "colour": ((severity == 0) & (larger | color)).astype(int),
+        "colour": ((severity == 0) & color).astype(int),
     }
 
 
@@ -418,7 +521,7 @@ class _Descriptions:
         return _entries("structure_error", severity, f"{where}: {_name(part)} is not in the reference", where)
 
     def _category(self, aspect: str, reference: Part, prediction: Part) -> str:
-        if aspect == "colour":
+        if aspect in ("colour", "print"):
             return "style_error"
         if aspect == "text" and isinstance(reference, Text) and isinstance(prediction, Text):
             if not self._chart:
@@ -438,6 +541,10 @@ class _Descriptions:
             return f"{_name(reference)} has another look: {looks}"
         if aspect == "shape":
             return f"{_name(reference)} has another shape"
+        if aspect == "print":
+            return "all text has another size"
+        if aspect == "layout":
+            return "the margins round what is plotted are others"
         if isinstance(reference, MarkGroup):
             return f"{_name(reference)} runs elsewhere in part"
         if aspect == "moved":
