@@ -43,11 +43,14 @@ MAX_MARKS = 600
 MAX_COLOR_DIFFERENCE = 14
 """Largest difference of a channel between a region and what surrounds it, if it is no mark."""
 MAX_TICK = 9
-"""Length in pixels of the longest tick at a panel's side."""
+"""Length in pixels of the longest tick at a panel's side, in an image of at most TICK_SIDE pixels; it grows with the image."""
+MAX_TICK_WIDTH = 3
+"""The same, its width."""
 MAX_TICK_GAP = 5
-"""Largest distance in pixels between a tick and the side that it belongs to."""
+"""Largest distance in pixels between a tick and the side that it belongs to; it grows with the image as well."""
 GROUND_INSET = 3
 """Distance in pixels from the side of a panel at which the color of its ground is read; less in a panel too thin for it."""
+TICK_SIDE = 640
 MIN_WORD = 4
 """Number of letters of the shortest colored text that is looked for in a plot."""
 MIN_SLIVER_CONTRAST = 72
@@ -131,20 +134,22 @@ def _erase_ticks(contrast: np.ndarray, areas: list[Area]) -> None:
     _, labels, stats, _ = cv2.connectedComponentsWithStats((contrast > 0).astype(np.uint8), connectivity=8)
     left, top, width, height, _ = stats.T
     right, bottom = left + width, top + height
-    thin = (np.minimum(width, height) <= 3) & (np.maximum(width, height) <= MAX_TICK)
+    scale = max(max(contrast.shape) / TICK_SIDE, 1)
+    longest, gap = MAX_TICK * scale, MAX_TICK_GAP * scale
+    thin = (np.minimum(width, height) <= MAX_TICK_WIDTH * scale) & (np.maximum(width, height) <= longest)
     tick = np.zeros(len(stats), dtype=bool)
     for area in areas:
-        beside = (bottom >= area.top - MAX_TICK_GAP) & (top <= area.bottom + MAX_TICK_GAP)
+        beside = (bottom >= area.top - gap) & (top <= area.bottom + gap)
         beside &= (
-            (np.abs(right - area.left) <= MAX_TICK_GAP)
-            | (np.abs(left - area.right) <= MAX_TICK_GAP)
-            | (np.abs(left - area.left) <= MAX_TICK_GAP)
+            (np.abs(right - area.left) <= gap)
+            | (np.abs(left - area.right) <= gap)
+            | (np.abs(left - area.left) <= gap)
         )
-        under = (right >= area.left - MAX_TICK_GAP) & (left <= area.right + MAX_TICK_GAP)
+        under = (right >= area.left - gap) & (left <= area.right + gap)
         under &= (
-            (np.abs(top - area.bottom) <= MAX_TICK_GAP)
-            | (np.abs(bottom - area.top) <= MAX_TICK_GAP)
-            | (np.abs(bottom - area.bottom) <= MAX_TICK_GAP)
+            (np.abs(top - area.bottom) <= gap)
+            | (np.abs(bottom - area.top) <= gap)
+            | (np.abs(bottom - area.bottom) <= gap)
         )
         tick |= thin & (beside | under)
     tick[0] = False
