@@ -235,13 +235,17 @@ async def verdict_on(task: str, reference: Image.Image, prediction: Image.Image)
         return await guards.check_report(reference, prediction, Report())
     finally:
         await guards.close()
+async def reward_of(bench: Bench, file: Path, reference: Path) -> float:
+    """What a file earns against a picture; scripts and drawings are fenced, replies are as they are."""
+    task, language = ("svg", "svg") if file.suffix == ".svg" else ("chart", "python")
+    reply = read_text(file) if file.suffix == ".txt" else f"```{language}\n{read_text(file)}\n```"
+    with Image.open(reference) as image:
+        return (await bench.pipelines[task].score(reply, image.convert("RGB"))).reward
+
+
 async def test_leaving_a_shape_with_nearly_level_edges_out_costs_more_than_drawing_it_wrong(bench: Bench) -> None:
     async def reward(name: str, reference: str) -> float:
-        file = REWARD / "vanish" / name
-        task, text = ("svg", "svg") if file.suffix == ".svg" else ("chart", "python")
-        reply = read_text(file) if file.suffix == ".txt" else f"```{text}\n{read_text(file)}\n```"
-        with Image.open(REWARD / "vanish" / reference) as image:
-            return (await bench.pipelines[task].score(reply, image.convert("RGB"))).reward
+        return await reward_of(bench, REWARD / "vanish" / name, REWARD / "vanish" / reference)
 
     drawn = ("exact", "steeper", "flat_version", "only_blue_wrong_height", "upper_left_out")
     areas = [await reward(f"area_{name}.py", "area_ref.png") for name in drawn]
@@ -250,3 +254,35 @@ async def test_leaving_a_shape_with_nearly_level_edges_out_costs_more_than_drawi
         versions = ("exact", "rect_at_0_deg", "rect_at_5_deg", "rect_green_at_0_deg", "rect_smaller_at_0")
         shapes = [await reward(f"{shape}_{name}.svg", f"ref_{shape}.png") for name in versions]
         assert shapes[0] == 2 and min(shapes) > await reward(f"{shape}_rect_left_out.svg", f"ref_{shape}.png")
+
+
+async def test_more_noise_on_a_line_never_earns_more(bench: Bench) -> None:
+    folder = REWARD / "figsize"
+    noises = ("0", "0.2", "0.5", "1", "2", "4")
+    rewards = [await reward_of(bench, folder / f"lines_noise_{noise}.txt", folder / "ref_lines.png") for noise in noises]
+    assert rewards[0] == 2 > rewards[-1] and rewards == sorted(rewards, reverse=True)
+
+
+async def test_the_same_chart_in_another_size_earns_about_the_maximum(bench: Bench) -> None:
+    folder = REWARD / "figsize"
+    rewards = [
+        await reward_of(bench, folder / name, folder / "ref_6x4.png") for name in ("same_shape_9x6.txt", "portrait_4x6.txt")
+    ]
+    assert rewards[0] >= rewards[1] and min(rewards) >= 1.95
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "chart_bar_figsize_3_4",
+        "chart_line_noise_1_2",
+        "lines_line3_4_series",
+        "lines_lineup1_2_series",
+        "lines_lineup4_2_series",
+        "shapes_rot1",
+    ],
+)
+async def test_the_better_of_two_earns_at_least_as_much(bench: Bench, name: str) -> None:
+    (better,), (worse,) = ([*(REWARD / "rank").glob(f"{name}_{side}*")] for side in ("better", "worse"))
+    reference = REWARD / "rank" / f"{name}_ref.png"
+    assert await reward_of(bench, better, reference) >= await reward_of(bench, worse, reference)

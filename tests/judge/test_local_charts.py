@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from dataclasses import replace
 from itertools import permutations
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from images import BARS, BARS_WRONG, Steps, chart, charts, drawing, drawings
+from matplotlib.figure import Figure
 from PIL import Image
 
 from visual_erm.errors import ConfigError
@@ -134,6 +136,62 @@ def test_a_shape_whose_edges_are_nearly_level_is_missed(judge, angle):
     assert empty == MAX_SEVERITY > wrong > 0
     guard = [scene_parts(parse_scene(drawing(*shapes), no_ocr)) for shapes in (turned, turned[:1])]
     assert missing_parts(*guard, slack=0) == {"mark": 1}
+
+
+def drawn(draw, size=(6, 4), **saving) -> Image.Image:
+    figure = Figure(size, dpi=100)
+    axes = figure.subplots()
+    draw(axes)
+    file = io.BytesIO()
+    figure.savefig(file, **saving)
+    return Image.open(file).convert("RGB")
+
+
+def columns(axes) -> None:
+    axes.bar(list("ABCD"), [30, 55, 20, 70])
+    axes.set(title="Sales by region", xlabel="Region", ylabel="Units", ylim=(0, 80), yticks=range(0, 81, 20))
+
+
+def curves(axes, noise=0.0) -> None:
+    axes.plot([3 + noise, 5 - noise, 4 + noise, 8 - noise, 9 + noise, 7 - noise, 12 + noise])
+    axes.plot([12, 10, 11, 7, 6, 6, 3])
+    axes.set(title="Trend", ylim=(0, 16), xticks=range(0, 7, 2), yticks=range(0, 16, 5))
+
+
+def points(axes) -> None:
+    chance = np.random.default_rng(0)
+    axes.scatter(chance.normal(3, 1, 60), chance.normal(4, 1, 60), s=20)
+    axes.set(title="Sample", xlim=(0, 6), ylim=(0, 8), xticks=range(0, 7, 2), yticks=range(0, 9, 2))
+
+
+@pytest.mark.parametrize("draw", [columns, curves, points])
+def test_the_same_chart_in_another_size_of_figure_is_about_the_same_chart(judge, draw):
+    """The print, the lines and the margins are as many pixels as before, so each label has another size and place."""
+    reference = drawn(draw)
+    for size in ((9, 6), (12, 8)):
+        assert judge(reference, drawn(draw, size), "chart").severity <= 6
+    assert judge(reference, drawn(draw, bbox_inches="tight"), "chart").severity <= 7
+
+
+def test_the_size_of_all_print_counts_once_and_that_of_one_text_as_before(judge):
+    def large(axes, labels: int, title: int) -> None:
+        columns(axes)
+        axes.tick_params(labelsize=labels)
+        axes.title.set_size(title)
+        axes.xaxis.label.set_size(labels)
+        axes.yaxis.label.set_size(labels)
+
+    reference = drawn(lambda axes: large(axes, 8, 9))
+    whole, one = (judge(reference, drawn(lambda axes, how=how: large(axes, *how)), "chart") for how in ((14, 16), (8, 18)))
+    assert [(d.category, d.severity) for d in one.discrepancies] == [("style_error", 1)]
+    print_size = [d.severity for d in whole.discrepancies if "all text has another size" in d.description]
+    assert print_size == [1]
+
+
+def test_more_noise_on_a_curve_never_costs_less(judge):
+    reference = drawn(curves)
+    costs = [judge(reference, drawn(lambda axes, n=n: curves(axes, n)), "chart").severity for n in (0, 0.2, 0.5, 1, 2, 3)]
+    assert costs[0] == 0 < costs[-1] and costs == sorted(costs)
 
 
 def test_a_size_of_its_own_costs_nothing(judge):

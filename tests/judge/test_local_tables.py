@@ -83,6 +83,16 @@ def test_what_reads_alike_costs_nothing(reference, prediction):
     assert not compare(grid([[prediction]]), grid([[reference]]))
 
 
+@pytest.mark.parametrize(
+    ("raised", "flat"), [("m²", "m2"), ("10⁶", "106"), ("R² of the fit", "R2 of the fit"), ("s⁻¹", "s-1"), ("x²", "x³")]
+)
+def test_superscripts_count(raised, flat):
+    for one, other in ((raised, flat), (flat, raised)):
+        assert severity(grid([[one, "a"]]), grid([[other, "a"]])) > 0
+        assert severity(lines(one), lines(other)) > 0
+    assert severity(grid([[raised, "a"]]), grid([[raised, "a"]])) == 0
+
+
 def test_a_discrepancy_names_the_cell_and_both_readings():
     wrong = [SQUARE[0], ["1.5", "2.6", "3.5"], SQUARE[2]]
     [discrepancy] = compare(grid(SQUARE), grid(wrong))

@@ -126,6 +126,39 @@ def test_areas_whose_edges_are_nearly_level_are_marks(heights):
     assert {mark.color for mark in parse_scene(figure(draw), no_ocr).marks} == {(0x4C, 0x72, 0xB0), (0xDD, 0x84, 0x52)}
 
 
+@pytest.mark.parametrize(
+    "colors", [("#1f77b4", "#ff7f0e"), ("#d62728", "#2ca02c"), ("#ff7f0e", "#d62728"), ("#1f77b4", "#17becf")]
+)
+def test_lines_that_cross_keep_their_colors(colors):
+    def draw(axes):
+        for color, heights in zip(colors, ([1, 9, 1, 9], [9, 1, 9, 1]), strict=True):
+            axes.plot(range(4), heights, color=color)
+        axes.set(xticks=[], yticks=[])
+
+    scene = parse_scene(figure(draw), no_ocr)
+    areas = {color: sum(mark.area for mark in scene.marks if f"#{bytes(mark.color).hex()}" == color) for color in colors}
+    assert sum(areas.values()) > 0.95 * sum(mark.area for mark in scene.marks)
+    assert max(areas.values()) < 1.4 * min(areas.values())
+
+
+def test_a_stroke_whose_colors_run_into_each_other_is_one_mark():
+    image = Image.new("RGB", (300, 300), "white")
+    pen = ImageDraw.Draw(image)
+    for step in range(240):
+        pen.line((30 + step, 150, 30 + step, 155), fill=(step, 40, 240 - step))
+    assert len(parse_scene(image, no_ocr).marks) == 1
+
+
+@pytest.mark.parametrize("dpi", [70, 100, 180, 200])
+def test_ticks_of_a_chart_are_no_marks_in_any_resolution(dpi):
+    made = Figure((6, 4), dpi=dpi)
+    canvas = FigureCanvasAgg(made)
+    made.subplots().scatter([0.5], [0.5], s=400, color="#1f77b4")
+    canvas.draw()
+    scene = parse_scene(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"), no_ocr)
+    assert [mark.color for mark in scene.marks] == [(31, 119, 180)]
+
+
 def test_what_shows_through_a_hole_is_no_mark_and_what_lies_on_top_leaves_none():
     ring = shapes(("ellipse", (50, 50, 250, 250), "#cc0000"), ("ellipse", (65, 65, 235, 235), "white"))
     covered = shapes(("ellipse", (50, 50, 250, 250), "#cc0000"), ("ellipse", (120, 120, 180, 180), "#0000cc"))

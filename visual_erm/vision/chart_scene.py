@@ -43,14 +43,15 @@ MAX_MARKS = 600
 MAX_COLOR_DIFFERENCE = 14
 """Largest difference of a channel between a region and what surrounds it, if it is no mark."""
 MAX_TICK = 9
-"""Length in pixels of the longest tick at a panel's side, in an image of at most TICK_SIDE pixels; it grows with the image."""
+"""Length in pixels of the longest tick at a panel's side; in an image of more than TICK_SIDE pixels it is longer."""
 MAX_TICK_WIDTH = 3
-"""The same, its width."""
+"""Width in pixels of the widest tick, as above."""
 MAX_TICK_GAP = 5
-"""Largest distance in pixels between a tick and the side that it belongs to; it grows with the image as well."""
+"""Largest distance in pixels between a tick and the side that it belongs to, as above."""
+TICK_SIDE = 640
+"""Longest side in pixels of an image from which on ticks are longer."""
 GROUND_INSET = 3
 """Distance in pixels from the side of a panel at which the color of its ground is read; less in a panel too thin for it."""
-TICK_SIDE = 640
 MIN_WORD = 4
 """Number of letters of the shortest colored text that is looked for in a plot."""
 MIN_SLIVER_CONTRAST = 72
@@ -141,15 +142,11 @@ def _erase_ticks(contrast: np.ndarray, areas: list[Area]) -> None:
     for area in areas:
         beside = (bottom >= area.top - gap) & (top <= area.bottom + gap)
         beside &= (
-            (np.abs(right - area.left) <= gap)
-            | (np.abs(left - area.right) <= gap)
-            | (np.abs(left - area.left) <= gap)
+            (np.abs(right - area.left) <= gap) | (np.abs(left - area.right) <= gap) | (np.abs(left - area.left) <= gap)
         )
         under = (right >= area.left - gap) & (left <= area.right + gap)
         under &= (
-            (np.abs(top - area.bottom) <= gap)
-            | (np.abs(bottom - area.top) <= gap)
-            | (np.abs(bottom - area.bottom) <= gap)
+            (np.abs(top - area.bottom) <= gap) | (np.abs(bottom - area.top) <= gap) | (np.abs(bottom - area.bottom) <= gap)
         )
         tick |= thin & (beside | under)
     tick[0] = False

@@ -53,6 +53,8 @@ MOVED = 0.08
 """Share of a panel, or of the image, that a text may be away from its place."""
 MAX_TEXT_SIZE = 0.34
 """Logarithm of the ratio up to which two texts are of one size."""
+TEXT_SIZES = (0.5, -0.5, 1.0, -1.0)
+"""Logarithms of the ratios that the size of all text is tried with."""
 WHOLE = 0.96
 """Share of a curve or a cloud that must be in place for all of it to count as such."""
 MORE = 1.25
@@ -217,7 +219,7 @@ def _trials(
     if kind == "chart":
         pixels = [scene.width * scene.height for scene in (sides.reference, sides.prediction)]
         sizes += [(0.5 * float(np.log(pixels[1] / pixels[0])), 0)]
-        sizes += [(side * step * MAX_TEXT_SIZE, 1) for step in (1, 2, 3) for side in (1, -1)]
+        sizes += [(size, 1) for size in TEXT_SIZES]
     least = trial(None, 0).severity
     best = mass + 1
     for size, price in sizes:

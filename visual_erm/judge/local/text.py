@@ -18,6 +18,8 @@ SHOWN = 60
 _NUMBER = re.compile(r"(?:(?<![\w).])[-+])?\d+(?:[.,]\d+)*")
 CHUNK = re.compile(r"[^\W_]+(?:[.,][^\W_]+)*")
 _SIGNS = str.maketrans(dict.fromkeys("‐‑‒–—―−﹣-", "-") | dict.fromkeys("‘’‚′`´", "'") | dict.fromkeys("“”„″", '"'))
+_RAISED = str.maketrans({raised: f"^{flat}" for raised, flat in zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n", strict=True)})
+_NOT_RAISED = re.compile("[^⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
 _AMONG_DIGITS = str.maketrans("OoIl", "0011")
 _AMONG_LETTERS = str.maketrans("I", "l")
 _LONE = str.maketrans("OoIl|CKPSUVWXZ一", "00111ckpsuvwxz-")
@@ -85,9 +87,9 @@ def plain(text: str) -> str:
         text: A text.
 
     Returns:
-        The plain text.
+        The plain text. Superscripts stay as they are: m² is not m2, and 10⁶ is not 106.
     """
-    return unicodedata.normalize("NFKC", text).translate(_SIGNS)
+    return _NOT_RAISED.sub(lambda part: unicodedata.normalize("NFKC", part[0]), text).translate(_SIGNS)
 
 
 def normalize(text: str) -> str:
@@ -99,7 +101,7 @@ def normalize(text: str) -> str:
     Returns:
         The text without blanks, and with one form for the signs that OCR confuses because they look the same.
     """
-    compared = CHUNK.sub(lambda chunk: _unmistakable(chunk[0]), "".join(plain(text).split()))
+    compared = CHUNK.sub(lambda chunk: _unmistakable(chunk[0]), "".join(plain(text).split()).translate(_RAISED))
     return compared.translate(_LONE) if len(compared) == 1 else compared
 
 
