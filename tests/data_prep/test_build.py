@@ -131,3 +131,21 @@ def test_an_image_is_kept_once_and_a_blank_one_not_at_all(tmp_path: Path) -> Non
     assert len(list(rows_of(tmp_path / "out"))) == 4
     assert any("the same image as" in line for line in said)
     assert f"{folder}/white.png: the image is empty, all of it is white; remove it" in said
+
+
+@pytest.mark.parametrize(("different", "equal", "share", "test"), [(4, 20, 0.25, 1), (10, 15, 0.4, 4), (10, 0, 0.4, 4)])
+def test_the_test_split_has_its_share_of_the_items_that_are_left(
+    tmp_path: Path, different: int, equal: int, share: float, test: int
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(different + equal):
+        image = Image.new("RGB", (20, 20), "white")
+        image.putpixel((min(number, different - 1), 0), (0, 0, 0))
+        image.save(folder / f"{number}.png")
+    said: list[str] = []
+    options = BuildOptions(tmp_path / "out", test_share=share)
+    form = RowFormat("svg", "<image>")
+    sizes = build(images(folder), options, load_task("svg"), form, said.append, Console(quiet=True), None)
+    assert (sizes.train, sizes.test) == (different - test, test)
+    assert len(said) == equal

@@ -36,7 +36,7 @@ from visual_erm.runtime.files import remove_stale_parts, replacing, write_atomic
 from visual_erm.spec.task import Task
 
 SPLITS = ("test", "train")
-"""The splits in the order in which they are filled: an item that is left out is replaced by the next one."""
+"""The splits in the order in which they are filled."""
 ROWS_AT_ONCE = 32
 """Rows of one row group, which are in memory together while they are written."""
 NOT_IN_PIXELS = {"timeout_s", "max_pixels", "sandbox", "allow_renderer_mismatch"}
