@@ -26,7 +26,7 @@ import hydra
 import psutil
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
@@ -154,7 +154,7 @@ def prepare(config: DictConfig, words: Sequence[str] = ()) -> None:
         config.run_dir = str(Path(str(config.run_dir)).resolve())
         for key in ("train_files", "val_files"):
             if files := select(config, f"data.{key}"):
-                config.data[key] = [absolute(file) for file in ([files] if isinstance(files, str) else files)]
+                config.data[key] = [absolute(file) for file in (files if isinstance(files, ListConfig) else [files])]
         for key in ("actor_rollout_ref.model.path", "reward.reward_model.model_path", f"{REWARD}.reward_kwargs.model"):
             if (path := select(config, key)) and Path(str(path)).expanduser().is_dir():
                 OmegaConf.update(config, key, absolute(path))
