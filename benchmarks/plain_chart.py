@@ -24,6 +24,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib import pyplot
+from matplotlib._pylab_helpers import Gcf
 from matplotlib.animation import AbstractMovieWriter, Animation
 from matplotlib.backend_bases import FigureCanvasBase, FigureManagerBase
 from matplotlib.figure import Figure
@@ -115,7 +116,9 @@ def watch(image: str) -> None:
     """
 
     def show_all(*_: Any, **__: Any) -> None:
-        shown = [figure for figure in map(pyplot.figure, pyplot.get_fignums()) if figure not in _saved]
+        # The current figure is the last of them.
+        open_figures = [manager.canvas.figure for manager in Gcf.get_all_fig_managers()]
+        shown = [figure for figure in open_figures if figure not in _saved]
         drawn = [figure for figure in shown if len(figure.get_children()) > 1]
         if drawn:
             take(drawn[-1], image)
