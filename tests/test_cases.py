@@ -235,6 +235,8 @@ async def verdict_on(task: str, reference: Image.Image, prediction: Image.Image)
         return await guards.check_report(reference, prediction, Report())
     finally:
         await guards.close()
+
+
 async def reward_of(bench: Bench, file: Path, reference: Path) -> float:
     """What a file earns against a picture; scripts and drawings are fenced, replies are as they are."""
     task, language = ("svg", "svg") if file.suffix == ".svg" else ("chart", "python")
