@@ -250,7 +250,7 @@ def _table_readings(one: Subject, _: Subject) -> Any:
 
 def _omission(one: Subject, other: Subject) -> Any:
     counted = [[count(subject) for count in (cells_of, words_of)] for subject in (one, other)]
-    missing = [missing_parts(*pair, slack=0.1) for pair in zip(*counted, strict=True)]
+    missing = [missing_parts(wanted, found, slack=0.1) for wanted, found in zip(*counted, strict=True)]
     return missing, [unreported_severity(found, _report(other)) for found in missing]
 
 

@@ -142,7 +142,7 @@ def sliver(draw: Draw, most: int) -> Image.Image:
     """1 to 14 pixels thick and up to all allowed pixels long, lying or standing."""
     thick = int(draw.choice([1, 1, 2, 3, 11, 12, 13, 14]))
     longest = most // thick if draw.random() < 4 * LARGE_SHARE else min(4000, most // thick)
-    long = int(round(math.exp(draw.uniform(0, math.log(max(longest, 2))))))
+    long = round(math.exp(draw.uniform(0, math.log(max(longest, 2)))))
     shape = (thick, long, 3) if draw.random() < 0.5 else (long, thick, 3)
     if draw.random() < 0.5:
         return _pixels(draw.integers(0, 256, shape))
@@ -192,7 +192,7 @@ def dense_text(draw: Draw, most: int) -> Image.Image:
     font, color = ImageFont.load_default(size), _color(draw)
     for top in range(int(draw.integers(-4, 9)), image.height, max(int(size * draw.uniform(0.8, 2)), 4)):
         words = draw.choice(WORDS, max(image.width // (3 * size), 1))
-        pen.text((draw.integers(-9, 9), top), draw.choice([" ", "  ", ""]).join(words), color, font)
+        pen.text((int(draw.integers(-9, 9)), top), draw.choice([" ", "  ", ""]).join(words), color, font)
     return image.transpose(Image.Transpose.ROTATE_90) if draw.random() < 0.2 else image
 
 
@@ -213,7 +213,7 @@ def ruled_table(draw: Draw, most: int) -> Image.Image:
                 pen.rectangle((at, piece, at + thick - 1, end) if upright else (piece, at, end, at + thick - 1), color)
             at += max(int(gap * draw.choice([0.3, 1, 1, 1, 1.3, 3])), 1)
     for _ in range(int(draw.integers(0, 30))):
-        place = draw.integers(0, width), draw.integers(0, height)
+        place = int(draw.integers(0, width)), int(draw.integers(0, height))
         pen.text(place, str(draw.choice(WORDS)), _color(draw), ImageFont.load_default(int(draw.integers(7, 15))))
     return image
 
@@ -273,7 +273,7 @@ def nested(draw: Draw, most: int) -> Image.Image:
     for inset in range(0, min(image.size) // 2, step):
         shape((inset, inset, image.width - 1 - inset, image.height - 1 - inset), None, color)
         if draw.random() < 0.5:
-            pen.line((inset, inset, inset + step, inset + draw.integers(0, step + 1)), _color(draw))
+            pen.line((inset, inset, inset + step, inset + int(draw.integers(0, step + 1))), _color(draw))
     return image
 
 

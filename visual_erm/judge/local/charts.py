@@ -186,10 +186,12 @@ def _laid_over(scene: Scene, frame: Box, other: Box) -> Scene:
         down = [other.top + place * other.height for place in (inside.top, inside.bottom)]
         return Box(across[0], down[0], across[1], down[1])
 
-    texts, panels, marks = (
-        tuple(replace(part, box=moved(part.box)) for part in parts) for parts in (scene.texts, scene.panels, scene.marks)
+    return replace(
+        scene,
+        texts=tuple(replace(text, box=moved(text.box)) for text in scene.texts),
+        panels=tuple(replace(panel, box=moved(panel.box)) for panel in scene.panels),
+        marks=tuple(replace(mark, box=moved(mark.box)) for mark in scene.marks),
     )
-    return replace(scene, texts=texts, panels=panels, marks=marks)
 
 
 def _trials(
