@@ -626,7 +626,7 @@ def test_text_that_is_read_as_a_number_is_named_and_in_quotes_it_is_text(word: s
         return
     (problem,) = found
     assert (problem.key, problem.what) == (key, what)
-    assert problem.fix == f"put it in quotes: '{key}=\"{text}\"'"
+    assert problem.fix == f"give '{key}=\"{text}\"'"
     quoted = word.partition("=")[0] + f'="{text}"'
     config = read(*words, quoted)
     assert not list(misread(config, [*words, quoted]))

@@ -12,6 +12,7 @@ from visual_erm.errors import ConfigError
 from visual_erm.preflight.context import RunContext
 from visual_erm.preflight.findings import Finding, Note, Problem, problems_from
 from visual_erm.preflight.overrides import keys
+from visual_erm.preflight.quoting import override, pasted
 from visual_erm.spec.base import misread_as
 from visual_erm.spec.judge import api_key
 
@@ -78,7 +79,7 @@ def misread(config: DictConfig, words: Sequence[str]) -> Iterator[Problem]:
             lossy = key.startswith("env.") and key in written and str(part) != written[key]
             if kind and (lossy or TEXTS.search(key)):
                 text = written.get(key, "…") if part is value else "…"
-                yield Problem(key, f"`{text}` is read as the {kind} {part}", f"put it in quotes: '{key}=\"{text}\"'")
+                yield Problem(key, f"`{text}` is read as the {kind} {part}", f"give {pasted(override(key, text))}")
 
 
 def check_task(context: RunContext) -> Iterator[Finding]:
