@@ -5,6 +5,9 @@ most the mass of the lighter one. With masses w * weight, w = 3, that sum up to 
 
     S = max(N, M) - (largest sum of gains over all one-to-one pairings).
 
+S is the least over two layouts (as it is, and its plot areas laid over the reference's) and over a few sizes of print.
+Neither depends on parts other than panels, so the theorem holds for each.
+
 Theorem: removing any parts from a prediction that weighs no more than the reference (M <= N) never lowers S. The first
 term stays N, and the pairings that remain are among those allowed before, with the same gains, none of them negative. A
 panel that is missing costs all that it held, because nothing else gains by it; of a curve or a cloud each piece that is
