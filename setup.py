@@ -26,7 +26,7 @@ setup(
     package_data={"visual_erm": ["py.typed"], "visual_erm.configs": ["*.yaml", "*/*.yaml", "*/*/*.txt"]},
     install_requires=[
         "cachetools>=5.3",
-        "cairosvg>=2.9",
+        "cairosvg>=2.8",
         "defusedxml>=0.7",
         "fonttools>=4.40",
         "httpx>=0.27",

@@ -105,7 +105,8 @@ def unpremultiplied(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     alpha = pixels[..., 3]
     translucent = (alpha > 0) & (alpha < 255)
     weight = alpha[translucent].astype(np.uint32)[:, np.newaxis]
-    pixels[translucent, :3] = (pixels[translucent, :3] * np.uint32(255) + weight // 2) // weight
+    colors = pixels[translucent, :3].astype(np.uint32)
+    pixels[translucent, :3] = (colors * 255 + weight // 2) // weight
     return pixels
 
 
