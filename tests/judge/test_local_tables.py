@@ -188,6 +188,26 @@ def test_what_small_print_confuses_costs_nothing(scan, true):
     assert not compare(lines(scan), grid([[true]]))
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Alder 12 345 1 204", "Alder 12345 1204"),
+        ("7 020 980 12 000", "7020 980 12000"),
+        ("3 400 100 in 2024", "3400 100 in 2024"),
+        ("Cedar 345 900 10 050", "Cedar 345900 10 050"),
+    ],
+)
+def test_a_blank_between_thousands_that_is_lost_costs_nothing(one, other):
+    assert severity(lines(one), lines(other)) == severity(lines(other), lines(one)) == 0
+
+
+def test_other_digits_between_blanks_cost_what_they_cost_without():
+    assert severity(lines("Alder 12 345"), lines("Alder 12345")) == 0
+    assert severity(lines("Alder 12 345"), lines("Alder 12 845")) == severity(lines("345"), lines("845"))
+    assert severity(lines("Alder 12 345"), lines("Alder 12")) == 3
+    assert severity(lines("1204 and 98"), lines("1 204")) == 6
+
+
 def test_a_decimal_point_lost_in_small_print_costs_little():
     assert found(lines("152"), grid([["15.2"]])) == [("numeric_error", 1)]
 
