@@ -35,7 +35,7 @@ from rich.console import Console
 from rich.table import Table
 
 from visual_erm.baselines.ssim import ssim
-from visual_erm.errors import BlankImage
+from visual_erm.errors import BlankImage, ReferenceUnavailable
 from visual_erm.guard.blank import is_near_blank
 from visual_erm.guard.injection import addresses_judge
 from visual_erm.guard.omission import cells_of, marks_of, missing_parts, unreported_severity, words_of
@@ -215,7 +215,10 @@ def _images(one: Subject, _: Subject) -> Any:
 
 
 def _files(one: Subject, _: Subject) -> Any:
-    return np.asarray(asyncio.run(ReferenceCache().load(one.encoded))), np.asarray(load_image(one.encoded))
+    loaded = [np.asarray(asyncio.run(ReferenceCache().load(source))) for source in (one.encoded, one.image)]
+    with contextlib.suppress(ReferenceUnavailable):  # what is left of some small files still opens
+        load_image(one.encoded[: len(one.encoded) // 2])
+    return *loaded, np.asarray(load_image(one.encoded))
 
 
 def _layers(one: Subject, _: Subject) -> Any:

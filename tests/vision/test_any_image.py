@@ -8,9 +8,10 @@ import json
 import pkgutil
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
-from types import CodeType, SimpleNamespace
+from types import CodeType, FrameType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -51,6 +52,28 @@ def public_functions() -> dict[CodeType, str]:
         for name, function in vars(module).items()
         if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_")
     }
+
+
+def test_the_run_calls_every_public_function() -> None:
+    called: set[CodeType] = set()
+
+    def note(frame: FrameType, event: str, argument: object) -> None:
+        if event == "call":
+            called.add(frame.f_code)
+
+    sys.setprofile(note)
+    threading.setprofile(note)
+    try:
+        gray_of_16_bits = next(
+            number for number in range(ALL.index("modes"), 900, len(ALL)) if picture(number, 3, SMALL).image.mode == "I;16"
+        )
+        numbers = [ALL.index(family) for family in ("ruled_table", "figure", "variant")]
+        perception.look([*numbers, gray_of_16_bits], 3, False, SMALL)
+        perception.look([ALL.index("dense_text")], 3, True, 2000)
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)  # type: ignore[arg-type]
+    assert [name for code, name in public_functions().items() if code not in called] == []
 
 
 @pytest.mark.parametrize("seed", [11, 12, 13, 14])

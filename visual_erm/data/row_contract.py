@@ -165,18 +165,10 @@ def truths_in(files: Iterable[str]) -> Iterator[tuple[str | None, str]]:
     Raises:
         ConfigError: A file cannot be read as parquet.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     for file in files:
-        try:
-            with pq.ParquetFile(file) as parquet:
-                for batch in parquet.iter_batches(columns=["data_source", "reward_model.ground_truth"]):
-                    for row in batch.to_pylist():
-                        if code := (row.get("reward_model") or {}).get("ground_truth"):
-                            yield row.get("data_source"), code
-        except (pa.ArrowInvalid, OSError) as error:
-            raise ConfigError(f"{file}: cannot be read as parquet: {error}") from error
+        for row in _columns(file, ["data_source", "reward_model.ground_truth"]):
+            if code := (row.get("reward_model") or {}).get("ground_truth"):
+                yield row.get("data_source"), code
 
 
 def _first_rows(file: str) -> dict[tuple[str | None, str], int]:
@@ -188,14 +180,14 @@ def _first_rows(file: str) -> dict[tuple[str | None, str], int]:
     return found
 
 
-def _columns(file: str, columns: list[str]) -> list[dict[str, Any]]:
-    """These columns of all rows of a parquet file; those that it lacks are left out."""
+def _columns(file: str, columns: list[str]) -> Iterator[dict[str, Any]]:
+    """These columns of all rows of a parquet file, read a batch at a time; those that it lacks are left out."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(file) as parquet:
-            rows: list[dict[str, Any]] = parquet.read(columns=columns).to_pylist()
-            return rows
+            for batch in parquet.iter_batches(columns=columns):
+                yield from batch.to_pylist()
     except (pa.ArrowInvalid, OSError) as error:
         raise ConfigError(f"{file}: cannot be read as parquet: {error}") from error

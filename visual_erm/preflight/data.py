@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import Image
 
 from visual_erm.data.check import TOO_LONG, type_mismatch
 from visual_erm.data.row_contract import check_files, check_truths, reference_of
@@ -182,20 +183,48 @@ def check_references(context: RunContext) -> Iterator[Finding]:
     """
     if "renderer" not in context.needs:
         return
-    root = context.get(f"{REWARD}.reward_kwargs.data_root")
-    keys = KEYS if context.tests else KEYS[:1]
-    for key in keys:
+    for key in scored_keys(context):
         broken = []
         for row in context.rows[key]:
             try:
-                load_image(reference_of(row.extra_info, root, row.where))
+                reference_image(context, row)
             except (ConfigError, ReferenceUnavailable) as error:
                 broken.append((row, str(error).removeprefix(f"{row.where}: ").partition("; ")[0]))
         fix = "make the data again with data_prep/"
         if any((row.extra_info.get("reference") or {}).get("path") for row, _ in broken):
             fix = f"{REWARD}.reward_kwargs.data_root is the folder that the paths start from"
         yield from first_problems(f"data.{key}", broken, fix)
-    yield Note(extent(context, keys))
+    yield Note(extent(context, scored_keys(context)))
+
+
+def scored_keys(context: RunContext) -> tuple[str, ...]:
+    """Lists the keys of `data` whose rows the run scores.
+
+    Args:
+        context: The run.
+
+    Returns:
+        The keys: those of a run without validation are the first alone.
+    """
+    return KEYS if context.tests else KEYS[:1]
+
+
+def reference_image(context: RunContext, row: SampledRow) -> Image.Image:
+    """Loads the reference of a row as the reward does.
+
+    Args:
+        context: The run; its reward says where paths start from.
+        row: The row.
+
+    Returns:
+        The image: upright, RGB, on white.
+
+    Raises:
+        ConfigError: The row has no reference.
+        ReferenceUnavailable: It cannot be read.
+    """
+    root = context.get(f"{REWARD}.reward_kwargs.data_root")
+    return load_image(reference_of(row.extra_info, root, row.where))
 
 
 def first_problems(key: str, broken: Sequence[tuple[SampledRow, str]], fix: str) -> Iterator[Problem]:

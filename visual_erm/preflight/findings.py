@@ -9,8 +9,8 @@ from visual_erm.preflight.context import RunContext
 
 
 @dataclass(frozen=True)
-class Problem:
-    """Something that would stop the run or make its result useless."""
+class _Fault:
+    """Something to change before a run."""
 
     key: str
     """The setting to change, as the command line writes it; its subject where no setting is to blame."""
@@ -21,17 +21,12 @@ class Problem:
         return f"{self.key}: {self.what}; {self.fix}"
 
 
-@dataclass(frozen=True)
-class Caution:
+class Problem(_Fault):
+    """Something that would stop the run or make its result useless."""
+
+
+class Caution(_Fault):
     """A warning: something that makes the run's result worse. The run starts nevertheless."""
-
-    key: str
-    """The setting to change; its subject where no setting is to blame."""
-    what: str
-    fix: str
-
-    def __str__(self) -> str:
-        return f"{self.key}: {self.what}; {self.fix}"
 
 
 @dataclass(frozen=True)

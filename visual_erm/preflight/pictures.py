@@ -14,13 +14,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from visual_erm.data.row_contract import reference_of
 from visual_erm.errors import ConfigError, ReferenceUnavailable
-from visual_erm.preflight.context import KEYS, RunContext
-from visual_erm.preflight.data import extent, first_problems
+from visual_erm.preflight.context import RunContext
+from visual_erm.preflight.data import extent, first_problems, reference_image, scored_keys
 from visual_erm.preflight.findings import Finding, Note, Problem
-from visual_erm.training.reward_requirements import REWARD
-from visual_erm.vision.images import has_transparency, load_image
+from visual_erm.vision.images import has_transparency, is_upright, load_image
 
 PROCESSOR = "data.mm_processor_kwargs"
 LIMITS = {"min_pixels": "shortest_edge", "max_pixels": "longest_edge"}
@@ -29,8 +27,6 @@ GRID = 16
 """Cells on a side of the grid on which two images are compared."""
 MAX_DIFFERENCE = 0.25
 """Largest difference of two images in one cell, 0 to 1, at which both show the same."""
-ORIENTATION = 0x0112
-"""EXIF tag of the orientation."""
 
 
 def check_limits(context: RunContext) -> Iterator[Finding]:
@@ -81,13 +77,11 @@ def check_images(context: RunContext) -> Iterator[Finding]:
     """
     if "renderer" not in context.needs:
         return
-    root = context.get(f"{REWARD}.reward_kwargs.data_root")
-    keys = KEYS if context.tests else KEYS[:1]
-    for key in keys:
+    for key in scored_keys(context):
         otherwise, others = [], 0
         for row, loaded in zip(context.rows[key], context.loaded(key), strict=True):
             try:
-                reference = load_image(reference_of(row.extra_info, root, row.where))
+                reference = reference_image(context, row)
             except (ConfigError, ReferenceUnavailable):
                 continue
             if not loaded.images or min(difference(image, reference) for image in loaded.images) <= MAX_DIFFERENCE:
@@ -104,7 +98,7 @@ def check_images(context: RunContext) -> Iterator[Finding]:
         )  # fmt: skip
         if others:
             yield Note(f"data.{key}: {others} prompts show another image than their reference")
-    yield Note(extent(context, keys))
+    yield Note(extent(context, scored_keys(context)))
 
 
 def difference(image: Image.Image, other: Image.Image) -> float:
@@ -135,12 +129,12 @@ def reason_for(content: bytes | Path, reference: Image.Image) -> str:
         if difference(load_image(content), reference) > MAX_DIFFERENCE:
             return ""
         with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as image:
-            transparent, orientation, mode = has_transparency(image), image.getexif().get(ORIENTATION, 1), image.mode
+            transparent, turned, mode = has_transparency(image), not is_upright(image), image.mode
     except (ReferenceUnavailable, OSError):
         return ""
     if transparent:
         return "its image is transparent: the judge sees it on white, the policy sees black or what the file hides there"
-    if orientation != 1:
+    if turned:
         return "its image is turned by its EXIF orientation, which the judge obeys and veRL does not"
     return f"veRL decodes its image (mode {mode}) otherwise than the judge"
 
