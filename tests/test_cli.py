@@ -117,6 +117,7 @@ def test_a_judge_that_does_not_answer_is_an_exit_code(tmp_path) -> None:
     assert said.returncode == 1 and "JudgeUnavailable" in said.stderr
 
 
+@pytest.mark.long
 def test_doctor_finds_what_the_tests_need() -> None:
     findings = {f["what"]: f for f in json.loads(visual_erm("doctor", "--json").stdout)}
     assert findings["Chromium"]["state"] == "ok"

@@ -70,6 +70,7 @@ def test_the_links_lead_somewhere() -> None:
         assert (ROOT / target).exists(), target
 
 
+@pytest.mark.long
 def test_the_image_is_what_this_version_draws(tmp_path: Path) -> None:
     again = tmp_path / "again.png"
     command = [sys.executable, "docs/scripts/draw_readme_image.py", str(again)]

@@ -14,9 +14,10 @@ from visual_erm.errors import ComparisonFailed, ConfigError
 from visual_erm.spec.base import shipped
 
 # torch itself is imported by the tests that use it: this module is collected in every process of a run.
-pytestmark = pytest.mark.skipif(
-    not (find_spec("torch") and find_spec("transformers")), reason="needs torch and transformers"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not (find_spec("torch") and find_spec("transformers")), reason="needs torch and transformers"),
+]
 
 
 @pytest.fixture(scope="module")

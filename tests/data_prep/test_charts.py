@@ -55,6 +55,7 @@ def test_each_documented_command_makes_rows_that_verl_loads(command: str, run: R
     assert len(found) == {"images": 3, "packages": 12}[words[0]]
 
 
+@pytest.mark.long
 def test_the_documented_scripts_become_rows_and_those_that_fail_are_reported(run: Run, tmp_path: Path) -> None:
     lines: list[object] = [
         {"code": script(1)},

@@ -13,6 +13,7 @@ from visual_erm.extract import extract
 from visual_erm.render.base import make_renderer
 from visual_erm.spec.task import load_task
 
+pytestmark = pytest.mark.long
 TINY = TASKS["mixed"]
 LOADED = {problem.task: load_task(problem.task) for problem in TINY.problems}
 TRAIN = tiny_data.train_samples(TINY, seed=0, steps=1)

@@ -54,6 +54,7 @@ def public_functions() -> dict[CodeType, str]:
     }
 
 
+@pytest.mark.long
 def test_the_run_calls_every_public_function() -> None:
     called: set[CodeType] = set()
 
