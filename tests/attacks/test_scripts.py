@@ -9,6 +9,7 @@ import pytest
 from every import EVERY
 from reports import CONFIGURATIONS, UNPROTECTED, Reports, reports_of
 
+pytestmark = pytest.mark.long
 WORKERS = 3
 """Of each of a trainer's two sandboxes."""
 NAME_SPACE = "becomes_root_of_its_own_name_space"
@@ -21,7 +22,6 @@ def reports(request: pytest.FixtureRequest) -> Iterator[Reports]:
     yield from reports_of("trainer.py", request)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_without_walls_it_wins(attack, reports):
     fate = reports.of(UNPROTECTED)["fates"][attack.name]

@@ -106,6 +106,7 @@ def test_it_starts_from_a_checkout_and_from_the_package(start: list[object], tmp
     assert len(rows_of(tmp_path / "out")) == 6
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not PUBTABNET.is_dir(), reason=f"no sample of PubTabNet in {PUBTABNET}")
 def test_real_rows_of_pubtabnet_keep_their_images_and_cells(run: Run, tmp_path: Path) -> None:
     code, said = run("pubtabnet", PUBTABNET / "examples.jsonl", "--images", PUBTABNET, "--out", "out")

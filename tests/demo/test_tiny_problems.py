@@ -64,6 +64,7 @@ def test_a_damaged_sample_is_another_one_and_can_be_written(problem):
         assert problem.read(problem.write(damaged)) == damaged
 
 
+@pytest.mark.long
 @each_problem
 def test_code_is_short_and_every_word_and_run_of_it_is_one_token(problem, tokenizer):
     assert {text: len(tokenizer(text)["input_ids"]) for text in (*problem.words, *problem.runs, problem.prompt)} == (
