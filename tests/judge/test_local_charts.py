@@ -173,6 +173,28 @@ def test_the_same_chart_in_another_size_of_figure_is_about_the_same_chart(judge,
     assert judge(reference, drawn(draw, bbox_inches="tight"), "chart").severity <= 7
 
 
+def waves(axes) -> None:
+    axes.plot([-1, 0.5, 1, 0.25, -0.75], label="one")
+    axes.set(title="Height over time", ylim=(-1.1, 1.1), yticks=[-1, -0.5, 0, 0.5, 1], xticks=range(5))
+    axes.legend(loc="lower center")
+
+
+def panels(axes) -> None:
+    figure = axes.figure
+    axes.remove()
+    for number, part in enumerate(figure.subplots(2, 2).flat):
+        part.bar([1, 2, 3], [number + 1, 2, 3])
+        part.set_title(f"Part {number + 1}")
+
+
+@pytest.mark.parametrize("draw", [columns, waves, points, panels])
+def test_the_same_chart_with_more_pixels_is_about_the_same_chart(judge, draw):
+    """A frame has half-tones on one side at 150 dpi and on the other at 200; the minus of a label has another width."""
+    reference = drawn(draw)
+    for dpi in (120, 150, 200, 300):
+        assert judge(reference, drawn(draw, dpi=dpi), "chart").severity <= 7
+
+
 def test_the_size_of_all_print_counts_once_and_that_of_one_text_as_before(judge):
     def large(axes, labels: int, title: int) -> None:
         columns(axes)

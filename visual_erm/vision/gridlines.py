@@ -37,6 +37,8 @@ MIN_BACKDROP_LEVEL = 200
 """Lowest level of a channel, of 255, in a light rectangle that some styles lay under a plot."""
 MIN_BACKDROP_SIDE = 0.8
 """Share of a side of such a rectangle that nothing covers; at least three sides must have it."""
+LONG_ROW = 0.9
+"""Length of a line's row that may show its color, as a share of its longest row."""
 MAX_LINES = 200
 """Number of lines that are looked at in each direction, the longest ones."""
 
@@ -138,9 +140,8 @@ def _straight_lines(along: np.ndarray, crossing: np.ndarray, pixels: np.ndarray)
         part = along[top : top + height, left : left + width]
         if not part.any():
             continue  # a crossing line beside the end of one that runs across
-        at = top + int(part.sum(axis=1).argmax())
-        color = np.median(pixels[at, left : left + width][part[at - top] > 0], axis=0)
-        lines.append(StraightLine(at, left, left + width, tuple(color.astype(int).tolist())))
+        at, color = _core(part, pixels[top : top + height, left : left + width])
+        lines.append(StraightLine(top + at, left, left + width, color))
     joined: list[StraightLine] = []
     for line in sorted(lines, key=lambda line: (round(line.at), line.start)):
         last = joined[-1] if joined else None
@@ -149,6 +150,19 @@ def _straight_lines(along: np.ndarray, crossing: np.ndarray, pixels: np.ndarray)
         else:
             joined.append(line)
     return [line for line in joined if line.length >= least]
+
+
+def _core(part: np.ndarray, pixels: np.ndarray) -> tuple[int, Color]:
+    """The row of a line that shows its color, and that color: the grayest of the long rows, then the longest.
+
+    A row may be mixed with bars that stand on the line.
+    """
+    lengths = part.sum(axis=1, dtype=np.int64)
+    long = np.flatnonzero(lengths >= LONG_ROW * lengths.max())
+    colors = {row: np.median(pixels[row][part[row] > 0], axis=0) for row in long.tolist()}
+    at = min(colors, key=lambda row: (np.ptp(colors[row]) > 2 * SAME_COLOR, -lengths[row]))
+    red, green, blue = colors[at].astype(int).tolist()
+    return at, (red, green, blue)
 
 
 def _framed(
@@ -302,10 +316,20 @@ def _paint(pixels: np.ndarray, pieces: np.ndarray, line: StraightLine, ends: tup
     rows = np.flatnonzero(covers.any(axis=1))
     if not len(rows):
         return
-    above, below = strip[max(rows[0] - 1, 0)].copy(), strip[min(rows[-1] + 1, len(strip) - 1)].copy()
+    above = _ground(pixels[:, along], high + rows[0], -1, line.color)
+    below = _ground(pixels[:, along], high + rows[-1], 1, line.color)
     near_above = np.arange(len(strip)) <= (rows[0] + rows[-1]) // 2
     for row in range(max(rows[0] - 1, 0), min(rows[-1] + 2, len(strip))):
         covered = covers[rows[0] : rows[-1] + 1].any(axis=0)
         strip[row][covered] = (above if near_above[row] else below)[covered]
     halo = np.abs(strip.astype(np.int16) - np.array(background, np.int16)).max(axis=2) <= 2 * SAME_COLOR
     strip[halo] = background
+
+
+def _ground(pixels: np.ndarray, edge: int, step: int, color: Color) -> np.ndarray:
+    """What lies beside a line's last row: the next row, or the one beyond where that is a half-tone; (length, 3), uint8."""
+    beside, beyond, next_one = (pixels[min(max(edge + n * step, 0), len(pixels) - 1)] for n in (1, 2, 3))
+    levels = [np.abs(row.astype(np.int16) - np.array(color, np.int16)).max(axis=1) for row in (beside, beyond)]
+    even = np.abs(beyond.astype(np.int16) - next_one).max(axis=1) <= 2 * SAME_COLOR
+    half_tone = even & (levels[1] - levels[0] > SAME_COLOR)
+    return np.where(half_tone[:, None], beyond, beside)

@@ -22,8 +22,10 @@ MAX_LETTER_HEIGHT = 0.14
 """Height of the largest letter, as a share of the image's height."""
 MAX_STROKE = 0.5
 """Thickest stroke, as a share of a letter's height."""
-MAX_SPACE = 0.62
+MAX_SPACE = 0.67
 """Widest gap in a line, as a share of a letter's height."""
+WIDEST_SIGN = 1.1
+"""Width of the widest sign that is no letter, such as a minus, as a share of the height of the letter beside it."""
 MAX_LETTERS = 2000
 """Number of letters that are looked at in an image."""
 MAX_LINES = 300
@@ -104,8 +106,8 @@ def _rows(boxes: np.ndarray, stroke: np.ndarray) -> np.ndarray:
         level |= (letter[one] | letter[others]) & _below(top, bottom, one, others)
         close = (gap <= MAX_SPACE * tall) & (gap >= -0.8 * tall)
         alike = np.where(both, tall <= 2.6 * np.minimum(height[one], height[others]), letter[one] | letter[others])
-        narrow = np.where(both, True, np.maximum(right[one] - left[one], 0) <= 0.9 * tall)
-        narrow &= np.where(both | letter[others], True, right[others] - left[others] <= 0.9 * tall)
+        narrow = np.where(both, True, np.maximum(right[one] - left[one], 0) <= WIDEST_SIGN * tall)
+        narrow &= np.where(both | letter[others], True, right[others] - left[others] <= WIDEST_SIGN * tall)
         near = others[level & close & alike & narrow]
         starts += [one] * len(near)
         stops += near.tolist()
