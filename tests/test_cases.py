@@ -278,6 +278,7 @@ async def test_the_same_chart_in_another_size_earns_about_the_maximum(bench: Ben
     [
         "chart_bar_figsize_3_4",
         "chart_line_noise_1_2",
+        "lines_line0_1_series",
         "lines_line3_4_series",
         "lines_lineup1_2_series",
         "lines_lineup4_2_series",

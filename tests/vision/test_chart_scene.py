@@ -19,8 +19,8 @@ def read():
     return Ocr().lines
 
 
-def figure(draw, **how) -> Image.Image:
-    made = Figure((4, 3), dpi=100)
+def figure(draw, size=(4, 3), **how) -> Image.Image:
+    made = Figure(size, dpi=100)
     canvas = FigureCanvasAgg(made)
     draw(made.subplots(**how))
     canvas.draw()
@@ -69,6 +69,17 @@ def test_frames_ticks_and_grids_are_no_marks(style):
     scene = parse_scene(figure(draw), no_ocr)
     assert len(scene.panels) == 1
     assert [mark.color for mark in scene.marks] == [(0, 128, 0)]
+
+
+@pytest.mark.parametrize("upper", [98.2, 98.4, 98.6])
+def test_a_curve_that_runs_close_along_a_frame_does_not_hide_it(upper):
+    def draw(axes):
+        axes.plot([99, 99, 90.3, 46.9, 94.5, 97.7, 90.7, upper, upper, 53.7, 48.7, 99])
+        axes.set(ylim=(0, 100), xticks=[])
+
+    scene = parse_scene(figure(draw, (6, 4)), no_ocr)
+    assert [panel.frame for panel in scene.panels] == [(True, True, True, True)]
+    assert {mark.color for mark in scene.marks} == {(0x1F, 0x77, 0xB4)}
 
 
 def test_panels_come_in_reading_order_and_hold_their_marks():

@@ -131,12 +131,18 @@ def _straight_lines(along: np.ndarray, crossing: np.ndarray, pixels: np.ndarray)
     whole = cv2.morphologyEx(along, cv2.MORPH_CLOSE, np.ones((1, 2 * REACH + 1), np.uint8))
     whole = cv2.max(whole, cv2.dilate(np.ascontiguousarray(crossing), np.ones((3, 3), np.uint8)))
     cleaned = cv2.morphologyEx(whole, cv2.MORPH_OPEN, np.ones((1, MIN_PIECE), np.uint8))
-    _, _, stats, _ = cv2.connectedComponentsWithStats(
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(
         cv2.min(cleaned, cv2.dilate(along, np.ones((1, 9), np.uint8))), connectivity=8
     )
-    flat = [part for part in stats[1:].tolist() if part[cv2.CC_STAT_HEIGHT] <= 2 * REACH]
+    numbered = sorted(enumerate(stats.tolist()[1:], 1), key=lambda part: -part[1][cv2.CC_STAT_WIDTH])[:MAX_LINES]
     lines: list[StraightLine] = []
-    for left, top, width, height, _ in sorted(flat, key=lambda part: -part[cv2.CC_STAT_WIDTH])[:MAX_LINES]:
+    for number, (left, top, width, height, _) in numbered:
+        if height > 2 * REACH:
+            # A curve runs close along it.
+            own = labels[top : top + height, left : left + width] == number
+            longest = int(own.sum(axis=1).argmax())
+            run = np.flatnonzero(own[longest])
+            top, height, left, width = top + longest, 1, left + int(run[0]), int(run[-1] - run[0]) + 1
         part = along[top : top + height, left : left + width]
         if not part.any():
             continue  # a crossing line beside the end of one that runs across
