@@ -273,6 +273,8 @@ def _is_up_to_date(path: Path, digest: str) -> bool:
             found = image.info.get("digest")
     except FileNotFoundError:
         return False
+    except (OSError, ValueError, SyntaxError) as e:
+        raise BadItem(f"{path} is there already and cannot be read ({type(e).__name__}): it is left alone") from e
     if found is None:
         raise BadItem(f"{path} is there already and was not rendered by this command: it is left alone")
     if found == digest:
