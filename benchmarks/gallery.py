@@ -86,7 +86,9 @@ def plain(code: str, elsewhere: bool = False) -> Drawing:
     with tempfile.TemporaryDirectory() as folder:
         copy, image = Path(folder, "script.py"), Path(folder, ".image.png")
         copy.write_text(code, encoding="utf-8")
-        environment = os.environ | {"MPLBACKEND": "Agg", "MPLCONFIGDIR": FONT_LIST, "HOME": folder, "TMPDIR": folder}
+        # OPENBLAS_CORETYPE chooses other kernels, with other last digits; the sandbox starts without it.
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS_")}
+        environment = kept | {"MPLBACKEND": "Agg", "MPLCONFIGDIR": FONT_LIST, "HOME": folder, "TMPDIR": folder}
         if elsewhere:
             environment["PYTHONMALLOC"] = "malloc"
         try:
