@@ -34,7 +34,7 @@ from visual_erm.render.stage import SAMPLES_PER_PAGE, PartialResult, RenderStage
 from visual_erm.reward.fallback import NeutralFallback
 from visual_erm.reward.outcome import Outcome
 from visual_erm.reward.report import Report
-from visual_erm.reward.scoring import max_severity, min_reward, reward
+from visual_erm.reward.scoring import max_severity, min_reward, on_task_scale, reward, scale_of
 from visual_erm.runtime.stage_clock import StageClock
 from visual_erm.spec.judge import JudgeSettings, load_judge_settings
 from visual_erm.spec.task import Task, load_task
@@ -52,6 +52,10 @@ class RewardResult:
     severity: float
     """S, 0 or more: the report's sum, or what a guard raised it to. The mean of recent ones where scoring failed; the
     largest that counts where there is no image."""
+    scale: float
+    """The severity from which on the reward is the lowest of an image: of the task, or of this sample's reference."""
+    unfloored: float
+    """S without the floor of the guard `under_reporting`. A batch that is normalised sets the floor on its own scale."""
     outcome: Outcome
     """Why the scoring ended."""
     render_ok: bool
@@ -60,6 +64,8 @@ class RewardResult:
     """False when the infrastructure failed and the reward is a neutral one."""
     invalid: bool = False
     """The reward is the minimum whatever S is: there is no image, or a guard found it worth nothing."""
+    floor: float = 0.0
+    """The floor that the guard `under_reporting` found, as a share of the scale, 0 to 1."""
     reason: str = ""
     """Why there is no image or no report, or what the guards found; empty where there is nothing to say."""
     flags: frozenset[str] = frozenset()
@@ -87,6 +93,9 @@ class RewardResult:
             "score": self.reward,
             "render_ok": float(self.render_ok),
             "severity": float(self.severity),
+            "severity_unfloored": float(self.unfloored),
+            "severity_floor": float(self.floor),
+            "severity_scale": float(self.scale),
             **counts,
             "scored_ok": float(self.scored_ok),
             "invalid": float(self.invalid),
@@ -122,7 +131,8 @@ class RewardPipeline:
         self._guards = GuardRunner(task, model_judge=settings.kind != "local")
         self._stage = make_stage(task, self._guards, pages, low_priority=settings.kind != "local", admission=admission)
         self._judge = judge or make_judge(settings)
-        self._fallback = NeutralFallback(settings.failure, neutral=task.scoring.s_max / 2)
+        worst = max_severity(task.scoring)
+        self._fallback = NeutralFallback(settings.failure, neutral=worst / 2, worst=worst)
 
     async def __aenter__(self) -> RewardPipeline:
         return self
@@ -164,6 +174,8 @@ class RewardPipeline:
             return RewardResult(
                 min_reward(scoring) if at_fault else reward(severity, scoring),
                 severity,
+                scale_of(scoring),
+                severity,
                 ending.outcome,
                 render_ok=not at_fault and partial.image is not None,
                 scored_ok=at_fault,
@@ -175,14 +187,17 @@ class RewardPipeline:
                 judge_usage=usage,
                 milliseconds=clock.milliseconds,
             )
-        self._fallback.record_success(verdict.severity)
+        self._fallback.record_success(on_task_scale(verdict.severity, verdict.scale, scoring))
         return RewardResult(
-            min_reward(scoring) if verdict.invalid else reward(verdict.severity, scoring),
+            min_reward(scoring) if verdict.invalid else reward(verdict.severity, scoring, verdict.scale),
             verdict.severity,
+            verdict.scale,
+            verdict.unfloored,
             Outcome.REJECTED if verdict.invalid else Outcome.SCORED,
             render_ok=True,
             scored_ok=True,
             invalid=verdict.invalid,
+            floor=verdict.floor,
             reason=verdict.reason,
             flags=verdict.flags,
             code=partial.code,

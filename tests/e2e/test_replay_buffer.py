@@ -83,6 +83,8 @@ def put_judged(prompt: str, data_source: str, severities: list[float | None]) ->
         info = {
             "score": 0.0 if invalid else 1.9,
             "severity": 50.0 if invalid else severity,
+            "severity_unfloored": 50.0 if invalid else severity,
+            "severity_floor": 0.0,
             "scored_ok": 1.0,
             "invalid": float(invalid),
         }

@@ -222,16 +222,18 @@ async def test_a_guard_that_cannot_read_is_no_fault_of_the_policy(reference, mon
     assert "a guard could not look" in caplog.text
 
 
-async def test_a_group_reads_its_reference_once_and_harsh_reports_not_at_all(reference, monkeypatch):
+@pytest.mark.parametrize(("share", "reads"), [(1, 4), (0.5, 3)])
+async def test_a_group_reads_its_reference_once_and_harsh_reports_as_its_task_says(reference, monkeypatch, share, reads):
     read: list[int] = []
     lines = Ocr.lines
     monkeypatch.setattr(Ocr, "lines", lambda self, crops: read.append(len(crops)) or lines(self, crops))
     async with OpenAIServer(says()) as server:
         judge = JudgeSettings(kind="remote", endpoints=(server.url,), reuse=ReuseSettings(identical=False), retries=0)
-        async with RewardPipeline(task(), judge, pages=1) as pipeline:
+        settings = task(injection={"check_below_severity_share": share})
+        async with RewardPipeline(settings, judge, pages=1) as pipeline:
             replies = [table(ROWS).replace("763", f"76{digit}") for digit in range(2)]
             await asyncio.gather(*(pipeline.score(reply, reference) for reply in replies * 2))
             assert len(read) == 3
             server.script = [says(*[("text_error", 3, "reads differently")] * 10)]
             await pipeline.score(table(ROWS).replace("763", "777"), reference)
-            assert len(read) == 3
+            assert len(read) == reads

@@ -14,9 +14,7 @@ from visual_erm.spec.task import load_tasks
     ("word", "new"),
     [
         ("task.render.allow_engine_mismatch=true", "task.render.allow_renderer_mismatch"),
-        ("task.guard.silence.at_most=5", "task.guard.under_reporting.max_severity"),
         ("task.guard.silence.likeness=0.5", "task.guard.under_reporting.min_similarity"),
-        ("task.guard.under_reporting.at_most=5", "task.guard.under_reporting.max_severity"),
         ("task.guard.injection.kind=0.4", "task.guard.injection.check_below_severity_share"),
         ("judge.savings.cache=false", "judge.reuse.cache"),
         ("judge.patience_s=3", "judge.unavailable_timeout_s"),
@@ -33,6 +31,14 @@ def test_an_old_key_is_told_with_its_new_name(word, new):
     _, problems = composed(["task=table", "judge=remote", "cluster=cpu", "policy=tiny", word])
     assert [(problem.key, problem.what, problem.fix) for problem in problems] == [
         (word.partition("=")[0], "no such key", f"it is called `{new}` now")
+    ]
+
+
+@pytest.mark.parametrize("key", ["silence.at_most", "under_reporting.at_most", "under_reporting.max_severity"])
+def test_a_key_that_is_gone_is_told_with_what_to_do(key):
+    _, problems = composed(["task=table", "judge=remote", "cluster=cpu", "policy=tiny", f"task.guard.{key}=5"])
+    assert [(problem.key, problem.what, problem.fix) for problem in problems] == [
+        (f"task.guard.{key}", "no such key", "leave it out: the floor holds whatever the report says")
     ]
 
 

@@ -228,7 +228,7 @@ def test_an_old_judge_key_is_told_with_its_new_name(content, told):
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("task.guard.silence.at_most", "task.guard.under_reporting.max_severity"),
+        ("task.guard.silence.likeness", "task.guard.under_reporting.min_similarity"),
         ("judge.savings.cache_dir", "judge.reuse.cache_dir"),
         ("task.tasks.chart.render.renderer", "task.tasks.chart.kind"),
         ("trainer.v1.sampler.sampler_kwargs.fatal", "trainer.v1.sampler.sampler_kwargs.abort_file"),

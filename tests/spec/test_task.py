@@ -241,7 +241,11 @@ def test_a_background_that_is_no_color_is_told_with_its_key():
         ({"guard": {"silence": {"at_most": 5}}}, "unknown key `guard.silence`; it is called `guard.under_reporting` now"),
         (
             {"guard": {"under_reporting": {"at_most": 5}}},
-            "unknown key `guard.under_reporting.at_most`; it is called `guard.under_reporting.max_severity` now",
+            "unknown key `guard.under_reporting.at_most`; leave it out: the floor holds whatever the report says",
+        ),
+        (
+            {"guard": {"under_reporting": {"max_severity": 3}}},
+            "unknown key `guard.under_reporting.max_severity`; leave it out: the floor holds whatever the report says",
         ),
         (
             {"guard": {"under_reporting": {"likeness": 0.4}}},

@@ -27,7 +27,10 @@ What it returns: plain floats, the same keys for every rollout of a run.
     scored_ok                0 if the infrastructure failed, and the reward is a neutral one; else 1.
     invalid                  1 if the reward is the minimum, whatever the severity is.
     outcome_<name>           1 for the reason why scoring ended, 0 for the others: see `visual_erm.reward.outcome.Outcome`.
-    severity                 S, the sum of severities, 0 or more.
+    severity                 S, the sum of severities, 0 or more, or what a guard raised it to.
+    severity_unfloored       S without the floor of the guard `under_reporting`.
+    severity_floor           That floor as a share of the scale, 0 to 1. A batch that is normalised has its own scale.
+    severity_scale           The S from which on the reward is the lowest of an image.
     <category>_count         Discrepancies of that category, for each category of any task of the run.
     truncated                1 if the judge's report was cut off.
     missing_glyphs           Characters of the render that no font could show; they all look like the same box.

@@ -1,9 +1,12 @@
 """`GuardRunner`: runs the guards of a task and makes one verdict on a sample of what they find.
 
 The pipeline calls it after extraction, after rendering and after the judge. Reading never blocks the event loop, and a
-group's reference is read once. Text is read only where the report's severity is low enough for a hack to pay, and words
-only where a table has no grid lines. A reading that fails is the infrastructure's fault: it is logged and flags nothing,
-and the report stands.
+group's reference is read once. Words are read only where a table has no grid lines. A reading that fails is the
+infrastructure's fault: it is logged and flags nothing, and the report stands.
+
+The price of a sample is the larger of the report's severity and of what the guards found, whatever the report says. So a
+harsher report of the same image never earns more. Thresholds are shares of the scale in force: that of the task, or that
+of the sample's reference under `scoring.mode: relative`.
 
     guards = GuardRunner(task, model_judge=True)
     await guards.check_code(code)
@@ -33,7 +36,7 @@ from visual_erm.guard.omission import Parts, missing_parts, unreported_severity
 from visual_erm.guard.under_reporting import severity_floor, similarity
 from visual_erm.kinds import PartCounter, resolve
 from visual_erm.reward.report import Report
-from visual_erm.reward.scoring import max_severity
+from visual_erm.reward.scoring import scale_of
 from visual_erm.runtime.cache import Cache
 from visual_erm.spec.task import Task
 from visual_erm.vision.colors import hidden_in_gray
@@ -60,6 +63,12 @@ class GuardVerdict:
 
     severity: float
     """The report's, or what it was raised to."""
+    scale: float
+    """The severity from which on the reward is the lowest of an image, see `visual_erm.reward.scoring.scale_of`."""
+    unfloored: float
+    """The report's severity with what is missing from it, before it was raised to a floor."""
+    floor: float = 0.0
+    """The floor as a share of the scale, 0 to 1."""
     flags: frozenset[str] = frozenset()
     """Names of the guards that found something."""
     reason: str = ""
@@ -67,18 +76,20 @@ class GuardVerdict:
     """The report does not count: the sample earns the minimum."""
 
     def raised(self, severity: float, guard: str, finding: str) -> GuardVerdict:
-        """Raises the severity.
+        """Raises the severity, and never lowers it.
 
         Args:
-            severity: The new severity.
+            severity: The least severity that follows from the finding.
             guard: Name of the guard.
             finding: What it found.
 
         Returns:
-            A verdict with the new severity, the guard's flag and its reason.
+            A verdict with the larger severity, the guard's flag and its reason.
         """
+        severity = max(self.severity, severity)
         reason = f"{guard}: {finding}: severity {self.severity:g} -> {severity:g}"
-        return GuardVerdict(severity, self.flags | {guard}, "; ".join(filter(None, [self.reason, reason])), self.invalid)
+        reasons = "; ".join(filter(None, [self.reason, reason]))
+        return replace(self, severity=severity, flags=self.flags | {guard}, reason=reasons)
 
 
 class GuardRunner:
@@ -92,7 +103,6 @@ class GuardRunner:
     def __init__(self, task: Task, model_judge: bool) -> None:
         self._task = task
         self._settings = task.guard
-        self._max_severity = max_severity(task.scoring)
         self._model_judge = model_judge
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="guard")
         self._own = threading.local()
@@ -151,10 +161,10 @@ class GuardRunner:
             report: The judge's report.
 
         Returns:
-            The verdict. Its severity is the report's or higher.
+            The verdict. Its severity is the report's or higher. A harsher report never has a lower one.
         """
-        if not self._model_judge:
-            return GuardVerdict(report.severity)
+        if not self._model_judge and self._task.scoring.mode != "relative":
+            return GuardVerdict(report.severity, scale_of(self._task.scoring), report.severity)
         return await self._run(self._check, reference, prediction, report)
 
     async def close(self) -> None:
@@ -170,9 +180,10 @@ class GuardRunner:
         return await asyncio.get_running_loop().run_in_executor(self._pool, call)
 
     def _check(self, reference: Image.Image, prediction: Image.Image, report: Report) -> GuardVerdict:
-        verdict = GuardVerdict(report.severity)
         images = _Image(reference), _Image(prediction)
-        if report.severity >= self._max_severity or images[0].key == images[1].key:
+        scale, reason = self._scale(images[0])
+        verdict = GuardVerdict(report.severity, scale, report.severity, reason=reason)
+        if not self._model_judge or images[0].key == images[1].key:
             return verdict
         for guard in (self._omission, self._under_reporting, self._injection):
             try:
@@ -181,6 +192,31 @@ class GuardRunner:
                 log.warning("a guard could not look: %s: %s", type(fault).__name__, fault)
         return verdict
 
+    def _scale(self, reference: _Image) -> tuple[float, str]:
+        """The scale of a sample, and why it is not the one that the task asks for."""
+        scoring = self._task.scoring
+        if scoring.mode != "relative":
+            return scale_of(scoring), ""
+        try:
+            parts, why = self._parts_of(reference), "the reference shows no parts that can be counted"
+        except InfrastructureError as fault:
+            parts, why = 0, f"the reference's parts could not be counted ({type(fault).__name__}: {fault})"
+        if parts:
+            # A model's report has a bounded length. On a larger scale, a wholly wrong image would earn more than the least.
+            return scale_of(scoring, min(parts, self._task.report.max_discrepancies) if self._model_judge else parts), ""
+        scale = scale_of(scoring)
+        log.warning("%s: scoring.s_max=%g stands in for the scale of `scoring.mode: relative`", why, scale)
+        return scale, f"scale: {why}: s_max {scale:g}"
+
+    def _parts_of(self, reference: _Image) -> int:
+        """The number of parts of a reference, counted in the first way that finds any, and else in the last."""
+        parts: Parts = {}
+        for counter in self._task.kind.parts:
+            parts = self._count(counter, reference)
+            if _any(parts):
+                break
+        return sum(numbers[0] for numbers in parts.values())
+
     def _omission(self, reference: _Image, prediction: _Image, report: Report, verdict: GuardVerdict) -> GuardVerdict:
         guard = self._settings.omission
         if not guard.enabled:
@@ -188,31 +224,38 @@ class GuardRunner:
         missing = self._absent(reference, prediction, guard.slack)
         more = unreported_severity(missing, report)
         parts = ", ".join(f"{count} {kind}(s)" for kind, count in missing.items())
-        return verdict.raised(verdict.severity + more, "omission", f"{parts} absent") if more else verdict
+        if not more:
+            return verdict
+        raised = verdict.raised(verdict.severity + more, "omission", f"{parts} absent")
+        return replace(raised, unfloored=raised.severity)
 
     def _under_reporting(
         self, reference: _Image, prediction: _Image, report: Report, verdict: GuardVerdict
     ) -> GuardVerdict:
         guard = self._settings.under_reporting
-        if not guard.enabled or report.severity > guard.max_severity:
+        if not guard.enabled or not verdict.scale:
             return verdict
         alike = similarity(reference.image, prediction.image)
-        floor = severity_floor(alike, guard.min_similarity, self._max_severity)
+        floor = severity_floor(alike, guard.min_similarity, verdict.scale)
+        verdict = replace(verdict, floor=floor / verdict.scale)
         return verdict.raised(floor, "under_reporting", f"similarity {alike:.2f}") if floor > verdict.severity else verdict
 
     def _injection(self, reference: _Image, prediction: _Image, report: Report, verdict: GuardVerdict) -> GuardVerdict:
         guard = self._settings.injection
-        if not guard.enabled or report.severity > guard.check_below_severity_share * self._max_severity:
+        unread = guard.check_below_severity_share < 1 and (
+            report.severity > guard.check_below_severity_share * verdict.scale
+        )
+        if not guard.enabled or unread:
             return verdict
         found = addresses_judge(self._colored_text(prediction), self._colored_text(reference))
-        return replace(verdict.raised(self._max_severity, "injection", repr(found)), invalid=True) if found else verdict
+        return replace(verdict.raised(verdict.scale, "injection", repr(found)), invalid=True) if found else verdict
 
     def _absent(self, reference: _Image, prediction: _Image, slack: float) -> dict[str, int]:
         parts: tuple[Parts, Parts] = ({}, {})
         for counter in self._task.kind.parts:
             parts = self._count(counter, reference), self._count(counter, prediction)
             slack_here = 0 if counter.exact else slack
-            if all(next(iter(counts.values()), (0,))[0] for counts in parts):
+            if all(map(_any, parts)):
                 break
         return missing_parts(*parts, slack_here)
 
@@ -241,6 +284,11 @@ class GuardRunner:
         if not hasattr(self._own, "ocr"):
             self._own.ocr = Ocr()
         return self._own.ocr
+
+
+def _any(parts: Parts) -> bool:
+    """Whether there are parts of the first kind: cells, words or texts. The others are what stands beside them."""
+    return bool(next(iter(parts.values()), (0,))[0])
 
 
 class _Image:

@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from visual_erm.errors import ConfigError
 from visual_erm.preflight.findings import Problem
 from visual_erm.preflight.quoting import meant, override, pasted
-from visual_erm.spec.base import renamed, shipped
+from visual_erm.spec.base import removed, renamed, shipped
 
 SEARCH = "hydra.searchpath="
 SWEEP = "Ambiguous value"
@@ -249,6 +249,8 @@ def _explained(word: str, error: Exception, config: DictConfig | None) -> Proble
         names = choices.partition(": ")[2].split()
         return Problem(key, what, f"give one of {', '.join(names)}" if names else "give one of configs/")
     if message.startswith("Could not override"):
+        if advice := removed(key):
+            return Problem(key, "no such key", advice)
         if (new := renamed(key)) in known:
             return Problem(key, "no such key", f"it is called `{new}` now")
         if near := nearest(key, known):

@@ -12,6 +12,7 @@ Every pipeline hands its failures to `end`, which is the one place that turns th
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter, deque
 from dataclasses import dataclass
 
@@ -39,11 +40,13 @@ class NeutralFallback:
     Args:
         policy: What to do about failures: the window, the largest share of failures, or `abort`.
         neutral: The value while the window holds no success, in the unit of `record_success`.
+        worst: The largest value that counts: a larger one counts as this one, so that one rollout does not set the mean.
     """
 
-    def __init__(self, policy: FailurePolicy, neutral: float) -> None:
+    def __init__(self, policy: FailurePolicy, neutral: float, worst: float = math.inf) -> None:
         self._policy = policy
         self._neutral = neutral
+        self._worst = worst
         self._values: deque[float] = deque(maxlen=policy.window)
         self._failures: deque[str | None] = deque(maxlen=policy.window)
 
@@ -51,9 +54,9 @@ class NeutralFallback:
         """Notes a rollout that was scored.
 
         Args:
-            value: Its severity, or its similarity where a baseline scores.
+            value: Its severity on the task's scale, or its similarity where a baseline scores.
         """
-        self._values.append(value)
+        self._values.append(min(value, self._worst))
         self._failures.append(None)
 
     def record_failure(self, fault: InfrastructureError) -> float:

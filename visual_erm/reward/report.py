@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ import json_repair
 from visual_erm.errors import JudgeUnreadable
 from visual_erm.spec.task import ReportFormat
 
-PARSER_VERSION = 2
+PARSER_VERSION = 3
 """Raise it when `parse_report` reads the same reply differently: reports on disk are not used any more then."""
 MAX_SEVERITY = 3
 """The severity of a part that is missing, surplus or wholly wrong; severities run from 1 to this."""
@@ -144,7 +145,7 @@ def parse_report(reply: str, form: ReportFormat) -> Report:
     category the task does not know goes to the nearest that it knows, or to the first, so that no reported error is lost.
 
     Of several lists in one reply the one with the largest severity counts: an image can make a judge quote a kinder one,
-    and must not gain by it. Time is linear in the length of the reply.
+    and must not gain by it. Of a list that is too long the severest are kept. Time is nearly linear in the reply's length.
 
     Args:
         reply: The judge's reply. Only the first MAX_REPLY characters are read.
@@ -223,14 +224,16 @@ def _repaired(text: str) -> list[dict[str, Any]]:
 
 
 def _report(items: list[dict[str, Any]], truncated: bool, form: ReportFormat) -> Report:
-    kept = items[: form.max_discrepancies]
-    return Report(tuple(_discrepancy(item, form) for item in kept), truncated or len(items) > len(kept))
+    """The report of a list, in its order. Of a list that is too long the severest are kept, so one more never lowers S."""
+    severities = [(_published_severity if form.severities == "published" else _severity)(i.get("severity")) for i in items]
+    kept = sorted(sorted(range(len(items)), key=lambda i: -severities[i])[: form.max_discrepancies])
+    return Report(tuple(_discrepancy(items[i], severities[i], form) for i in kept), truncated or len(items) > len(kept))
 
 
-def _discrepancy(item: dict[str, Any], form: ReportFormat) -> Discrepancy:
+def _discrepancy(item: dict[str, Any], severity: int | float, form: ReportFormat) -> Discrepancy:
     return Discrepancy(
         category=_category(_text(item.get("category")) or _text(item.get("type")), form.categories),
-        severity=(_published_severity if form.severities == "published" else _severity)(item.get("severity")),
+        severity=severity,
         description=_text(item.get("description"))[: form.max_text],
         location=_text(item.get("location"))[: form.max_text],
     )
@@ -254,8 +257,10 @@ def _severity(found: object) -> int:
     word = _text(found)[:32].strip().lower()
     if word in _SEVERITY_WORDS:
         return _SEVERITY_WORDS[word]
-    number = re.search(r"-?\d+", word)
-    return min(max(int(number[0]), 1), 3) if number else 2
+    if isinstance(found, float) and not math.isnan(found):
+        return int(min(max(found, 1), MAX_SEVERITY))
+    number = re.search(r"-?\d+(?:\.\d+)?(?:e\+?\d+)?", word)
+    return int(min(max(float(number[0]), 1), MAX_SEVERITY)) if number else 2
 
 
 def _published_severity(found: object) -> int | float:

@@ -1,7 +1,7 @@
 """Strict settings: one reader for YAML files, Hydra nodes and command-line values.
 
 Task files and judge settings are read here, so that a misspelt key is found by the same message wherever it stands. A key
-that had another name once is told with its new name (`RENAMED`).
+that had another name once is told with its new name (`RENAMED`), and one that is gone with what to do (`REMOVED`).
 
     class Color(Settings):
         red: int = 0
@@ -33,7 +33,6 @@ RENAMED = {
     "render.renderer": "kind",
     "render.allow_engine_mismatch": "render.allow_renderer_mismatch",
     "guard.silence": "guard.under_reporting",
-    "guard.under_reporting.at_most": "guard.under_reporting.max_severity",
     "guard.under_reporting.likeness": "guard.under_reporting.min_similarity",
     "guard.injection.kind": "guard.injection.check_below_severity_share",
     "savings": "reuse",
@@ -46,6 +45,14 @@ RENAMED = {
 }
 """Old key -> the key that took its place. Both are the last parts of a whole key, like `guard.silence` in
 `task.tasks.chart.guard.silence.enabled`."""
+
+_FLOOR = "leave it out: the floor holds whatever the report says"
+REMOVED = {
+    "guard.under_reporting.max_severity": _FLOOR,
+    "guard.under_reporting.at_most": _FLOOR,
+    "guard.silence.at_most": _FLOOR,
+}
+"""Old key that nothing took the place of -> what to do about it. Written as in `RENAMED`."""
 
 
 class Settings(BaseModel):
@@ -183,18 +190,33 @@ def renamed(key: str) -> str:
     """The key that took the place of an old one.
 
     Args:
-        key: A whole key, like `task.guard.silence.at_most`.
+        key: A whole key, like `task.guard.silence.likeness`.
 
     Returns:
-        The new key, like `task.guard.under_reporting.max_severity`; empty for a key that was not renamed.
+        The new key, like `task.guard.under_reporting.min_similarity`; empty for a key that was not renamed.
 
-    >>> renamed("task.guard.silence.at_most")
-    'task.guard.under_reporting.max_severity'
+    >>> renamed("task.guard.silence.likeness")
+    'task.guard.under_reporting.min_similarity'
     """
     new = f".{key}."
     for old, name in RENAMED.items():
         new = new.replace(f".{old}.", f".{name}.")
     return new.strip(".") if new.strip(".") != key else ""
+
+
+def removed(key: str) -> str:
+    """What to do about an old key that nothing took the place of.
+
+    Args:
+        key: A whole key, like `task.guard.under_reporting.max_severity`.
+
+    Returns:
+        The advice; empty for a key that was not removed.
+
+    >>> removed("task.guard.under_reporting.at_most")
+    'leave it out: the floor holds whatever the report says'
+    """
+    return next((advice for old, advice in REMOVED.items() if f".{key}".endswith(f".{old}")), "")
 
 
 def _explain(model: type[Settings], problem: Any, above: str = "") -> str:
@@ -205,6 +227,8 @@ def _explain(model: type[Settings], problem: Any, above: str = "") -> str:
     key = ".".join(keys)
     if unknown:
         wrong, known = str(problem["loc"][-1]), list(found.model_fields) if found else []
+        if advice := removed(".".join([*keys, wrong])):
+            return f"unknown key `{'.'.join([*keys, wrong])}`; {advice}"
         if new := renamed(".".join([*keys, wrong])):
             return f"unknown key `{'.'.join([*keys, wrong])}`; it is called `{new}` now"
         near = difflib.get_close_matches(wrong, known, 1)

@@ -102,11 +102,17 @@ class ReportFormat(Settings):
 class Scoring(Settings):
     """Report -> reward (paper, Eq. 3-5)."""
 
-    mode: Literal["fixed", "batch", "raw"]
-    """`fixed`: render_reward + clip(1 - S / s_max, 0, 1); `batch`: with the largest S of the training step for s_max;
-    `raw`: -S, as the published table recipe."""
+    mode: Literal["fixed", "relative", "batch", "raw"]
+    """`fixed`: render_reward + clip(1 - S / s_max, 0, 1); `relative`: with 3 times the number of the reference's parts for
+    s_max; `batch`: with the largest S of the training step for s_max; `raw`: -S, as the published table recipe."""
     s_max: Positive = 50.0
-    """Severity at which nothing is left of the visual part of the reward; under `batch`, of tests and of single samples."""
+    """Severity at which nothing is left of the visual part of the reward; under `batch`, of tests and of single samples;
+    under `relative`, where the reference's parts cannot be counted."""
+    batch_cap: Positive | None = 200.0
+    """`batch` only: a larger S counts as this one; 64 entries of a report hold at most 192. None: no cap, as in the paper.
+    """
+    batch_quantile: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """`batch` only: share of the step's samples whose S is not over the one that replaces s_max. 1: the largest S."""
     render_reward: Annotated[float, Field(ge=0)] = 1.0
     """What a reply earns whose code renders at all (paper: the render-success reward)."""
     raw_minimum: Annotated[float, Field(le=0)] = -50.0
@@ -132,20 +138,18 @@ class InjectionGuard(Settings):
     """Text in the image that talks to the judge earns the minimum reward. For model judges."""
 
     enabled: bool = True
-    check_below_severity_share: Fraction = 0.5
-    """Share of the largest severity up to which an image is searched, as reading takes a second: after a harsher report
-    the judge was not talked round."""
+    check_below_severity_share: Fraction = 1.0
+    """Share of the scale up to which an image is searched. 1: every image is. Below 1, images with a harsher report are
+    not read, which saves time; such an image then earns more than with a kinder report."""
 
 
 class UnderReportingGuard(Settings):
-    """Reports of next to nothing on images that plainly differ: severity is raised. For model judges."""
+    """Reports of too little on images that plainly differ: severity is raised to a floor. For model judges."""
 
     enabled: bool = True
-    max_severity: Annotated[float, Field(ge=0)] = 3
-    """Severity up to which a report says next to nothing."""
     min_similarity: Annotated[float, Field(gt=0, le=1)] = 0.25
-    """Structural similarity (SSIM) below which images plainly differ. From there down to 0, severity rises to half the
-    largest."""
+    """Structural similarity (SSIM) below which images plainly differ. From there down to 0, the floor rises to half the
+    scale."""
 
 
 class OmissionGuard(Settings):
