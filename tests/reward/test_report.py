@@ -160,7 +160,11 @@ def test_a_reply_cut_off_anywhere_keeps_its_finished_errors_and_is_marked(case, 
 
 @pytest.mark.parametrize(
     ("word", "severity"),
-    [("minor", 1), ("Moderate", 2), ("CRITICAL", 3), ("2/3", 2), ("-1", 1), ("99", 3), ("no idea", 2), ("", 2)],
+    [
+        *[("minor", 1), ("Moderate", 2), ("CRITICAL", 3), ("2/3", 2), ("-1", 1), ("99", 3), ("no idea", 2), ("", 2)],
+        *[("2e0", 2), ("1e+22", 3), ("1e-5", 1), ("information", 2), (1e22, 3), (float("inf"), 3), (float("nan"), 2)],
+        *[(2.9, 2), (-1e22, 1), (10**30, 3)],
+    ],
 )
 def test_severities_in_words(word, severity):
     reply = json.dumps({"errors": [ONE | {"severity": word}]})
@@ -400,3 +404,30 @@ def test_any_published_severity_is_read(severities):
     report = parse_report(json.dumps({"errors": errors}), PUBLISHED)
     assert all(0 <= found.severity <= MAX_PUBLISHED_SEVERITY for found in report.discrepancies)
     json.dumps(report.wire(PUBLISHED), allow_nan=False)
+
+
+@pytest.mark.parametrize("place", [0, 32, 64])
+@pytest.mark.parametrize(("severity", "total"), [(1, 192), (2, 192), (3, 192)])
+def test_a_list_that_is_too_long_keeps_its_severest_entries(place, severity, total):
+    """One entry more, in front of all others or behind them, pushes none out that is severer."""
+    errors = [ONE] * 64
+    longer = [*errors[:place], ONE | {"severity": severity}, *errors[place:]]
+    report = parse_report(json.dumps({"errors": longer}), TABLE)
+    assert (report.severity, len(report.discrepancies), report.truncated) == (total, 64, True)
+
+
+@given(
+    st.lists(st.integers(-2, 5) | st.floats(-2, 1e30), max_size=70),
+    st.lists(st.tuples(st.integers(0, 70), st.integers(1, 3)), max_size=8),
+    st.floats(0, 1e30),
+    st.sampled_from([TABLE, PUBLISHED]),
+)
+def test_a_longer_or_harsher_list_never_has_a_lower_severity(severities, more, rise, form):
+    harsher = [severity + rise for severity in severities]
+    for place, severity in more:
+        harsher.insert(place, severity)
+    kind, harsh = (
+        parse_report(json.dumps({"errors": [ONE | {"severity": severity} for severity in found]}), form)
+        for found in (severities, harsher)
+    )
+    assert harsh.severity >= kind.severity * (1 - 1e-9)
