@@ -211,7 +211,7 @@ class GuardRunner:
     def _parts_of(self, reference: _Image) -> int:
         """The number of parts of a reference, counted in the first way that finds any, and else in the last."""
         parts: Parts = {}
-        for counter in self._task.kind.parts:
+        for counter in self._task.kind.size or self._task.kind.parts:
             parts = self._count(counter, reference)
             if _any(parts):
                 break

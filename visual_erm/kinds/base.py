@@ -75,7 +75,7 @@ class ImageReading(Protocol):
 
 @dataclass(frozen=True)
 class PartCounter:
-    """One way to count the parts of an image, for the guard against omission."""
+    """One way to count the parts of an image, for the guard against omission and for the scale of a reference."""
 
     count: Named
     """Takes an `ImageReading`; returns name of the part -> numbers, see `Parts` in visual_erm/guard/omission.py."""
@@ -127,6 +127,9 @@ class Kind:
     """Takes (gray, ocr); returns the lines of text in an image, for the guard against injection."""
     parts: tuple[PartCounter, ...] = (PartCounter("visual_erm.guard.omission:marks_of"),)
     """Ways to count the parts of an image. The first that finds parts in both images is taken, and else the last."""
+    size: tuple[PartCounter, ...] = ()
+    """Ways to count what a reference holds, for the scale of `scoring.mode: relative`: as many parts as can be wrong. The
+    first that finds any is taken, and else the last. Empty: `parts`."""
 
     # What the local judge compares
     local_comparison: LocalComparison | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from visual_erm.extract.languages import PYTHON
-from visual_erm.kinds.base import Kind, LocalComparison, RenderSettings
+from visual_erm.kinds.base import Kind, LocalComparison, PartCounter, RenderSettings
 from visual_erm.spec.base import Count, Positive
 from visual_erm.spec.sandbox import SandboxSettings
 
@@ -37,6 +37,9 @@ def scene_weight(scene: Any) -> int:
     return 1 + len(scene.marks) + len(scene.texts)
 
 
+SCENE_SIZE = (PartCounter("visual_erm.judge.local.elements:weight_of"),)
+"""A cloud of points or a curve is one thing to get wrong, however many marks it consists of."""
+
 CHART = Kind(
     name="chart",
     languages=(PYTHON,),
@@ -51,6 +54,7 @@ and no network: write the data into the script. Answer with the whole script in 
     },
     examples={"python": "import matplotlib.pyplot as plt\nplt.plot([1, 2], [1, 2])\nplt.show()"},
     runs_in="sandbox",
+    size=SCENE_SIZE,
     local_comparison=LocalComparison(
         categories=("structure_error", "data_error", "text_error", "style_error"),
         limits="OCR, colors and marks; blind to fonts, line styles and textures",

@@ -9,7 +9,7 @@ from pydantic import field_validator
 
 from visual_erm.extract.languages import SVG as SVG_LANGUAGE
 from visual_erm.kinds.base import Kind, LocalComparison, RenderSettings
-from visual_erm.kinds.chart import scene_weight
+from visual_erm.kinds.chart import SCENE_SIZE, scene_weight
 from visual_erm.spec.base import Count, Positive
 from visual_erm.spec.sandbox import SandboxSettings
 
@@ -55,6 +55,7 @@ nothing outside of the document. Answer with the whole document in one ```svg bl
     },
     runs_in="sandbox",
     file_references="visual_erm.guard.tampering:forbidden_reference",
+    size=SCENE_SIZE,
     local_comparison=LocalComparison(
         categories=("structure_error", "shape_error", "style_error", "text_symbol_error"),
         limits="OCR, colors and shapes; blind to fonts, gradients and textures",

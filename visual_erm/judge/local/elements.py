@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from visual_erm.kinds import ImageReading
+from visual_erm.vision.chart_scene import no_ocr, parse_scene
 from visual_erm.vision.scene_types import GRID, MAX_CURVE_SHARE, TRACE, Box, Color, Mark, Panel, Scene, Text
 
 IMAGE_CELLS = 64
@@ -71,6 +73,20 @@ def weight(part: Part) -> int:
         Its weight in units of a simple part, 1 or more.
     """
     return part.weight if isinstance(part, MarkGroup) else 1
+
+
+def weight_of(reading: ImageReading) -> dict[str, tuple[int]]:
+    """Weighs the parts of an image of a chart or a drawing: a third of the severity of an image that lacks them all.
+
+    Args:
+        reading: What can be read of the image. Its text is counted, and not read.
+
+    Returns:
+        `part`: the weight of all parts but the canvas.
+    """
+    scene = parse_scene(reading.image, no_ocr)
+    found = parts(scene, classes(scene))
+    return {"part": (sum(weight(part) for part in found if not isinstance(part, Canvas)),)}
 
 
 Classes = dict[int | None, list[tuple[Color, bool]]]
