@@ -7,17 +7,42 @@ gets a neutral reward, until too many fail. `visual_erm.reward.outcome` names wh
         report = await judge.judge(reference, image, task)      # an IndexError in there becomes StageFailed
 
 Messages go to logs and to the rollout log. None of them may be shown to the policy: some quote the reference or the judge.
+Many quote the policy: every message is made `printable`, so that it cannot control the terminal that shows it.
 """
 
 import contextlib
 import logging
+import re
+import traceback
 from collections.abc import Iterator
 
 log = logging.getLogger(__name__)
 
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Control characters except tab and line feed, and characters that reverse or break a line."""
+
+
+def printable(text: str) -> str:
+    r"""Cleans text of what a terminal obeys, for example codes that move the cursor, set the title or reverse the line.
+
+    Args:
+        text: Any text, for example the message of a script's exception.
+
+    Returns:
+        The text, with each control character written as Python writes it: `\x1b`. Tabs and line feeds stay.
+    """
+    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
+
 
 class VisualERMError(Exception):
-    """Base of everything that this project raises on purpose."""
+    """Base of everything that this project raises on purpose.
+
+    Args:
+        message: What happened. It is made printable.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable(message))
 
 
 class ConfigError(VisualERMError):
@@ -110,7 +135,7 @@ def boundary(stage: str) -> Iterator[None]:
     except VisualERMError:
         raise
     except Exception as error:
-        log.exception("%s failed unexpectedly", stage)
+        log.error("%s failed unexpectedly\n%s", stage, printable(traceback.format_exc()))
         failed = StageFailed(f"{stage}: {type(error).__name__}: {error}")
         failed.stage = stage
         raise failed from error

@@ -323,6 +323,22 @@ def fills_the_disk_with_files_that_have_no_name(world):
 
 
 @ON_FILES.add()
+def fills_the_disk_with_files_that_are_only_mapped(world):
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    page, read_only, shared = ctypes.c_size_t(4096), 1, 1
+    for number in range(10):
+        descriptor = os.open(str(number), os.O_RDWR | os.O_CREAT)
+        os.posix_fallocate(descriptor, 0, 14 * MB)
+        if libc.mmap(None, page, read_only, shared, descriptor, ctypes.c_long(0)) == ctypes.c_void_p(-1).value:
+            return None
+        os.close(descriptor)
+        os.unlink(str(number))
+    time.sleep(HELD_S)
+    return True
+
+
+@ON_FILES.add()
 def fills_the_disk_where_nobody_can_look(world):
     os.mkdir("closed", 0o300)
     for number in range(10):
@@ -345,9 +361,12 @@ def fills_the_disk_below_a_path_too_long(world):
 
 @ON_FILES.add(ends="RenderLimit")
 def fills_the_disk_with_empty_files(world):
-    libc = ctypes.CDLL(None)
+    libc = ctypes.CDLL(None, use_errno=True)
     for number in range(6000):
-        libc.close(libc.open(str(number).encode(), os.O_WRONLY | os.O_CREAT, 0o600))
+        descriptor = libc.open(str(number).encode(), os.O_WRONLY | os.O_CREAT, 0o600)
+        if descriptor < 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        libc.close(descriptor)
     time.sleep(HELD_S)
     return True
 

@@ -320,7 +320,7 @@ async def test_a_worker_that_is_killed_from_outside_costs_no_drawing():
         (EVERY, {"network", "files", "processes", "memory", "time"}),
         (EVERY[1:], {"network", "files", "processes", "memory", "time"}),
         (("bubblewrap",), {"network", "files", "time"}),
-        (("landlock",), {"files", "time"}),
+        (("landlock",), {"time"}),
         (("seccomp",), {"network", "processes", "time"}),
         (("rlimits",), {"memory", "time"}),
         ((), {"time"}),

@@ -26,7 +26,7 @@ from visual_erm.data.check import ModelWriter, VerlCheck
 from visual_erm.data.prompts import default_prompt
 from visual_erm.data.rows import RowFormat
 from visual_erm.data.sources import Item, Report
-from visual_erm.errors import ConfigError, VisualERMError
+from visual_erm.errors import ConfigError, VisualERMError, printable
 from visual_erm.spec.task import load_task
 
 Source = Callable[..., Iterable[Item]]
@@ -128,7 +128,7 @@ def _write(
     def report(sentence: str) -> None:
         nonlocal left_out
         left_out += 1
-        err.print(sentence, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        err.print(printable(sentence), style="yellow", markup=False, highlight=False, soft_wrap=True)
 
     loaded = load_task(task)
     if kind and loaded.kind.name != kind:

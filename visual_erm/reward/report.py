@@ -19,7 +19,7 @@ from typing import Any
 
 import json_repair
 
-from visual_erm.errors import JudgeUnreadable
+from visual_erm.errors import JudgeUnreadable, printable
 from visual_erm.spec.task import ReportFormat
 
 PARSER_VERSION = 3
@@ -234,8 +234,8 @@ def _discrepancy(item: dict[str, Any], severity: int | float, form: ReportFormat
     return Discrepancy(
         category=_category(_text(item.get("category")) or _text(item.get("type")), form.categories),
         severity=severity,
-        description=_text(item.get("description"))[: form.max_text],
-        location=_text(item.get("location"))[: form.max_text],
+        description=printable(_text(item.get("description")))[: form.max_text],
+        location=printable(_text(item.get("location")))[: form.max_text],
     )
 
 

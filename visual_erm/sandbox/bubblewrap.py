@@ -34,8 +34,14 @@ LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib", "/etc
 FONTS = ("/usr/share/fonts", "/usr/local/share/fonts", "/usr/share/fontconfig", "/etc/fonts", "/var/cache/fontconfig")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
 OTHER = ("/usr/share/zoneinfo", "/usr/share/locale", "/usr/share/mime")
+PREFIX = ("bin", "lib", "lib64", "etc", "share", "fonts", "pyvenv.cfg")
+"""What the server needs of the folders that Python is installed in. A project may lie in the same folder."""
 INSIDE = "/sandbox"
 """The server's folder in bubblewrap: a file system in memory that ends with it."""
+SERVER_MB = 64
+"""Megabytes of that file system for the server's own caches."""
+OWN = f"{INSIDE}/own"
+"""A worker's folder where it is a file system of its own. Each worker sees another one there."""
 LIMIT_S = 30.0
 """Seconds for the trial that tells whether bubblewrap works here."""
 
@@ -45,11 +51,24 @@ def missing_layers() -> dict[str, str]:
     return {"bubblewrap": _no_bubblewrap(), "landlock": landlock.missing(), "seccomp": seccomp.missing(), "rlimits": ""}
 
 
+def workers_mount() -> bool:
+    """Whether each worker in bubblewrap can have a file system of its own here (mounts.py)."""
+    return not _no_bubblewrap() and not _refused(workers_mount=True)
+
+
 @functools.cache
 def _no_bubblewrap() -> str:
     if shutil.which("bwrap") is None:
         return "not installed"
-    trial = [*_bubblewrap(1), sys.executable, "-S", "-c", "pass"]
+    return _refused(workers_mount=True) and _refused(workers_mount=False)
+
+
+@functools.cache
+def _refused(workers_mount: bool) -> str:
+    """Why bubblewrap does not start, or its workers cannot mount where they shall; empty where all works."""
+    mounts = f"import os; os.mkdir({OWN!r}); from visual_erm.sandbox.mounts import enter; enter({OWN!r}, 1)"
+    boot = f"import sys; sys.path.append({str(PACKAGE.parent)!r}); {mounts if workers_mount else ''}"
+    trial = [*_bubblewrap(workers_mount), sys.executable, "-S", "-c", boot]
     try:
         done = subprocess.run(trial, env=environment(INSIDE), capture_output=True, text=True, timeout=LIMIT_S, check=False)  # noqa: S603
     except (OSError, subprocess.SubprocessError) as error:
@@ -77,12 +96,12 @@ def packages() -> tuple[str, ...]:
     )
 
 
-def command(bubblewrap: bool, disk_mb: int, control: int) -> list[str]:
+def command(bubblewrap: bool, mounts: bool, control: int) -> list[str]:
     """Makes the command that starts a server.
 
     Args:
         bubblewrap: Whether the server runs in bubblewrap.
-        disk_mb: Size of the file system in memory that bubblewrap gives it, in megabytes.
+        mounts: Whether its workers mount file systems of their own in there, see `workers_mount`.
         control: Descriptor of the server's socket to the host.
 
     Returns:
@@ -90,7 +109,7 @@ def command(bubblewrap: bool, disk_mb: int, control: int) -> list[str]:
     """
     paths = [str(PACKAGE.parent), *packages()]
     boot = f"import sys; sys.path[:1] = {paths!r}; from visual_erm.sandbox.forkserver import main; main()"
-    return [*(_bubblewrap(disk_mb) if bubblewrap else []), sys.executable, "-s", "-c", boot, str(control)]
+    return [*(_bubblewrap(mounts) if bubblewrap else []), sys.executable, "-s", "-c", boot, str(control)]
 
 
 def environment(folder: str) -> dict[str, str]:
@@ -121,16 +140,22 @@ def environment(folder: str) -> dict[str, str]:
     }
 
 
-def _bubblewrap(disk_mb: int) -> list[str]:
-    binds = [
-        str(Path(path)) for path in (*SYSTEM, sys.prefix, sys.base_prefix, *packages(), str(PACKAGE)) if Path(path).exists()
-    ]
+def _bubblewrap(workers_mount: bool) -> list[str]:
+    python = [str(Path(prefix, part)) for prefix in (sys.prefix, sys.base_prefix) for part in PREFIX]
+    binds = [str(Path(path)) for path in (*SYSTEM, *python, *packages(), str(PACKAGE)) if Path(path).exists()]
+    if workers_mount:
+        # The server may mount, in its own name spaces. Workers give that right up before they see any code.
+        may, memory = ["--cap-add", "CAP_SYS_ADMIN"], ["--size", str(SERVER_MB << 20), "--tmpfs", INSIDE]
+    else:
+        # Here all workers write to one file system. It has no size that one of them could use up before it is ended, and
+        # files without a name are found in /proc.
+        may, memory = [], ["--proc", "/proc", "--tmpfs", INSIDE]
     return [
         str(shutil.which("bwrap")),
-        *("--unshare-all", "--cap-drop", "ALL"),
+        *("--unshare-all", "--cap-drop", "ALL", *may),
         *_each("--ro-bind", binds),
         *_each("--dev-bind", DEVICES),
-        *("--size", str(disk_mb << 20), "--tmpfs", INSIDE),
+        *memory,
         *("--dir", f"{INSIDE}/shared", "--chdir", INSIDE, "--remount-ro", "/", "--"),
     ]
 

@@ -3,8 +3,8 @@
 Started by the host with an empty environment, inside bubblewrap where there is one. It speaks with the host over one
 socket, in single messages of JSON:
 
-    host    {"backend", "source", "options", "isolation", "folder", "forbidden"}      once
-    server  {"ready": [guarantees that hold], "reusable"}            once, or {"failed": why}
+    host    {"backend", "source", "options", "isolation", "folder", "outside"}      once
+    server  {"ready": [guarantees that hold], "reusable"}     once, or {"failed": why, "killed": whether from outside}
     host    {"fork": number} with the worker's socket, {"kill": number}
     server  {"forked": number, "pid"}                                   for every worker
     server  {"ended": number, "status", "cpu_s", "over_disk"}           for every worker
@@ -20,26 +20,35 @@ import gc
 import importlib
 import json
 import os
+import resource
 import selectors
 import signal
 import socket
-import stat
 import sys
 import time
 import traceback
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from visual_erm.sandbox import isolation, worker
+from visual_erm.sandbox import isolation, probe, worker
+from visual_erm.sandbox.disk import DiskWatch
 from visual_erm.sandbox.isolation import Isolation, IsolationPlan
 
 MESSAGE_BYTES = 1 << 16
 OWN_BACKEND = "visual_erm_own_backend"
 """Name of the module of a backend from outside of this package."""
-WATCH_S = 0.2
-"""Seconds between two checks of what workers have written."""
+WATCH_S = 0.05
+"""Seconds between two checks of what workers have written, where they share a file system. A worker over its limit is ended
+within twice this time."""
+OWN = "own"
+"""Name of a worker's folder where it is a file system of its own."""
+
+
+class KilledError(Exception):
+    """A worker of the self-test was killed from outside."""
 
 
 @dataclass
@@ -72,7 +81,8 @@ class ForkServer:
         gc.collect()
         plan = IsolationPlan(**setup["isolation"])
         self._memory_mb = plan.memory_mb
-        self._disk_bytes = plan.disk_mb * isolation.MB
+        self._mounts = plan.mounts
+        self._disk = DiskWatch(self._folder, plan.disk_mb * isolation.MB, threads=self.backend.THREADS)
         self._isolation = Isolation(plan, threads=self.backend.THREADS, reuse=self.backend.REUSABLE)
         self._children: dict[int, Child] = {}
         self._removers: set[int] = set()
@@ -81,40 +91,79 @@ class ForkServer:
         gc.collect()
         gc.freeze()
 
-    def self_test(self, forbidden: list[str]) -> list[str]:
-        """Finds the guarantees that hold in isolation, with a worker that tries.
+    def self_test(self, outside: dict[str, Any]) -> list[str]:
+        """Finds the guarantees that hold in isolation, with workers that try.
 
         Args:
-            forbidden: Files that no worker may be able to read.
+            outside: What no worker may reach: `unreadable` and `untouchable` files, and a `port` of this machine.
 
         Returns:
             Of `network`, `files`, `processes`, `memory`: the guarantees that hold.
 
         Raises:
             RuntimeError: The isolation cannot be applied.
+            KilledError: A worker was killed from outside.
         """
+        name = f".visual-erm-{os.urandom(8).hex()}"
+        shared = str(Path(self._folder, "shared"))
+        mine = str(Path(shared, name))
+        Path(mine).touch()
+        everywhere = (self._folder, shared, *probe.SHARED)
+        left: list[str] = []
+        try:
+            with self._trial("left", lambda folder: probe.leave_notes((folder, *everywhere), name)) as paths:
+                left += paths
+            with self._trial("neighbor", lambda folder: [*probe.leave_notes((folder,), name), str(os.getpid())]) as found:
+                note, pid = found
+                targets = probe.Targets(
+                    unreadable=(*outside["unreadable"], *left),
+                    untouchable=(*outside["untouchable"], note, f"/proc/{pid}/cwd/{name}"),
+                    unchangeable=(mine,),
+                    processes=(os.getpid(), int(pid)),
+                    port=outside["port"],
+                )
+                with self._trial("probe", lambda _: list(probe.guarantees(targets, self._memory_mb))) as held:
+                    return held
+        finally:
+            for path in (mine, *left):
+                with contextlib.suppress(OSError):
+                    Path(path).unlink()
+
+    @contextlib.contextmanager
+    def _trial(self, name: str, act: Callable[[str], list[str]]) -> Iterator[list[str]]:
+        """Has an isolated worker act in its folder, and yields what it found. It lives until the block ends."""
         host_end, worker_end = socket.socketpair()
-        folder = self._make_folder("probe")
+        folder = self._make_folder(name)
         pid = os.fork()
         if pid == 0:
             code = 1
             try:
                 worker.settle(worker_end.fileno(), folder)
                 self._isolation.apply(folder)
-                worker.write_all(worker.LINE, " ".join(isolation.probe(forbidden, self._memory_mb)).encode() + b" .")
+                worker.close_others()
+                worker.write_all(worker.LINE, f"{json.dumps(act(folder))}\n".encode())
+                worker.read_all(worker.LINE, 1)
                 code = 0
             except OSError as error:
-                worker.write_all(worker.LINE, f"! {error}".encode())
+                worker.write_all(worker.LINE, f"{json.dumps(str(error))}\n".encode())
             finally:
                 os._exit(code)
         worker_end.close()
-        with host_end:
-            answer = b"".join(iter(lambda: host_end.recv(MESSAGE_BYTES), b"")).decode()
-        os.waitpid(pid, 0)
-        self._remove(folder)
-        if not answer.endswith(" ."):
-            raise RuntimeError(f"the isolation cannot be applied: {answer.removeprefix('! ') or 'the worker died'}")
-        return answer[:-2].split()
+        with host_end, host_end.makefile("rb") as answers:
+            line = answers.readline()
+            found = json.loads(line) if line else "the worker died"
+            try:
+                if isinstance(found, list):
+                    yield found
+            finally:
+                with contextlib.suppress(OSError):
+                    host_end.shutdown(socket.SHUT_RDWR)
+                _, status = os.waitpid(pid, 0)
+                self._remove(folder)
+        if not line and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
+            raise KilledError("a worker of the self-test was killed")
+        if not isinstance(found, list):
+            raise RuntimeError(f"the isolation cannot be applied: {found}")
 
     def run(self) -> None:
         """Serves until the host is gone."""
@@ -128,9 +177,10 @@ class ForkServer:
             waiting.register(wake, selectors.EVENT_READ, lambda: bool(wake.recv(MESSAGE_BYTES)))
             going, watched = True, time.monotonic()
             while going:
-                ready = waiting.select(WATCH_S if self._children else None)
+                watching = bool(self._children) and not self._mounts
+                ready = waiting.select(WATCH_S if watching else None)
                 self._reap()
-                if time.monotonic() - watched > WATCH_S:
+                if watching and time.monotonic() - watched >= WATCH_S:
                     self._watch_disk()
                     watched = time.monotonic()
                 for key, _ in ready:
@@ -193,18 +243,23 @@ class ForkServer:
             self._control.send(json.dumps(message).encode())
 
     def _watch_disk(self) -> None:
-        for pid, child in self._children.items():
-            if written_bytes(child.folder, self._disk_bytes) + unlinked_bytes(pid) > self._disk_bytes:
-                child.over_disk = True
-                os.kill(pid, signal.SIGKILL)
+        over = self._disk.over({pid: child.folder for pid, child in self._children.items()})
+        for pid in over:
+            self._children[pid].over_disk = True
+            os.kill(pid, signal.SIGKILL)
 
     def _make_folder(self, name: str) -> str:
-        folder = Path(self._folder, name)
-        folder.mkdir(mode=0o700)
+        folder = Path(self._folder, OWN if self._mounts else name)
+        folder.mkdir(mode=0o700, exist_ok=self._mounts)
         return str(folder)
 
     def _remove(self, folder: str) -> None:
-        """Removes a folder: at once when it is empty, else beside what goes on, since what is written must be watched."""
+        """Removes a worker's folder: at once when it is empty, else beside what goes on, since others must be watched.
+
+        A file system of its own ended with the worker. The folder under it is that of all workers, and stays.
+        """
+        if self._mounts and folder != self._folder:
+            return
         try:
             Path(folder).rmdir()
         except OSError:
@@ -234,54 +289,6 @@ def load_backend(name: str, source: str) -> ModuleType:
 
 REMOVE = 'rm -rf "$1" || { chmod -R u+rwx "$1"; rm -rf "$1"; }'
 """Shell command that removes the folder `$1`; tries again with rights added for folders that forbid it."""
-BLOCK = 4096
-"""Bytes that the smallest file takes of a disk."""
-
-
-def written_bytes(folder: str, enough: int) -> int:
-    """Counts the bytes of all files below a folder.
-
-    Args:
-        folder: The folder.
-        enough: Bytes beyond which counting stops.
-
-    Returns:
-        The bytes; more than `enough` where a folder cannot be read.
-    """
-    total = 0
-    folders = [folder]
-    while folders and total <= enough:
-        try:
-            with os.scandir(folders.pop()) as entries:
-                for entry in entries:
-                    with contextlib.suppress(FileNotFoundError):
-                        total += BLOCK + entry.stat(follow_symlinks=False).st_blocks * 512
-                        if entry.is_dir(follow_symlinks=False):
-                            folders.append(entry.path)
-        except FileNotFoundError:
-            continue
-        except OSError:
-            return enough + 1
-    return total
-
-
-def unlinked_bytes(pid: int) -> int:
-    """Counts the bytes of files that a process has open and has removed.
-
-    Args:
-        pid: Number of the process.
-
-    Returns:
-        The bytes; 0 where they cannot be found. In bubblewrap the size of the file system itself is limited.
-    """
-    total = 0
-    with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
-        for entry in entries:
-            with contextlib.suppress(FileNotFoundError):
-                status = entry.stat()
-                if stat.S_ISREG(status.st_mode) and not status.st_nlink:
-                    total += status.st_blocks * 512
-    return total
 
 
 def main() -> None:
@@ -289,13 +296,17 @@ def main() -> None:
     # The place of a worker's line is kept free: nothing that workers need may sit there.
     control = socket.socket(fileno=fcntl.fcntl(int(sys.argv[1]), fcntl.F_DUPFD_CLOEXEC, worker.LINE + 1))
     os.dup2(0, worker.LINE)
+    # A soft limit of the shell would keep libraries from being loaded.
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
     try:
         setup = json.loads(control.recv(1 << 20))
         server = ForkServer(control, setup)
-        message = {"ready": server.self_test(setup["forbidden"]), "reusable": server.backend.REUSABLE}
+        message = {"ready": server.self_test(setup["outside"]), "reusable": server.backend.REUSABLE}
     except Exception as error:  # noqa: BLE001  the host must hear of whatever keeps the server from starting
         traceback.print_exc()
-        control.send(json.dumps({"failed": f"{type(error).__name__}: {error}"}).encode())
+        why = {"failed": f"{type(error).__name__}: {error}", "killed": isinstance(error, KilledError)}
+        control.send(json.dumps(why).encode())
         return
     control.send(json.dumps(message).encode())
     server.run()

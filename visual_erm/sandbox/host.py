@@ -12,17 +12,20 @@ rendered once more with the sandbox to itself.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import hmac
 import json
 import logging
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -42,11 +45,13 @@ from visual_erm.errors import (
 from visual_erm.runtime.cpu_priority import lower_priority
 from visual_erm.runtime.semaphore import ExclusiveSemaphore
 from visual_erm.sandbox import protocol
-from visual_erm.sandbox.bubblewrap import INSIDE, command, environment, missing_layers, readable
+from visual_erm.sandbox.bubblewrap import INSIDE, command, environment, missing_layers, readable, workers_mount
 from visual_erm.sandbox.isolation import IsolationPlan
+from visual_erm.sandbox.probe import address_limit
 from visual_erm.sandbox.protocol import FAULTS, HEAD, JOB, KEY_BYTES, SEAL_BYTES, Head
 from visual_erm.sandbox.server_process import (
     MESSAGE_BYTES,
+    STOP_LIMIT_S,
     SelfTest,
     ServerProcess,
     Worker,
@@ -74,10 +79,11 @@ WAITED_SHARE = 0.25
 """Share of its time limit that a job must have waited for a processor to be rendered again after a time-out."""
 JOBS_PER_WORKER = 500
 """Jobs of a reusable worker: then a fresh one takes over, so that no library's leak adds up."""
+START_ATTEMPTS = 3
+"""How often a server is started that is killed from outside while it starts."""
 LONGEST_BACKEND = 20_000
 """Characters of a backend of the user's own: it travels in one message of at most `MESSAGE_BYTES`."""
-SPARE_MB = 64
-"""Megabytes in the server's file system in memory for its own caches."""
+NO_SPACE = os.strerror(errno.ENOSPC)
 FORBIDDEN = ("/etc/passwd", "/proc/self/environ")
 """Files that every machine has and no code may read; the self-test tries them."""
 
@@ -98,6 +104,10 @@ class _Lost(WorkerLostError):
     def __init__(self, reason: str, fault: type[VisualERMError] = RendererUnavailable) -> None:
         super().__init__(reason)
         self.fault = fault
+
+
+class _KilledError(Exception):
+    """The server was killed while it started."""
 
 
 class Sandbox:
@@ -204,11 +214,19 @@ class Sandbox:
             else:
                 server.discard(worker)
         if head.fault:
-            fault: type[PolicyFault] = getattr(errors, FAULTS[head.fault])
-            raise fault(body.decode("utf-8", "replace"))
+            raise self._fault(head.fault, body, server)
         image = Image.frombytes("RGB", (head.width, head.height), bytes(body))
         image.info["missing_glyphs"] = head.missing_glyphs
         return image
+
+    def _fault(self, number: int, body: bytearray, server: ServerProcess) -> Exception:
+        """What a worker says that the code did. It may say that the disk is full, where others fill the same disk."""
+        fault: type[PolicyFault] = getattr(errors, FAULTS[number])
+        reason = " ".join(body.decode("utf-8", "replace").split())
+        if server.mounts or NO_SPACE not in reason:
+            return fault(reason)
+        full = server.folder is not None and shutil.disk_usage(server.folder).free < self._settings.disk_mb << 20
+        return _Lost(f"{reason}; {server.folder} is on a full disk") if full else _Lost(reason, fault)
 
     async def _in_time(self, job: asyncio.Future[Any], server: ServerProcess, worker: Worker) -> bool:
         """Whether a job ends within its limit, to which is added what its worker waited for a processor meanwhile.
@@ -349,6 +367,15 @@ class Sandbox:
             self._starting = None
 
     async def _start(self) -> ServerProcess:
+        """A server; started again where it was killed, because whatever kills processes may kill one that starts."""
+        for _ in range(START_ATTEMPTS):
+            try:
+                return await self._start_once()
+            except _KilledError as killed:
+                log.warning("%s; starting another", killed)
+        raise RendererUnavailable(f"the sandbox's server was killed {START_ATTEMPTS} times while it started")
+
+    async def _start_once(self) -> ServerProcess:
         reasons = await asyncio.to_thread(missing_layers)
         layers = {name: why if name in self._settings.layers else "switched off" for name, why in reasons.items()}
         bubblewrap = not layers["bubblewrap"]
@@ -358,10 +385,10 @@ class Sandbox:
             (folder / "shared").mkdir()
         host_end, server_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         host_end.setblocking(False)
-        disk_mb = (self._slots.count + 1) * self._settings.disk_mb + SPARE_MB
-        with server_end, os.fdopen(os.memfd_create("log"), "w+b") as log_file:
+        mounts = bubblewrap and await asyncio.to_thread(workers_mount)
+        with server_end, _outside() as outside, os.fdopen(os.memfd_create("log"), "w+b") as log_file:
             process = subprocess.Popen(  # noqa: S603, ASYNC220
-                command(bubblewrap, disk_mb, server_end.fileno()),
+                command(bubblewrap, mounts, server_end.fileno()),
                 env=environment(work),
                 cwd=folder or "/",
                 pass_fds=[server_end.fileno()],
@@ -371,13 +398,14 @@ class Sandbox:
                 start_new_session=True,
             )
             server_end.close()
-            server = ServerProcess(process, host_end, folder, SelfTest((), layers))
+            server = ServerProcess(process, host_end, folder, mounts, SelfTest((), layers))
             plan = IsolationPlan(
                 layers=tuple(name for name, why in layers.items() if not why and name != "bubblewrap"),
                 readable=readable(f"{work}/shared"),
                 cpu_s=self._limits.time_s,
                 memory_mb=self._settings.memory_mb,
                 disk_mb=self._settings.disk_mb,
+                mounts=mounts,
             )
             setup = {
                 "backend": str(self._backend),
@@ -388,7 +416,7 @@ class Sandbox:
             }
             started = False
             try:
-                server.tell({**setup, "forbidden": FORBIDDEN})
+                server.tell({**setup, "outside": outside})
                 greeting = await self._greeting(server, log_file)
                 if self._low_priority:
                     # Not before: a process that is being forked just then would be passed over.
@@ -406,20 +434,25 @@ class Sandbox:
                     await self._retire(server)
 
     async def _greeting(self, server: ServerProcess, log_file: IO[bytes]) -> dict[str, Any]:
-        """The server's first message: what holds, and whether workers are reusable. Raises RendererUnavailable."""
+        """The server's first message: what holds, and whether workers are reusable.
+
+        Raises RendererUnavailable, or _KilledError.
+        """
         try:
             receiving = asyncio.get_running_loop().sock_recv(server.control, MESSAGE_BYTES)
             data = await asyncio.wait_for(receiving, START_LIMIT_S)
-            message = json.loads(data) if data else {"failed": "it ended at once"}
+            message = json.loads(data) if data else await _ended(server)
         except (OSError, asyncio.TimeoutError) as error:
             message = {"failed": str(error) or f"not ready within {START_LIMIT_S:g} s"}
         if "ready" in message:
             return message
         log_file.seek(0)
         printed = log_file.read().decode("utf-8", "replace").strip()
-        log.debug("the sandbox's server printed: %s", printed)
-        last_line = printed.rpartition("\n")[2]
-        raise RendererUnavailable(f"the sandbox's server does not start: {message['failed']}; {last_line}")
+        log.debug("the sandbox's server printed: %s", errors.printable(printed))
+        if message.get("killed"):
+            raise _KilledError("the sandbox's server was killed while it started")
+        why = (message["failed"], printed.rpartition("\n")[2], address_limit())
+        raise RendererUnavailable(f"the sandbox's server does not start: {'; '.join(filter(None, why))}")
 
     async def _retire(self, server: ServerProcess) -> None:
         if self._server is server:
@@ -444,6 +477,25 @@ async def examine(settings: SandboxSettings) -> SelfTest:
         return (await sandbox._current()).self_test
     finally:
         await sandbox.close()
+
+
+@contextlib.contextmanager
+def _outside() -> Iterator[dict[str, Any]]:
+    """What no worker may reach: files of the machine, a file of this user, and a port where this process listens."""
+    with tempfile.NamedTemporaryFile(prefix="visual-erm-outside-") as file, socket.socket() as listener:
+        with contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+        yield {"unreadable": FORBIDDEN, "untouchable": [file.name], "port": listener.getsockname()[1]}
+
+
+async def _ended(server: ServerProcess) -> dict[str, Any]:
+    """What a server's end says that said nothing itself. Bubblewrap ends with 128 and the number of the signal."""
+    try:
+        status = await asyncio.to_thread(server.process.wait, STOP_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        status = 0
+    return {"failed": "it ended at once", "killed": status in (-signal.SIGKILL, 128 + signal.SIGKILL)}
 
 
 def _read_backend(path: Path) -> str:

@@ -22,7 +22,7 @@ ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 _PLAIN: dict[str, tuple[int | None, int | None]] = {
     # name: (x86_64, aarch64)
-    "read": (0, 63), "write": (1, 64), "open": (2, None), "close": (3, 57), "stat": (4, None), "fstat": (5, 80),
+    "read": (0, 63), "write": (1, 64), "close": (3, 57), "stat": (4, None), "fstat": (5, 80),
     "lstat": (6, None), "poll": (7, None), "lseek": (8, 62), "mmap": (9, 222), "mprotect": (10, 226), "munmap": (11, 215),
     "brk": (12, 214), "rt_sigaction": (13, 134), "rt_sigprocmask": (14, 135), "rt_sigreturn": (15, 139),
     "pread64": (17, 67), "pwrite64": (18, 68), "readv": (19, 65), "writev": (20, 66), "access": (21, None),
@@ -39,7 +39,7 @@ _PLAIN: dict[str, tuple[int | None, int | None]] = {
     "sigaltstack": (131, 132), "statfs": (137, 43), "fstatfs": (138, 44), "arch_prctl": (158, None), "gettid": (186, 178),
     "time": (201, None), "futex": (202, 98), "sched_getaffinity": (204, 123), "getdents64": (217, 61),
     "restart_syscall": (219, 128), "fadvise64": (221, 223), "clock_gettime": (228, 113), "clock_getres": (229, 114),
-    "clock_nanosleep": (230, 115), "exit_group": (231, 94), "openat": (257, 56), "mkdirat": (258, 34),
+    "clock_nanosleep": (230, 115), "exit_group": (231, 94), "mkdirat": (258, 34),
     "newfstatat": (262, 79), "unlinkat": (263, 35), "renameat": (264, 38), "readlinkat": (267, 78),
     "faccessat": (269, 48), "pselect6": (270, 72), "ppoll": (271, 73), "set_robust_list": (273, 99),
     "fallocate": (285, 47), "dup3": (292, 24), "pipe2": (293, 59), "getcpu": (309, 168),
@@ -56,7 +56,7 @@ _THREADED: dict[str, tuple[int | None, int | None]] = {
 class _Checked:
     """A call that is allowed when one of its arguments, masked, is one of `values`."""
 
-    numbers: tuple[int, int]
+    numbers: tuple[int | None, int | None]
     argument: int
     values: tuple[int, ...]
     mask: int = 0xFFFFFFFF
@@ -65,6 +65,8 @@ class _Checked:
 
 
 _CLONE_THREAD = 0x10000
+_OPENED = (os.O_RDONLY, os.O_WRONLY, os.O_RDWR, os.O_WRONLY | os.O_TRUNC, os.O_RDWR | os.O_TRUNC)
+"""Ways to open a file: how it is accessed, and whether it is emptied."""
 _CHECKED = (
     # ioctl: TCGETS, TIOCGWINSZ, FIONREAD, FIONCLEX, FIOCLEX; nothing that acts on a device.
     _Checked((16, 29), 1, (0x5401, 0x5413, 0x541B, 0x5450, 0x5451)),
@@ -72,6 +74,9 @@ _CHECKED = (
     _Checked((72, 25), 1, (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032)),
     # prlimit64: asking for a limit, not setting one.
     _Checked((302, 261), 2, (0,), wide=True),
+    # open, openat: emptying a file only together with the right to write. Before Linux 6.2, Landlock does not see the rest.
+    _Checked((2, None), 1, _OPENED, mask=os.O_ACCMODE | os.O_TRUNC),
+    _Checked((257, 56), 2, _OPENED, mask=os.O_ACCMODE | os.O_TRUNC),
     # tgkill: abort().
     _Checked((234, 131), 2, (6,)),
 )
@@ -120,8 +125,9 @@ def compiled(threads: bool) -> bytes:
         if numbers[place] is not None:
             lines += [(_EQUAL, 0, 1, numbers[place]), (_RETURN, 0, 0, _ALLOW)]
     for call in (*_CHECKED, *(_CHECKED_THREADED if threads else ())):
-        check = _check(call)
-        lines += [(_EQUAL, 0, len(check), call.numbers[place]), *check]
+        if (number := call.numbers[place]) is not None:
+            check = _check(call)
+            lines += [(_EQUAL, 0, len(check), number), *check]
     # The C library falls back to clone() only where this one is unknown.
     lines += [(_EQUAL, 0, 1, _CLONE3), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]
     lines += [(_RETURN, 0, 0, _ERRNO | errno.EPERM)]

@@ -99,12 +99,14 @@ class ServerProcess:
         process: Its process; that of bubblewrap where the server runs in it.
         control: The socket to it, non-blocking.
         folder: Its folder on disk; None in bubblewrap, which has a file system in memory.
+        mounts: Whether each worker has a file system of its own; else all write to one.
         self_test: What holds; known once the server has greeted.
     """
 
     process: subprocess.Popen[bytes]
     control: socket.socket
     folder: Path | None
+    mounts: bool
     self_test: SelfTest
     reusable: bool = False
     """Whether its workers may render more than once."""

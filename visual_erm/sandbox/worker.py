@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from visual_erm.sandbox import protocol
 from visual_erm.sandbox.isolation import Isolation
-from visual_erm.sandbox.outcome import RenderingFailed
+from visual_erm.sandbox.outcome import Fault, RenderingFailed, fault_of
 from visual_erm.sandbox.protocol import FAULTS, JOB, KEY_BYTES, MAX_REASON_BYTES, Head
 
 LINE = 3
@@ -40,7 +40,7 @@ def run(line: int, folder: str, backend: Any, options: dict[str, Any], isolation
     try:
         settle(line, folder)
         isolation.apply(folder)
-        os.closerange(LINE + 1, MAX_DESCRIPTORS)
+        close_others()
         backend.enter(options)
         write_all(LINE, protocol.READY)
         render_jobs(backend, options)
@@ -50,11 +50,11 @@ def run(line: int, folder: str, backend: Any, options: dict[str, Any], isolation
 
 
 def settle(line: int, folder: str) -> None:
-    """Makes a fork a process of its own: its group, its descriptors, its folder, its signals.
+    """Makes a fork a process of its own: its group, its descriptors, its home, its signals.
 
     Args:
         line: Descriptor of the socket to the host; it becomes LINE.
-        folder: The worker's own folder, which becomes its working directory and home.
+        folder: The worker's own folder, which becomes its home.
 
     Raises:
         OSError: A call failed.
@@ -67,9 +67,13 @@ def settle(line: int, folder: str) -> None:
     # The server's own output goes to a file: what one rendering left there, another could read.
     os.dup2(sys.stdout.fileno(), sys.stderr.fileno())
     os.dup2(line, LINE)
-    os.chdir(folder)
     os.environ.update({"HOME": folder, "TMPDIR": folder})
     tempfile.tempdir = None
+
+
+def close_others() -> None:
+    """Closes what the server has open, after the isolation is applied with some of it."""
+    os.closerange(LINE + 1, MAX_DESCRIPTORS)
 
 
 def render_jobs(backend: Any, options: dict[str, Any]) -> None:
@@ -119,6 +123,7 @@ def outcome(backend: Any, code: str, options: dict[str, Any]) -> tuple[int, int,
         Number of the fault in FAULTS (0 for none), width and height in pixels, and the body: RGB pixels, or the reason why
         there are none in UTF-8, at most MAX_REASON_BYTES bytes; the number of characters that no font could show.
     """
+    fault: Fault
     try:
         rendering = backend.render(code, options)
         return 0, rendering.width, rendering.height, rendering.rgb, rendering.missing_glyphs
@@ -127,7 +132,8 @@ def outcome(backend: Any, code: str, options: dict[str, Any]) -> tuple[int, int,
     except MemoryError:
         fault, reason = "RenderLimit", "used more memory than it may"
     except BaseException as error:  # noqa: BLE001  whatever else the code made its backend trip over
-        fault, reason = "RenderFailed", type(error).__name__
+        fault = fault_of(error)
+        reason = f"{type(error).__name__}: {error}" if fault == "RenderLimit" else type(error).__name__
     return FAULTS.index(fault), 0, 0, reason.encode("utf-8", "replace")[:MAX_REASON_BYTES], 0
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import builtins
 import contextlib
-import errno
 import gc
 import io
 import os
@@ -32,7 +31,7 @@ from visual_erm.sandbox.backends.figures import Figures, NothingDrawn, TooLarge
 from visual_erm.sandbox.backends.files import Files, Pixels
 from visual_erm.sandbox.backends.prefault import Span, pages_changed_by, prefault
 from visual_erm.sandbox.backends.warmup import warm_up
-from visual_erm.sandbox.outcome import Rendering, RenderingFailed
+from visual_erm.sandbox.outcome import Rendering, RenderingFailed, fault_of
 
 REUSABLE = False
 THREADS = False
@@ -224,9 +223,8 @@ def _blame(error: BaseException) -> RenderingFailed:
     with contextlib.suppress(BaseException):
         said = str(error)
     where = f"{kind}, line {line}: " if line else f"{kind}: "
-    out_of_memory = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
     reason = "".join((where, said))
-    if out_of_memory or isinstance(error, TooLarge):
+    if fault_of(error) == "RenderLimit" or isinstance(error, TooLarge):
         return RenderingFailed("RenderLimit", _bounded(reason))
     advice = ""
     with contextlib.suppress(BaseException):
