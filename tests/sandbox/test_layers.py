@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import pickle
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -103,7 +104,12 @@ for folder in (".", "..", "../shared", os.environ["HOME"]):
 """
 FINDS = """
 import os
-answer = os.listdir("."), [path for path in %r if os.path.exists(path)]
+answer = os.listdir("."), []
+for path in %r:
+    try:
+        answer[1].append(open(path).read())
+    except OSError:
+        pass
 """
 HAS_A_FILE = "import time; open('note', 'w').write('mine'); time.sleep(15)"
 TRIES_NEIGHBORS = """
@@ -195,7 +201,6 @@ import os, time
 for number in range(20):
     with open("mine", "ab") as file:
         file.write(bytes(1 << 18))
-        os.fsync(file.fileno())
     time.sleep(0.01)
 answer = os.path.getsize("mine")
 """
@@ -327,6 +332,7 @@ async def test_a_project_in_the_folder_of_its_python_is_not_bound_with_it(monkey
         (tmp_path / "project" / part).mkdir(parents=True)
     (tmp_path / "project" / "data" / "reference.png").touch()
     monkeypatch.setattr(bubblewrap.sys, "prefix", str(tmp_path / "project"))
+    monkeypatch.setattr(bubblewrap.sys, "executable", str(Path(sys.executable).resolve()))
     sandbox = sandbox_of((("bubblewrap",), True))
     path = str(tmp_path / "project" / "data" / "reference.png")
     try:

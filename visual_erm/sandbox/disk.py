@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from visual_erm.sandbox.mounts import BLOCK
+
+SEARCH_S = 0.5
+"""Seconds between two searches of a worker's memory for files that are neither named nor open. Each takes milliseconds."""
 
 
 class DiskWatch:
@@ -25,10 +29,11 @@ class DiskWatch:
         self._limit = limit
         self._threads = threads
         self._free = 0
-        self._ran: dict[int, bytes] = {}
+        self._searched: dict[int, tuple[bytes, float]] = {}
+        """When each worker's memory was searched, and how long it had run then."""
 
     def over(self, workers: Mapping[int, str]) -> list[int]:
-        """Looks at all workers that ran since the last call.
+        """Looks at all workers that ran since their memory was searched.
 
         Args:
             workers: The folder of each, by process.
@@ -36,22 +41,27 @@ class DiskWatch:
         Returns:
             The processes whose files have more bytes than the limit, those included that have no name any more.
         """
-        ran = {pid: b"" if self._threads else _schedule(pid) for pid in workers}
-        woken = [pid for pid in workers if not ran[pid] or ran[pid] != self._ran.get(pid)]
-        self._ran = ran
-        mapped = self._shrunk()
-        return [pid for pid in woken if self._is_over(pid, workers[pid], mapped)]
+        now, shrunk, found = time.monotonic(), self._shrunk(), []
+        self._searched = {pid: self._searched.get(pid, (b"", 0.0)) for pid in workers}
+        for pid, folder in workers.items():
+            ran = b"" if self._threads else _schedule(pid)
+            ran_before, searched = self._searched[pid]
+            if ran and ran == ran_before:
+                continue
+            search = shrunk or now - searched >= SEARCH_S
+            if search:
+                self._searched[pid] = ran, now
+            if self._is_over(pid, folder, search):
+                found.append(pid)
+        return found
 
-    def _is_over(self, pid: int, folder: str, mapped: bool) -> bool:
+    def _is_over(self, pid: int, folder: str, search: bool) -> bool:
         nameless = dict(_open_without_name(pid))
         written = written_bytes(folder, self._limit) + sum(nameless.values())
-        return written > self._limit or (mapped and not _mapped_without_name(pid, folder) <= nameless.keys())
+        return written > self._limit or (search and not _mapped_without_name(pid, folder) <= nameless.keys())
 
     def _shrunk(self) -> bool:
-        """Whether the file system has lost more room than a worker may take, since this was last so.
-
-        Only then are maps of memory searched for files that are neither named nor open: it takes milliseconds.
-        """
+        """Whether the file system has lost more room than a worker may take, since this was last so."""
         status = os.statvfs(self._folder)
         free = status.f_bfree * status.f_frsize
         self._free = max(self._free, free)

@@ -442,6 +442,9 @@ class Sandbox:
             receiving = asyncio.get_running_loop().sock_recv(server.control, MESSAGE_BYTES)
             data = await asyncio.wait_for(receiving, START_LIMIT_S)
             message = json.loads(data) if data else await _ended(server)
+        except ConnectionResetError:
+            # It had not read all that it was told.
+            message = await _ended(server)
         except (OSError, asyncio.TimeoutError) as error:
             message = {"failed": str(error) or f"not ready within {START_LIMIT_S:g} s"}
         if "ready" in message:
