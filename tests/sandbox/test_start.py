@@ -65,17 +65,19 @@ async def servers_inside(count: int, starts) -> psutil.Process:
         await asyncio.sleep(0.005)
 
 
-SLOW = "import time; time.sleep(1)"
+HANGS = "import time; time.sleep(60)"
 
 
 @pytest.mark.parametrize("layers", LAYERS)
 @pytest.mark.parametrize("kills", range(1, START_ATTEMPTS))
 async def test_a_server_that_is_killed_while_it_starts_is_started_again(layers, kills, starts):
-    sandbox = make(SLOW, layers)
+    sandbox = make(HANGS, layers)
     try:
         job = asyncio.ensure_future(sandbox.render("answer = 7"))
         for count in range(1, kills + 1):
-            (await asyncio.wait_for(servers_inside(count, starts), 20)).kill()
+            server = await asyncio.wait_for(servers_inside(count, starts), 60)
+            sandbox._options["warm"] = "" if count == kills else HANGS
+            server.kill()
         assert pickle.loads((await asyncio.wait_for(job, 60)).tobytes()) == 7
         assert len(starts) == kills + 1
     finally:
