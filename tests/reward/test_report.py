@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visual_erm.errors import JudgeUnreadable
+from visual_erm.errors import JudgeUnreadable, printable
 from visual_erm.reward.report import MAX_LISTS, MAX_PUBLISHED_SEVERITY, Discrepancy, Report, parse_report, report_schema
 from visual_erm.spec.task import ReportFormat, load_task
 
@@ -23,8 +23,8 @@ READ = Report((Discrepancy("numeric_error", 3, "12.5 became 12.6"),))
 
 
 def texts(form):
-    """Any text that can be written as UTF-8."""
-    return st.text(st.characters(codec="utf-8"), max_size=form.max_text)
+    """Any text that a report may hold: what UTF-8 can write, without what a terminal obeys."""
+    return st.text(st.characters(codec="utf-8")).map(lambda text: printable(text)[: form.max_text])
 
 
 def discrepancies(form, text):

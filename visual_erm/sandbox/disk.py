@@ -12,7 +12,10 @@ from pathlib import Path
 from visual_erm.sandbox.mounts import BLOCK
 
 SEARCH_S = 0.5
-"""Seconds between two searches of a worker's memory for files that are neither named nor open. Each takes milliseconds."""
+"""Seconds that a worker runs before its memory is searched for files that are neither named nor open.
+
+It takes milliseconds. It is done at once where the file system loses room.
+"""
 
 
 class DiskWatch:
@@ -29,11 +32,11 @@ class DiskWatch:
         self._limit = limit
         self._threads = threads
         self._free = 0
-        self._searched: dict[int, tuple[bytes, float]] = {}
-        """When each worker's memory was searched, and how long it had run then."""
+        self._seen: dict[int, tuple[bytes, float]] = {}
+        """How long each worker had run, and since when it has run without a search of its memory; 0 where it has not."""
 
     def over(self, workers: Mapping[int, str]) -> list[int]:
-        """Looks at all workers that ran since their memory was searched.
+        """Looks at all workers that have run since their memory was searched.
 
         Args:
             workers: The folder of each, by process.
@@ -42,15 +45,15 @@ class DiskWatch:
             The processes whose files have more bytes than the limit, those included that have no name any more.
         """
         now, shrunk, found = time.monotonic(), self._shrunk(), []
-        self._searched = {pid: self._searched.get(pid, (b"", 0.0)) for pid in workers}
+        self._seen = {pid: self._seen.get(pid, (b"", 0.0)) for pid in workers}
         for pid, folder in workers.items():
             ran = b"" if self._threads else _schedule(pid)
-            ran_before, searched = self._searched[pid]
-            if ran and ran == ran_before:
+            ran_before, since = self._seen[pid]
+            if ran and ran == ran_before and not since:
                 continue
-            search = shrunk or now - searched >= SEARCH_S
-            if search:
-                self._searched[pid] = ran, now
+            since = since or now
+            search = shrunk or now - since >= SEARCH_S
+            self._seen[pid] = ran, 0.0 if search else since
             if self._is_over(pid, folder, search):
                 found.append(pid)
         return found
