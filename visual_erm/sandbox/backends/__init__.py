@@ -8,7 +8,8 @@ A backend module has
     enter(options) -> None                   in each worker, isolated, before its first job
     render(code: str, options) -> Rendering  in a worker; raises RenderingFailed
 
-A MemoryError from `render` becomes RenderLimit. Any other exception than RenderingFailed becomes RenderFailed.
+A MemoryError from `render` becomes RenderLimit, as does an OSError that says that memory or disk is used up. Any other
+exception than RenderingFailed becomes RenderFailed.
 
 `svg` is the backend for SVG. It calls `render_rgba` of `svg_librsvg` or `svg_cairosvg`, as the option `backend` says.
 
