@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 import shutil
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +20,6 @@ from playwright.async_api import Browser, BrowserContext, CDPSession, Playwright
 from visual_erm.errors import PolicyFault, RendererUnavailable, RenderFailed, RenderLimit
 from visual_erm.render.chromium import FIX, find_chromium
 from visual_erm.runtime.cpu_priority import lower_priority
-from visual_erm.runtime.semaphore import ExclusiveSemaphore
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -40,7 +39,16 @@ START_LIMIT_S = 30.0
 STOP_LIMIT_S = 5.0
 """Wall time for each step of ending a tab or a browser; then it is killed."""
 ATTEMPTS = 4
-"""How often an image is tried."""
+"""How often an image is tried: once in the browser that all pages share, then in one of its own."""
+SHARED_ATTEMPTS = 5
+"""How often an image is begun in the shared browser when other pages spoil it. Then it gets one of its own."""
+MAX_APART = 2
+"""How many pages at once get a browser of their own."""
+BESIDE_FACTOR = 2
+"""Multiple of its limit that a page gets in a browser of its own while the shared one renders beside it: both want the
+processors."""
+PLAIN_SHARE, MIN_PLAIN_S = 0.2, 1.0
+"""A working browser renders a plain page within this share of a page's limit, or within so many seconds."""
 START_ATTEMPTS = 3
 """How often the start of a browser is tried."""
 PROFILE = "--user-data-dir="
@@ -56,12 +64,16 @@ class _Lost(Exception):
         reason: What happened.
         fault: The fault if the code caused it.
         chance: Whether it happens to any page now and then. Then the code is at fault only after every attempt.
+        innocent: Whether the browser was ended because of another page.
     """
 
-    def __init__(self, reason: str, fault: type[PolicyFault] = RenderLimit, *, chance: bool = False) -> None:
+    def __init__(
+        self, reason: str, fault: type[PolicyFault] = RenderLimit, *, chance: bool = False, innocent: bool = False
+    ) -> None:
         super().__init__(reason)
         self.fault = fault
         self.chance = chance
+        self.innocent = innocent
 
 
 class _Broken(Exception):
@@ -198,6 +210,8 @@ class _Running:
         top = next(parent for parent in (root, *root.parents()) if parent.ppid() == os.getpid())
         self.processes = [top, *top.children(recursive=True)]
         self.idle: list[Tab] = []
+        self.spoilt = False
+        """A page keeps it from rendering others; it is being ended."""
         self.died: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         browser.on("disconnected", lambda _: _settle(self.died))
 
@@ -228,18 +242,22 @@ class WarmBrowser:
     """
 
     def __init__(self, tabs: int = 2, low_priority: bool = False) -> None:
-        self._slots = ExclusiveSemaphore(tabs)
+        self._slots = asyncio.Semaphore(tabs)
+        self._under_way = 0
+        self._shared = _Keeper(low_priority)
         self._low_priority = low_priority
-        self._running: _Running | None = None
-        self._starting: asyncio.Task[_Running] | None = None
+        self._places_apart = asyncio.Semaphore(MAX_APART)
+        self._apart: set[_Keeper] = set()
         self._closed = False
 
     async def render(self, job: Callable[[Tab], Awaitable[T]], limit_s: float) -> T:
         """Runs a job on a tab.
 
-        A job that lost its tab (out of time, out of memory, the browser died) is done again with the browser to itself.
-        When it loses that too, and a plain page is rendered quickly right after, the code is at fault. A browser that died,
-        or that refused an image, counts against the code only when that happens at every attempt.
+        A job that lost its tab (out of time, out of memory, the browser died) is done again in a fresh browser of its own.
+        When it loses that too, and a plain page is rendered quickly right after, the code is at fault. A page may keep a
+        whole browser busy. A browser that renders no plain page any more is ended at once, and a fresh one decides. So
+        other pages wait for one restart at most, and are not blamed. A browser that died, or that refused an image, counts
+        against the code only when that happens at every attempt.
 
         Args:
             job: Renders on the tab. What it raises goes to the caller.
@@ -253,28 +271,64 @@ class WarmBrowser:
             RenderFailed: Chromium refused the code at every attempt.
             RendererUnavailable: Plain pages fail as well, no browser starts, or this one is closed.
         """
-        loss = None
-        for attempt in range(ATTEMPTS):
-            async with self._slots.acquire(exclusive=attempt > 0):
+        plain_s = max(PLAIN_SHARE * limit_s, MIN_PLAIN_S)
+        for _ in range(SHARED_ATTEMPTS):
+            async with self._slots:
+                self._under_way += 1
                 try:
-                    return await self._attempt(job, limit_s)
+                    return await self._shared.attempt(job, limit_s)
                 except _Lost as error:
-                    loss = error
-                    log.info("attempt %d: %s", attempt + 1, loss)
-                condemned = attempt > 0 and (not loss.chance or attempt == ATTEMPTS - 1)
-                if condemned and await self._renders_a_plain_page(limit_s / 5):
-                    raise loss.fault(str(loss))
-        raise RendererUnavailable(f"{ATTEMPTS} attempts failed, and so did plain pages: {loss}")
+                    log.info("a page lost its tab: %s", error)
+                    innocent = error.innocent
+                    if not innocent:
+                        await self._shared.end_if_spoilt(plain_s)
+                finally:
+                    self._under_way -= 1
+            if not innocent:
+                break
+        async with self._places_apart:
+            if self._closed:
+                raise RendererUnavailable("the renderer was closed")
+            own = _Keeper(self._low_priority)
+            self._apart.add(own)
+            try:
+                return await self._try_apart(own, job, limit_s, plain_s)
+            finally:
+                await own.close(ask=False)
+                self._apart.discard(own)
 
     async def close(self) -> None:
-        """Ends the browser and its driver and waits until they are gone. May be called twice."""
+        """Ends the browsers and their drivers and waits until they are gone. May be called twice."""
         self._closed = True
-        if self._starting is not None:
-            await asyncio.wait({self._starting})
-        if self._running is not None:
-            await self._retire(self._running)
+        await asyncio.gather(*(keeper.close() for keeper in (self._shared, *self._apart)))
 
-    async def _attempt(self, job: Callable[[Tab], Awaitable[T]], limit_s: float) -> T:
+    async def _try_apart(self, own: _Keeper, job: Callable[[Tab], Awaitable[T]], limit_s: float, plain_s: float) -> T:
+        loss = None
+        for attempt in range(1, ATTEMPTS):
+            try:
+                return await own.attempt(job, limit_s * (BESIDE_FACTOR if self._under_way else 1))
+            except _Lost as error:
+                loss = error
+                log.info("attempt %d: %s", attempt + 1, loss)
+            works = not await own.end_if_spoilt(plain_s)
+            condemned = not loss.chance or attempt == ATTEMPTS - 1
+            if condemned and (works or await own.renders_a_plain_page(plain_s)):
+                raise loss.fault(str(loss))
+        raise RendererUnavailable(f"{ATTEMPTS} attempts failed, and so did plain pages: {loss}")
+
+
+class _Keeper:
+    """One browser: started when it is needed, and replaced when it died or was ended."""
+
+    def __init__(self, low_priority: bool) -> None:
+        self._low_priority = low_priority
+        self._running: _Running | None = None
+        self._starting: asyncio.Task[_Running] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def attempt(self, job: Callable[[Tab], Awaitable[T]], limit_s: float) -> T:
+        """Runs a job on a tab. Raises _Lost, RendererUnavailable, or what the job raises."""
         running = await self._current()
         tab = await self._acquire(running)
         work = asyncio.ensure_future(job(tab))
@@ -296,16 +350,47 @@ class WarmBrowser:
             work.cancel()
             await self._release(running, tab, rendered)
 
-    async def _renders_a_plain_page(self, limit_s: float) -> bool:
+    async def renders_a_plain_page(self, limit_s: float) -> bool:
+        """Tells whether the browser renders a page that every working browser renders."""
+
         async def plain(tab: Tab) -> None:
             await tab.show(PLAIN_PAGE)
             await tab.screenshot(100, 100)
 
         try:
-            await self._attempt(plain, limit_s)
+            await self.attempt(plain, limit_s)
             return True
         except _Lost:
             return False
+
+    async def end_if_spoilt(self, limit_s: float) -> bool:
+        """Ends the browser, if it lives and renders no plain page within a limit. Returns whether it was ended."""
+        running = self._running
+        if running is None or not running.is_alive():
+            return False
+        works = asyncio.ensure_future(self.renders_a_plain_page(limit_s))
+        # Not even a tab may open.
+        await asyncio.wait({works}, timeout=limit_s)
+        if works.done() and works.result():
+            return False
+        log.warning("a page keeps the browser from rendering others; starting another")
+        self._end(running)
+        works.cancel()
+        await asyncio.gather(works, return_exceptions=True)
+        return True
+
+    async def close(self, ask: bool = True) -> None:
+        """Ends the browser, by asking it or at once, and waits until it is gone. No other is started."""
+        self._closed = True
+        if self._starting is not None:
+            await asyncio.wait({self._starting})
+        if self._running is not None:
+            if ask:
+                await self._retire(self._running)
+            else:
+                self._end(self._running)
+        while self._ending:
+            await asyncio.wait(self._ending)
 
     async def _acquire(self, running: _Running) -> Tab:
         while running.idle:
@@ -317,7 +402,7 @@ class WarmBrowser:
                 return await asyncio.wait_for(Tab.open(running.browser), START_LIMIT_S)
         except _Broken as error:
             await self._retire(running)
-            raise _Lost(f"the browser opens no tab: {error}", chance=True) from error
+            raise _Lost(f"the browser opens no tab: {error}", chance=True, innocent=running.spoilt) from error
 
     async def _release(self, running: _Running, tab: Tab, rendered: bool) -> None:
         if rendered and running is self._running:
@@ -329,7 +414,8 @@ class WarmBrowser:
                 return
             except _Broken:
                 log.debug("a tab does not leave its page", exc_info=True)
-        await tab.close()
+        # A browser that is kept busy does not close a tab either.
+        self._in_background(tab.close())
 
     async def _current(self) -> _Running:
         if self._closed:
@@ -355,10 +441,24 @@ class WarmBrowser:
             self._running = None
         await _stop(running)
 
+    def _end(self, running: _Running) -> None:
+        """Kills a browser without asking it, and collects it in the background."""
+        if running.spoilt:
+            return
+        running.spoilt = True
+        if self._running is running:
+            self._running = None
+        self._in_background(_stop(running, ask=False))
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
 
 def _loss(tab: Tab, running: _Running) -> _Lost | None:
     if not running.is_alive():
-        return _Lost("the browser died", chance=True)
+        return _Lost("the browser died", chance=True, innocent=running.spoilt)
     return _Lost("the page used up its memory or crashed") if tab.lost.done() else None
 
 
@@ -416,12 +516,16 @@ def _cap_memory(root: psutil.Process) -> None:
         log.warning("the browser's memory cannot be capped here: %s", error)
 
 
-async def _stop(running: _Running) -> None:
-    """Ends a browser in whatever state it is, first by asking it; waits until its processes and profile folder are gone."""
+async def _stop(running: _Running, ask: bool = True) -> None:
+    """Ends a browser in whatever state it is; waits until its processes and profile folder are gone.
+
+    `ask`: ask it first, and kill what does not end by itself.
+    """
     driver, *family = running.processes
     with contextlib.suppress(psutil.NoSuchProcess):
         family += driver.children(recursive=True)
-    await _ask_to_end(running.browser.close)
+    if ask:
+        await _ask_to_end(running.browser.close)
     await _kill(family)
     await _ask_to_end(running.driver.stop)
     await _ask_to_end(lambda: _ended([driver]))

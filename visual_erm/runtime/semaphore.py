@@ -1,6 +1,6 @@
 """ExclusiveSemaphore: a bounded number of slots, of which one task may ask for all.
 
-The renderers bound their concurrency with it, and repeat a failed render with all slots to itself.
+The sandbox bounds its concurrency with it, and repeats a failed render with all slots to itself.
 
     slots = ExclusiveSemaphore(2)
     async with slots.acquire():
