@@ -69,6 +69,10 @@ class BlankImage(PolicyFault):
     """The code ran and showed nothing, or a single color where the reference has more."""
 
 
+class Illegible(PolicyFault):
+    """The image cannot be compared because of its own shape or cost: reading it takes more than its budget."""
+
+
 class Tampering(PolicyFault):
     """The code reached for the reference, the judge or the sandbox instead of rendering. It is flagged as such."""
 

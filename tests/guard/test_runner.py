@@ -211,11 +211,14 @@ async def test_a_local_judge_is_not_second_guessed(reference):
     assert flags(result) == [] and result.report is not None and result.severity == result.report.severity
 
 
-async def test_a_guard_that_cannot_read_is_no_fault_of_the_policy(reference, monkeypatch, caplog):
+async def test_a_guard_that_cannot_read_is_no_fault_of_the_policy(reference, monkeypatch, caplog, tmp_path):
     def broken(self: Ocr, crops: Any) -> list[str]:
         raise JudgeUnavailable("text recognition failed")
 
     monkeypatch.setattr(Ocr, "lines", broken)
+    # Nor does the process read that decides whether the image is at fault.
+    (tmp_path / "rapidocr.py").write_text("raise ImportError('broken')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with caplog.at_level(logging.WARNING):
         result = await scored(INJECTED, reference, says(), task(under_reporting={"enabled": False}))
     assert (result.reward, flags(result), result.scored_ok) == (2.0, [], True)

@@ -1,8 +1,9 @@
 """`GuardRunner`: runs the guards of a task and makes one verdict on a sample of what they find.
 
 The pipeline calls it after extraction, after rendering and after the judge. Reading never blocks the event loop, and a
-group's reference is read once. Words are read only where a table has no grid lines. A reading that fails is the
-infrastructure's fault: it is logged and flags nothing, and the report stands.
+group's reference is read once. Words are read only where a table has no grid lines. A prediction that cannot be read, or
+only at too high a cost, is illegible. Any other reading that fails is the infrastructure's fault: it is logged and flags
+nothing, and the report stands.
 
 The price of a sample is the larger of the report's severity and of what the guards found, whatever the report says. So a
 harsher report of the same image never earns more. Thresholds are shares of the scale in force: that of the task, or that
@@ -23,7 +24,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -35,19 +36,20 @@ from visual_erm.guard.injection import addresses_judge
 from visual_erm.guard.omission import Parts, missing_parts, unreported_severity
 from visual_erm.guard.under_reporting import severity_floor, similarity
 from visual_erm.kinds import PartCounter, resolve
+from visual_erm.kinds.base import Named
 from visual_erm.reward.report import Report
 from visual_erm.reward.scoring import scale_of
 from visual_erm.runtime.cache import Cache
 from visual_erm.spec.task import Task
-from visual_erm.vision.colors import hidden_in_gray
+from visual_erm.vision.image_reader import ImageReader
 from visual_erm.vision.images import digest_of, gray, on_white
 from visual_erm.vision.ocr import Ocr
-from visual_erm.vision.readings import page_text
+from visual_erm.vision.readings import TextReader, hidden_text
 
 GUARDS = ("blank", "tampering", "injection", "under_reporting", "omission")
 """Names of the guards, as in `guard_<name>` of every result."""
 THREADS = 2
-"""Number of threads that read images."""
+"""Number of threads that read images, and of those that do what is quick: they never wait for a reading."""
 READINGS_KEPT = 256
 """Number of images whose readings are kept: references of groups in flight, and predictions that many rollouts share."""
 
@@ -104,8 +106,10 @@ class GuardRunner:
         self._task = task
         self._settings = task.guard
         self._model_judge = model_judge
+        self._quick = ThreadPoolExecutor(THREADS, thread_name_prefix="guard-quick")
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="guard")
         self._own = threading.local()
+        self._reader = ImageReader(self._ocr, task.kind.reference)
         self._lines: Cache[tuple[str, ...]] = Cache(READINGS_KEPT)
         self._hidden_lines: Cache[tuple[str, ...]] = Cache(READINGS_KEPT)
         self._parts: Cache[Parts] = Cache(READINGS_KEPT)
@@ -120,7 +124,7 @@ class GuardRunner:
             Tampering: The code names such a file.
         """
         search = self._task.kind.file_references
-        if self._settings.tampering.enabled and search and (address := await self._run(resolve(search), code)):
+        if self._settings.tampering.enabled and search and (address := await _run(self._quick, resolve(search), code)):
             raise Tampering(f"the code names a file of the machine: {address}")
 
     async def check_image(self, reference: Image.Image, prediction: Image.Image) -> None:
@@ -133,10 +137,10 @@ class GuardRunner:
         Raises:
             BlankImage: The prediction shows nothing, or next to nothing, where the reference shows something.
         """
-        if await self._run(is_blank, reference, prediction):
+        if await _run(self._quick, is_blank, reference, prediction):
             raise BlankImage("the picture holds nothing but one colour")
         guard = self._settings.blank
-        if guard.enabled and await self._run(is_near_blank, reference, prediction, guard.share):
+        if guard.enabled and await _run(self._quick, is_near_blank, reference, prediction, guard.share):
             raise BlankImage("the picture holds next to nothing but its background")
 
     def flags(self, fault: PolicyFault) -> frozenset[str]:
@@ -162,25 +166,26 @@ class GuardRunner:
 
         Returns:
             The verdict. Its severity is the report's or higher. A harsher report never has a lower one.
+
+        Raises:
+            Illegible: The prediction cannot be read, because of its own shape or cost.
         """
         if not self._model_judge and self._task.scoring.mode != "relative":
             return GuardVerdict(report.severity, scale_of(self._task.scoring), report.severity)
-        return await self._run(self._check, reference, prediction, report)
+        return await _run(self._pool, self._check, reference, prediction, report)
 
     async def close(self) -> None:
         """Ends the threads after the readings under way. May be called twice."""
-        await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
+        for pool in (self._quick, self._pool):
+            await asyncio.to_thread(pool.shutdown, cancel_futures=True)
+        await asyncio.to_thread(self._reader.close)
         self._lines.clear()
         self._hidden_lines.clear()
         self._parts.clear()
         self._own = threading.local()
 
-    async def _run(self, function: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:
-        call = functools.partial(function, *arguments, **keywords)
-        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
-
     def _check(self, reference: Image.Image, prediction: Image.Image, report: Report) -> GuardVerdict:
-        images = _Image(reference), _Image(prediction)
+        images = _Image(reference, is_reference=True), _Image(prediction)
         scale, reason = self._scale(images[0])
         verdict = GuardVerdict(report.severity, scale, report.severity, reason=reason)
         if not self._model_judge or images[0].key == images[1].key:
@@ -247,7 +252,9 @@ class GuardRunner:
         )
         if not guard.enabled or unread:
             return verdict
-        found = addresses_judge(self._colored_text(prediction), self._colored_text(reference))
+        # The reference first: what costs too much in both images is not the policy's fault.
+        known = self._colored_text(reference)
+        found = addresses_judge(self._colored_text(prediction), known)
         return replace(verdict.raised(verdict.scale, "injection", repr(found)), invalid=True) if found else verdict
 
     def _absent(self, reference: _Image, prediction: _Image, slack: float) -> dict[str, int]:
@@ -261,23 +268,28 @@ class GuardRunner:
 
     def _count(self, counter: PartCounter, image: _Image) -> Parts:
         """The parts of an image, counted in one of the ways of the task's kind."""
-        return self._parts.get((image.key, counter), lambda: resolve(counter.count)(_Reading(self, image)))
+
+        def count() -> Parts:
+            how = counter.count, self._task.kind.read_text, self._lines.find(image.key)
+            parts, lines = self._read(count_parts, image, image.pixels(), *how)
+            if lines is not None:
+                self._lines.keep(image.key, lines)
+            return parts  # type: ignore[no-any-return]
+
+        return self._parts.get((image.key, counter), count)
 
     def _text(self, image: _Image) -> tuple[str, ...]:
-        return self._lines.get(image.key, lambda: self._read(gray(image.image)))
+        """Lines of text as the task's kind reads them."""
+        read = resolve(self._task.kind.read_text)
+        return self._lines.get(image.key, lambda: tuple(self._read(read, image, gray(image.image))))
 
     def _colored_text(self, image: _Image) -> tuple[str, ...]:
         """The text of an image, and what only its colors show."""
-        hidden = self._hidden_lines.get(image.key, lambda: self._read_hidden(image.image))
-        return self._text(image) + hidden
+        return self._text(image) + self._hidden_lines.get(image.key, lambda: self._read(hidden_text, image, image.pixels()))
 
-    def _read(self, image: np.ndarray) -> tuple[str, ...]:
-        """Lines of text as the task's kind reads them."""
-        return tuple(resolve(self._task.kind.read_text)(image, self._ocr()))
-
-    def _read_hidden(self, image: Image.Image) -> tuple[str, ...]:
-        parts = hidden_in_gray(np.asarray(on_white(image)))
-        return tuple(line for part in parts for line in page_text(part, self._ocr()))
+    def _read(self, function: Callable[..., Any], image: _Image, pixels: np.ndarray, *more: Any) -> Any:
+        read = self._reader.read_reference if image.is_reference else self._reader.read
+        return read(function, image.key, pixels, *more)
 
     def _ocr(self) -> Ocr:
         """The reader of this thread."""
@@ -291,29 +303,61 @@ def _any(parts: Parts) -> bool:
     return bool(next(iter(parts.values()), (0,))[0])
 
 
+async def _run(pool: ThreadPoolExecutor, function: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:
+    call = functools.partial(function, *arguments, **keywords)
+    return await asyncio.get_running_loop().run_in_executor(pool, call)
+
+
 class _Image:
     """An image and its digest."""
 
-    def __init__(self, image: Image.Image) -> None:
+    def __init__(self, image: Image.Image, is_reference: bool = False) -> None:
         self.image = image
         self.key = digest_of(image)
+        self.is_reference = is_reference
+
+    def pixels(self) -> np.ndarray:
+        return np.asarray(on_white(self.image))
 
 
 class _Reading:
     """An `ImageReading` of one image: what its kind may read in order to count parts."""
 
-    def __init__(self, runner: GuardRunner, image: _Image) -> None:
-        self._runner = runner
-        self._image = image
+    def __init__(self, pixels: np.ndarray, read_text: Named, lines: tuple[str, ...] | None, ocr: TextReader) -> None:
+        self._pixels = pixels
+        self._read_text = read_text
+        self._ocr = ocr
+        self.lines_read = lines
 
     @property
     def image(self) -> Image.Image:
-        return self._image.image
+        return Image.fromarray(self._pixels)
 
     @property
     def gray(self) -> np.ndarray:
-        return gray(self._image.image)
+        return gray(self.image)
 
     @property
     def lines(self) -> tuple[str, ...]:
-        return self._runner._text(self._image)
+        if self.lines_read is None:
+            self.lines_read = tuple(resolve(self._read_text)(self.gray, self._ocr))
+        return self.lines_read
+
+
+def count_parts(
+    pixels: np.ndarray, count: Named, read_text: Named, lines: tuple[str, ...] | None, ocr: TextReader
+) -> tuple[Parts, tuple[str, ...] | None]:
+    """Counts the parts of an image, for an `ImageReader`.
+
+    Args:
+        pixels: RGB on white, shape (height, width, 3), uint8.
+        count: A `PartCounter.count`.
+        read_text: A `Kind.read_text`.
+        lines: The text of the image, if it is known.
+        ocr: The text reader.
+
+    Returns:
+        The parts; and the text of the image, if it is known by now.
+    """
+    reading = _Reading(pixels, read_text, lines, ocr)
+    return resolve(count)(reading), reading.lines_read

@@ -37,6 +37,8 @@ class Judge(Protocol):
             The report; empty where nothing differs.
 
         Raises:
+            Illegible: The prediction cannot be compared, because of its own shape or cost. The policy is at fault.
+            ReferenceUnavailable: The reference cannot be.
             JudgeUnavailable: The judge does not answer, or is closed. The policy is not at fault.
             JudgeUnreadable: The judge answers without a report. The policy is not at fault.
             ConfigError: The judge cannot judge this task, or its settings are wrong.

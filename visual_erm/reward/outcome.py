@@ -27,6 +27,8 @@ class Outcome(str, Enum):
     """The code went over its own limit of time, memory or pixels: the minimum reward."""
     BLANK = "blank"
     """The code ran and showed next to nothing: the minimum reward."""
+    ILLEGIBLE = "illegible"
+    """The image cannot be compared because of its own shape or cost: the minimum reward."""
     TAMPERING = "tampering"
     """The code reached for the reference, the judge or the sandbox: the minimum reward, and a flag."""
 
@@ -65,6 +67,7 @@ _OUTCOMES: dict[type, Outcome] = {
     errors.NoCodeError: Outcome.NO_CODE,
     errors.RenderLimit: Outcome.RENDER_LIMIT,
     errors.BlankImage: Outcome.BLANK,
+    errors.Illegible: Outcome.ILLEGIBLE,
     errors.Tampering: Outcome.TAMPERING,
     errors.PolicyFault: Outcome.RENDER_FAILED,
     errors.RendererUnavailable: Outcome.RENDERER_UNAVAILABLE,

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from visual_erm.errors import JudgeUnavailable
+from visual_erm.errors import Illegible, JudgeUnavailable
+from visual_erm.vision.budget import check_budget
 
 LINE_HEIGHT = 48
 """Height in pixels of a line as the recognizer sees it."""
@@ -119,11 +120,11 @@ class Ocr:
 
 
 def _engine(narrowest: int) -> Any:
-    """A rapidocr on one thread, whose models load with their first use."""
+    """A rapidocr on one thread. Its model for detection loads with the first page."""
     try:
         from rapidocr import RapidOCR
 
-        return RapidOCR(
+        engine = RapidOCR(
             params={
                 "Global.use_cls": False,
                 "Global.log_level": "error",
@@ -133,13 +134,33 @@ def _engine(narrowest: int) -> Any:
                 "Rec.rec_batch_num": BATCH_SIZE,
             }
         )
+        # Newer versions load the model late.
+        recognizer: Any = engine._load_rec_model() if hasattr(engine, "_load_rec_model") else engine.text_rec
+        recognizer.session = _Bounded(recognizer.session)
+        return engine
     except (ImportError, OSError, ValueError) as error:
         raise JudgeUnavailable(f"the local judge needs a working rapidocr (pip install rapidocr): {error}") from error
+
+
+class _Bounded:
+    """A session of rapidocr that looks at the budget before each batch of lines. A page may have a thousand lines."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    def __call__(self, batch: Any) -> Any:
+        check_budget()
+        return self._session(batch)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
 
 
 def _guarded(call: Any, argument: Any) -> Any:
     try:
         return call(argument)
+    except Illegible:
+        raise
     except Exception as error:  # rapidocr's own errors share no base: a bad model file, a failed session, a failed run
         reason = str(error).strip() or type(error).__name__
         raise JudgeUnavailable(f"text recognition failed: {reason.splitlines()[-1]}") from error

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from visual_erm.vision.chart_scene import parse_scene
+from visual_erm.vision.colors import hidden_in_gray
 from visual_erm.vision.ocr import Line
 from visual_erm.vision.scene_types import Scene
 from visual_erm.vision.table_cells import Reading
@@ -72,6 +73,19 @@ def table_text(gray: np.ndarray, ocr: TextReader) -> tuple[str, ...]:
         One string per cell.
     """
     return tuple(cell.text for cell in read_table(gray, ocr).cells)
+
+
+def hidden_text(pixels: np.ndarray, ocr: TextReader) -> tuple[str, ...]:
+    """Reads the text that only the colors of an image show, and its gray levels do not.
+
+    Args:
+        pixels: RGB on white, shape (height, width, 3), uint8.
+        ocr: The reader.
+
+    Returns:
+        Lines of text.
+    """
+    return tuple(line for part in hidden_in_gray(pixels) for line in page_text(part, ocr))
 
 
 def read_scene(pixels: np.ndarray, ocr: TextReader) -> Scene:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
+from visual_erm.vision.budget import check_budget
 from visual_erm.vision.ocr import Line
 from visual_erm.vision.table_cells import UNREADABLE, Cell, Reading
 
@@ -146,6 +147,7 @@ def _tables(ink: np.ndarray) -> list[Table]:
     taken = np.zeros(ink.shape, dtype=bool)
     searched = 0
     for number, (rows, columns) in _figures(labels):
+        check_budget()
         if taken[rows.start, columns.start]:
             continue
         extent = rows, columns

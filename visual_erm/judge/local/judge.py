@@ -16,7 +16,6 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,8 +28,9 @@ from visual_erm.reward.report import Report
 from visual_erm.runtime.cache import Cache
 from visual_erm.spec.judge import JudgeSettings
 from visual_erm.spec.task import Task
+from visual_erm.vision.image_reader import CachingOcr, ImageReader
 from visual_erm.vision.images import digest_of_pixels, gray, on_white
-from visual_erm.vision.ocr import Line, Ocr
+from visual_erm.vision.ocr import Ocr
 
 CELLS_PER_ENTRY = 16
 """Cells, or discrepancies, that one entry of the cache stands for: the memory of large tables is bounded as well."""
@@ -53,6 +53,7 @@ class LocalJudge:
         self._decoding = threading.Lock()
         size = settings.cache_size
         self._texts: Cache[str] = Cache(size)
+        self._reader = ImageReader(lambda: CachingOcr(self._ocr, self._texts))
         self._readings: Cache[tuple[Any, int]] = Cache(CELLS_PER_ENTRY * size, lambda kept: kept[1])
         self._reports: Cache[Report] = Cache(CELLS_PER_ENTRY * size, lambda report: 1 + len(report.discrepancies))
 
@@ -71,6 +72,8 @@ class LocalJudge:
             The report; empty for images that are pixel for pixel the same.
 
         Raises:
+            Illegible: The prediction cannot be read, because of its shape or of what that costs.
+            ReferenceUnavailable: The reference cannot.
             JudgeUnavailable: The judge is closed, or OCR does not work.
             ConfigError: The task's kind cannot be judged locally, or the task lacks its categories.
         """
@@ -80,7 +83,9 @@ class LocalJudge:
         if self._pool is None:
             logger.info("judging with the local judge (%s), %d OCR worker(s)", comparison.limits, self._ocr_workers)
             self._pool = ThreadPoolExecutor(self._ocr_workers, thread_name_prefix="local-judge")
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._judge, reference, prediction, comparison)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._pool, self._judge, reference, prediction, comparison, task.kind.reference
+        )
 
     async def close(self) -> None:
         """Ends the threads after the readings under way and forgets what was read. May be called twice."""
@@ -88,11 +93,12 @@ class LocalJudge:
         pool, self._pool = self._pool, None
         if pool is not None:
             await asyncio.to_thread(pool.shutdown)
+        await asyncio.to_thread(self._reader.close)
         for cache in (self._texts, self._readings, self._reports):
             cache.clear()
         self._own = threading.local()
 
-    def _judge(self, reference: Image.Image, prediction: Image.Image, comparison: LocalComparison) -> Report:
+    def _judge(self, reference: Image.Image, prediction: Image.Image, comparison: LocalComparison, kind: str) -> Report:
         if self._closed:
             raise JudgeUnavailable("the local judge was closed")
         pixels = self._pixels(reference, comparison.color), self._pixels(prediction, comparison.color)
@@ -101,8 +107,10 @@ class LocalJudge:
             return Report()
 
         def compare() -> Report:
-            readings = (self._reading(key, image, comparison) for key, image in zip(pair, pixels, strict=True))
-            return Report(tuple(resolve(comparison.compare)(*readings)))
+            # The reference first: what costs too much in both images is not the policy's fault.
+            wanted = self._reading(self._reader.read_reference, pair[0], pixels[0], comparison, kind)
+            found = self._reading(self._reader.read, pair[1], pixels[1], comparison, kind)
+            return Report(tuple(resolve(comparison.compare)(wanted, found)))
 
         return self._reports.get((comparison, *pair), compare)
 
@@ -111,38 +119,19 @@ class LocalJudge:
             image.load()
         return np.asarray(on_white(image)) if color else gray(image)
 
-    def _reading(self, key: bytes, image: np.ndarray, comparison: LocalComparison) -> Any:
+    def _reading(
+        self, read_image: Callable[..., Any], key: bytes, image: np.ndarray, comparison: LocalComparison, kind: str
+    ) -> Any:
         def read() -> tuple[Any, int]:
-            reading = resolve(comparison.read)(image, _Reader(self._lines, self._page))
+            reading = read_image(resolve(comparison.read), key, image, kind=kind)
             return reading, comparison.weight(reading)
 
         return self._readings.get((comparison.read, key), read)[0]
-
-    def _page(self, image: np.ndarray) -> list[Line]:
-        return self._ocr().page(image)
-
-    def _lines(self, crops: list[np.ndarray]) -> list[str]:
-        """Texts of crops, each distinct crop read once."""
-        keys = [digest_of_pixels(crop) for crop in crops]
-        texts = {key: self._texts.find(key) for key in keys}
-        unknown = {key: crop for key, crop in zip(keys, crops, strict=True) if texts[key] is None}
-        for key, text in zip(unknown, self._ocr().lines(list(unknown.values())) if unknown else (), strict=True):
-            texts[key] = text
-            self._texts.keep(key, text)
-        return [texts[key] or "" for key in keys]
 
     def _ocr(self) -> Ocr:
         if not hasattr(self._own, "ocr"):
             self._own.ocr = Ocr()
         return self._own.ocr
-
-
-@dataclass(frozen=True)
-class _Reader:
-    """The OCR that a kind's `read` is given; texts of crops come from the judge's cache."""
-
-    lines: Callable[[list[np.ndarray]], list[str]]
-    page: Callable[[np.ndarray], list[Line]]
 
 
 def _comparison(task: Task) -> LocalComparison:
