@@ -122,7 +122,7 @@ def test_a_small_image_is_bounded_too(reader: ImageReader, backend: Any, functio
     assert reader.read(backend.size, b"other", white((300, 300))) == 90_000
 
 
-@pytest.mark.parametrize("size", [(300, 300), LARGE])
+@pytest.mark.parametrize("size", [(300, 300), pytest.param(LARGE, marks=pytest.mark.long)])
 def test_where_no_image_is_read_none_is_at_fault(reader: ImageReader, backend: Any, size: tuple[int, int]) -> None:
     with pytest.raises(JudgeUnavailable, match="not even a plain image"):
         reader.read(backend.never_reads, b"image", white(size))

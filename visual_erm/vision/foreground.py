@@ -17,6 +17,8 @@ MIN_CONTRAST = 32
 """Levels (of 255) below which a difference from the background is not visible."""
 FEW_COLORS = 1 << 16
 """Colors up to which Pillow counts them; with more of them, as in noise, counting in a histogram is faster."""
+STRIP_PIXELS = 1 << 18
+"""Pixels whose colors are counted at once: NumPy stops all other threads meanwhile, and copies them."""
 
 
 def foreground(image: Image.Image) -> np.ndarray:
@@ -40,7 +42,11 @@ def _most_frequent(image: Image.Image) -> tuple[int, int, int]:
     if colors:
         found: tuple[int, int, int] = max(colors)[1]
         return found
-    pixels = np.asarray(image).astype(np.int32)
-    counts = np.bincount(((pixels[..., 0] << 16) | (pixels[..., 1] << 8) | pixels[..., 2]).ravel())
+    pixels = np.asarray(image)
+    counts = np.zeros(1 << 24, np.uint32)
+    for top in range(0, len(pixels), step := max(STRIP_PIXELS // image.width, 1)):
+        strip = pixels[top : top + step].astype(np.int32)
+        codes, times = np.unique((strip[..., 0] << 16) | (strip[..., 1] << 8) | strip[..., 2], return_counts=True)
+        counts[codes] += times.astype(np.uint32)
     code = len(counts) - 1 - int(counts[::-1].argmax())
     return code >> 16, code >> 8 & 255, code & 255

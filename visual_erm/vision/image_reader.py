@@ -136,8 +136,9 @@ class ImageReader:
             if pixels.shape[0] * pixels.shape[1] > MAX_PIXELS_HERE:
                 return self._read_apart(self._kind if kind is None else kind, function, pixels, more)
             try:
+                ocr = self._ocr()
                 with budget(LIMIT_S):
-                    return function(pixels, *more, self._ocr())
+                    return function(pixels, *more, ocr)
             except Illegible:
                 raise
             except Exception as error:

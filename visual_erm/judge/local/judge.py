@@ -53,7 +53,7 @@ class LocalJudge:
         self._decoding = threading.Lock()
         size = settings.cache_size
         self._texts: Cache[str] = Cache(size)
-        self._reader = ImageReader(lambda: CachingOcr(self._ocr, self._texts))
+        self._reader = ImageReader(self._text_reader)
         self._readings: Cache[tuple[Any, int]] = Cache(CELLS_PER_ENTRY * size, lambda kept: kept[1])
         self._reports: Cache[Report] = Cache(CELLS_PER_ENTRY * size, lambda report: 1 + len(report.discrepancies))
 
@@ -127,6 +127,10 @@ class LocalJudge:
             return reading, comparison.weight(reading)
 
         return self._readings.get((comparison.read, key), read)[0]
+
+    def _text_reader(self) -> CachingOcr:
+        self._ocr()  # no image is charged for loading the models
+        return CachingOcr(self._ocr, self._texts)
 
     def _ocr(self) -> Ocr:
         if not hasattr(self._own, "ocr"):
