@@ -322,6 +322,7 @@ async def judge_images(
 
     Raises:
         ConfigError: The task or the judge is wrong.
+        Illegible: The prediction cannot be compared, because of its own shape or cost.
         InfrastructureError: An image cannot be read, or the judge failed.
     """
     images = ReferenceCache()

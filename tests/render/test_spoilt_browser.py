@@ -10,10 +10,9 @@ from collections.abc import AsyncIterator
 
 import psutil
 import pytest
-from chromium import browsers, html, small_table
+from chromium import browsers, small_table
 
 from visual_erm.errors import RendererUnavailable, RenderLimit
-from visual_erm.extract import Code
 from visual_erm.kinds.table import TableSettings
 from visual_erm.render import browser as warm_browser
 from visual_erm.render.browser import Tab
@@ -96,11 +95,3 @@ async def test_where_plain_pages_fail_too_no_page_is_at_fault(
     monkeypatch.setattr(warm_browser._Keeper, "renders_a_plain_page", fails)
     with pytest.raises(RendererUnavailable, match="and so did plain pages"):
         await renderer._browser.render(never_ends, 0.2)
-
-
-@pytest.mark.parametrize("code", [html("<table><td>1</table>"), Code("markdown", "| 1 |\n|---|\n| 2 |")])
-async def test_the_renderer_works_after_a_spoilt_browser(renderer: TableRenderer, code: Code) -> None:
-    expected = await renderer.render(code)
-    with pytest.raises(RenderLimit):
-        await renderer._browser.render(stops_its_browser, LIMIT_S)
-    assert (await renderer.render(code)).tobytes() == expected.tobytes()
