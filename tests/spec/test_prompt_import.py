@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from unittest import mock
 
@@ -19,6 +21,7 @@ from omegaconf import OmegaConf
 
 from visual_erm.errors import ConfigError
 from visual_erm.preflight import doctor
+from visual_erm.spec import prompt_import
 from visual_erm.spec.base import shipped
 from visual_erm.spec.prompt_import import find_published
 from visual_erm.spec.prompts import digest, imported_prompts, save_imported, shipped_prompts
@@ -264,6 +267,73 @@ def test_a_constant_that_is_absent_or_one_of_several_is_told(tmp_path: Path, uti
 
 def test_two_names_for_one_text_are_no_ambiguity(tmp_path: Path) -> None:
     assert texts(checkout(tmp_path, constants() + "DEFAULT = PROMPT_A\n")) == TEXTS
+
+
+def _a_pipe(file: Path) -> None:
+    os.mkfifo(file)
+
+
+def _a_device(file: Path) -> None:
+    file.symlink_to("/dev/zero")
+
+
+def _a_folder(file: Path) -> None:
+    file.mkdir()
+
+
+def _a_large_file(file: Path) -> None:
+    file.write_text(constants() + "#" * prompt_import.MAX_BYTES)
+
+
+def _a_file_without_end(file: Path) -> None:
+    with file.open("wb") as out:
+        out.truncate(1 << 40)
+
+
+@pytest.mark.parametrize(
+    ("put", "message"),
+    [
+        (_a_pipe, "no regular file"),
+        (_a_device, "no regular file"),
+        (_a_folder, "cannot be read: Is a directory"),
+        (_a_large_file, "more than 262144 bytes"),
+        (_a_file_without_end, "more than 262144 bytes"),
+    ],
+)
+def test_only_regular_files_of_limited_size_are_read(tmp_path: Path, put: Callable[[Path], None], message: str) -> None:
+    file = checkout(tmp_path) / "rl_scripts" / "reward_func" / "reward_utils.py"
+    file.unlink()
+    put(file)
+    with pytest.raises(ConfigError, match=message) as caught:
+        find_published(tmp_path)
+    assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "utils",
+    [
+        # Each line reads a long sum again.
+        "A = " + "+".join(["''"] * 200) + "\n" + "".join(f"B{n} = A + A\n" for n in range(5000)),
+        # Each line is looked for among all others.
+        "".join(f"a{n}=''\n" for n in range(20_000)),
+        # Each line takes the blanks off a long text again.
+        f"A = {'x' * 100_000!r}\n" + "".join(f"B{n} = A.strip('x')\n" for n in range(5000)),
+    ],
+)
+def test_a_search_that_takes_long_is_ended(tmp_path: Path, utils: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompt_import, "LIMIT_S", 0.1)
+    begun = time.process_time()
+    with pytest.raises(ConfigError, match=r"reward_utils.py: no text was found within 0.1 s; fix: "):
+        find_published(checkout(tmp_path, utils + constants()))
+    assert time.process_time() - begun < 3
+
+
+@pytest.mark.parametrize("way", ["strip", "lstrip", "rstrip"])
+def test_a_strip_of_few_characters_is_read_and_one_of_many_is_not(tmp_path: Path, way: str) -> None:
+    assert texts(checkout(tmp_path, table=function(f"return 'text'.{way}('.,')")))["table"] == "text"
+    many = "".join(map(chr, range(0x4E00, 0x4E00 + 200)))
+    with pytest.raises(ConfigError, match="no text that can be read"):
+        find_published(checkout(tmp_path, table=function(f"return 'text'.{way}({many!r})")))
 
 
 def test_a_folder_that_is_no_checkout_is_told(tmp_path: Path) -> None:

@@ -14,11 +14,14 @@ disk, so a machine that loses power may lose the new content.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 _SHOWN = 40
 """Characters of the file's name in the name of its part: any file name must leave room for the rest."""
@@ -76,6 +79,64 @@ def remove_stale_parts(folder: Path) -> None:
         with contextlib.suppress(OSError):
             if time.time() - part.stat().st_mtime > _STALE_S:
                 part.unlink()
+
+
+@contextlib.contextmanager
+def open_regular(path: Path) -> Iterator[BinaryIO]:
+    """Opens a file for reading that others may have put there. A pipe or a device would keep the reader waiting, or never end.
+
+    Args:
+        path: The file, or a link to one.
+
+    Yields:
+        The open file.
+
+    Raises:
+        OSError: The file cannot be opened, or is no regular file.
+    """
+    # Without O_NONBLOCK, the open of a pipe waits until somebody writes to it.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        yield file
+
+
+def read_regular(path: Path, max_bytes: int) -> bytes:
+    """Reads a file of limited size that others may have put there.
+
+    Args:
+        path: The file, or a link to one.
+        max_bytes: Largest size in bytes.
+
+    Returns:
+        The content.
+
+    Raises:
+        OSError: The file cannot be read, is no regular file, or is larger.
+    """
+    with open_regular(path) as file:
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise OSError(errno.EFBIG, f"it has more than {max_bytes} bytes", str(path))
+    return content
+
+
+def writable_by_others(path: Path) -> bool:
+    """Tells whether another user than this one and root decides what is at a path.
+
+    Args:
+        path: A file or folder.
+
+    Returns:
+        True where another user owns it, or the permissions let the group or everybody write. In a folder with the sticky
+        bit, such as `/tmp`, nobody replaces the files of others.
+
+    Raises:
+        OSError: There is nothing at the path, or it cannot be looked at.
+    """
+    found = path.stat()
+    is_sticky = stat.S_ISDIR(found.st_mode) and bool(found.st_mode & stat.S_ISVTX)
+    return found.st_uid not in (0, os.getuid()) or bool(found.st_mode & 0o022 and not is_sticky)
 
 
 def files_below(folder: Path) -> list[Path]:

@@ -4,6 +4,8 @@
 
 Only what is a text without running anything is taken: constants, their sums, `textwrap.dedent` and `strip` of them, and
 names that are bound to such a text once. Whatever else stands there is an error with its line, never a guess.
+
+The checkout is somebody else's, so that size, time and memory of the reading are bounded, whatever its files hold.
 """
 
 from __future__ import annotations
@@ -11,11 +13,13 @@ from __future__ import annotations
 import ast
 import os
 import textwrap
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 from visual_erm.errors import ConfigError
+from visual_erm.runtime.files import read_regular
 from visual_erm.spec.prompts import Found
 
 FOLDER = Path("rl_scripts", "reward_func")
@@ -30,9 +34,15 @@ FUNCTION_FILE = "table_parse_rm_v2.py"
 FUNCTION = "build_error_prompt_for_images"
 """Returns the text for tables."""
 
+MAX_BYTES = 256 * 1024
+"""Largest file that is read. To parse as much takes about one second and 250 MB at most."""
+LIMIT_S = 10.0
+"""Seconds for one file, once it is parsed."""
 MOST_PARTS = 10_000
 MOST_CHARACTERS = 1_000_000
 """Bounds of one text: a few lines of Python can stand for one that fills the memory."""
+MOST_STRIPPED = 100
+"""Characters that the argument of `strip` may list. The time is that of all of them for each character of the text."""
 
 _BOUND_AS = {
     ast.FunctionDef: "name",
@@ -80,7 +90,7 @@ class PythonFile:
         path: The file.
 
     Raises:
-        ConfigError: The file cannot be read, or is not Python.
+        ConfigError: The file cannot be read, is no regular file, is too large, or is not Python.
     """
 
     def __init__(self, path: Path) -> None:
@@ -88,13 +98,25 @@ class PythonFile:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                self.module = Scope(ast.parse(path.read_bytes()))
+                self.module = Scope(ast.parse(read_regular(path, MAX_BYTES)))
         except OSError as error:
             raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
         except SyntaxError as error:
             raise ConfigError(f"{path}, line {error.lineno or '?'}: not valid Python: {error.msg}") from None
         except (ValueError, RecursionError, MemoryError) as error:
             raise ConfigError(f"{path}: cannot be parsed: {error}") from None
+        self._ends_at = time.monotonic() + LIMIT_S
+
+    def check_time(self) -> None:
+        """Ends a search that takes too long.
+
+        Raises:
+            ConfigError: The file has been searched for `LIMIT_S`.
+        """
+        if time.monotonic() > self._ends_at:
+            raise ConfigError(
+                f"{self.path}: no text was found within {LIMIT_S:g} s; fix: give the text as a file, in `judge.prompt_file`"
+            )
 
     def constant_with(self, words: list[str]) -> Found:
         """Finds the one constant of the module that holds all of some words.
@@ -110,6 +132,7 @@ class PythonFile:
         """
         found: dict[str, Found] = {}
         for statement in self.module.body:
+            self.check_time()
             if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value:
                 constant = self._constant(statement, statement.value, words)
                 if constant:
@@ -253,6 +276,7 @@ class Folding:
             ConfigError: The expression is more than constants.
         """
         self._parts += 1
+        self._source.check_time()
         text = self._fold(node)
         if self._parts > MOST_PARTS or len(text) > MOST_CHARACTERS:
             raise self._source.refused(node, "is too long, or holds itself")
@@ -273,8 +297,9 @@ class Folding:
             case ast.Call(
                 func=ast.Attribute(value=text, attr="strip" | "lstrip" | "rstrip" as way), args=args, keywords=[]
             ):
-                if len(args) <= 1:
-                    return getattr(self.text(text), way)(*map(self.text, args))
+                listed = [self.text(argument) for argument in args]
+                if len(listed) <= 1 and all(len(characters) <= MOST_STRIPPED for characters in listed):
+                    return getattr(self.text(text), way)(*listed)
         raise self._source.refused(node, f"`{_shown(node)}` is no text that can be read without running it")
 
     def _named(self, node: ast.expr, name: str) -> str:
