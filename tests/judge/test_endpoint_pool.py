@@ -4,9 +4,11 @@ import asyncio
 import itertools
 import json
 import logging
+import os
 import ssl
 import subprocess
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -383,6 +385,81 @@ async def test_a_file_that_breaks_during_a_run_changes_nothing(tmp_path, caplog)
         await until(lambda: "is no URL" in caplog.text)
         assert (await judged(asked, 2)).judgements == 2
         await asked.close()
+
+
+@pytest.mark.parametrize(
+    ("what", "mode"), [("folder", 0o777), ("folder", 0o775), ("file", 0o666), ("file", 0o664), ("only file", 0o620)]
+)
+async def test_a_file_or_folder_that_others_can_write_is_refused(tmp_path, caplog, what, mode):
+    folder = tmp_path / "endpoints"
+    folder.mkdir(0o755)
+    async with OpenAIServer(GOOD) as server, OpenAIServer(GOOD) as other:
+        file = folder / "n1.txt"
+        file.write_text(server.url)
+        file.chmod(0o644)
+        named = file if what == "only file" else folder
+        asked = judge(endpoints_file=str(named))
+        await judged(asked, 1)
+        wrong = folder if what == "folder" else file
+        file.write_text(f"{server.url}\n{other.url}\n")
+        wrong.chmod(mode)
+        await until(lambda: f"others than its owner can write {wrong}" in caplog.text)
+        # A run goes on with what it knows. A new one does not start.
+        await judged(asked, 1)
+        assert not other.bodies
+        with pytest.raises(ConfigError, match=f"run `chmod go-w {wrong}`"):
+            read_endpoints(named)
+        wrong.chmod(0o755)
+        await until(lambda: len(asked._pool.endpoints) == 2)
+        assert read_endpoints(named) == (server.url, other.url)
+        await asked.close()
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o772])
+def test_a_file_in_a_folder_that_others_can_write_is_refused(tmp_path, mode):
+    file = tmp_path / "endpoints.txt"
+    file.write_text("http://10.0.0.1:8000/v1")
+    tmp_path.chmod(mode)
+    with pytest.raises(ConfigError, match=f"run `chmod go-w {tmp_path}`"):
+        read_endpoints(file)
+    # Nobody replaces the files of others in a folder like /tmp.
+    tmp_path.chmod(0o1777)
+    assert read_endpoints(file) == ("http://10.0.0.1:8000/v1",)
+    tmp_path.chmod(0o755)
+    linked = tmp_path / "link.txt"
+    linked.symlink_to(file)
+    assert read_endpoints(linked) == ("http://10.0.0.1:8000/v1",)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize("given_away", ["folder", "file"])
+def test_a_file_or_folder_of_another_user_is_refused(tmp_path, given_away):
+    (tmp_path / "n1.txt").write_text("http://10.0.0.1:8000/v1")
+    os.chown(tmp_path if given_away == "folder" else tmp_path / "n1.txt", 65534, -1)
+    for named in (tmp_path, tmp_path / "n1.txt"):
+        with pytest.raises(ConfigError, match="another user owns it"):
+            read_endpoints(named)
+
+
+def _without_end(file: Path) -> None:
+    file.touch()
+    os.truncate(file, 1 << 40)
+
+
+@pytest.mark.parametrize(
+    ("put", "message"),
+    [
+        (os.mkfifo, "no regular file"),
+        (_without_end, "more than 1048576 bytes"),
+        (lambda file: file.symlink_to("/dev/zero"), "others than its owner can write"),
+    ],
+)
+def test_endpoints_are_read_from_regular_files_of_limited_size(tmp_path, put, message):
+    file = tmp_path / "endpoints.txt"
+    put(file)
+    for named in (file, tmp_path):
+        with pytest.raises(ConfigError, match=message):
+            read_endpoints(named)
 
 
 @pytest.mark.parametrize(

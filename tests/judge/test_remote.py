@@ -1,6 +1,7 @@
 """The remote judge against real HTTP servers that behave, misbehave, or are not there."""
 
 import asyncio
+import base64
 import json
 import logging
 import pickle
@@ -10,6 +11,7 @@ import httpx
 import openai
 import psutil
 import pytest
+from aiohttp import web
 from openai_server import OpenAIServer, completion, held, images, page, slowly, status, trickle, until
 from PIL import Image
 from ports import free_port
@@ -18,6 +20,7 @@ from visual_erm.errors import ConfigError, InfrastructureError, JudgeUnavailable
 from visual_erm.judge import encode, endpoint_pool, remote
 from visual_erm.judge.endpoint import proxy_fix
 from visual_erm.judge.remote import RemoteJudge
+from visual_erm.judge.usage import JudgeUsage
 from visual_erm.reward.report import Discrepancy, report_schema
 from visual_erm.spec.judge import JudgeSettings
 from visual_erm.spec.task import load_task
@@ -485,6 +488,79 @@ async def test_the_key_is_sent_and_appears_nowhere_else(monkeypatch, caplog):
     told += [repr(judge), str(judge), repr(judge._settings), caplog.text]
     assert "127.0.0.1" in caplog.text
     assert not any(SECRET in text for text in told)
+
+
+@pytest.mark.parametrize(
+    ("login", "user", "password"),
+    [
+        ("me:very-secret", "me", "very-secret"),
+        ("me%40lab:ver%2Fy%3A-secret", "me@lab", "ver/y:-secret"),
+        (":very-secret", "", "very-secret"),
+        ("token-very-secret", "token-very-secret", ""),
+    ],
+)
+@pytest.mark.parametrize("key", ["", SECRET])
+@pytest.mark.parametrize("by_file", [False, True])
+async def test_a_password_in_the_url_is_sent_and_appears_nowhere_else(
+    login, user, password, key, by_file, monkeypatch, caplog, tmp_path
+):
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("VISUAL_ERM_API_KEY", key)
+    sent = base64.b64encode(f"{user}:{password}".encode()).decode()
+    repeats = f"{login} {user}:{password} {sent}"
+    answers = [status(401, repeats), status(500, repeats), page(repeats), completion(repeats), GOOD]
+    asked_for_models = []
+
+    async def models(request: web.Request) -> web.Response:
+        asked_for_models.append(request.headers.get("Authorization"))
+        return web.json_response({"data": [{"id": "visual-erm"}]})
+
+    told = []
+    for answer in answers:
+        async with OpenAIServer(answer, routes={"/v1/models": models, "/health": models}) as server:
+            url = server.url.replace("//", f"//{login}@")
+            (tmp_path / "endpoints.txt").write_text(url)
+            given = (
+                {"endpoints": (), "endpoints_file": str(tmp_path / "endpoints.txt")} if by_file else {"endpoints": (url,)}
+            )
+            config = JudgeSettings(kind="remote", timeout_s=60, unavailable_timeout_s=0.3, **given)
+            judge, usage = RemoteJudge(config), JudgeUsage()
+            if answer is GOOD:
+                await judge.judge(WHITE, GRAY, TABLE, usage)
+                assert usage.endpoint == server.url
+            else:
+                told.append(repr(pickle.loads(pickle.dumps(await failure(judge.judge(WHITE, GRAY, TABLE, usage))))))
+            told += [repr(judge._pool.endpoints), repr(usage), repr(config)]
+            await judge.close()
+        assert {headers["Authorization"] for headers in server.headers} == {f"Basic {sent}"}
+    assert set(asked_for_models) == {f"Basic {sent}"}
+    dead = settings(dead_url().replace("//", f"//{login}@"), unavailable_timeout_s=0.3)
+    told += [repr(await failure(judged(dead))), caplog.text]
+    assert "127.0.0.1" in caplog.text
+    hidden = [word for word in (SECRET, login, password, sent) if word]
+    assert not [(word, text) for word in hidden for text in told if word in text]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "htp://me:very-secret@10.0.0.1/v1",
+        "me:very-secret@10.0.0.1:8000/v1",
+        "http://me:very-sec#ret@10.0.0.1/v1",
+        "http://me:very-secret@/v1",
+        "http://me:very-secret",
+        "http://me:very-secret@10.0.0.1:port/v1",
+    ],
+)
+async def test_a_password_in_what_is_no_url_is_not_shown(url, tmp_path):
+    (tmp_path / "endpoints.txt").write_text(url)
+    for refused in (
+        lambda: RemoteJudge(settings(url)),
+        lambda: endpoint_pool.read_endpoints(tmp_path / "endpoints.txt"),
+    ):
+        with pytest.raises(ConfigError, match="is no URL") as caught:
+            refused()
+        assert "very" not in str(caught.value)
 
 
 async def test_without_a_key_none_is_sent_not_even_that_of_another_service(monkeypatch):

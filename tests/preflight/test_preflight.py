@@ -28,6 +28,7 @@ from typer.testing import CliRunner
 from visual_erm import train
 from visual_erm.cli import app
 from visual_erm.errors import InfrastructureError
+from visual_erm.launch.numbers import numbers
 from visual_erm.preflight import doctor, libraries, machine, model
 from visual_erm.preflight.checks import CHECKS, exit_code, run_check
 from visual_erm.preflight.context import RunContext
@@ -446,6 +447,27 @@ async def test_every_endpoint_is_asked_for_a_report_and_what_is_wrong_with_it_is
             assert problem.key == key
             assert url in problem.what and what in problem.what and fix in problem.fix, str(problem)
         assert "sk-secret" not in problem_text(outcome)
+
+
+@pytest.mark.parametrize("login", ["me:very-secret", ":very-secret", "very-secret"])
+def test_a_password_in_an_endpoint_is_not_shown_and_a_warning_names_the_file(good: Run, login):
+    words = endpoints(f"http://{login}@127.0.0.1:9/v1")
+    told = good.look("judge", *words)
+    assert "FILE" in told.warnings[0].fix and told.warnings[0].key == "judge.endpoints"
+    assert told.notes == ("visual-erm at http://127.0.0.1:9/v1",)
+    asked = good.look("endpoints", *words)
+    assert "http://127.0.0.1:9/v1 cannot be reached" in only(asked).what
+    (found,) = doctor.endpoints(good.case(*words).judge)
+    shown = [*numbers(good.case(*words).config), str(found), repr(told), repr(asked)]
+    assert "judge.endpoints=['http://127.0.0.1:9/v1']" in shown
+    assert not [text for text in shown if "very-secret" in text]
+
+
+def test_an_endpoints_file_that_others_can_write_is_a_problem_with_its_fix(good: Run, tmp_path):
+    (tmp_path / "endpoints.txt").write_text("http://127.0.0.1:9/v1")
+    (tmp_path / "endpoints.txt").chmod(0o666)
+    refused = only(good.look("endpoints", "judge=remote", f"judge.endpoints_file={tmp_path / 'endpoints.txt'}"))
+    assert "others than its owner can write" in refused.what and "chmod go-w" in refused.fix
 
 
 def test_an_endpoints_file_without_any(good: Run, tmp_path):

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from visual_erm.runtime.files import remove_stale_parts, replacing, write_atomic
+from visual_erm.runtime.files import (
+    open_regular,
+    read_regular,
+    remove_stale_parts,
+    replacing,
+    writable_by_others,
+    write_atomic,
+)
 
 
 @pytest.mark.parametrize("data", ["Größe\n", b"\x89PNG\r\n"])
@@ -65,3 +72,44 @@ def test_parts_of_killed_writers_are_removed_and_those_in_use_are_not(tmp_path: 
     remove_stale_parts(tmp_path)
     assert sorted(tmp_path.iterdir()) == [fresh, other]
     remove_stale_parts(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("size", [0, 9, 10])
+def test_a_regular_file_is_read_up_to_its_limit(tmp_path: Path, size: int) -> None:
+    (tmp_path / "file").write_bytes(b"x" * size)
+    (tmp_path / "link").symlink_to("file")
+    for path in (tmp_path / "file", tmp_path / "link"):
+        assert read_regular(path, 10) == b"x" * size
+    (tmp_path / "file").write_bytes(b"x" * 11)
+    with pytest.raises(OSError, match="more than 10 bytes"):
+        read_regular(tmp_path / "file", 10)
+
+
+def test_what_is_no_regular_file_is_refused_at_once_and_left_closed(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    before = os.listdir("/proc/self/fd")
+    for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero"), Path("/dev/null"), tmp_path / "gone"):
+        with pytest.raises(OSError, match=r"regular|directory|No such"), open_regular(path):
+            pass
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_folder", "expected"),
+    [
+        (0o644, False, False),
+        (0o664, False, True),
+        (0o646, False, True),
+        (0o1666, False, True),
+        (0o700, True, False),
+        (0o755, True, False),
+        (0o775, True, True),
+        (0o757, True, True),
+        (0o1777, True, False),
+    ],
+)
+def test_what_others_can_write_is_told(tmp_path: Path, mode: int, is_folder: bool, expected: bool) -> None:
+    path = tmp_path / "it"
+    path.mkdir() if is_folder else path.touch()
+    path.chmod(mode)
+    assert writable_by_others(path) is expected

@@ -26,6 +26,7 @@ from marked import marked
 from ports import free_port
 
 from visual_erm.errors import ConfigError
+from visual_erm.judge.endpoint_pool import read_endpoints
 from visual_erm.serve.plan import (
     Gpu,
     Machine,
@@ -39,6 +40,7 @@ from visual_erm.serve.plan import (
     plan,
     visible,
 )
+from visual_erm.serve.supervisor import Supervisor
 
 HERE = Path(__file__).parent
 GIB = 2**30
@@ -504,3 +506,15 @@ def test_the_launcher_hands_its_variables_to_the_command(model) -> None:
     first, second = done.stdout.splitlines()
     assert "--port 9100" in first and "--port 9101" in second
     assert "--served-model-name mine" in first and first.endswith("--seed 3")
+
+
+@pytest.mark.parametrize("umask", [0o002, 0o000, 0o077])
+@pytest.mark.parametrize("place", ["endpoints.txt", "new/endpoints.txt", "new/folder/endpoints.txt"])
+def test_judges_take_the_endpoints_file_whatever_the_umask(tmp_path: Path, umask: int, place: str) -> None:
+    before = os.umask(umask)
+    try:
+        Supervisor([], "visual-erm", tmp_path / "logs", tmp_path / place, {})
+    finally:
+        os.umask(before)
+    assert read_endpoints(tmp_path / place) == ()
+    assert (tmp_path / place).exists()

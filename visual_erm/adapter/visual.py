@@ -43,7 +43,7 @@ class VisualScorer:
         self.tasks = load_tasks(plain(task))
         self.stats = JudgeStats()
         if settings.metrics_port:
-            publish(self.stats, settings.metrics_port)
+            publish(self.stats, settings.metrics_port, settings.metrics_host)
         self.pipelines = pipelines_of(self.tasks, settings)
         # Of all tasks: veRL takes the first result's keys for all.
         self._categories = list(dict.fromkeys(name for task in self.tasks.values() for name in task.report.categories))

@@ -3,6 +3,9 @@
     endpoint = Endpoint("http://10.0.0.1:8000/v1", connect("http://10.0.0.1:8000/v1", 300, key), key)
     await endpoint.ask_models()                         # "" and endpoint.roots, or what is wrong
 
+The URL may hold a user and a password, `http://user:password@10.0.0.1:8000/v1`. They are sent as HTTP's basic
+authentication in place of the key, and no message shows them.
+
 `endpoint_pool` keeps the endpoints and decides which one gets the next request; `remote` sends it. Health and models are
 asked with plain HTTP requests, so that neither a hung connection nor a full one stands in their way.
 """
@@ -10,11 +13,13 @@ asked with plain HTTP requests, so that neither a hung connection nor a full one
 from __future__ import annotations
 
 import asyncio
+import base64
 import functools
 import os
+import re
 import ssl
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import proxy_bypass
 
 import httpx
@@ -24,6 +29,9 @@ HEALTH_S = 3.0
 """Seconds for an answer to `/health` or `/v1/models`."""
 CONNECT_S = 10.0
 """Longest time, in seconds, until a connection for a request is there."""
+MIN_PASSWORD = 4
+"""Characters of the shortest password that is looked for in texts: a shorter one is a part of ordinary words."""
+_PORT = re.compile(r"[0-9]*(/|$)")
 
 
 @dataclass(eq=False)
@@ -31,14 +39,16 @@ class Endpoint:
     """One server, with the state that the pool keeps of it.
 
     Args:
-        url: Base URL, for example `http://10.0.0.1:8000/v1`.
+        given: Base URL as the settings or the file have it, for example `http://10.0.0.1:8000/v1`. It is not shown.
         client: The connection for judgements; the pool closes it.
         key: API key, which health probes send too; empty for none.
     """
 
-    url: str
+    given: str = field(repr=False)
     client: openai.AsyncOpenAI
     key: str = field(default="", repr=False)
+    url: str = field(init=False)
+    """The base URL without user and password, as messages and results have it."""
     in_flight: int = 0
     """Requests under way."""
     failures: int = 0
@@ -58,11 +68,25 @@ class Endpoint:
     roots: dict[str, str] | None = None
     """The models it serves: name -> checkpoint, see `models_at`. Empty where it lists none; None until it has answered."""
 
+    def __post_init__(self) -> None:
+        self.url = hide_login(self.given)
+
+    def redact(self, text: str) -> str:
+        """Removes key and password from a text that is shown: a server may repeat what it was sent.
+
+        Args:
+            text: The text.
+
+        Returns:
+            The text with `***` in place of each secret.
+        """
+        return redact(text, self.key, self.given)
+
     async def health_problem(self) -> str:
         """Returns why the server is not healthy; empty where it is, or where it has no page `/health`."""
         page = f"{self.url.rstrip('/').removesuffix('/v1')}/health"
         try:
-            status = (await _get(page, self.key)).status_code
+            status = (await _get(page, self.key, _login(self.given))).status_code
         except httpx.HTTPError as error:
             return _unreachable(self.url, error)
         return f"{page} answers {status}" if status >= 500 else ""
@@ -70,7 +94,7 @@ class Endpoint:
     async def ask_models(self) -> str:
         """Asks for the models and keeps them in `roots`. Returns why the server cannot be reached; empty where it can."""
         try:
-            self.roots = await models_at(self.url, self.key)
+            self.roots = await models_at(self.given, self.key)
         except (httpx.HTTPStatusError, ValueError):
             self.roots = {}
         except httpx.HTTPError as error:
@@ -94,7 +118,8 @@ async def models_at(url: str, key: str = "") -> dict[str, str]:
         httpx.HTTPError: The server cannot be reached, or does not answer within HEALTH_S seconds.
         ValueError: The answer is no list of models.
     """
-    answer = (await _get(f"{url.rstrip('/')}/models", key)).raise_for_status()
+    login, url = _login(url), hide_login(url)
+    answer = (await _get(f"{url.rstrip('/')}/models", key, login)).raise_for_status()
     try:
         return {str(model["id"]): str(model.get("root") or "") for model in answer.json()["data"]}
     except (AttributeError, LookupError, TypeError, UnicodeDecodeError) as error:
@@ -105,7 +130,7 @@ def connect(url: str, timeout_s: float, key: str) -> openai.AsyncOpenAI:
     """Makes the client of one endpoint.
 
     Args:
-        url: Base URL.
+        url: Base URL. A user and a password in it are sent in place of the key.
         timeout_s: Longest time of a request, in seconds.
         key: API key; where it is empty, a placeholder stands in for it.
 
@@ -114,8 +139,11 @@ def connect(url: str, timeout_s: float, key: str) -> openai.AsyncOpenAI:
     """
     timeout = openai.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s))
     # By default every client reads all certificates of the machine again, and takes twice the time for each request.
-    http = openai.DefaultAioHttpClient(timeout=timeout, verify=_trusted())
-    return openai.AsyncOpenAI(base_url=url, api_key=key or "none", timeout=timeout, max_retries=0, http_client=http)
+    http = openai.DefaultAioHttpClient(timeout=timeout, verify=_trusted(), auth=_login(url))
+    # The libraries' own logs show the address of a request, with the password in it.
+    return openai.AsyncOpenAI(
+        base_url=hide_login(url), api_key=key or "none", timeout=timeout, max_retries=0, http_client=http
+    )
 
 
 def is_url(text: str) -> bool:
@@ -135,17 +163,51 @@ def is_url(text: str) -> bool:
         return False
 
 
-def redact(text: str, key: str) -> str:
-    """Removes the key from a text that is shown: a server may repeat what it was sent.
+def hide_login(text: str) -> str:
+    """Removes user and password from a URL, so that it can be shown.
+
+    Args:
+        text: A URL, or what was given for one.
+
+    Returns:
+        The URL without them. Of a text that is no URL, nothing is left that may be a part of a password.
+
+    >>> hide_login("http://user:secret@10.0.0.1:8000/v1")
+    'http://10.0.0.1:8000/v1'
+    >>> hide_login("http://user:sec/ret@10.0.0.1:8000/v1")
+    'http://10.0.0.1:8000/v1'
+    """
+    scheme, mark, rest = text.rpartition("://") if text.count("://") == 1 else ("", "", text)
+    if is_url(text):
+        place = urlsplit(text).netloc
+        return f"{scheme}{mark}{place.rpartition('@')[2]}{rest.removeprefix(place)}"
+    host, colon, port = rest.rpartition("@")[2].partition(":")
+    if colon and not _PORT.match(port):
+        port = "***"
+    return f"{scheme}{mark}{host}{colon}{port}"
+
+
+def redact(text: str, key: str, url: str = "") -> str:
+    """Removes secrets from a text that is shown: a server may repeat what it was sent.
 
     Args:
         text: The text.
         key: The API key; empty for none.
+        url: Base URL of the server. The password in it is removed too, in each form in which it is sent.
 
     Returns:
-        The text with `***` in place of the key.
+        The text with `***` in place of each secret.
     """
-    return text.replace(key, "***") if key else text
+    secrets = [key]
+    if login := _login(url):
+        user, password = login
+        sent = base64.b64encode(f"{user}:{password}".encode()).decode()
+        # A token may stand where the user does.
+        words = (urlsplit(url).password, password) if password else (urlsplit(url).username, user)
+        secrets += [sent, *(word for word in words if word and len(word) >= MIN_PASSWORD)]
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "***")
+    return text
 
 
 def proxy_fix(url: str) -> str:
@@ -157,7 +219,7 @@ def proxy_fix(url: str) -> str:
     Returns:
         The proxy, without a password in its address, its variable and the fix; empty where no proxy stands between.
     """
-    address = urlsplit(url)
+    address = urlsplit(hide_login(url))
     if proxy_bypass(address.netloc) or proxy_bypass(str(address.hostname)):
         return ""
     for name in (f"{address.scheme}_proxy", "all_proxy"):
@@ -170,16 +232,26 @@ def proxy_fix(url: str) -> str:
     return ""
 
 
-async def _get(url: str, key: str) -> httpx.Response:
+async def _get(url: str, key: str, login: tuple[str, str] | None) -> httpx.Response:
     """The answer to one GET request within HEALTH_S. Raises httpx.HTTPError, whatever goes wrong."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    async with httpx.AsyncClient(verify=_trusted(), timeout=HEALTH_S, headers=headers, follow_redirects=True) as client:
+    async with httpx.AsyncClient(
+        verify=_trusted(), timeout=HEALTH_S, headers=headers, follow_redirects=True, auth=login
+    ) as client:
         try:
             return await asyncio.wait_for(client.get(url), HEALTH_S)
         except asyncio.TimeoutError:
             raise httpx.ReadTimeout(f"no answer within {HEALTH_S:g} s") from None
         except httpx.InvalidURL as error:
             raise httpx.UnsupportedProtocol(str(error)) from error
+
+
+def _login(url: str) -> tuple[str, str] | None:
+    """User and password in a URL; None where it holds neither."""
+    address = urlsplit(url) if is_url(url) else None
+    if address is None or not (address.username or address.password):
+        return None
+    return unquote(address.username or ""), unquote(address.password or "")
 
 
 def _unreachable(url: str, error: Exception) -> str:

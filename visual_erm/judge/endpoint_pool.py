@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import bisect
+import contextlib
 import logging
 import random
 import time
@@ -24,7 +25,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from visual_erm.errors import ConfigError, JudgeUnavailable
-from visual_erm.judge.endpoint import Endpoint, is_url, redact
+from visual_erm.judge.endpoint import Endpoint, hide_login, is_url
+from visual_erm.runtime.files import read_regular, writable_by_others
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,8 @@ TICK_S = 0.1
 """Seconds between two looks at stalled endpoints and at requests that wait."""
 FILE_TICKS = 10
 """Ticks between two looks at the endpoints file."""
+MAX_FILE_BYTES = 1 << 20
+"""Largest endpoints file."""
 RECENT_ANSWERS = 512
 """Answers whose time is remembered."""
 MIN_ANSWERS = 8
@@ -122,12 +126,14 @@ class EndpointPool:
             self._file_seen = await asyncio.to_thread(_stamp, self._file)
         urls = await asyncio.to_thread(read_endpoints, self._file) if self._file else self._given
         self._worked = time.monotonic()
-        known = {endpoint.url for endpoint in self.endpoints}
+        known = {endpoint.given for endpoint in self.endpoints}
         self.endpoints += [self._make(url) for url in urls if url not in known]
         await self._ask_models(self.endpoints)
         while model is None and not any(endpoint.roots for endpoint in self.endpoints):
             if time.monotonic() - self._worked > self._unavailable_timeout_s:
-                raise JudgeUnavailable(f"nothing is served at {', '.join(urls)}; the last failure: {self._last_failure}")
+                raise JudgeUnavailable(
+                    f"nothing is served at {', '.join(map(hide_login, urls))}; the last failure: {self._last_failure}"
+                )
             await asyncio.sleep(FIRST_COOLDOWN_S)
             await self._ask_models(self.endpoints)
         for endpoint in self.endpoints:
@@ -443,7 +449,7 @@ class EndpointPool:
         except ConfigError as error:
             log.warning("judge: %s; going on with the endpoints that are known", error)
             return
-        known = {endpoint.url for endpoint in self.endpoints}
+        known = {endpoint.given for endpoint in self.endpoints}
         joining = [self._make(url) for url in urls if url not in known]
         # Before any of them gets a request, so that it is known which checkpoint a report comes from.
         await self._ask_models(joining)
@@ -451,7 +457,7 @@ class EndpointPool:
             self.endpoints.append(endpoint)
             log.info("judge: %s joins", endpoint.url)
         self._compare_roots()
-        for endpoint in [gone for gone in self.endpoints if gone.url not in urls]:
+        for endpoint in [gone for gone in self.endpoints if gone.given not in urls]:
             log.info("judge: %s leaves", endpoint.url)
             endpoint.leaving = True
             self.endpoints.remove(endpoint)
@@ -469,18 +475,36 @@ def read_endpoints(file: Path) -> tuple[str, ...]:
         The URLs in order, each once. A file that is not there yet holds none.
 
     Raises:
-        ConfigError: The file cannot be read, or a line is no URL.
+        ConfigError: The file cannot be read, others can change it, or a line is no URL.
     """
     try:
+        _check_owner(file)
         return tuple(dict.fromkeys(url for part in _parts(file) for url in _urls_of(part)))
     except OSError as error:
         raise ConfigError(f"judge.endpoints_file: {file} cannot be read: {error.strerror}") from error
 
 
+def _check_owner(file: Path) -> None:
+    """Refuses a file or folder that others can write: they would get the key and every image, and decide the rewards.
+
+    Who can write the folder of a file can replace the file. A file that is not there yet is checked when it is.
+    """
+    if not file.exists():
+        return
+    for part in (file, *(_parts(file) if file.is_dir() else (file.resolve().parent,))):
+        # A file of the folder may be removed at any time.
+        with contextlib.suppress(FileNotFoundError):
+            if writable_by_others(part):
+                raise ConfigError(
+                    f"judge.endpoints_file: others than its owner can write {part}, or another user owns it; run "
+                    f"`chmod go-w {part}`, or give a file in a folder of your own"
+                )
+
+
 def _urls_of(file: Path) -> list[str]:
     """The URLs of one file. It may be removed at any time: then there are none. Raises OSError and ConfigError."""
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_regular(file, MAX_FILE_BYTES).decode("utf-8-sig").splitlines()
     except FileNotFoundError:
         return []
     except UnicodeDecodeError as error:
@@ -488,7 +512,9 @@ def _urls_of(file: Path) -> list[str]:
     urls = [(number, line.partition("#")[0].strip()) for number, line in enumerate(lines, 1)]
     for number, url in urls:
         if url and not is_url(url):
-            raise ConfigError(f"{file}, line {number}: `{url}` is no URL; it looks like http://10.0.0.1:8000/v1")
+            raise ConfigError(
+                f"{file}, line {number}: `{hide_login(url)}` is no URL; it looks like http://10.0.0.1:8000/v1"
+            )
     return [url for _, url in urls if url]
 
 
@@ -511,7 +537,7 @@ async def _models_problem(endpoint: Endpoint) -> str:
 
 
 def _surprise(endpoint: Endpoint, error: Exception) -> str:
-    return redact(f"{endpoint.url} cannot be asked ({type(error).__name__}: {error})", endpoint.key)
+    return endpoint.redact(f"{endpoint.url} cannot be asked ({type(error).__name__}: {error})")
 
 
 def _parts(file: Path) -> list[Path]:
@@ -522,6 +548,9 @@ def _stamp(file: Path) -> list[tuple[int, ...]] | None:
     """Tells one state of the files from another, also where permissions change, or twice within one tick of the clock."""
     try:
         found = [part.stat() for part in _parts(file)]
+        # What its permissions forbade may be allowed now.
+        folder = (file if file.is_dir() else file.parent).stat()
     except OSError:
         return None
-    return [(part.st_mtime_ns, part.st_ctime_ns, part.st_ino, part.st_size) for part in found]
+    stamps = [(part.st_mtime_ns, part.st_ctime_ns, part.st_ino, part.st_size) for part in found]
+    return [(folder.st_mode, folder.st_uid), *stamps]

@@ -28,7 +28,7 @@ from PIL import Image
 
 from visual_erm.errors import ConfigError, JudgeUnavailable, JudgeUnreadable
 from visual_erm.judge.encode import Encoder
-from visual_erm.judge.endpoint import Endpoint, connect, is_url, proxy_fix, redact
+from visual_erm.judge.endpoint import Endpoint, connect, hide_login, is_url, proxy_fix
 from visual_erm.judge.endpoint_pool import EndpointPool
 from visual_erm.judge.usage import JudgeUsage
 from visual_erm.reward.report import Report, parse_report, report_schema
@@ -96,7 +96,7 @@ class RemoteJudge:
             raise ConfigError("judge=colocated is asked by veRL's reward workers alone: veRL tells them its address")
         for url in settings.endpoints:
             if not is_url(url):
-                raise ConfigError(f"judge endpoint `{url}` is no URL; it looks like http://10.0.0.1:8000/v1")
+                raise ConfigError(f"judge endpoint `{hide_login(url)}` is no URL; it looks like http://10.0.0.1:8000/v1")
         self._pool = EndpointPool(
             settings.endpoints,
             Path(settings.endpoints_file) if settings.endpoints_file else None,
@@ -298,7 +298,7 @@ class RemoteJudge:
             raise ValueError("not a chat completion") from None
         if not isinstance(text, str):
             raise JudgeUnreadable(f"{endpoint.url} answered without text (finish_reason {ending!r})")
-        report = parse_report(redact(text, self._key), task.report)
+        report = parse_report(endpoint.redact(text), task.report)
         return replace(report, truncated=True) if ending == "length" else report
 
     def _explained(self, error: Exception, endpoint: Endpoint, usage: JudgeUsage) -> JudgeUnavailable:
@@ -306,7 +306,7 @@ class RemoteJudge:
         kind, status, asked_s = "malformed", 0, 0.0
         if isinstance(error, openai.APIStatusError):
             kind, status = "status", error.status_code
-            body = redact(" ".join(error.response.text.split()), self._key)
+            body = endpoint.redact(" ".join(error.response.text.split()))
             message = f"{endpoint.url} answered {status}" + (f": {body[:MAX_QUOTED]}" if body else "")
             if status not in RETRYABLE and status < 500:
                 fix = FIXES.get(status, "").format(**self._settings.model_dump(), url=endpoint.url)
@@ -321,7 +321,7 @@ class RemoteJudge:
         elif isinstance(error, asyncio.TimeoutError | openai.APITimeoutError) and not _refused(error):
             kind, message = "timeout", f"{endpoint.url} did not answer within {self._pool.limit_s(endpoint):g} s"
         elif isinstance(error, openai.APIConnectionError):
-            cause = redact(repr(error.__cause__ or error), self._key)[:MAX_QUOTED]
+            cause = endpoint.redact(repr(error.__cause__ or error))[:MAX_QUOTED]
             kind, message = "connection", f"{endpoint.url} cannot be reached: {cause}"
         else:
             message = f"{endpoint.url} answered with something else than a chat completion"

@@ -149,15 +149,16 @@ def percentile(values: Collection[float], share: float) -> float:
     return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else 0.0
 
 
-def publish(stats: JudgeStats, port: int) -> None:
+def publish(stats: JudgeStats, port: int, host: str) -> None:
     """Serves stats to Prometheus for as long as the process lives.
 
     Args:
         stats: The stats of this worker.
         port: The first port that is tried, of PORTS.
+        host: Address to listen on. Everyone who reaches it can read the stats.
 
     Raises:
-        ConfigError: None of the ports is free.
+        ConfigError: None of the ports is free there.
     """
     from prometheus_client import CollectorRegistry, start_http_server
 
@@ -165,10 +166,13 @@ def publish(stats: JudgeStats, port: int) -> None:
     registry.register(stats)
     for number in range(port, min(port + PORTS, 65536)):
         try:
-            start_http_server(number, registry=registry)
+            start_http_server(number, addr=host, registry=registry)
             break
         except OSError as error:
             log.debug("port %d: %s", number, error)
     else:
-        raise ConfigError(f"judge.metrics_port: none of {PORTS} ports from {port} is free; give another, or null")
-    log.info("judge: metrics at port %d", number)
+        raise ConfigError(
+            f"judge.metrics_port: none of {PORTS} ports from {port} is free at {host}; give another, or null, or check "
+            "judge.metrics_host"
+        )
+    log.info("judge: metrics at %s, port %d", host, number)

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from visual_erm.errors import ConfigError
+from visual_erm.judge.endpoint import hide_login
 from visual_erm.preflight.context import RunContext
 
 KEYS = (
@@ -49,7 +50,8 @@ def numbers(config: DictConfig) -> Iterator[str]:
             yield f"{key}: {str(error).splitlines()[0]}"
             continue
         if value is not None and value not in ([], ""):
-            yield f"{key}={value}"
+            # A URL of a server may hold a password.
+            yield f"{key}={[*map(hide_login, value)] if key == 'judge.endpoints' else value}"
     if steps := _steps(config):
         yield f"steps: {steps}"
 

@@ -17,7 +17,7 @@ import httpx
 
 from visual_erm.errors import ConfigError, InfrastructureError, PolicyFault, RendererUnavailable, VisualERMError
 from visual_erm.extract import Code
-from visual_erm.judge.endpoint import models_at, proxy_fix, redact
+from visual_erm.judge.endpoint import hide_login, models_at, proxy_fix, redact
 from visual_erm.judge.endpoint_pool import read_endpoints
 from visual_erm.kinds import RenderSettings
 from visual_erm.preflight.fonts import CHART_SHEET, SCRIPTS, SVG_SHEET, SVG_SIZE, TABLE_SHEET, Sheet, scripts_without_font
@@ -236,13 +236,15 @@ async def _ask_endpoints(judge: JudgeSettings) -> list[DoctorResult]:
 
 
 async def _ask(url: str, judge: JudgeSettings) -> DoctorResult:
-    what = f"endpoint {url}"
+    what = f"endpoint {hide_login(url)}"
     key = api_key(judge)
     try:
         served = await models_at(url, key)
     except (httpx.HTTPError, ValueError) as error:
         message = f"{type(error).__name__}: {error}"
-        return DoctorResult("missing", what, redact(message, key), proxy_fix(url) or "start it: visual-erm serve MODEL")
+        return DoctorResult(
+            "missing", what, redact(message, key, url), proxy_fix(url) or "start it: visual-erm serve MODEL"
+        )
     if judge.model not in served:
         return DoctorResult("missing", what, f"serves {', '.join(served)}", f"set judge.model, or serve as {judge.model}")
     return DoctorResult("ok", what, f"serves {judge.model}")

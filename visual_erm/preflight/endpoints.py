@@ -12,11 +12,11 @@ from PIL import Image
 
 from visual_erm.data.row_contract import reference_of
 from visual_erm.errors import ConfigError, JudgeUnavailable, JudgeUnreadable, ReferenceUnavailable
-from visual_erm.judge.endpoint import proxy_fix
+from visual_erm.judge.endpoint import hide_login, proxy_fix
 from visual_erm.judge.endpoint_pool import read_endpoints
 from visual_erm.judge.remote import RemoteJudge
 from visual_erm.preflight.context import RunContext
-from visual_erm.preflight.findings import Finding, Note, Problem
+from visual_erm.preflight.findings import Finding, Note, Problem, problems_from
 from visual_erm.spec.task import Task
 from visual_erm.training.reward_requirements import REWARD
 from visual_erm.vision.images import load_image
@@ -41,7 +41,7 @@ def check_endpoints(context: RunContext) -> Iterator[Finding]:
     try:
         urls = read_endpoints(Path(file)) if file else context.judge.endpoints
     except ConfigError as error:
-        yield Problem("judge.endpoints_file", str(error), "write one base URL a line, like http://10.0.0.1:8000/v1")
+        yield from problems_from(error, "judge.endpoints_file", "write one base URL a line, like http://10.0.0.1:8000/v1")
         return
     if not urls:
         yield Problem(
@@ -79,6 +79,7 @@ async def _ask(context: RunContext, url: str, pair: tuple[Image.Image, Image.Ima
         "unavailable_timeout_s": 0.5,
     }
     key = "judge.endpoints_file" if context.judge.endpoints_file else "judge.endpoints"
+    shown = hide_login(url)
     try:
         judge = RemoteJudge(context.judge.model_copy(update=one_endpoint))
     except ConfigError as error:
@@ -90,11 +91,11 @@ async def _ask(context: RunContext, url: str, pair: tuple[Image.Image, Image.Ima
         return Problem("judge.model", what, fix)
     except JudgeUnreadable as error:
         return Problem(
-            key, f"{url} answers, but not with a report: {error}",
+            key, f"{shown} answers, but not with a report: {error}",
             "is it the reward model that is served there? judge.structured=true holds it to the report's form",
         )  # fmt: skip
     except (JudgeUnavailable, asyncio.TimeoutError) as error:
-        return Problem(key, *_explained(url, str(error) or f"{url} has not answered", limit_s))
+        return Problem(key, *_explained(shown, str(error) or f"{shown} has not answered", limit_s))
     finally:
         await judge.close()
     return None

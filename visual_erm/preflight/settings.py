@@ -9,8 +9,9 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from visual_erm.errors import ConfigError
+from visual_erm.judge.endpoint import hide_login
 from visual_erm.preflight.context import RunContext
-from visual_erm.preflight.findings import Finding, Note, Problem, problems_from
+from visual_erm.preflight.findings import Caution, Finding, Note, Problem, problems_from
 from visual_erm.preflight.overrides import keys
 from visual_erm.preflight.quoting import override, pasted
 from visual_erm.spec.base import misread_as
@@ -131,4 +132,10 @@ def check_judge(context: RunContext) -> Iterator[Finding]:
     elif judge.kind == "local":
         yield Note("local, by OCR on this CPU")
     else:
-        yield Note(f"{judge.model} at {judge.endpoints_file or ', '.join(judge.endpoints)}")
+        shown = [*map(hide_login, judge.endpoints)]
+        yield Note(f"{judge.model} at {judge.endpoints_file or ', '.join(shown)}")
+        if tuple(shown) != judge.endpoints:
+            yield Caution(
+                "judge.endpoints", "a URL holds a password, and veRL prints the whole configuration",
+                "write the URLs into a file that only you can read, and give judge.endpoints_file=FILE",
+            )  # fmt: skip

@@ -83,7 +83,7 @@ def remove_stale_parts(folder: Path) -> None:
 
 @contextlib.contextmanager
 def open_regular(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file for reading that others may have put there. A pipe or a device would keep the reader waiting, or never end.
+    """Opens a file that others may have put there. A pipe or a device would keep its reader waiting, or never end.
 
     Args:
         path: The file, or a link to one.
@@ -95,7 +95,7 @@ def open_regular(path: Path) -> Iterator[BinaryIO]:
         OSError: The file cannot be opened, or is no regular file.
     """
     # Without O_NONBLOCK, the open of a pipe waits until somebody writes to it.
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "it is no regular file", str(path))
         yield file

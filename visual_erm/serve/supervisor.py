@@ -250,7 +250,9 @@ class Supervisor:
     def _write_endpoints(self, urls: list[str]) -> None:
         """Writes the endpoints file in one step: who reads it sees the old list or the new one."""
         if self._endpoints:
-            write_atomic(self._endpoints, "".join(f"{url}\n" for url in urls))
+            # Whatever the umask: judges refuse a file or folder that others can write.
+            self._endpoints.parent.mkdir(0o755, parents=True, exist_ok=True)
+            write_atomic(self._endpoints, "".join(f"{url}\n" for url in urls), mode=0o644)
         self._listed = urls
 
     def _log_starting(self) -> None:

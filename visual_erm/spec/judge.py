@@ -57,8 +57,9 @@ class JudgeSettings(Settings):
     failure: FailurePolicy = FailurePolicy()
 
     # kind: remote, colocated
-    endpoints: tuple[str, ...] = ()
-    """Base URLs of OpenAI-compatible servers, for example http://10.0.0.1:8000/v1; the least busy is asked first."""
+    endpoints: tuple[str, ...] = Field(default=(), repr=False)
+    """Base URLs of OpenAI-compatible servers, for example http://10.0.0.1:8000/v1; the least busy is asked first. One may
+    hold a user and a password, which are sent in place of the key."""
     endpoints_file: str | None = None
     """In place of `endpoints`: a file with one of them a line, as `visual-erm serve` writes it, or a folder of such, one of
     each machine that serves. Read again when it changes: servers can join and leave during a run."""
@@ -82,6 +83,8 @@ class JudgeSettings(Settings):
     reuse: ReuseSettings = ReuseSettings()
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     """Serve counts and times to Prometheus there; workers on one node take the next free ports."""
+    metrics_host: str = "127.0.0.1"
+    """Address that Prometheus reads from; the default lets in this machine only."""
     structured: bool = True
     """Ask the server to hold the reply to the report's JSON schema; switch off for servers that cannot."""
 
