@@ -55,6 +55,7 @@ async def compute_score(
     failure: Mapping[str, Any] | None = None,
     rollout_log: str | None = None,
     data_root: str | None = None,
+    allow_outside_data_root: bool = False,
     reward_router_address: str | None = None,
     reward_model_tokenizer: Any = None,
 ) -> dict[str, float]:
@@ -72,6 +73,7 @@ async def compute_score(
         failure: What a rollout gets that could not be scored.
         rollout_log: Folder of the rollout log.
         data_root: Folder that the references' paths start from.
+        allow_outside_data_root: Take references outside of it too.
         reward_router_address: Ignored.
         reward_model_tokenizer: Ignored.
 
@@ -88,6 +90,7 @@ async def compute_score(
         device=device,
         batch_size=batch_size,
         data_root=data_root,
+        allow_outside=allow_outside_data_root,
     )
 
 
@@ -205,9 +208,11 @@ def _square(image: Image.Image, side: int) -> Image.Image:
     return square
 
 
-def _scorer(task: Any, failure: Any, model: str, device: str, batch_size: int, data_root: str | None) -> ImageScorer:
+def _scorer(
+    task: Any, failure: Any, model: str, device: str, batch_size: int, data_root: str | None, allow_outside: bool
+) -> ImageScorer:
     check_packages("dino_similarity", ["torch", "transformers"])
-    return ImageScorer(task, failure, Dino(model, device, batch_size), data_root)
+    return ImageScorer(task, failure, Dino(model, device, batch_size), data_root, allow_outside)
 
 
 REWARD = RewardFunction(_scorer)

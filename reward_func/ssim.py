@@ -43,6 +43,7 @@ async def compute_score(
     failure: Mapping[str, Any] | None = None,
     rollout_log: str | None = None,
     data_root: str | None = None,
+    allow_outside_data_root: bool = False,
     reward_router_address: str | None = None,
     reward_model_tokenizer: Any = None,
 ) -> dict[str, float]:
@@ -58,6 +59,7 @@ async def compute_score(
         failure: What a rollout gets that could not be scored.
         rollout_log: Folder of the rollout log.
         data_root: Folder that the references' paths start from.
+        allow_outside_data_root: Take references outside of it too.
         reward_router_address: Ignored.
         reward_model_tokenizer: Ignored.
 
@@ -66,7 +68,13 @@ async def compute_score(
     """
     rollout = Rollout(data_source, solution_str, ground_truth, extra_info)
     return await REWARD.score(
-        rollout, rollout_log, task=task, failure=failure, longest_side=longest_side, data_root=data_root
+        rollout,
+        rollout_log,
+        task=task,
+        failure=failure,
+        longest_side=longest_side,
+        data_root=data_root,
+        allow_outside=allow_outside_data_root,
     )
 
 
@@ -87,9 +95,9 @@ class _Ssim:
         self._thread.shutdown(cancel_futures=True)
 
 
-def _scorer(task: Any, failure: Any, longest_side: int, data_root: str | None) -> ImageScorer:
+def _scorer(task: Any, failure: Any, longest_side: int, data_root: str | None, allow_outside: bool) -> ImageScorer:
     check_packages("ssim", ["skimage"])
-    return ImageScorer(task, failure, _Ssim(longest_side), data_root)
+    return ImageScorer(task, failure, _Ssim(longest_side), data_root, allow_outside)
 
 
 REWARD = RewardFunction(_scorer)

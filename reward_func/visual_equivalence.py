@@ -41,6 +41,7 @@ async def compute_score(
     judge: str | Mapping[str, Any] = "local",
     rollout_log: str | None = None,
     data_root: str | None = None,
+    allow_outside_data_root: bool = False,
     reward_router_address: str | None = None,
     reward_model_tokenizer: Any = None,
 ) -> dict[str, float]:
@@ -55,6 +56,7 @@ async def compute_score(
         judge: Judge settings, by name, URL, file or mapping.
         rollout_log: Folder of the rollout log.
         data_root: Folder that the references' paths start from.
+        allow_outside_data_root: Take references outside of it too.
         reward_router_address: Host and port of the reward model that veRL runs itself, for `judge: colocated`.
         reward_model_tokenizer: Ignored.
 
@@ -63,5 +65,11 @@ async def compute_score(
     """
     rollout = Rollout(data_source, solution_str, ground_truth, extra_info)
     return await REWARD.score(
-        rollout, rollout_log, task=task, judge=judge, data_root=data_root, router=reward_router_address
+        rollout,
+        rollout_log,
+        task=task,
+        judge=judge,
+        data_root=data_root,
+        router=reward_router_address,
+        allow_outside=allow_outside_data_root,
     )

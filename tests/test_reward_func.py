@@ -72,6 +72,20 @@ async def test_reference_as_bytes_or_as_path_below_the_data_root(
     assert list(first) == list(second)
 
 
+async def test_a_reference_outside_of_the_data_root_stops_the_run_unless_it_is_allowed(
+    compute_score, settings, close_pipelines, tmp_path
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "0.png").write_bytes(picture())
+    for path in ("../0.png", str(tmp_path / "0.png")):
+        row = {"index": 7, "split": "train", "reference": {"bytes": None, "path": path}}
+        given = {**settings, "data_root": str(tmp_path / "data"), "rollout_log": str(tmp_path / "log")}
+        with pytest.raises(ConfigError, match=r"row 7: .*outside of the folder"):
+            await compute_score("table", TABLE, "", row, **given)
+        assert "outside of the folder" in (tmp_path / "log" / "abort_reason.txt").read_text()
+        assert (await compute_score("table", TABLE, "", row, **given, allow_outside_data_root=True))["scored_ok"] == 1
+
+
 ODD = "no table, but ends of lines: \u2028 \u2029 \x85 \x1c \r\n, half a character: \ud800"
 
 

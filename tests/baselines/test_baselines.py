@@ -115,6 +115,19 @@ async def test_edit_distance_pays_for_the_text_of_any_code(rewards):
 
 
 @pytest.mark.parametrize("reward", ["ssim", "dino_similarity"])
+async def test_a_reference_outside_of_the_data_root_is_refused_unless_it_is_allowed(
+    rewards, data_root, tiny_dino, reward, tmp_path
+):
+    given = settings(reward) | ({"model": str(tiny_dino)} if reward == "dino_similarity" else {})
+    row = {**ROW, "reference": {"path": str(data_root / "reference.png")}}
+    given |= {"task": "svg", "data_root": str(tmp_path)}
+    with pytest.raises(ConfigError, match="outside of the folder"):
+        await rewards[reward]("svg", SVG.format(80), "", row, **given)
+    given["allow_outside_data_root"] = True
+    assert (await rewards[reward]("svg", SVG.format(80), "", row, **given))["score"] == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("reward", ["ssim", "dino_similarity"])
 async def test_images_pay_for_likeness_and_what_does_not_draw_gets_nothing(rewards, data_root, tiny_dino, reward):
     given = settings(reward) | ({"model": str(tiny_dino)} if reward == "dino_similarity" else {})
 

@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from openai_server import OpenAIServer, completion, held, serving, status
+from PIL import Image
 from rich.console import Console
 from runs import Run, read, row, write
 from typer.testing import CliRunner
@@ -227,6 +228,17 @@ def test_references_that_do_not_open_are_reported_by_file_and_row(run_copy: Run)
     assert [re.search(r"train\.parquet, row (\d)", problem.what)[1] for problem in outcome.problems] == ["1", "2"]
     assert f"reference image {run_copy.folder}/images/gone.png does not exist" in outcome.problems[0].what
     assert "data_root is the folder that the paths start from" in outcome.problems[0].fix
+
+
+def test_references_outside_of_the_data_root_are_reported_unless_they_are_allowed(run_copy: Run, tmp_path):
+    Image.new("RGB", (300, 120), "red").save(tmp_path / "1.png")
+    outside = {"reference": {"bytes": None, "path": str(tmp_path / "1.png")}}
+    write(run_copy.folder / "train.parquet", [row(0), row(1, extra_info=outside), row(2)])
+    refused = only(run_copy.look("references open"))
+    assert "row 1: " in refused.what and "outside of the folder" in refused.what
+    assert "allow_outside_data_root=true" in refused.fix
+    allowed = "reward.custom_reward_function.reward_kwargs.allow_outside_data_root=true"
+    assert run_copy.look("references open", allowed).ok
 
 
 def test_of_large_files_rows_all_over_them_are_looked_at_and_the_report_says_so(run_copy: Run):

@@ -16,6 +16,7 @@ What `compute_score` takes, beside the arguments that the file itself describes:
                              The visual-equivalence reward finds it in the judge's settings.
     rollout_log              Folder of the rollout log: one JSON line per call, one file per worker. None: no log.
     data_root                Folder that the references' paths start from. None: the working directory.
+    allow_outside_data_root  True: references may be outside of that folder. By default such a row is a ConfigError.
     reward_router_address    Host and port of a reward model that veRL runs itself; only for `judge: colocated`.
     reward_model_tokenizer   Ignored. veRL passes it.
 

@@ -71,16 +71,19 @@ class ImageScorer:
         failure: A mapping as `FailurePolicy` takes it; None: its defaults.
         measure: Compares; closed with the scorer.
         data_root: Folder that the references' paths start from; None: the working directory.
+        allow_outside: Take references outside of it too, see `reference_of`.
 
     Raises:
         ConfigError: A setting is wrong.
     """
 
-    def __init__(self, task: Any, failure: Any, measure: ImageMeasure, data_root: str | None) -> None:
+    def __init__(
+        self, task: Any, failure: Any, measure: ImageMeasure, data_root: str | None, allow_outside: bool = False
+    ) -> None:
         self.tasks: dict[str, Task] = load_tasks(plain(task))
         policy = validate(FailurePolicy, failure or {}, "failure")
         self._measure = measure
-        self._data_root = data_root
+        self._data_root, self._allow_outside = data_root, allow_outside
         self._pipelines = {name: ImagePipeline(task, measure, policy) for name, task in self.tasks.items()}
         self._check = RendererCheck(self.tasks)
 
@@ -100,7 +103,7 @@ class ImageScorer:
         name = task_of(self.tasks, rollout.data_source, rollout.name)
         pipeline = self._pipelines[name]
         self._check.check(rollout, name, pipeline.renderer_version)
-        reference = reference_of(rollout.extra_info, self._data_root, rollout.name)
+        reference = reference_of(rollout.extra_info, self._data_root, rollout.name, self._allow_outside)
         return _scored(await pipeline.score(rollout.reply, reference))
 
     def status(self) -> None:

@@ -26,6 +26,7 @@ class VisualScorer:
         task: A task or a mixture of tasks, by name, file or mapping.
         judge: Judge settings, by name, URL, file or mapping.
         data_root: Folder that the references' paths start from; None: the working directory.
+        allow_outside: Take references outside of it too, see `reference_of`.
         router: Host and port of the reward model that veRL runs itself, for `judge: colocated`.
 
     Raises:
@@ -33,7 +34,12 @@ class VisualScorer:
     """
 
     def __init__(
-        self, task: str | Mapping[str, Any], judge: str | Mapping[str, Any], data_root: str | None, router: str | None
+        self,
+        task: str | Mapping[str, Any],
+        judge: str | Mapping[str, Any],
+        data_root: str | None,
+        router: str | None,
+        allow_outside: bool = False,
     ) -> None:
         settings = load_judge_settings(plain(judge))
         if settings.kind == "colocated":
@@ -48,7 +54,7 @@ class VisualScorer:
         # Of all tasks: veRL takes the first result's keys for all.
         self._categories = list(dict.fromkeys(name for task in self.tasks.values() for name in task.report.categories))
         self._check = RendererCheck(self.tasks)
-        self._data_root = data_root
+        self._data_root, self._allow_outside = data_root, allow_outside
 
     async def score(self, rollout: Rollout) -> Scored:
         """Scores one rollout by the pipeline of its task.
@@ -66,7 +72,7 @@ class VisualScorer:
         name = task_of(self.tasks, rollout.data_source, rollout.name)
         pipeline = self.pipelines[name]
         self._check.check(rollout, name, pipeline.renderer_version)
-        reference = reference_of(rollout.extra_info, self._data_root, rollout.name)
+        reference = reference_of(rollout.extra_info, self._data_root, rollout.name, self._allow_outside)
         result = await pipeline.score(rollout.reply, reference)
         self.stats.add(result.judge_usage)
         report = result.report.wire(pipeline.task.report) if result.report else None

@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 
 from visual_erm.errors import ConfigError
-from visual_erm.runtime.files import write_atomic
+from visual_erm.runtime.files import open_regular, write_atomic
 from visual_erm.vision.images import is_upright, upright_on_white, why_unreadable
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -35,10 +35,11 @@ def read_image(path: Path) -> tuple[bytes, Image.Image]:
         an upright, opaque PNG or JPEG of 8 bits per channel. Otherwise the content is a new PNG.
 
     Raises:
-        ConfigError: The file is missing, is not a readable image, or is too long and narrow for vision models.
+        ConfigError: The file is missing, is no regular file or readable image, or is too long and narrow for vision models.
     """
     try:
-        content = path.read_bytes()
+        with open_regular(path) as file:
+            content = file.read()
         with Image.open(io.BytesIO(content)) as opened:
             opened.load()
             is_plain = (

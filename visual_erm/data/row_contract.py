@@ -39,19 +39,23 @@ def task_of(tasks: Mapping[str, Task], data_source: object, where: str) -> str:
     return str(data_source)
 
 
-def reference_of(extra_info: Mapping[str, Any], data_root: str | None, where: str) -> bytes | Path:
+def reference_of(
+    extra_info: Mapping[str, Any], data_root: str | None, where: str, allow_outside: bool = False
+) -> bytes | Path:
     """Finds the reference image of a row.
 
     Args:
         extra_info: The row's `extra_info`; `reference` holds `bytes` or `path`.
         data_root: Folder that `path` starts from; None: the working directory.
         where: Names the row in messages.
+        allow_outside: Take files outside of `data_root` too, also those that a link in it leads to. By default they are an
+            error: data of others must not name the files of this machine.
 
     Returns:
         The encoded image, or its file.
 
     Raises:
-        ConfigError: The row has no reference.
+        ConfigError: The row has no reference, or its file is outside.
     """
     reference = extra_info.get("reference") or {}
     if not isinstance(reference, Mapping):
@@ -63,7 +67,13 @@ def reference_of(extra_info: Mapping[str, Any], data_root: str | None, where: st
     if isinstance(content, bytes | bytearray | memoryview) and content:
         return bytes(content)
     if isinstance(path, str) and path:
-        return Path(data_root or ".") / path
+        root = Path(data_root or ".")
+        if not allow_outside and not _is_inside(root / path, root):
+            raise ConfigError(
+                f"{where}: `extra_info.reference.path` is {path!r}, outside of the folder {root.absolute()}; give a folder "
+                "that holds all references as data_root, or set allow_outside_data_root=true, both in reward_kwargs"
+            )
+        return root / path
     for name, value, wanted in (("bytes", content, "bytes of an image"), ("path", path, "text")):
         if value:
             raise ConfigError(f"{where}: `extra_info.reference.{name}` must be {wanted}, found {type(value).__name__}")
@@ -169,6 +179,14 @@ def truths_in(files: Iterable[str]) -> Iterator[tuple[str | None, str]]:
         for row in _columns(file, ["data_source", "reward_model.ground_truth"]):
             if code := (row.get("reward_model") or {}).get("ground_truth"):
                 yield row.get("data_source"), code
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path leads into a folder, with all links followed. A path that no file can have does not."""
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):
+        return False
 
 
 def _first_rows(file: str) -> dict[tuple[str | None, str], int]:

@@ -192,7 +192,10 @@ def check_references(context: RunContext) -> Iterator[Finding]:
                 broken.append((row, str(error).removeprefix(f"{row.where}: ").partition("; ")[0]))
         fix = "make the data again with data_prep/"
         if any((row.extra_info.get("reference") or {}).get("path") for row, _ in broken):
-            fix = f"{REWARD}.reward_kwargs.data_root is the folder that the paths start from"
+            fix = (
+                f"{REWARD}.reward_kwargs.data_root is the folder that the paths start from; they may leave it with "
+                "allow_outside_data_root=true beside it"
+            )
         yield from first_problems(f"data.{key}", broken, fix)
     yield Note(extent(context, scored_keys(context)))
 
@@ -224,7 +227,8 @@ def reference_image(context: RunContext, row: SampledRow) -> Image.Image:
         ReferenceUnavailable: It cannot be read.
     """
     root = context.get(f"{REWARD}.reward_kwargs.data_root")
-    return load_image(reference_of(row.extra_info, root, row.where))
+    allow_outside = bool(context.get(f"{REWARD}.reward_kwargs.allow_outside_data_root"))
+    return load_image(reference_of(row.extra_info, root, row.where, allow_outside))
 
 
 def first_problems(key: str, broken: Sequence[tuple[SampledRow, str]], fix: str) -> Iterator[Problem]:

@@ -10,16 +10,14 @@ from pathlib import Path
 
 from PIL import Image
 
-from visual_erm.data.row_contract import reference_of
 from visual_erm.errors import ConfigError, JudgeUnavailable, JudgeUnreadable, ReferenceUnavailable
 from visual_erm.judge.endpoint import hide_login, proxy_fix
 from visual_erm.judge.endpoint_pool import read_endpoints
 from visual_erm.judge.remote import RemoteJudge
 from visual_erm.preflight.context import RunContext
+from visual_erm.preflight.data import reference_image
 from visual_erm.preflight.findings import Finding, Note, Problem, problems_from
 from visual_erm.spec.task import Task
-from visual_erm.training.reward_requirements import REWARD
-from visual_erm.vision.images import load_image
 
 REPORT_TIMEOUT_S = 60.0
 """Seconds that an endpoint has for one report."""
@@ -56,10 +54,9 @@ def check_endpoints(context: RunContext) -> Iterator[Finding]:
 
 def _images(context: RunContext) -> Iterator[Image.Image]:
     """Loads reference images of the data; those that do not open are left out."""
-    root = context.get(f"{REWARD}.reward_kwargs.data_root")
     for row in itertools.chain(*context.rows.values()):
         with contextlib.suppress(ConfigError, ReferenceUnavailable):
-            yield load_image(reference_of(row.extra_info, root, row.where))
+            yield reference_image(context, row)
 
 
 async def _ask_all(context: RunContext, urls: tuple[str, ...], pair: tuple[Image.Image, Image.Image]) -> list[Problem]:

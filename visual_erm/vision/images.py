@@ -10,6 +10,7 @@ The pipeline loads references here, `data/` loads what it stores, and the judges
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import weakref
 from hashlib import blake2b
@@ -20,6 +21,7 @@ from cachetools import LRUCache
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from visual_erm.errors import ReferenceUnavailable
+from visual_erm.runtime.files import open_regular
 
 Reference = Image.Image | bytes | Path
 """A reference image: decoded, encoded, or a file."""
@@ -149,12 +151,13 @@ def load_image(source: bytes | Path) -> Image.Image:
         The image: upright, RGB, on white.
 
     Raises:
-        ReferenceUnavailable: The file does not exist or is no image that Pillow reads.
+        ReferenceUnavailable: The file does not exist, is no regular file, or is no image that Pillow reads.
     """
     name = str(source) if isinstance(source, Path) else f"of {len(source)} bytes"
     try:
-        with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as image:
-            return upright_on_white(image)
+        with contextlib.ExitStack() as stack:
+            file = stack.enter_context(open_regular(source)) if isinstance(source, Path) else io.BytesIO(source)
+            return upright_on_white(stack.enter_context(Image.open(file)))
     except FileNotFoundError as error:
         raise ReferenceUnavailable(f"reference image {name} does not exist") from error
     except (OSError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
