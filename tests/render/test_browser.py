@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -14,8 +15,9 @@ import pytest
 from chromium import browsers, html, is_browser, is_tab, small_table
 from marked import nicer_than_other_sessions
 
-from visual_erm.errors import RendererUnavailable
+from visual_erm.errors import RendererUnavailable, RenderLimit, VisualERMError
 from visual_erm.kinds.table import TableSettings
+from visual_erm.render import browser
 from visual_erm.render.chromium import find_chromium, renderer_version_of
 from visual_erm.render.table import TableRenderer
 from visual_erm.runtime.cpu_priority import NICER
@@ -260,3 +262,92 @@ async def test_the_hundredth_caller_waits_for_a_tab_and_no_more_are_opened(setti
     await asyncio.gather(*(renderer.render(html(f"<table><td>{seed}</table>")) for seed in range(100)))
     assert len([process for process in psutil.Process().children(recursive=True) if is_tab(process)]) <= 2
     await renderer.close()
+
+
+async def ended_by(number: signal.Signals, patch: pytest.MonkeyPatch, kills: Iterator[int]) -> VisualERMError:
+    """How a page is judged whose process gets a signal at every attempt. `kills`: what the kernel says of its own kills."""
+    warm = browser.WarmBrowser()
+    patch.setattr(browser, "_killed_for_memory", lambda: next(kills))
+
+    async def job(tab: browser.Tab) -> None:
+        await tab.show("<p>a page")
+        for process in filter(is_tab, psutil.Process().children(recursive=True)):
+            process.send_signal(number)
+        await tab.screenshot(9, 9)
+
+    try:
+        await warm.render(job, 10)
+    except VisualERMError as error:
+        return error
+    finally:
+        await warm.close()
+    raise AssertionError("it was rendered")
+
+
+async def test_a_page_that_is_killed_at_every_attempt_is_no_fault_of_the_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = await ended_by(signal.SIGKILL, monkeypatch, itertools.repeat(3))
+    assert isinstance(error, RendererUnavailable)
+    assert str(error) == "4 attempts failed, by a signal: the page was killed"
+
+
+@pytest.mark.parametrize(
+    ("number", "kills"),
+    [(signal.SIGKILL, itertools.count()), (signal.SIGSEGV, itertools.repeat(3)), (signal.SIGTRAP, itertools.repeat(3))],
+    ids=["killed for its memory", "crashed", "trapped"],
+)
+async def test_a_page_that_ends_by_its_memory_or_crashes_is_the_policys(
+    number: signal.Signals, kills: Iterator[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(await ended_by(number, monkeypatch, kills), RenderLimit)
+
+
+def test_the_kernel_says_how_many_processes_it_killed() -> None:
+    assert browser._killed_for_memory() >= 0
+
+
+LEFT = ["playwright-artifacts-abc", "playwright_chromiumdev_profile-abc", "playwright-artifacts-"]
+
+
+def test_folders_that_a_killed_playwright_left_are_removed_when_a_browser_starts(
+    temporary: Path, settings: TableSettings
+) -> None:
+    for name in (*LEFT, "playwright-artifacts-new", "other-artifacts-abc", "outside"):
+        (temporary / name / "Default").mkdir(parents=True)
+        os.utime(temporary / name, (1, 1))
+    os.utime(temporary / "playwright-artifacts-new")
+    (temporary / "playwright-artifacts-link").symlink_to(temporary / "outside")
+    (temporary / "playwright-artifacts-file").touch()
+    if os.geteuid() == 0:
+        (temporary / "playwright-artifacts-another").mkdir()
+        os.chown(temporary / "playwright-artifacts-another", 65534, -1)
+        os.utime(temporary / "playwright-artifacts-another", (1, 1))
+    kept = {path for path in temporary.iterdir() if path.name not in LEFT}
+
+    async def start() -> None:
+        renderer = TableRenderer(settings)
+        await renderer.render(small_table(1))
+        await renderer.close()
+
+    asyncio.run(start())
+    assert {*temporary.iterdir()} == kept
+    assert (temporary / "outside" / "Default").is_dir()
+
+
+async def test_what_a_driver_that_is_killed_leaves_is_removed_by_a_later_browser(
+    temporary: Path, settings: TableSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for victims in ([the_driver], [the_driver, the_browser]):
+        renderer = TableRenderer(settings)
+        await renderer.render(small_table(1))
+        for process in [victim() for victim in victims]:
+            process.kill()
+        await renderer.close()
+    left = list(temporary.iterdir())
+    # Processes of other tests may be older than these folders.
+    for path in left:
+        os.utime(path, (1, 1))
+    renderer = TableRenderer(settings)
+    await renderer.render(small_table(1))
+    assert not [path for path in left if path.exists()]
+    await renderer.close()
+    assert list(temporary.iterdir()) == []

@@ -19,6 +19,7 @@ from playwright.async_api import Browser, BrowserContext, CDPSession, Playwright
 
 from visual_erm.errors import PolicyFault, RendererUnavailable, RenderFailed, RenderLimit
 from visual_erm.render.chromium import FIX, find_chromium
+from visual_erm.render.leftovers import remove_leftovers
 from visual_erm.runtime.cpu_priority import lower_priority
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,10 @@ START_LIMIT_S = 30.0
 """Wall time to start a browser or to open a tab, on the most loaded machine."""
 STOP_LIMIT_S = 5.0
 """Wall time for each step of ending a tab or a browser; then it is killed."""
+ENDING_LIMIT_S = 1.0
+"""Wall time for the browser to say how the process of a tab ended."""
+ENDING_LOOKS = 50
+"""How often that is looked at."""
 ATTEMPTS = 4
 """How often an image is tried: once in the browser that all pages share, then in one of its own."""
 SHARED_ATTEMPTS = 5
@@ -65,15 +70,24 @@ class _Lost(Exception):
         fault: The fault if the code caused it.
         chance: Whether it happens to any page now and then. Then the code is at fault only after every attempt.
         innocent: Whether the browser was ended because of another page.
+        killed: Whether a signal ended the page's process. Then the code is not at fault, unless the kernel sent it because
+            memory was short.
     """
 
     def __init__(
-        self, reason: str, fault: type[PolicyFault] = RenderLimit, *, chance: bool = False, innocent: bool = False
+        self,
+        reason: str,
+        fault: type[PolicyFault] = RenderLimit,
+        *,
+        chance: bool = False,
+        innocent: bool = False,
+        killed: bool = False,
     ) -> None:
         super().__init__(reason)
         self.fault = fault
         self.chance = chance
         self.innocent = innocent
+        self.killed = killed
 
 
 class _Broken(Exception):
@@ -101,10 +115,10 @@ class Tab:
     def __init__(self, context: BrowserContext, session: CDPSession, frame: str) -> None:
         self._context = context
         self._session = session
-        self._frame = frame
+        self.frame = frame
         self._world = 0
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when the page's process has ended by itself: it used up its memory, or crashed."""
+        """Done when the page's process has ended: it used up its memory, crashed, or was killed."""
         self.used = False
         """Set by the renderer when the page may hold more than its document. It is then left before the next image."""
 
@@ -137,7 +151,7 @@ class Tab:
         Args:
             html: The new document.
         """
-        await self._send("Page.setDocumentContent", frameId=self._frame, html=html)
+        await self._send("Page.setDocumentContent", frameId=self.frame, html=html)
 
     async def call(self, function: str, *arguments: Any) -> Any:
         """Calls a JavaScript function of this project in an isolated world, which the page cannot reach.
@@ -192,7 +206,7 @@ class Tab:
             await asyncio.wait_for(self._context.close(), STOP_LIMIT_S)
 
     async def _enter(self) -> None:
-        world = await self._send("Page.createIsolatedWorld", frameId=self._frame)
+        world = await self._send("Page.createIsolatedWorld", frameId=self.frame)
         self._world = world["executionContextId"]
 
     async def _send(self, method: str, **parameters: Any) -> Any:
@@ -203,7 +217,7 @@ class Tab:
 class _Running:
     """One started browser with its driver, all their processes (the driver's first), and the idle tabs."""
 
-    def __init__(self, driver: Playwright, browser: Browser, root: psutil.Process) -> None:
+    def __init__(self, driver: Playwright, browser: Browser, root: psutil.Process, watch: CDPSession) -> None:
         self.driver = driver
         self.browser = browser
         self.profile = next(word for word in root.cmdline() if word.startswith(PROFILE)).removeprefix(PROFILE)
@@ -214,6 +228,17 @@ class _Running:
         """A page keeps it from rendering others; it is being ended."""
         self.died: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         browser.on("disconnected", lambda _: _settle(self.died))
+        self._endings: dict[str, str] = {}
+        watch.on("Target.targetCrashed", lambda event: self._endings.update({event["targetId"]: event["status"]}))
+
+    async def was_killed(self, tab: Tab) -> bool:
+        """Whether a signal ended the process of a lost tab. What ends by itself, or by Chromium's own limits, crashes."""
+        # The browser says how it ended a moment after the tab is lost. A page has one identifier as frame and as target.
+        for _ in range(ENDING_LOOKS):
+            if tab.frame in self._endings:
+                break
+            await asyncio.sleep(ENDING_LIMIT_S / ENDING_LOOKS)
+        return self._endings.pop(tab.frame, "") == "killed"
 
     def is_alive(self) -> bool:
         """Both ends live; a driver that died says nothing about it."""
@@ -257,7 +282,8 @@ class WarmBrowser:
         When it loses that too, and a plain page is rendered quickly right after, the code is at fault. A page may keep a
         whole browser busy. A browser that renders no plain page any more is ended at once, and a fresh one decides. So
         other pages wait for one restart at most, and are not blamed. A browser that died, or that refused an image, counts
-        against the code only when that happens at every attempt.
+        against the code only when that happens at every attempt. A page whose process somebody kills never counts against
+        it.
 
         Args:
             job: Renders on the tab. What it raises goes to the caller.
@@ -269,7 +295,8 @@ class WarmBrowser:
         Raises:
             RenderLimit: The code used up its time or memory.
             RenderFailed: Chromium refused the code at every attempt.
-            RendererUnavailable: Plain pages fail as well, no browser starts, or this one is closed.
+            RendererUnavailable: Plain pages fail as well, the page was killed at every attempt, no browser starts, or this
+                one is closed.
         """
         plain_s = max(PLAIN_SHARE * limit_s, MIN_PLAIN_S)
         for _ in range(SHARED_ATTEMPTS):
@@ -305,16 +332,20 @@ class WarmBrowser:
     async def _try_apart(self, own: _Keeper, job: Callable[[Tab], Awaitable[T]], limit_s: float, plain_s: float) -> T:
         loss = None
         for attempt in range(1, ATTEMPTS):
+            killed_for_memory = _killed_for_memory()
             try:
                 return await own.attempt(job, limit_s * (BESIDE_FACTOR if self._under_way else 1))
             except _Lost as error:
                 loss = error
                 log.info("attempt %d: %s", attempt + 1, loss)
             works = not await own.end_if_spoilt(plain_s)
+            if loss.killed and _killed_for_memory() == killed_for_memory:
+                continue
             condemned = not loss.chance or attempt == ATTEMPTS - 1
             if condemned and (works or await own.renders_a_plain_page(plain_s)):
                 raise loss.fault(str(loss))
-        raise RendererUnavailable(f"{ATTEMPTS} attempts failed, and so did plain pages: {loss}")
+        others = "by a signal" if loss and loss.killed else "and so did plain pages"
+        raise RendererUnavailable(f"{ATTEMPTS} attempts failed, {others}: {loss}")
 
 
 class _Keeper:
@@ -337,7 +368,7 @@ class _Keeper:
             ends: set[asyncio.Future[Any]] = {work, tab.lost, running.died}
             await asyncio.wait(ends, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
-                raise _loss(tab, running) or _Lost(f"not drawn within {limit_s:g} s")
+                raise await _loss(tab, running) or _Lost(f"not drawn within {limit_s:g} s")
             result = work.result()
             rendered = True
             return result
@@ -345,7 +376,7 @@ class _Keeper:
             # The answer that fails may come before the event that says why.
             await asyncio.wait({tab.lost, running.died}, timeout=1, return_when=asyncio.FIRST_COMPLETED)
             refused = _Lost(f"Chromium cannot draw it: {error}", RenderFailed, chance=True)
-            raise _loss(tab, running) or refused from error
+            raise await _loss(tab, running) or refused from error
         finally:
             work.cancel()
             await self._release(running, tab, rendered)
@@ -456,10 +487,23 @@ class _Keeper:
         task.add_done_callback(self._ending.discard)
 
 
-def _loss(tab: Tab, running: _Running) -> _Lost | None:
+async def _loss(tab: Tab, running: _Running) -> _Lost | None:
     if not running.is_alive():
         return _Lost("the browser died", chance=True, innocent=running.spoilt)
-    return _Lost("the page used up its memory or crashed") if tab.lost.done() else None
+    if not tab.lost.done():
+        return None
+    if await running.was_killed(tab):
+        return _Lost("the page was killed", killed=True)
+    return _Lost("the page used up its memory or crashed")
+
+
+def _killed_for_memory() -> int:
+    """How many processes the kernel has killed on this machine because memory was short; 0 where it does not say."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0
 
 
 async def _start(chromium: Path, low_priority: bool) -> _Running:
@@ -479,7 +523,11 @@ async def _start(chromium: Path, low_priority: bool) -> _Running:
                 _cap_memory(root)
                 if low_priority:
                     await lower_priority(root.pid)
-                return _Running(driver, browser, root)
+                watch = await browser.new_browser_cdp_session()
+                running = _Running(driver, browser, root, watch)
+                await watch.send("Target.setDiscoverTargets", {"discover": True})
+                await asyncio.to_thread(remove_leftovers, Path(running.profile).parent)
+                return running
         except _Broken as error:
             reason = error
             await _ask_to_end(driver.stop)
