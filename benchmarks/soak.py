@@ -27,7 +27,7 @@ import typer
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
-from soak_attacks import DOCUMENTS, ENDLESS_DOCUMENTS, ENDLESS_SCRIPTS, SCRIPTS
+from soak_attacks import DOCUMENTS, ENDLESS_SCRIPTS, SCRIPTS
 
 from visual_erm.errors import PolicyFault, VisualERMError
 from visual_erm.extract import Code
@@ -133,10 +133,8 @@ def jobs_of(renders: int, attacks: float, seed: int) -> list[Job]:
         text, attack = (chart_of if renderer == "chart" else svg_of)(number), ""
         if draw.random() < attacks:
             endless = draw.random() < ENDLESS_SHARE
-            choice = {
-                "python": ENDLESS_SCRIPTS if endless else SCRIPTS,
-                "svg": ENDLESS_DOCUMENTS if endless else DOCUMENTS,
-            }[language]
+            scripts = ENDLESS_SCRIPTS if endless else SCRIPTS
+            choice = scripts if language == "python" else DOCUMENTS
             attack = draw.choice(sorted(choice))
             text = choice[attack]
         jobs.append(Job(number, renderer, Code(language, text), attack))

@@ -98,22 +98,10 @@ def goes_round_the_cap_on_pixels(world):
 
 
 @ON_MEMORY_AND_TIME.add()
-def unpacks_a_bomb(world):
-    import struct
-    import zlib
+def converts_an_array_that_grows(world):
+    import numpy
 
-    from matplotlib import pyplot
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    side = 9000
-    packer = zlib.compressobj(1)
-    rows = b"".join([packer.compress(bytes(1 + 3 * side)) for _ in range(side)]) + packer.flush()
-    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    with open("bomb.png", "wb") as file:
-        file.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b""))
-    return pyplot.imread("bomb.png").shape == (side, side, 3)
+    return numpy.ones((9000, 9000), numpy.uint8).astype("complex128").size > 0
 
 
 @ON_MEMORY_AND_TIME.add(ends="RenderLimit", endless=True)
@@ -141,10 +129,8 @@ def waits_in_tiny_pieces(world):
 
 
 @ON_MEMORY_AND_TIME.add(ends="RenderLimit", endless=True)
-def matches_without_end(world):
-    import re
-
-    re.match(r"(a+)+$", "a" * 60 + "b")
+def computes_in_one_call_of_c(world):
+    return sum(range(10**15)) > 0
 
 
 @ON_MEMORY_AND_TIME.add(ends="RenderLimit", endless=True)

@@ -47,6 +47,8 @@ class SvgTrainer:
         self.sandboxes = {
             library: Sandbox("svg", {**size, "backend": library}, settings, limits, WORKERS) for library in LIBRARIES
         }
+        greedy = Path(__file__).with_name("greedy.py")
+        self.sandboxes["greedy"] = Sandbox(greedy, {}, settings, limits, WORKERS)
         self._unprotected = Unprotected(str(world.folder), WORKERS)
 
     async def attack(self, document: Document, number: int) -> dict[str, str]:
@@ -54,9 +56,13 @@ class SvgTrainer:
         facts = self._world.facts(document, number, self.inside)
         text = document.write(facts)
         if self.inside:
-            results = await asyncio.gather(*(self._drawn(self.sandboxes[library].render(text)) for library in LIBRARIES))
-            return dict(zip(LIBRARIES, results, strict=True))
-        script = f"import naive_svg\nnaive_svg.answer({text!r}, {document.library!r})"
+            libraries = ("greedy",) if document.library == "greedy" else LIBRARIES
+            results = await asyncio.gather(*(self._drawn(self.sandboxes[library].render(text)) for library in libraries))
+            return dict(zip(libraries, results, strict=True))
+        if document.library == "greedy":
+            script = f"import greedy\ngreedy.render({text!r}, {{}})"
+        else:
+            script = f"import naive_svg\nnaive_svg.answer({text!r}, {document.library!r})"
         unavailable_timeout_s = ENDLESS_AFTER_S if document.endless else LIMIT_S
         try:
             return {
@@ -90,6 +96,8 @@ class SvgTrainer:
                     images.append(str(hash((await self.sandboxes[library].render(text)).tobytes())))
                 except VisualERMError as error:
                     images.append(repr(error))
+        for level in range(0, 250, 50):
+            images.append(str(hash((await self.sandboxes["greedy"].render(str(level))).tobytes())))
         return images
 
 

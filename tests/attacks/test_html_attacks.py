@@ -11,12 +11,10 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from on_svg import png_of
 from PIL import Image
 from playwright.async_api import Browser, async_playwright
 from playwright.async_api import Error as PlaywrightError
 
-from visual_erm.errors import RenderLimit
 from visual_erm.extract import Code
 from visual_erm.kinds.table import TableSettings
 from visual_erm.render.chromium import find_chromium
@@ -54,11 +52,6 @@ SHOWS_A_FILE = {
     "as a list's mark": "<ul style=\"margin:40px;list-style-image:url('{file}')\"><li>x</ul>",
     "as a border": "<div style=\"width:90px;height:90px;border:30px solid;border-image:url('{file}') 9\">x</div>",
     "as contents": "<p style=\"content:url('{file}')\">x</p>",
-}
-NEVER_ENDS = {
-    "a picture that unpacks to gigabytes": f"<img src='{png_of(16_000)}' width=90>"
-    + "".join(f"<img src='{png_of(15_000 + step)}' width=90>" for step in range(6)),
-    "a large table": "<table>" + ("<tr>" + "<td>x" * 400) * 400,
 }
 
 
@@ -143,16 +136,3 @@ async def test_it_shows_a_file(way, unprotected, renderer, tmp_path):
     markup = SHOWS_A_FILE[way].format(file=(tmp_path / "reference.png").as_uri()) + TABLE
     assert shows(await opened(unprotected, markup, tmp_path)), "without isolation it is there"
     assert not shows(await renderer.render(Code("html", markup)))
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("way", NEVER_ENDS)
-async def test_it_never_ends(way, renderer, unprotected, tmp_path):
-    with pytest.raises((asyncio.TimeoutError, PlaywrightError)):
-        await opened(unprotected, NEVER_ENDS[way] + TABLE, tmp_path)
-    honest = await renderer.render(Code("html", TABLE))
-    fate, among = await asyncio.gather(
-        renderer.render(Code("html", NEVER_ENDS[way])), renderer.render(Code("html", TABLE)), return_exceptions=True
-    )
-    assert isinstance(fate, RenderLimit)
-    assert among.tobytes() == honest.tobytes()

@@ -25,7 +25,8 @@ def test_without_walls_it_wins(name, reports):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
 def test_behind_walls_it_is_stopped(configuration, name, reports):
-    assert reports.of(configuration)["won"][name] == {"librsvg": "", "cairosvg": "", "trace": ""}
+    won = reports.of(configuration)["won"][name]
+    assert won in ({"librsvg": "", "cairosvg": "", "trace": ""}, {"greedy": "", "trace": ""})
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)

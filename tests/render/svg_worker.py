@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 from PIL import Image
 
-from visual_erm.sandbox.backends import svg
+from visual_erm.sandbox.backends import svg, svg_document
 from visual_erm.sandbox.outcome import RenderingFailed
 
 SIZE = 336
@@ -19,10 +20,10 @@ def options(backend: str, **changes: Any) -> dict[str, Any]:
     return {"backend": backend, "width": SIZE, "height": SIZE, "background": "white"} | changes
 
 
-def start(backend: str, folder: str) -> ProcessPoolExecutor:
-    """A pool of the one worker; `folder` is its server's temporary one."""
+def start(backend: str, folder: str, bounds: Mapping[str, int] | None = None) -> ProcessPoolExecutor:
+    """A pool of the one worker; `folder` is its server's temporary one. `bounds`: constants of `svg_document` to change."""
     spawn = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(1, mp_context=spawn, initializer=_begin, initargs=(backend, folder))
+    return ProcessPoolExecutor(1, mp_context=spawn, initializer=_begin, initargs=(backend, folder, bounds or {}))
 
 
 def draw(pool: ProcessPoolExecutor, backend: str, code: str, **changes: Any) -> Image.Image:
@@ -33,10 +34,13 @@ def draw(pool: ProcessPoolExecutor, backend: str, code: str, **changes: Any) -> 
     return Image.frombytes("RGB", answer[:2], answer[2])
 
 
-def _begin(backend: str, folder: str) -> None:
+def _begin(backend: str, folder: str, bounds: Mapping[str, int]) -> None:
     os.environ["TMPDIR"] = folder
     svg.warm(options(backend))
     svg.enter(options(backend))
+    for name, value in bounds.items():
+        assert hasattr(svg_document, name)
+        setattr(svg_document, name, value)
 
 
 def _outcome(code: str, settings: dict[str, Any]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from importlib.metadata import version
+from pathlib import Path
 
 import psutil
 import pytest
@@ -16,13 +17,14 @@ from visual_erm.extract import Code
 from visual_erm.kinds.svg import SvgSettings
 from visual_erm.render.base import make_renderer
 from visual_erm.render.svg import SvgRenderer
+from visual_erm.sandbox.host import Limits, Sandbox
+from visual_erm.spec.sandbox import SandboxSettings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DOT = '<rect x="40" y="40" width="20" height="20" fill="blue"/>'
-USES = "".join(f'<g id="g{level}">{f"""<use href="#g{level - 1}"/>""" * 10}</g>' for level in range(1, 12))
-ENDLESS = f'<defs><rect id="g0" width="1" height="1"/>{USES}</defs><use href="#g11"/>'
-"""A rectangle, a hundred thousand million times."""
+GREEDY = Path(__file__).parents[1] / "attacks" / "greedy.py"
+"""A backend of ours, which does what it is told: no document here is too much for a library."""
 
 
 def code(body: str, root: str = 'viewBox="0 0 100 100"') -> Code:
@@ -50,34 +52,35 @@ async def test_a_document_draws_the_same_pixels_twice(renderer: SvgRenderer) -> 
     assert first.tobytes() == second.tobytes()
 
 
-async def test_a_document_that_never_ends_is_stopped_and_the_others_are_drawn() -> None:
-    renderer = SvgRenderer(SvgSettings(timeout_s=1.5), workers=2)
-    documents = [code(ENDLESS), *[code(DOT)] * 4]
+@pytest.mark.parametrize("greed", ["computes", "computes in the library", "sleeps"])
+async def test_a_document_that_never_ends_is_stopped_and_the_others_are_drawn(greed: str) -> None:
+    sandbox = Sandbox(GREEDY, {}, SandboxSettings(), Limits(0.5, 20_000), workers=2)
     try:
-        endless, *others = await asyncio.gather(*map(renderer.render, documents), return_exceptions=True)
+        endless, *others = await asyncio.gather(*map(sandbox.render, [greed, *"1234"]), return_exceptions=True)
     finally:
-        await renderer.close()
+        await sandbox.close()
     assert isinstance(endless, RenderLimit)
-    assert [image.getpixel((168, 168)) for image in others] == [BLUE] * 4
+    assert [image.getpixel((50, 50)) for image in others] == [(level, 0, 0) for level in (1, 2, 3, 4)]
 
 
 async def test_what_is_wrong_is_the_codes_fault_and_told(renderer: SvgRenderer) -> None:
     with pytest.raises(RenderFailed, match="line 2: mismatched tag"):
         await renderer.render(code(f"\n{DOT}</g>"))
     with pytest.raises(RenderLimit, match="levels deep"):
-        await renderer.render(code("<g>" * 100_000))
+        await renderer.render(code("<g>" * 220))
     with pytest.raises(BlankImage):
         await renderer.render(code(""))
 
 
-async def test_memory_beyond_the_limit_is_the_codes_fault() -> None:
-    mask = '<mask id="m" x="-1e6" y="-1e6" width="1e8" height="1e8"><rect width="1e8" height="1e8" fill="white"/></mask>'
-    renderer = SvgRenderer(SvgSettings(backend="cairosvg"), workers=1)
+@pytest.mark.parametrize("greed", ["allocates at once", "allocates bit by bit"])
+async def test_memory_beyond_the_limit_is_the_codes_fault(greed: str) -> None:
+    sandbox = Sandbox(GREEDY, {}, SandboxSettings(memory_mb=400), Limits(10, 20_000), workers=1)
     try:
         with pytest.raises(RenderLimit, match="memory"):
-            await renderer.render(code(f'{mask}<rect width="50" height="50" mask="url(#m)"/>'))
+            await sandbox.render(greed)
+        assert (await sandbox.render("7")).getpixel((0, 0)) == (7, 0, 0)
     finally:
-        await renderer.close()
+        await sandbox.close()
 
 
 async def test_size_and_background_come_from_the_task_and_nothing_is_left_at_the_end() -> None:

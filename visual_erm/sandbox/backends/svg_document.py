@@ -2,8 +2,8 @@
 
 What a document may hold is decided here for both libraries: no entities of files, no text that
 entities make too long, no depth that a recursive reader does not survive,
-no embedded image whose header promises more pixels than fit. What an innocent text can still make a library do (a `use`
-of a `use` of a `use`, chains of filters) is left to the libraries' own counts and to the limits of time and memory.
+no embedded image whose header promises more pixels than fit. What a text can still make a library do is left to the
+libraries' own counts and to the limits of time and memory.
 """
 
 from __future__ import annotations
