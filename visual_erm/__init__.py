@@ -28,8 +28,18 @@ if TYPE_CHECKING:
     from visual_erm.spec.task import Task, load_task
     from visual_erm.vision.images import load_image
 
-# onnxruntime reads this when it is imported. Its Linux wheels report usage to their maker without it.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+QUIET = {
+    "ORT_DISABLE_TELEMETRY": "1",
+    "HF_UPDATE_DOWNLOAD_COUNTS": "0",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+}
+"""Environment variables without which onnxruntime, datasets, huggingface_hub, Ray and vLLM report usage to their makers.
+They are set here because a library reads them when it is imported. Your own values go first."""
+for _name, _value in QUIET.items():
+    os.environ.setdefault(_name, _value)
 
 __version__ = "0.1.0"
 """The one source of the version: setup.py and `visual-erm --version` read it."""
