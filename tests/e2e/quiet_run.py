@@ -138,17 +138,11 @@ def commands(out: Path, port: int) -> dict[str, list[str]]:
     }
 
 
-def files_below(folder: Path, leave_out: Sequence[Path] = ()) -> Iterator[tuple[str, int]]:
-    """Every file and folder, with the time of a file's last change. Compiled Python and tools' caches are left out."""
+def files_below(folder: Path, leave_out: Sequence[Path] = ()) -> Iterator[str]:
+    """Every file and folder. Compiled Python and tools' caches are left out."""
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name not in PASSED_OVER and Path(place, name) not in leave_out]
-        for name in (*folders, *names):
-            path = os.path.join(place, name)
-            try:
-                changed = os.lstat(path).st_mtime_ns
-            except OSError:
-                continue
-            yield path, 0 if name in folders else changed
+        yield from (os.path.join(place, name) for name in (*folders, *names))
 
 
 def main(folder: Path, checkout: Path, steps: list[str]) -> None:
@@ -180,7 +174,7 @@ def main(folder: Path, checkout: Path, steps: list[str]) -> None:
         "PYTHONPATH": str(checkout),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    kept = {str(place): dict(files_below(place)) for place in installed}
+    kept = {path for place in installed for path in files_below(place)}
     report: dict[str, Any] = {"steps": {}}
     all_commands = commands(out, server.server_port)
     for step in steps:
@@ -191,17 +185,17 @@ def main(folder: Path, checkout: Path, steps: list[str]) -> None:
             )
         time.sleep(LATER_S)
         report["steps"][step] = {"code": done.returncode, "said": said.read_text(errors="replace")[-3000:]}
-        report["steps"][step]["home"] = sorted(path for path, _ in files_below(here / "home"))
+        report["steps"][step]["home"] = sorted(path for path in files_below(here / "home"))
     report["asked"] = sorted(set(resolver.asked))
-    report["home"] = [os.path.relpath(path, here / "home") for path, _ in files_below(here / "home")]
-    report["tmp"] = [os.path.relpath(path, here / "tmp") for path, _ in files_below(here / "tmp")]
+    report["home"] = [os.path.relpath(path, here / "home") for path in files_below(here / "home")]
+    report["tmp"] = [os.path.relpath(path, here / "tmp") for path in files_below(here / "tmp")]
     appeared = []
     for place in hidden:
-        for path, _ in files_below(place, leave_out=shown):
+        for path in files_below(place, leave_out=shown):
             if not any(folder.is_relative_to(path) for folder in shown):
                 appeared.append(path)
     for place in installed:
-        appeared += [path for path, changed in files_below(place) if kept[str(place)].get(path) != changed]
+        appeared += [path for path in files_below(place) if path not in kept]
     report["elsewhere"] = sorted(appeared)
     (folder / "report.json").write_text(json.dumps(report))
 
