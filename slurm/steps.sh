@@ -57,7 +57,7 @@ train() {
 # serve FIRST COUNT SCRIPT FOLDER: serves the reward model on these nodes; each keeps a file of its servers in FOLDER.
 serve() {
     # Judges refuse a folder that others can write, whatever the umask.
-    mkdir -p -m 755 "$4"
+    (umask 022 && mkdir -p "$4")
     # shellcheck disable=SC2016  # the node's own name
     step "$1" "$2" bash -c 'ENDPOINTS_FILE=$1/$SLURMD_NODENAME.txt LOG_DIR=${LOG_DIR:-outputs/serve}/$SLURMD_NODENAME exec bash "$0"' \
         "$3" "$4"
