@@ -73,6 +73,10 @@ class Illegible(PolicyFault):
     """The image cannot be compared because of its own shape or cost: reading it takes more than its budget."""
 
 
+class TooSmall(Illegible):
+    """The print of the image is too small in what the judge is sent, and that of the reference is not."""
+
+
 class Tampering(PolicyFault):
     """The code reached for the reference, the judge or the sandbox instead of rendering. It is flagged as such."""
 

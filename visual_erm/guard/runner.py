@@ -29,10 +29,11 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 from PIL import Image
 
-from visual_erm.errors import BlankImage, InfrastructureError, PolicyFault, Tampering
+from visual_erm.errors import BlankImage, InfrastructureError, PolicyFault, Tampering, TooSmall
 from visual_erm.extract import Code
 from visual_erm.guard.blank import is_blank, is_near_blank
 from visual_erm.guard.injection import addresses_judge
+from visual_erm.guard.legibility import is_illegible, print_of
 from visual_erm.guard.omission import Parts, missing_parts, unreported_severity
 from visual_erm.guard.under_reporting import severity_floor, similarity
 from visual_erm.kinds import PartCounter, resolve
@@ -42,11 +43,11 @@ from visual_erm.reward.scoring import scale_of
 from visual_erm.runtime.cache import Cache
 from visual_erm.spec.task import Task
 from visual_erm.vision.image_reader import ImageReader
-from visual_erm.vision.images import digest_of, gray, on_white
+from visual_erm.vision.images import digest_of, gray, on_white, scale_to_fit
 from visual_erm.vision.ocr import Ocr
 from visual_erm.vision.readings import TextReader, hidden_text
 
-GUARDS = ("blank", "tampering", "injection", "under_reporting", "omission")
+GUARDS = ("blank", "tampering", "legibility", "injection", "under_reporting", "omission")
 """Names of the guards, as in `guard_<name>` of every result."""
 THREADS = 2
 """Number of threads that read images, and of those that do what is quick: they never wait for a reading."""
@@ -113,6 +114,7 @@ class GuardRunner:
         self._lines: Cache[tuple[str, ...]] = Cache(READINGS_KEPT)
         self._hidden_lines: Cache[tuple[str, ...]] = Cache(READINGS_KEPT)
         self._parts: Cache[Parts] = Cache(READINGS_KEPT)
+        self._prints: Cache[np.ndarray] = Cache(READINGS_KEPT)
 
     async def check_code(self, code: Code) -> None:
         """Searches code for the names of files of the machine.
@@ -128,7 +130,9 @@ class GuardRunner:
             raise Tampering(f"the code names a file of the machine: {address}")
 
     async def check_image(self, reference: Image.Image, prediction: Image.Image) -> None:
-        """Looks for blank and near-blank predictions. A blank one has no image, whether or not the guard is switched on.
+        """Looks for blank and near-blank predictions, and for those that a model judge cannot read.
+
+        A blank one has no image, whether or not the guard is switched on.
 
         Args:
             reference: The reference image.
@@ -136,12 +140,16 @@ class GuardRunner:
 
         Raises:
             BlankImage: The prediction shows nothing, or next to nothing, where the reference shows something.
+            TooSmall: Its print is too small in the image that the judge is sent.
         """
         if await _run(self._quick, is_blank, reference, prediction):
             raise BlankImage("the picture holds nothing but one colour")
         guard = self._settings.blank
         if guard.enabled and await _run(self._quick, is_near_blank, reference, prediction, guard.share):
             raise BlankImage("the picture holds next to nothing but its background")
+        legible = self._settings.legibility
+        if legible.enabled and self._model_judge:
+            await _run(self._quick, self._check_legibility, reference, prediction, legible.min_print)
 
     def flags(self, fault: PolicyFault) -> frozenset[str]:
         """Names the guards that a fault of the policy belongs to.
@@ -152,9 +160,10 @@ class GuardRunner:
         Returns:
             Names from GUARDS, without those that are switched off.
         """
-        blank = self._settings.blank.enabled and isinstance(fault, BlankImage)
-        tampering = self._settings.tampering.enabled and isinstance(fault, Tampering)
-        return frozenset(name for name, found in (("blank", blank), ("tampering", tampering)) if found)
+        faults = {"blank": BlankImage, "tampering": Tampering, "legibility": TooSmall}
+        return frozenset(
+            name for name, kind in faults.items() if getattr(self._settings, name).enabled and isinstance(fault, kind)
+        )
 
     async def check_report(self, reference: Image.Image, prediction: Image.Image, report: Report) -> GuardVerdict:
         """Checks what a judge reported.
@@ -182,7 +191,23 @@ class GuardRunner:
         self._lines.clear()
         self._hidden_lines.clear()
         self._parts.clear()
+        self._prints.clear()
         self._own = threading.local()
+
+    def _check_legibility(self, reference: Image.Image, prediction: Image.Image, share: float) -> None:
+        longest_side = self._task.judge.image.longest_side
+        scales = [scale_to_fit(image.size, longest_side) for image in (reference, prediction)]
+        key = digest_of(reference)
+        if digest_of(prediction) == key:
+            return
+        wanted, found = self._prints.get(key, lambda: print_of(reference, scales[0])), print_of(prediction, scales[1])
+        if is_illegible(wanted, found, share):
+            heights = " and ".join(f"{float(np.median(pieces)):.1f}" for pieces in (wanted, found))
+            sent = "x".join(str(max(round(side * scales[1]), 1)) for side in prediction.size)
+            raise TooSmall(
+                f"{prediction.width}x{prediction.height} pixels are sent as {sent}: the print of reference and "
+                f"prediction is {heights} pixels tall there"
+            )
 
     def _check(self, reference: Image.Image, prediction: Image.Image, report: Report) -> GuardVerdict:
         images = _Image(reference, is_reference=True), _Image(prediction)

@@ -22,7 +22,7 @@ from visual_erm.errors import JudgeUnavailable
 from visual_erm.runtime.cache import Cache
 from visual_erm.runtime.singleflight import SingleFlight
 from visual_erm.spec.task import ImageSettings
-from visual_erm.vision.images import digest_of, on_white
+from visual_erm.vision.images import digest_of, on_white, scale_to_fit
 
 T = TypeVar("T")
 
@@ -60,8 +60,8 @@ def data_url(image: Image.Image, form: ImageSettings) -> str:
 
 
 def _scaled(image: Image.Image, form: ImageSettings) -> Image.Image:
-    scale = form.longest_side / max(image.size)
-    if scale >= 1:
+    scale = scale_to_fit(image.size, form.longest_side)
+    if scale == 1:
         return image
     if form.encoding == "published":
         smaller = image.copy()

@@ -48,6 +48,7 @@ class ImageGuards(Protocol):
 
         Raises:
             BlankImage: It shows next to nothing.
+            TooSmall: The judge cannot read it.
         """
         ...
 

@@ -21,11 +21,15 @@ from visual_erm.kinds.table import TableSettings
 from visual_erm.render.browser import Tab, WarmBrowser
 from visual_erm.render.chromium import find_chromium, renderer_version_of
 from visual_erm.runtime.singleflight import SingleFlight
+from visual_erm.vision.foreground import MIN_CONTRAST
 
 MARGIN = 20
 """Distance between the page's edge and its content, in pixels."""
 CROP = 12
 """Margin that is left round the content in the image, in pixels."""
+FAINT_SHARE = 0.001
+"""Share of the page round what can be seen that faint content must cover, or it is cut off: a dot far away, a hair line.
+Faint borders and backgrounds of cells cover more. The share of the guard `blank`."""
 MAX_SIDE = 16_000
 """Largest width and height of an image, in pixels: Chromium renders no surface beyond 16,384."""
 MAX_CHARACTERS = {"html": 1_000_000, "markdown": 100_000}
@@ -129,6 +133,8 @@ def page_of(settings: TableSettings) -> str:
 def crop(image: Image.Image, background: str | tuple[int, ...] = "white") -> Image.Image:
     """Cuts an image to what is not background and CROP pixels round it.
 
+    Faint content counts, unless it covers next to nothing of a page that is more than twice as large for it.
+
     Args:
         image: The image.
         background: The color of the background.
@@ -140,13 +146,31 @@ def crop(image: Image.Image, background: str | tuple[int, ...] = "white") -> Ima
         BlankImage: All of the image has the color of the background.
     """
     image = image.convert("RGB")
-    box = ImageChops.difference(image, Image.new("RGB", image.size, background)).getbbox()
+    difference = ImageChops.difference(image, Image.new("RGB", image.size, background))
+    box = difference.getbbox()
     if box is None:
         raise BlankImage("the picture holds nothing but its background")
-    left, top, right, bottom = box
+    left, top, right, bottom = _visible(difference, box)
     return image.crop(
         (max(0, left - CROP), max(0, top - CROP), min(image.width, right + CROP), min(image.height, bottom + CROP))
     )
+
+
+def _visible(difference: Image.Image, box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    """The box of what can be seen. `box` is that of all that differs from the background."""
+    red, green, blue = difference.split()
+    levels = ImageChops.lighter(ImageChops.lighter(red, green), blue)
+    seen = levels.point([0] * MIN_CONTRAST + [255] * (256 - MIN_CONTRAST)).getbbox()
+    if seen is None or _area(box) <= 2 * _area(seen):
+        return box
+    faint = levels.point([0] + [1] * 255)
+    outside = sum(faint.crop(box).histogram()[1:]) - sum(faint.crop(seen).histogram()[1:])
+    return seen if outside < FAINT_SHARE * (_area(box) - _area(seen)) else box
+
+
+def _area(box: tuple[int, int, int, int]) -> int:
+    left, top, right, bottom = box
+    return (right - left) * (bottom - top)
 
 
 class TableRenderer:

@@ -28,7 +28,7 @@ class Outcome(str, Enum):
     BLANK = "blank"
     """The code ran and showed next to nothing: the minimum reward."""
     ILLEGIBLE = "illegible"
-    """The image cannot be compared because of its own shape or cost: the minimum reward."""
+    """The image cannot be compared because of its own shape, size of print or cost: the minimum reward."""
     TAMPERING = "tampering"
     """The code reached for the reference, the judge or the sandbox: the minimum reward, and a flag."""
 

@@ -134,6 +134,14 @@ class TamperingGuard(Settings):
     """false: markup is not searched, and what the sandbox stops is not flagged. Such code has no image all the same."""
 
 
+class LegibilityGuard(Settings):
+    """Images whose print is too small in what the judge is sent earn the minimum reward. For model judges."""
+
+    enabled: bool = True
+    min_print: Fraction = 0.5
+    """Height of the print in the image that is sent, as a share of the reference's or of 10 pixels, whichever is less."""
+
+
 class InjectionGuard(Settings):
     """Text in the image that talks to the judge earns the minimum reward. For model judges."""
 
@@ -165,6 +173,7 @@ class GuardSettings(Settings):
 
     blank: BlankGuard = BlankGuard()
     tampering: TamperingGuard = TamperingGuard()
+    legibility: LegibilityGuard = LegibilityGuard()
     injection: InjectionGuard = InjectionGuard()
     under_reporting: UnderReportingGuard = UnderReportingGuard()
     omission: OmissionGuard = OmissionGuard()

@@ -91,6 +91,19 @@ def eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.round(np.clip(levels / white, 0, 1) * 255).astype(np.uint8))
 
 
+def scale_to_fit(size: tuple[int, int], longest_side: int) -> float:
+    """Tells how much an image is scaled down so that it fits.
+
+    Args:
+        size: Width and height in pixels.
+        longest_side: Largest width and height of the result in pixels.
+
+    Returns:
+        The size of the result as a share of the image's: over 0, and at most 1, because none is scaled up.
+    """
+    return min(longest_side / max(size), 1.0)
+
+
 def gray(image: Image.Image) -> np.ndarray:
     """Returns the gray levels of an image on white.
 
