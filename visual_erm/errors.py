@@ -77,6 +77,10 @@ class TooSmall(Illegible):
     """The print of the image is too small in what the judge is sent, and that of the reference is not."""
 
 
+class RasterImage(PolicyFault):
+    """The code holds a picture as pixels, and its task refuses such code."""
+
+
 class Tampering(PolicyFault):
     """The code reached for the reference, the judge or the sandbox instead of rendering. It is flagged as such."""
 

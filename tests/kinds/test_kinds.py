@@ -20,7 +20,7 @@ KINDS = pytest.mark.parametrize("kind", SHIPPED.values(), ids=SHIPPED)
 def test_everything_that_a_kind_names_can_be_imported(kind):
     named = [kind.render_settings.renderer_class, kind.read_text, *(counter.count for counter in kind.parts)]
     named += [kind.local_comparison.read, kind.local_comparison.compare]
-    named += [kind.file_references] if kind.file_references else []
+    named += [search for search in (kind.file_references, kind.raster) if search]
     assert all(callable(resolve(name)) for name in named)
 
 

@@ -32,7 +32,7 @@ from visual_erm.vision.images import Reference
 
 NEUTRAL = 0.5
 """Reward of a comparison that failed while there is no other to take the mean of."""
-GUARDS = ("blank", "tampering")
+GUARDS = ("blank", "tampering", "raster")
 """Names of the guards that need an image and no report."""
 
 
@@ -229,9 +229,11 @@ class ImagePipeline:
                 similarity = await self._measure.compare(image, shown)
         except (PolicyFault, InfrastructureError) as fault:
             flags = self._guards.flags(fault) if isinstance(fault, PolicyFault) else frozenset()
-            return _ended(self._fallback, fault, partial, clock, True, GUARDS, flags)
+            return _ended(self._fallback, fault, partial, clock, True, GUARDS, partial.flags | flags)
         self._fallback.record_success(similarity)
-        return BaselineResult(similarity, Outcome.SCORED, True, True, True, milliseconds=clock.milliseconds)
+        return BaselineResult(
+            similarity, Outcome.SCORED, True, True, True, flags=partial.flags, milliseconds=clock.milliseconds
+        )
 
     async def close(self) -> None:
         """Closes renderer and guards; no process is left behind. May be called twice."""

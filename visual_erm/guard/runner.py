@@ -29,7 +29,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 from PIL import Image
 
-from visual_erm.errors import BlankImage, InfrastructureError, PolicyFault, Tampering, TooSmall
+from visual_erm.errors import BlankImage, InfrastructureError, PolicyFault, RasterImage, Tampering, TooSmall
 from visual_erm.extract import Code
 from visual_erm.guard.blank import is_blank, is_near_blank
 from visual_erm.guard.injection import addresses_judge
@@ -47,7 +47,7 @@ from visual_erm.vision.images import digest_of, gray, on_white, scale_to_fit
 from visual_erm.vision.ocr import Ocr
 from visual_erm.vision.readings import TextReader, hidden_text
 
-GUARDS = ("blank", "tampering", "legibility", "injection", "under_reporting", "omission")
+GUARDS = ("blank", "tampering", "raster", "legibility", "injection", "under_reporting", "omission")
 """Names of the guards, as in `guard_<name>` of every result."""
 THREADS = 2
 """Number of threads that read images, and of those that do what is quick: they never wait for a reading."""
@@ -116,18 +116,28 @@ class GuardRunner:
         self._parts: Cache[Parts] = Cache(READINGS_KEPT)
         self._prints: Cache[np.ndarray] = Cache(READINGS_KEPT)
 
-    async def check_code(self, code: Code) -> None:
-        """Searches code for the names of files of the machine.
+    async def check_code(self, code: Code) -> frozenset[str]:
+        """Searches code for the names of files of the machine, and for pictures that it holds as pixels.
 
         Args:
             code: The policy's code.
 
+        Returns:
+            Names of the guards that found something and let it pass.
+
         Raises:
             Tampering: The code names such a file.
+            RasterImage: It holds such a picture, and the task refuses it.
         """
         search = self._task.kind.file_references
         if self._settings.tampering.enabled and search and (address := await _run(self._quick, resolve(search), code)):
             raise Tampering(f"the code names a file of the machine: {address}")
+        raster, search = self._settings.raster, self._task.kind.raster
+        if raster.enabled and search and (found := await _run(self._quick, resolve(search), code)):
+            if raster.action == "refuse":
+                raise RasterImage(f"the code holds a picture as pixels: {found}")
+            return frozenset({"raster"})
+        return frozenset()
 
     async def check_image(self, reference: Image.Image, prediction: Image.Image) -> None:
         """Looks for blank and near-blank predictions, and for those that a model judge cannot read.
@@ -160,7 +170,7 @@ class GuardRunner:
         Returns:
             Names from GUARDS, without those that are switched off.
         """
-        faults = {"blank": BlankImage, "tampering": Tampering, "legibility": TooSmall}
+        faults = {"blank": BlankImage, "tampering": Tampering, "raster": RasterImage, "legibility": TooSmall}
         return frozenset(
             name for name, kind in faults.items() if getattr(self._settings, name).enabled and isinstance(fault, kind)
         )

@@ -123,6 +123,8 @@ class Kind:
     file_references: Named | None = None
     """Takes `Code`; returns the first address in it that names a file of the machine, or an empty string. None: the code
     is not searched, because its renderer opens no files or runs in the sandbox, which stops it."""
+    raster: Named | None = None
+    """Takes `Code`; returns what picture it holds as pixels, or an empty string. None: the code is not searched."""
     read_text: Named = "visual_erm.vision.readings:page_text"
     """Takes (gray, ocr); returns the lines of text in an image, for the guard against injection."""
     parts: tuple[PartCounter, ...] = (PartCounter("visual_erm.guard.omission:marks_of"),)

@@ -54,6 +54,7 @@ and no network: write the data into the script. Answer with the whole script in 
     },
     examples={"python": "import matplotlib.pyplot as plt\nplt.plot([1, 2], [1, 2])\nplt.show()"},
     runs_in="sandbox",
+    raster="visual_erm.guard.raster:raster_in",
     size=SCENE_SIZE,
     local_comparison=LocalComparison(
         categories=("structure_error", "data_error", "text_error", "style_error"),

@@ -55,6 +55,7 @@ nothing outside of the document. Answer with the whole document in one ```svg bl
     },
     runs_in="sandbox",
     file_references="visual_erm.guard.tampering:forbidden_reference",
+    raster="visual_erm.guard.raster:raster_in",
     size=SCENE_SIZE,
     local_comparison=LocalComparison(
         categories=("structure_error", "shape_error", "style_error", "text_symbol_error"),

@@ -50,6 +50,7 @@ arrangement, sizes and colours. Answer with the HTML in one ```html block and no
     },
     runs_in="browser",
     file_references="visual_erm.guard.tampering:forbidden_reference",
+    raster="visual_erm.guard.raster:raster_in",
     read_text="visual_erm.vision.readings:table_text",
     parts=(
         PartCounter("visual_erm.guard.omission:cells_of", exact=True),

@@ -28,14 +28,18 @@ SAMPLES_PER_PAGE = 8
 class ImageGuards(Protocol):
     """What the stage asks of the guards; `visual_erm.guard.runner.GuardRunner` has it."""
 
-    async def check_code(self, code: Code) -> None:
+    async def check_code(self, code: Code) -> frozenset[str]:
         """Checks code before it is rendered.
 
         Args:
             code: The code of a reply.
 
+        Returns:
+            Names of the guards that found something and let it pass.
+
         Raises:
             Tampering: It reads a file of the machine.
+            RasterImage: It holds a picture as pixels, and the task refuses it.
         """
         ...
 
@@ -63,6 +67,8 @@ class PartialResult:
 
     code: Code | None = None
     image: Image.Image | None = None
+    flags: frozenset[str] = frozenset()
+    """Names of the guards that found something in the code and let it pass."""
 
 
 class RenderStage:
@@ -111,7 +117,7 @@ class RenderStage:
             with clock("extract"), boundary("extract"):
                 code = partial.code = await asyncio.to_thread(self._extract, reply)
             with clock("guard"), boundary("guard"):
-                await self._guards.check_code(code)
+                partial.flags = await self._guards.check_code(code)
             with clock("render"), boundary("render"):
                 image = partial.image = await self._renderer.render(code)
             with clock("guard"), boundary("reference"):

@@ -17,7 +17,7 @@ class Outcome(str, Enum):
     SCORED = "scored"
     """The reward is the rollout's own."""
     REJECTED = "rejected"
-    """A guard found the image worth nothing; `guard_<name>` says which. The rollout gets the minimum reward."""
+    """A guard found the code or its image worth nothing; `guard_<name>` says which. The rollout gets the minimum reward."""
 
     NO_CODE = "no_code"
     """The reply holds no code in any of the task's languages: the minimum reward."""
@@ -68,6 +68,7 @@ _OUTCOMES: dict[type, Outcome] = {
     errors.RenderLimit: Outcome.RENDER_LIMIT,
     errors.BlankImage: Outcome.BLANK,
     errors.Illegible: Outcome.ILLEGIBLE,
+    errors.RasterImage: Outcome.REJECTED,
     errors.Tampering: Outcome.TAMPERING,
     errors.PolicyFault: Outcome.RENDER_FAILED,
     errors.RendererUnavailable: Outcome.RENDERER_UNAVAILABLE,

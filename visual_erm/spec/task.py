@@ -134,6 +134,15 @@ class TamperingGuard(Settings):
     """false: markup is not searched, and what the sandbox stops is not flagged. Such code has no image all the same."""
 
 
+class RasterGuard(Settings):
+    """Code that holds a picture as pixels: an image in a `data:` address, a mosaic, an array to be shown."""
+
+    enabled: bool = True
+    """false: such code is allowed, and not searched for."""
+    action: Literal["count", "refuse"] = "count"
+    """`count`: the sample is flagged and judged like any other. `refuse`: it is not rendered, and earns the minimum."""
+
+
 class LegibilityGuard(Settings):
     """Images whose print is too small in what the judge is sent earn the minimum reward. For model judges."""
 
@@ -173,6 +182,7 @@ class GuardSettings(Settings):
 
     blank: BlankGuard = BlankGuard()
     tampering: TamperingGuard = TamperingGuard()
+    raster: RasterGuard = RasterGuard()
     legibility: LegibilityGuard = LegibilityGuard()
     injection: InjectionGuard = InjectionGuard()
     under_reporting: UnderReportingGuard = UnderReportingGuard()
