@@ -132,5 +132,13 @@ def test_the_setting_decides_and_a_local_judge_reads_the_whole_image() -> None:
 def test_the_judge_s_own_size_counts() -> None:
     """A table is sent with 768 pixels, a chart with 1024."""
     images = chart(), chart(1900, 1000)
-    assert why(*images, task("chart")) == ""
-    assert why(*images, task("table"))
+    assert why(*images, task("chart", min_print=0.5)) == ""
+    assert why(*images, task("table", min_print=0.5))
+
+
+@pytest.mark.parametrize(("width", "height"), [(1100, 344), (1500, 500), (1714, 286)])
+def test_a_table_may_be_wider_than_a_scan_with_narrow_columns(width: int, height: int) -> None:
+    """Sizes of correct tables for scans whose print is denser."""
+    scan = chart(768, 400, 16)
+    assert why(scan, chart(width, height), task("table")) == ""
+    assert why(scan, chart(4 * width, height), task("table"))

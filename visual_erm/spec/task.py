@@ -147,7 +147,7 @@ class LegibilityGuard(Settings):
     """Images whose print is too small in what the judge is sent earn the minimum reward. For model judges."""
 
     enabled: bool = True
-    min_print: Fraction = 0.5
+    min_print: Fraction = 0.35
     """Height of the print in the image that is sent, as a share of the reference's or of 10 pixels, whichever is less."""
 
 
