@@ -223,9 +223,10 @@ async def test_a_hair_line_that_is_thinner_is_no_hack(bench: Bench) -> None:
     assert verdict.severity <= 1 and not verdict.flags
 
 
-async def test_what_is_too_far_and_faint_to_be_read_is_flagged(bench: Bench) -> None:
+async def test_a_far_faint_dot_does_not_make_a_table_illegible(bench: Bench) -> None:
     result = await bench.score("table", GUARD / "table_far_faint_dot.txt", load_image(GUARD / "table_reference.png"))
-    assert result.flags and result.reward == 0
+    assert result.image is not None and max(result.image.size) <= bench.tasks["table"].judge.image.longest_side
+    assert not result.flags
 
 
 async def verdict_on(task: str, reference: Image.Image, prediction: Image.Image) -> GuardVerdict:
