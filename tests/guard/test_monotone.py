@@ -105,7 +105,7 @@ class Player:
         pipeline._stage.render = self._render
         # Scales differ between modes. What is read does not.
         shared = self._readers.setdefault(name, pipeline._guards)
-        for cache in ("_lines", "_hidden_lines", "_parts"):
+        for cache in ("_lines", "_new_lines", "_parts"):
             setattr(pipeline._guards, cache, getattr(shared, cache))
         return pipeline
 

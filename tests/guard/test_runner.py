@@ -233,10 +233,10 @@ async def test_a_local_judge_is_not_second_guessed(reference):
 
 
 async def test_a_guard_that_cannot_read_is_no_fault_of_the_policy(reference, monkeypatch, caplog, tmp_path):
-    def broken(self: Ocr, crops: Any) -> list[str]:
+    def broken(self: Ocr, crops: Any) -> list[tuple[str, float]]:
         raise JudgeUnavailable("text recognition failed")
 
-    monkeypatch.setattr(Ocr, "lines", broken)
+    monkeypatch.setattr(Ocr, "scored_lines", broken)
     # Nor does the process read that decides whether the image is at fault.
     (tmp_path / "rapidocr.py").write_text("raise ImportError('broken')\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -246,18 +246,17 @@ async def test_a_guard_that_cannot_read_is_no_fault_of_the_policy(reference, mon
     assert "a guard could not look" in caplog.text
 
 
-@pytest.mark.parametrize(("share", "reads"), [(1, 4), (0.5, 3)])
-async def test_a_group_reads_its_reference_once_and_harsh_reports_as_its_task_says(reference, monkeypatch, share, reads):
+@pytest.mark.parametrize(("share", "reads"), [(1, 3), (0.5, 2)])
+async def test_a_group_reads_each_image_once_and_harsh_reports_as_its_task_says(reference, monkeypatch, share, reads):
     read: list[int] = []
-    lines = Ocr.lines
-    monkeypatch.setattr(Ocr, "lines", lambda self, crops: read.append(len(crops)) or lines(self, crops))
+    monkeypatch.setattr("visual_erm.guard.runner.text_not_in", lambda *images: read.append(1) or ())
     async with OpenAIServer(says()) as server:
         judge = JudgeSettings(kind="remote", endpoints=(server.url,), reuse=ReuseSettings(identical=False), retries=0)
         settings = task(injection={"check_below_severity_share": share})
         async with RewardPipeline(settings, judge, pages=1) as pipeline:
-            replies = [table(ROWS).replace("763", f"76{digit}") for digit in range(2)]
+            replies = [table(ROWS).replace("Rain", name) for name in ("Cloud", "Frost")]
             await asyncio.gather(*(pipeline.score(reply, reference) for reply in replies * 2))
-            assert len(read) == 3
+            assert len(read) == 2
             server.script = [says(*[("text_error", 3, "reads differently")] * 10)]
-            await pipeline.score(table(ROWS).replace("763", "777"), reference)
+            await pipeline.score(table(ROWS).replace("Rain", "Storm"), reference)
             assert len(read) == reads

@@ -45,7 +45,7 @@ from visual_erm.spec.task import Task
 from visual_erm.vision.image_reader import ImageReader
 from visual_erm.vision.images import digest_of, gray, on_white, scale_to_fit
 from visual_erm.vision.ocr import Ocr
-from visual_erm.vision.readings import TextReader, hidden_text
+from visual_erm.vision.readings import TextReader, text_not_in
 
 GUARDS = ("blank", "tampering", "raster", "legibility", "injection", "under_reporting", "omission")
 """Names of the guards, as in `guard_<name>` of every result."""
@@ -112,7 +112,7 @@ class GuardRunner:
         self._own = threading.local()
         self._reader = ImageReader(self._ocr, task.kind.reference)
         self._lines: Cache[tuple[str, ...]] = Cache(READINGS_KEPT)
-        self._hidden_lines: Cache[tuple[str, ...]] = Cache(READINGS_KEPT)
+        self._new_lines: Cache[tuple[str, ...]] = Cache(READINGS_KEPT)
         self._parts: Cache[Parts] = Cache(READINGS_KEPT)
         self._prints: Cache[np.ndarray] = Cache(READINGS_KEPT)
 
@@ -199,7 +199,7 @@ class GuardRunner:
             await asyncio.to_thread(pool.shutdown, cancel_futures=True)
         await asyncio.to_thread(self._reader.close)
         self._lines.clear()
-        self._hidden_lines.clear()
+        self._new_lines.clear()
         self._parts.clear()
         self._prints.clear()
         self._own = threading.local()
@@ -287,9 +287,7 @@ class GuardRunner:
         )
         if not guard.enabled or unread:
             return verdict
-        # The reference first: what costs too much in both images is not the policy's fault.
-        known = self._colored_text(reference)
-        found = addresses_judge(self._colored_text(prediction), known)
+        found = self._addressed(reference, prediction)
         return replace(verdict.raised(verdict.scale, "injection", repr(found)), invalid=True) if found else verdict
 
     def _absent(self, reference: _Image, prediction: _Image, slack: float) -> dict[str, int]:
@@ -318,9 +316,24 @@ class GuardRunner:
         read = resolve(self._task.kind.read_text)
         return self._lines.get(image.key, lambda: tuple(self._read(read, image, gray(image.image))))
 
-    def _colored_text(self, image: _Image) -> tuple[str, ...]:
-        """The text of an image, and what only its colors show."""
-        return self._text(image) + self._hidden_lines.get(image.key, lambda: self._read(hidden_text, image, image.pixels()))
+    def _addressed(self, reference: _Image, prediction: _Image) -> str:
+        """Text of the prediction that addresses the judge. The reference is read only where there may be such text."""
+        lines = self._new_text(reference, prediction)
+        # Lines that rise, or stand upside down, come in the reverse order.
+        for ordered in (lines, lines[::-1]):
+            if addresses_judge(ordered, ()):
+                known = self._text(reference) + self._new_text(prediction, reference)
+                if found := addresses_judge(ordered, known):
+                    return found
+        return ""
+
+    def _new_text(self, known: _Image, image: _Image) -> tuple[str, ...]:
+        """The text of an image that another one does not show."""
+
+        def read() -> tuple[str, ...]:
+            return self._read(text_not_in, image, image.pixels(), known.pixels())  # type: ignore[no-any-return]
+
+        return self._new_lines.get((known.key, image.key), read)
 
     def _read(self, function: Callable[..., Any], image: _Image, pixels: np.ndarray, *more: Any) -> Any:
         read = self._reader.read_reference if image.is_reference else self._reader.read

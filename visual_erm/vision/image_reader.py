@@ -85,6 +85,17 @@ class CachingOcr:
             self._texts.keep(key, text)
         return [texts[key] or "" for key in keys]
 
+    def scored_lines(self, crops: list[np.ndarray]) -> list[tuple[str, float]]:
+        """Reads one string per crop, and says how sure that is.
+
+        Args:
+            crops: Dark text on white, shape (height, width), uint8.
+
+        Returns:
+            The text and the confidence, 0 to 1, of each crop.
+        """
+        return self._ocr().scored_lines(crops)
+
     def page(self, image: np.ndarray) -> list[Line]:
         """Reads the lines of a whole image.
 

@@ -79,16 +79,30 @@ class Ocr:
         Raises:
             JudgeUnavailable: Text recognition failed.
         """
-        texts = [""] * len(crops)
+        return [text for text, _ in self.scored_lines(crops)]
+
+    def scored_lines(self, crops: list[np.ndarray]) -> list[tuple[str, float]]:
+        """Reads crops of one line each, and says how sure that is.
+
+        Args:
+            crops: As for `lines`.
+
+        Returns:
+            The text of each crop, empty where none is found, and the confidence of the recognizer, 0 to 1.
+
+        Raises:
+            JudgeUnavailable: Text recognition failed.
+        """
+        texts = [("", 0.0)] * len(crops)
         groups: dict[int, list[int]] = defaultdict(list)
         prepared = [_prepare(crop) for crop in crops]
         for index, image in enumerate(prepared):
             groups[image.shape[1]].append(index)
         for width in sorted(groups):
             found = _guarded(self._for_lines.recognize_txt, [prepared[index] for index in groups[width]])
-            for index, text in zip(groups[width], found.txts, strict=True):
+            for index, text, sure in zip(groups[width], found.txts, found.scores, strict=True):
                 text = text.strip()
-                texts[index] = "*" * len(text) if set(text) <= STARS else text
+                texts[index] = "*" * len(text) if set(text) <= STARS else text, float(sure)
         return texts
 
     def page(self, image: np.ndarray) -> list[Line]:
