@@ -61,6 +61,7 @@ from visual_erm.vision.images import (
     on_white,
     upright_on_white,
 )
+from visual_erm.vision.new_text import new_text
 from visual_erm.vision.ocr import Line, Ocr
 from visual_erm.vision.readings import page_text, read_scene, read_table, table_text
 from visual_erm.vision.scene_types import Scene
@@ -87,6 +88,10 @@ class MadeUp:
     def lines(self, crops: list[np.ndarray]) -> list[str]:
         """A text for each crop, empty for some."""
         return [self._text(digest_of_pixels(crop)) for crop in crops]
+
+    def scored_lines(self, crops: list[np.ndarray]) -> list[tuple[str, float]]:
+        """The same texts, of any confidence."""
+        return [(text, len(text) % 8 / 7) for text in self.lines(crops)]
 
     def page(self, image: np.ndarray) -> list[Line]:
         """Up to 63 lines."""
@@ -322,6 +327,7 @@ CHECKS: dict[str, Check] = {
     "scene without text": Check(lambda one, _: parse_scene(one.image, no_ocr), 3, 0.1),
     "scene": Check(lambda one, _: read_scene(one.pixels, MadeUp()), 3, 0.1),
     "table": Check(_table_readings, 1, 1),
+    "new text": Check(lambda one, other: new_text(other.pixels, one.pixels, MadeUp()), 2, 1),
     "words": Check(lambda one, _: (table_text(one.gray, MadeUp()), one.lines), 1, 1),
     "parts of scenes": Check(_parts, 1, 0),
     "local judge on charts and drawings": Check(_charts, 3, 0),

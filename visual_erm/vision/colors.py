@@ -9,14 +9,6 @@ from visual_erm.vision.scene_types import Color
 
 MAX_GRAY_SPREAD = 24
 """Largest difference between the channels of a color that counts as gray."""
-MIN_CHANNEL_EDGE = 96
-"""Smallest step between two pixels of a row, 0 to 255, that makes text in one channel legible."""
-MAX_GRAY_EDGE = 48
-"""Largest step of the gray levels at such a place for which text reading in gray misses it."""
-MIN_HIDDEN_EDGES = 40
-"""Number of such places that a few letters have."""
-MARGIN = 8
-"""Pixels round a part that is cut out."""
 
 
 def color_distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -120,26 +112,3 @@ def along_edge(pixels: np.ndarray) -> tuple[Color, float]:
     """
     edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     return flat_colors(np.ascontiguousarray(edge[None]))[0]
-
-
-def hidden_in_gray(pixels: np.ndarray) -> list[np.ndarray]:
-    """Cuts out what a channel of color shows and gray levels do not: yellow on white, or red on a green as dark.
-
-    Args:
-        pixels: RGB on white, shape (height, width, 3), uint8.
-
-    Returns:
-        At most one part for each of red, green and blue: its levels, shape (height, width), uint8.
-    """
-    gray_steps = _steps_along_rows(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
-    found = []
-    for channel in cv2.split(pixels):
-        rows, columns = np.nonzero((_steps_along_rows(channel) >= MIN_CHANNEL_EDGE) & (gray_steps <= MAX_GRAY_EDGE))
-        if len(rows) >= MIN_HIDDEN_EDGES:
-            top, left = max(rows.min() - MARGIN, 0), max(columns.min() - MARGIN, 0)
-            found.append(channel[top : rows.max() + MARGIN, left : columns.max() + MARGIN])
-    return found
-
-
-def _steps_along_rows(levels: np.ndarray) -> np.ndarray:
-    return cv2.absdiff(levels[:, 1:], levels[:, :-1]) if levels.shape[1] > 1 else np.zeros((len(levels), 0), np.uint8)
