@@ -43,8 +43,8 @@ MAX_LETTER = 160
 """Height and width in pixels up to which a piece of ink may be a letter, or letters that touch."""
 MIN_NEW_SHARE = 0.2
 """Share of the pixels of a piece that are new in a new piece."""
-MIN_LETTERS = 4
-"""Number of letters, or pieces of letters, below which new text says nothing to a judge, like one number that is wrong."""
+MIN_LETTERS = 3
+"""Number of letters, or pieces of letters, below which new text says nothing to a judge, like a digit that is wrong."""
 MAX_DISTANCE = 0.06
 """Largest mean difference, 0 to 1, of two crops of the same line."""
 MAX_SLANT = 0.35
