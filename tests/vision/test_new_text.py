@@ -133,4 +133,8 @@ def test_any_size_is_searched(size):
         def scored_lines(self, crops: list[np.ndarray]) -> list[tuple[str, float]]:
             return [("", 0.0)] * len(crops)
 
+    black = np.zeros((*size, 3), np.uint8)
+    stripes = black.copy()
+    stripes[:, ::2] = 255
+    assert new_text(black, stripes, Silent()) == new_text(noise, stripes, Silent()) == ()
     assert new_text(blank, noise, Silent()) == new_text(noise, blank, Silent()) == ()

@@ -236,6 +236,7 @@ def _most_frequent(pixels: np.ndarray, new: np.ndarray) -> np.ndarray:
 def _new_lines(contrast: np.ndarray, new: np.ndarray) -> list[_Crop]:
     """Lines with new letters, level or upright; and lines of new letters laid out that stand at an angle or on a curve."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats((contrast > 0).astype(np.uint8), connectivity=8)
+    stats[0] = 0, 0, 1, 1, 1  # OpenCV has no box for a background without pixels
     left, top, width, height, area = stats.T.astype(np.int64)
     changed = np.bincount(labels[new], minlength=count)
     letter = np.maximum(width, height) <= MAX_LETTER
