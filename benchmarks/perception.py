@@ -35,7 +35,7 @@ from rich.console import Console
 from rich.table import Table
 
 from visual_erm.baselines.ssim import ssim
-from visual_erm.errors import BlankImage, ReferenceUnavailable
+from visual_erm.errors import BlankImage, Illegible, ReferenceUnavailable
 from visual_erm.guard.blank import is_near_blank
 from visual_erm.guard.injection import addresses_judge
 from visual_erm.guard.omission import cells_of, marks_of, missing_parts, unreported_severity, words_of
@@ -43,7 +43,7 @@ from visual_erm.guard.runner import GuardRunner
 from visual_erm.guard.under_reporting import severity_floor, similarity
 from visual_erm.judge.encode import data_url
 from visual_erm.judge.local import charts, tables
-from visual_erm.judge.local.elements import classes, lab, parts
+from visual_erm.judge.local.elements import classes, lab, parts, weight_of
 from visual_erm.judge.local.judge import LocalJudge
 from visual_erm.reward.report import Discrepancy, Report
 from visual_erm.spec.judge import JudgeSettings
@@ -296,7 +296,7 @@ def _guarded(names: tuple[str, ...], with_text: bool) -> Callable[[Subject, Subj
 
     async def guarded(one: Subject, other: Subject) -> Any:
         guards = _guards(names[one.number % len(names)], with_text)
-        with contextlib.suppress(BlankImage):
+        with contextlib.suppress(BlankImage, Illegible):
             await guards.check_image(other.shown, one.shown)
         return await guards.check_report(other.shown, one.shown, _report(other))
 
@@ -338,6 +338,7 @@ CHECKS: dict[str, Check] = {
     ),
     "guard omission on tables": Check(_omission, 1, 1),
     "guard omission on charts": Check(lambda one, _: marks_of(one), 3, 0.1),  # type: ignore[arg-type]
+    "parts of a reference": Check(lambda one, _: weight_of(one), 3, 0.1),  # type: ignore[arg-type]
     "guards of charts and drawings": Check(_guarded(("chart", "svg"), False), 10, 1),
     "images for a remote judge": Check(lambda one, _: [data_url(one.image, form) for form in FORMS], 0.5, 0.5),
     "baseline ssim": Check(lambda one, other: ssim(one.image, other.image, LONGEST_SIDE_OF_BASELINE), 1, 0.5),
