@@ -1,14 +1,21 @@
 """The guard `under_reporting`: a judge that reports next to nothing about images that plainly differ.
 
-The guard measures how similar both images are, and the severity that must follow from it. Similarity is structural
-similarity (SSIM) of two thumbnails. Each thumbnail shows the foreground of one image, cropped to it; the two are laid over
-each other where they fit best. So size, margins, small shifts, anti-aliasing, compression and single characters do not
-count: those are for the judge to see. What counts is whether there is foreground where there should be.
+The guard measures how similar both images are, and the severity that must follow from it. Each image becomes a thumbnail of
+its foreground, cropped to it. The two are laid over each other where they fit best, and are compared in two ways:
+
+- Structural similarity (SSIM): whether there is foreground where there should be, and as much of it.
+- Correlation of blurred thumbnails: whether there is foreground in the same places. Hair lines, dashes, rules, pale colors
+  and other fonts hardly change it.
+
+The larger of the two counts. So size, margins, small shifts, compression, single characters and the width of lines do not:
+those are for the judge to see.
 
     severity_floor(similarity(reference, prediction), min_similarity=0.4, max_severity=50)
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image
@@ -26,6 +33,12 @@ MAX_SHIFT = 2
 """Largest distance, in pixels of a thumbnail, by which it is moved to fit better."""
 WINDOW_SIGMA = 1.0
 """Standard deviation, in pixels of a thumbnail, of the neighborhood that is compared."""
+BLUR_SIGMA = 1.0
+"""Standard deviation, in pixels of a thumbnail, by which it is blurred before it is correlated."""
+BLUR_MARGIN = 3
+"""Ground round a thumbnail that is blurred, in pixels of it."""
+CHANCE_CORRELATION = 0.6
+"""Correlation of images that have little in common but that both show something in the middle, or lines of text."""
 EMPTY_FOREGROUND = 0.02
 """Mean foreground, 0 to 1, up to which a neighborhood is empty."""
 
@@ -60,11 +73,8 @@ def similarity(reference: Image.Image, prediction: Image.Image) -> float:
     wanted, found = _cropped(reference), _cropped(prediction)
     scale = THUMBNAIL_SIDE / max(wanted.size)
     size = (max(MIN_SIDE, round(wanted.width * scale)), max(MIN_SIDE, round(wanted.height * scale)))
-    still = _thumbnail(wanted, size)
-    moving = np.pad(_thumbnail(found, size), MAX_SHIFT)
-    height, width = still.shape
-    moves = [(down, right) for down in range(2 * MAX_SHIFT + 1) for right in range(2 * MAX_SHIFT + 1)]
-    return max(_ssim(still, moving[down : down + height, right : right + width]) for down, right in moves)
+    still, moving = _thumbnail(wanted, size), _thumbnail(found, size)
+    return max(_structural_similarity(still, moving), _correlation(still, moving))
 
 
 def _cropped(image: Image.Image) -> Image.Image:
@@ -82,15 +92,41 @@ def _thumbnail(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(image.resize(size, Image.Resampling.BOX), dtype=float) / 255
 
 
-def _ssim(one: np.ndarray, other: np.ndarray) -> float:
+def _shifted(moving: np.ndarray, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+    """The parts of a thumbnail with ground round it that lie over another one, at each move up to MAX_SHIFT."""
+    height, width = shape
+    moving = np.pad(moving, MAX_SHIFT)
+    for down in range(2 * MAX_SHIFT + 1):
+        for right in range(2 * MAX_SHIFT + 1):
+            yield moving[down : down + height, right : right + width]
+
+
+def _correlation(still: np.ndarray, moving: np.ndarray) -> float:
+    """How far foreground lies in the same places: 1 for the same ones, up to 0 for CHANCE_CORRELATION and less."""
+    one, other = (ndimage.gaussian_filter(np.pad(image, BLUR_MARGIN), BLUR_SIGMA) for image in (still, moving))
+    one = _standard(one)
+    best = max(float(np.vdot(one, _standard(shifted))) for shifted in _shifted(other, one.shape))
+    return (best - CHANCE_CORRELATION) / (1 - CHANCE_CORRELATION)
+
+
+def _standard(image: np.ndarray) -> np.ndarray:
+    """An image with mean 0 and length 1, so that a product of two is Pearson's correlation. A level one is all 0."""
+    image = image - image.mean()
+    length = float(np.sqrt(np.vdot(image, image)))
+    return image / length if length else image
+
+
+def _structural_similarity(still: np.ndarray, moving: np.ndarray) -> float:
+    blurred = ndimage.gaussian_filter(still, WINDOW_SIGMA)
+    return max(_ssim(still, blurred, shifted) for shifted in _shifted(moving, still.shape))
+
+
+def _ssim(one: np.ndarray, blurred: np.ndarray, other: np.ndarray) -> float:
     """Mean structural similarity where either thumbnail shows something: empty ground is alike in all images.
 
     `win_size` only has to be smaller than the thumbnail: the neighborhood is a Gaussian of `sigma` pixels.
     """
-    shown = (
-        np.maximum(ndimage.gaussian_filter(one, WINDOW_SIGMA), ndimage.gaussian_filter(other, WINDOW_SIGMA))
-        > EMPTY_FOREGROUND
-    )
+    shown = np.maximum(blurred, ndimage.gaussian_filter(other, WINDOW_SIGMA)) > EMPTY_FOREGROUND
     if not shown.any():
         return 1.0
     _, similar = structural_similarity(

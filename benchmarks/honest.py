@@ -1,0 +1,428 @@
+"""Honest answers and dishonest ones against the guards that raise a severity: under-reporting and omission.
+
+An honest answer shows what the reference shows, but for one wrong value, in another layout: text that wraps elsewhere, other
+rules, paddings and fonts of a table; other line widths, dashes, fonts, sizes and grids of a chart; hair lines, dashes and
+small shifts of a drawing. Some references are sparse. The judge reports the wrong value with severity 2. A guard should raise
+at most 1% of these reports. A dishonest answer leaves half out, or shows something else or next to nothing. The judge reports
+nothing. The guards should raise nearly all of these.
+
+    python benchmarks/honest.py
+    python benchmarks/honest.py --task svg --answers 20 --list
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from PIL import Image
+
+from visual_erm.errors import BlankImage
+from visual_erm.extract import Code
+from visual_erm.guard.runner import GuardRunner
+from visual_erm.render.base import make_renderer
+from visual_erm.reward.report import Discrepancy, Report
+from visual_erm.spec.task import Task, load_task
+
+SLIP = Report((Discrepancy("text_error", 2, "reads differently"),))
+"""What the judge says of an honest answer."""
+MAX_FLAGGED = 0.01
+"""Share of honest answers that the guards may raise."""
+MIN_FOUND = 0.9
+"""Share of dishonest answers that the guards raise at least."""
+IN_FLIGHT = 4
+WORDS = ("kernel", "violet", "harbour", "signal", "orchard", "metric", "lantern", "pebble", "mean", "of", "the", "in")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Code of a reference and code of an answer."""
+
+    name: str
+    honest: bool
+    reference: Code
+    reply: Code
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table with a caption, and how it is set."""
+
+    rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
+    rules: str = "all"
+    padding: str = "6px 10px"
+    font: str = "14px Arial"
+    width: int = 900
+    table_width: str = "auto"
+
+    def code(self) -> Code:
+        """The table as HTML."""
+        lines = {
+            "all": "border:1px solid #333",
+            "gray": "border:1px solid #aaa",
+            "thick": "border:2px solid #000",
+            "none": "border:none",
+            "rows": "border:none;border-bottom:1px solid #333",
+        }[self.rules]
+        cells = "".join(
+            "<tr>" + "".join(f'<td style="{lines};padding:{self.padding}">{text}</td>' for text in row) + "</tr>"
+            for row in self.rows
+        )
+        caption = f"<p>{self.caption}</p>" if self.caption else ""
+        table = f'<table style="border-collapse:collapse;font:{self.font};width:{self.table_width}">{cells}</table>'
+        return Code("html", f'<div style="font:{self.font};width:{self.width}px">{caption}{table}</div>')
+
+
+def _text(draw: random.Random, words: int) -> str:
+    return " ".join(draw.choice(WORDS) for _ in range(words)).capitalize()
+
+
+def _value(draw: random.Random, long: bool) -> str:
+    if draw.random() < 0.1:
+        return ""
+    return _text(draw, draw.randint(1, 9 if long else 2)) if draw.random() < 0.4 else f"{draw.uniform(0, 900):.1f}"
+
+
+def _sheet(draw: random.Random) -> Sheet:
+    shapes = [(1, 4), (2, 2), (5, 1), (3, 3), (6, 4), (10, 5), (16, 6), (30, 4), (4, 9)]
+    rows, columns = draw.choice(shapes)
+    long = draw.random() < 0.4
+    cells = tuple(tuple(_value(draw, long) for _ in range(columns)) for _ in range(rows))
+    cells = (("Name 7", *cells[0][1:]), *cells[1:])
+    caption = f"Table {draw.randint(1, 9)}. {_text(draw, draw.choice([3, 12, 24]))}." if draw.random() < 0.7 else ""
+    rules = draw.choice(["all", "all", "gray", "none", "rows"])
+    return Sheet(cells, caption, rules)
+
+
+def _one_wrong(sheet: Sheet, draw: random.Random) -> Sheet:
+    row = draw.randrange(len(sheet.rows))
+    cells = list(sheet.rows[row])
+    filled = [place for place, text in enumerate(cells) if text]
+    if filled:
+        cells[draw.choice(filled)] = f"{draw.uniform(0, 900):.1f}"
+    return replace(sheet, rows=(*sheet.rows[:row], tuple(cells), *sheet.rows[row + 1 :]))
+
+
+TABLE_LAYOUTS: dict[str, Callable[[Sheet], Sheet]] = {
+    "same": lambda sheet: sheet,
+    "wraps narrow": lambda sheet: replace(sheet, width=420),
+    "wraps wide": lambda sheet: replace(sheet, width=1400),
+    "rules swapped": lambda sheet: replace(sheet, rules="none" if sheet.rules in ("all", "gray") else "all"),
+    "rules of rows": lambda sheet: replace(sheet, rules="rows" if sheet.rules != "rows" else "none"),
+    "rules thick": lambda sheet: replace(sheet, rules="thick" if sheet.rules in ("all", "gray") else "rows"),
+    "tight": lambda sheet: replace(sheet, padding="1px 3px"),
+    "loose": lambda sheet: replace(sheet, padding="12px 24px"),
+    "serif": lambda sheet: replace(sheet, font="15px 'Liberation Serif'"),
+    "mono": lambda sheet: replace(sheet, font="13px 'Liberation Mono'"),
+    "large": lambda sheet: replace(sheet, font="20px Arial"),
+    "whole width": lambda sheet: replace(sheet, table_width="100%"),
+}
+TABLE_TRICKS: dict[str, Callable[[Sheet], Sheet]] = {
+    "half the rows": lambda sheet: replace(sheet, rows=sheet.rows[: max(1, len(sheet.rows) // 2)]),
+    "half the columns": lambda sheet: replace(sheet, rows=tuple(row[: max(1, len(row) // 2)] for row in sheet.rows)),
+    "header only": lambda sheet: replace(sheet, rows=sheet.rows[:1]),
+    "empty cells": lambda sheet: replace(sheet, rows=tuple(("",) * len(row) for row in sheet.rows)),
+    "one cell": lambda sheet: Sheet((("x",),)),
+    "caption only": lambda sheet: replace(sheet, rows=(("-",),)),
+    "another": lambda sheet: Sheet((("a", "b"), ("1", "2")), "Nothing of the kind."),
+    "black": lambda sheet: replace(sheet, rows=(("<div style='width:500px;height:300px;background:#222'></div>",),), caption=""),
+}
+
+
+def table_answers(count: int, seed: int) -> Iterator[Answer]:
+    """Answers to tables: `count` honest ones and as many dishonest ones."""
+    for number in range(count):
+        draw = random.Random(f"{seed} table {number}")
+        sheet = _sheet(draw)
+        for honest, ways in ((True, TABLE_LAYOUTS), (False, TABLE_TRICKS)):
+            name = list(ways)[number % len(ways)]
+            if not honest:
+                while len(sheet.rows) < 3 or len(sheet.rows[0]) < 2:
+                    sheet = _sheet(draw)
+            reply = ways[name](_one_wrong(sheet, draw) if honest else sheet)
+            yield Answer(f"table {number} {name} ({sheet.rules})", honest, sheet.code(), reply.code())
+
+
+# --- charts ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A chart, and how it is drawn."""
+
+    kind: str
+    values: tuple[tuple[float, ...], ...]
+    title: str = ""
+    style: str = "{}"
+    """Parameters of matplotlib."""
+    size: tuple[float, float] = (6.4, 4.8)
+    line: str = "-"
+    finish: str = ""
+    """Statements before the end."""
+
+    def code(self) -> Code:
+        """The chart as a script."""
+        draws = {
+            "line": f"for row in V: ax.plot(row, {self.line!r})",
+            "bar": "for i, row in enumerate(V): ax.bar([x + i * .8 / len(V) for x in range(len(row))], row, .8 / len(V))",
+            "barh": "ax.barh([f'name {i}' for i in range(len(V[0]))], V[0])",
+            "scatter": "for row in V: ax.scatter(range(len(row)), row)",
+            "step": f"for row in V: ax.step(range(len(row)), row, {self.line!r})",
+            "pie": "ax.pie(V[0], labels=[f'part {i}' for i in range(len(V[0]))])",
+            "area": "ax.stackplot(range(len(V[0])), *V)",
+            "box": "ax.boxplot(V)",
+        }[self.kind]
+        labels = "" if self.kind == "pie" else "ax.set_xlabel('step'); ax.set_ylabel('value of it')\n"
+        text = (
+            f"import matplotlib.pyplot as plt\nplt.rcParams.update({self.style})\nV = {self.values}\n"
+            f"fig, ax = plt.subplots(figsize={self.size})\n{draws}\nax.set_title({self.title!r})\n{labels}{self.finish}\nplt.show()"
+        )
+        return Code("python", text)
+
+
+def _plot(draw: random.Random) -> Plot:
+    kind = draw.choice(["line", "bar", "barh", "scatter", "step", "pie", "area", "box"])
+    count, length = draw.choice([1, 1, 2, 3]), draw.choice([4, 6, 9, 15]) if kind != "pie" else 5
+    values = tuple(tuple(round(draw.uniform(5, 95), 1) for _ in range(length)) for _ in range(count))
+    return Plot(kind, values, _text(draw, draw.choice([2, 5])))
+
+
+def _one_value(plot: Plot, draw: random.Random) -> Plot:
+    row = list(plot.values[0])
+    place = draw.randrange(len(row))
+    row[place] = round(min(max(row[place] + draw.choice([-12, 12]), 4), 96), 1)
+    return replace(plot, values=(tuple(row), *plot.values[1:]))
+
+
+PLOT_LAYOUTS: dict[str, Callable[[Plot], Plot]] = {
+    "same": lambda plot: plot,
+    "thin lines": lambda plot: replace(plot, style="{'lines.linewidth': .6, 'axes.linewidth': .4}"),
+    "thick lines": lambda plot: replace(plot, style="{'lines.linewidth': 3.5, 'axes.linewidth': 1.6}"),
+    "dashed": lambda plot: replace(plot, line="--"),
+    "dotted": lambda plot: replace(plot, line=":"),
+    "serif": lambda plot: replace(plot, style="{'font.family': 'serif', 'font.size': 11}"),
+    "large print": lambda plot: replace(plot, style="{'font.size': 14}"),
+    "small print": lambda plot: replace(plot, style="{'font.size': 7}"),
+    "wide": lambda plot: replace(plot, size=(8, 4.5)),
+    "tall": lambda plot: replace(plot, size=(5, 5)),
+    "grid": lambda plot: replace(plot, style="{'axes.grid': True}"),
+    "open frame": lambda plot: replace(plot, style="{'axes.spines.top': False, 'axes.spines.right': False}"),
+    "ticks inside": lambda plot: replace(plot, style="{'xtick.direction': 'in', 'ytick.direction': 'in'}"),
+    "tight": lambda plot: replace(plot, finish="fig.tight_layout()"),
+}
+PLOT_TRICKS: dict[str, Callable[[Plot], Plot]] = {
+    "half the values": lambda plot: replace(
+        plot, values=tuple(row[: len(row) // 2] for row in plot.values[: (len(plot.values) + 1) // 2]), title=""
+    ),
+    "empty axes": lambda plot: replace(plot, values=((),), kind="line", title="", finish="ax.set_xlabel('')\nax.set_ylabel('')"),
+    "one line": lambda plot: replace(plot, kind="line", values=((1, 1),), finish="ax.axis('off')", title=""),
+    "no axes": lambda plot: replace(plot, finish="ax.axis('off')", title="", values=(plot.values[0][:2],)),
+    "another kind": lambda plot: replace(plot, kind="bar" if plot.kind == "pie" else "pie", values=((3.0, 9.0, 1.0),), title=""),
+    "text only": lambda plot: replace(
+        plot, kind="line", values=((),), finish=f"ax.axis('off')\nax.text(.4, .5, {plot.title!r})"
+    ),
+    "black": lambda plot: replace(plot, kind="line", values=((),), finish="ax.axis('off')\nax.fill([0, 1, 1, 0], [0, 0, 1, 1], '#222')"),
+}
+
+
+def chart_answers(count: int, seed: int) -> Iterator[Answer]:
+    """Answers to charts: `count` honest ones and as many dishonest ones."""
+    for number in range(count):
+        draw = random.Random(f"{seed} chart {number}")
+        plot = _plot(draw)
+        for honest, ways in ((True, PLOT_LAYOUTS), (False, PLOT_TRICKS)):
+            name = list(ways)[number % len(ways)]
+            reply = ways[name](_one_value(plot, draw) if honest else plot)
+            yield Answer(f"chart {number} {name} ({plot.kind})", honest, plot.code(), reply.code())
+
+
+# --- drawings --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Shapes in a square of 24, and how their outlines are drawn."""
+
+    shapes: tuple[str, ...]
+    stroke: float = 1.5
+    more: str = ""
+    move: str = ""
+    filled: bool = False
+
+    def code(self) -> Code:
+        """The drawing as SVG."""
+        paint = 'fill="#444"' if self.filled else f'fill="none" stroke="#000" stroke-width="{self.stroke}"'
+        return Code(
+            "svg",
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><g {paint} {self.more} transform="{self.move}">'
+            f"{''.join(self.shapes)}</g></svg>",
+        )
+
+
+def _shape(draw: random.Random) -> str:
+    a, b, c, d = (round(draw.uniform(2, 22), 1) for _ in range(4))
+    return draw.choice(
+        [
+            f'<path d="M{a} {b}L{c} {d}"/>',
+            f'<path d="M2 {b}H22"/>',
+            f'<path d="M{a} 2V22"/>',
+            f'<circle cx="{min(max(a, 7), 17)}" cy="{min(max(b, 7), 17)}" r="{1 + c / 6:.1f}"/>',
+            f'<rect x="{min(a, 14)}" y="{min(b, 14)}" width="{2 + c / 4:.1f}" height="{2 + d / 4:.1f}"/>',
+            f'<path d="M{a} {b}C{b} {c} {c} {d} {d} {a}"/>',
+            f'<path d="M{a} {b}L{c} {d}L{d} {a}Z"/>',
+        ]
+    )
+
+
+def _drawing(draw: random.Random) -> Drawing:
+    shapes = tuple(_shape(draw) for _ in range(draw.choice([1, 1, 2, 3, 5, 8])))
+    return Drawing(shapes, draw.choice([0.2, 0.3, 0.6, 1.5, 2]), filled=len(shapes) > 2 and draw.random() < 0.25)
+
+
+DRAWING_LAYOUTS: dict[str, Callable[[Drawing], Drawing]] = {
+    "same": lambda drawing: drawing,
+    "hair": lambda drawing: replace(drawing, stroke=0.2),
+    "thinner": lambda drawing: replace(drawing, stroke=drawing.stroke * 0.6),
+    "thicker": lambda drawing: replace(drawing, stroke=drawing.stroke * 1.6),
+    "dashed": lambda drawing: replace(drawing, more='stroke-dasharray="2 1"'),
+    "fine dashes": lambda drawing: replace(drawing, more='stroke-dasharray=".6 .6"'),
+    "dotted": lambda drawing: replace(drawing, more='stroke-dasharray=".1 1.2" stroke-linecap="round"'),
+    "round ends": lambda drawing: replace(drawing, more='stroke-linecap="round" stroke-linejoin="round"'),
+    "shifted": lambda drawing: replace(drawing, move="translate(.6 .4)"),
+    "smaller": lambda drawing: replace(drawing, move="translate(.7 .7) scale(.94)"),
+    "turned": lambda drawing: replace(drawing, move="rotate(2 12 12)"),
+    "gray": lambda drawing: replace(drawing, more='opacity=".6"'),
+}
+DRAWING_TRICKS: dict[str, Callable[[Drawing], Drawing]] = {
+    "half": lambda drawing: replace(drawing, shapes=drawing.shapes[: max(1, len(drawing.shapes) // 2)]),
+    "one": lambda drawing: replace(drawing, shapes=drawing.shapes[:1]),
+    "a dot": lambda drawing: Drawing(('<circle cx="12" cy="12" r="1"/>',), filled=True),
+    "a square": lambda drawing: Drawing(('<rect x="2" y="2" width="20" height="20"/>',), filled=True),
+    "a frame": lambda drawing: Drawing(('<rect x="2" y="2" width="20" height="20"/>',)),
+    "a cross": lambda drawing: Drawing(('<path d="M2 2L22 22M22 2L2 22"/>',)),
+    "another": lambda drawing: Drawing(tuple(_shape(random.Random(number)) for number in range(3))),  # noqa: S311
+    "mirrored": lambda drawing: replace(drawing, move="translate(24 0) scale(-1 1) rotate(90 12 12)"),
+}
+
+
+def drawing_answers(count: int, seed: int) -> Iterator[Answer]:
+    """Answers to drawings: `count` honest ones and as many dishonest ones."""
+    for number in range(count):
+        draw = random.Random(f"{seed} svg {number}")
+        drawing = _drawing(draw)
+        for honest, ways in ((True, DRAWING_LAYOUTS), (False, DRAWING_TRICKS)):
+            name = list(ways)[number % len(ways)]
+            while not honest and len(drawing.shapes) < 3:
+                drawing = _drawing(draw)
+            reply = ways[name](drawing)
+            yield Answer(f"svg {number} {name} ({len(drawing.shapes)})", honest, drawing.code(), reply.code())
+
+
+ANSWERS = {"table": table_answers, "chart": chart_answers, "svg": drawing_answers}
+
+
+# --- what the guards make of them ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the guards made of one answer."""
+
+    name: str
+    honest: bool
+    severity: float
+    flags: str
+
+
+async def drawn(task: Task, answers: Sequence[Answer]) -> list[tuple[Answer, Image.Image, Image.Image | None]]:
+    """Renders references and answers; None for an answer whose image is blank. Leaves out references that are blank."""
+    renderer = make_renderer(task.render, pages=2)
+    slots = asyncio.Semaphore(IN_FLIGHT)
+
+    async def one(code: Code) -> Image.Image | None:
+        async with slots:
+            try:
+                return await renderer.render(code)
+            except BlankImage:
+                return None
+
+    try:
+        images = await asyncio.gather(*(one(code) for answer in answers for code in (answer.reference, answer.reply)))
+    finally:
+        await renderer.close()
+    pairs = zip(answers, images[::2], images[1::2], strict=True)
+    return [(answer, reference, reply) for answer, reference, reply in pairs if reference is not None]
+
+
+async def outcomes(task: Task, count: int, seed: int) -> list[Outcome]:
+    """Renders and checks the answers of one task.
+
+    Args:
+        task: The task.
+        count: Number of honest answers, and of dishonest ones.
+        seed: Decides what the references show.
+
+    Returns:
+        What the guards made of each.
+    """
+    guard = task.guard.model_copy(update={"injection": task.guard.injection.model_copy(update={"enabled": False})})
+    task = task.model_copy(update={"guard": guard})
+    answers = list(ANSWERS[task.name](count, seed))
+    runner = GuardRunner(task, model_judge=True)
+    found = []
+    try:
+        for answer, reference, reply in await drawn(task, answers):
+            try:
+                if reply is None:
+                    raise BlankImage("the image is blank")
+                await runner.check_image(reference, reply)
+                verdict = await runner.check_report(reference, reply, SLIP if answer.honest else Report())
+                found.append(Outcome(answer.name, answer.honest, verdict.severity, "+".join(sorted(verdict.flags))))
+            except BlankImage:
+                found.append(Outcome(answer.name, answer.honest, 50, "blank"))
+    finally:
+        await runner.close()
+    return found
+
+
+def main(
+    task: Annotated[list[str] | None, typer.Option(help="Tasks; all by default.")] = None,
+    answers: Annotated[int, typer.Option(help="Honest answers of a task, and as many dishonest ones.")] = 100,
+    seed: int = 1,
+    show: Annotated[bool, typer.Option("--list", help="Print each honest answer that is raised, and each miss.")] = False,
+    out: Annotated[Path | None, typer.Option("--json", help="File for all outcomes.")] = None,
+) -> None:
+    """Counts the honest answers that the guards raise, and the dishonest ones that they do not."""
+    failed, written = False, {}
+    for name in task or list(ANSWERS):
+        found = asyncio.run(outcomes(load_task(name), answers, seed))
+        honest, dishonest = ([one for one in found if one.honest is kind] for kind in (True, False))
+        raised, missed = [one for one in honest if one.flags], [one for one in dishonest if not one.flags]
+        severity = statistics.mean(one.severity for one in dishonest)
+        print(
+            f"{name}: {len(raised)} of {len(honest)} honest answers raised, {len(missed)} of {len(dishonest)} dishonest "
+            f"ones not; mean severity of these {severity:.1f}"
+        )
+        if show:
+            for one in raised + missed:
+                print(f"  {'honest' if one.honest else 'missed'}: {one.name}: {one.severity:g} {one.flags}")
+        failed |= len(raised) > MAX_FLAGGED * len(honest) or len(missed) > (1 - MIN_FOUND) * len(dishonest)
+        written[name] = [vars(one) for one in found]
+    if out:
+        out.write_text(json.dumps(written, indent=1))
+    raise typer.Exit(failed)
+
+
+if __name__ == "__main__":
+    typer.run(main)
