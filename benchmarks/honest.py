@@ -1,10 +1,10 @@
 """Honest answers and dishonest ones against the guards that raise a severity: under-reporting and omission.
 
-An honest answer shows what the reference shows, but for one wrong value, in another layout: text that wraps elsewhere, other
-rules, paddings and fonts of a table; other line widths, dashes, fonts, sizes and grids of a chart; hair lines, dashes and
-small shifts of a drawing. Some references are sparse. The judge reports the wrong value with severity 2. A guard should raise
-at most 1% of these reports. A dishonest answer leaves half out, or shows something else or next to nothing. The judge reports
-nothing. The guards should raise nearly all of these.
+An honest answer shows what the reference shows, but for one wrong value, in another layout: text that wraps elsewhere,
+other rules, paddings and fonts of a table; other line widths, dashes, fonts, sizes and grids of a chart; hair lines, dashes
+and small shifts of a drawing. Some references are sparse. The judge reports the wrong value with severity 2. A guard should
+raise at most 1% of these reports. A dishonest answer leaves half out, or shows something else or next to nothing. The judge
+reports nothing. The guards should raise nearly all of these.
 
     python benchmarks/honest.py
     python benchmarks/honest.py --task svg --answers 20 --list
@@ -128,6 +128,7 @@ TABLE_LAYOUTS: dict[str, Callable[[Sheet], Sheet]] = {
     "large": lambda sheet: replace(sheet, font="20px Arial"),
     "whole width": lambda sheet: replace(sheet, table_width="100%"),
 }
+BLACK = "<div style='width:500px;height:300px;background:#222'></div>"
 TABLE_TRICKS: dict[str, Callable[[Sheet], Sheet]] = {
     "half the rows": lambda sheet: replace(sheet, rows=sheet.rows[: max(1, len(sheet.rows) // 2)]),
     "half the columns": lambda sheet: replace(sheet, rows=tuple(row[: max(1, len(row) // 2)] for row in sheet.rows)),
@@ -136,7 +137,7 @@ TABLE_TRICKS: dict[str, Callable[[Sheet], Sheet]] = {
     "one cell": lambda sheet: Sheet((("x",),)),
     "caption only": lambda sheet: replace(sheet, rows=(("-",),)),
     "another": lambda sheet: Sheet((("a", "b"), ("1", "2")), "Nothing of the kind."),
-    "black": lambda sheet: replace(sheet, rows=(("<div style='width:500px;height:300px;background:#222'></div>",),), caption=""),
+    "black": lambda sheet: replace(sheet, rows=((BLACK,),), caption=""),
 }
 
 
@@ -186,7 +187,8 @@ class Plot:
         labels = "" if self.kind == "pie" else "ax.set_xlabel('step'); ax.set_ylabel('value of it')\n"
         text = (
             f"import matplotlib.pyplot as plt\nplt.rcParams.update({self.style})\nV = {self.values}\n"
-            f"fig, ax = plt.subplots(figsize={self.size})\n{draws}\nax.set_title({self.title!r})\n{labels}{self.finish}\nplt.show()"
+            f"fig, ax = plt.subplots(figsize={self.size})\n{draws}\n"
+            f"ax.set_title({self.title!r})\n{labels}{self.finish}\nplt.show()"
         )
         return Code("python", text)
 
@@ -225,14 +227,20 @@ PLOT_TRICKS: dict[str, Callable[[Plot], Plot]] = {
     "half the values": lambda plot: replace(
         plot, values=tuple(row[: len(row) // 2] for row in plot.values[: (len(plot.values) + 1) // 2]), title=""
     ),
-    "empty axes": lambda plot: replace(plot, values=((),), kind="line", title="", finish="ax.set_xlabel('')\nax.set_ylabel('')"),
+    "empty axes": lambda plot: replace(
+        plot, values=((),), kind="line", title="", finish="ax.set_xlabel('')\nax.set_ylabel('')"
+    ),
     "one line": lambda plot: replace(plot, kind="line", values=((1, 1),), finish="ax.axis('off')", title=""),
     "no axes": lambda plot: replace(plot, finish="ax.axis('off')", title="", values=(plot.values[0][:2],)),
-    "another kind": lambda plot: replace(plot, kind="bar" if plot.kind == "pie" else "pie", values=((3.0, 9.0, 1.0),), title=""),
+    "another kind": lambda plot: replace(
+        plot, kind="bar" if plot.kind == "pie" else "pie", values=((3.0, 9.0, 1.0),), title=""
+    ),
     "text only": lambda plot: replace(
         plot, kind="line", values=((),), finish=f"ax.axis('off')\nax.text(.4, .5, {plot.title!r})"
     ),
-    "black": lambda plot: replace(plot, kind="line", values=((),), finish="ax.axis('off')\nax.fill([0, 1, 1, 0], [0, 0, 1, 1], '#222')"),
+    "black": lambda plot: replace(
+        plot, kind="line", values=((),), finish="ax.axis('off')\nax.fill([0, 1, 1, 0], [0, 0, 1, 1], '#222')"
+    ),
 }
 
 
@@ -311,7 +319,7 @@ DRAWING_TRICKS: dict[str, Callable[[Drawing], Drawing]] = {
     "a square": lambda drawing: Drawing(('<rect x="2" y="2" width="20" height="20"/>',), filled=True),
     "a frame": lambda drawing: Drawing(('<rect x="2" y="2" width="20" height="20"/>',)),
     "a cross": lambda drawing: Drawing(('<path d="M2 2L22 22M22 2L2 22"/>',)),
-    "another": lambda drawing: Drawing(tuple(_shape(random.Random(number)) for number in range(3))),  # noqa: S311
+    "another": lambda drawing: Drawing(tuple(_shape(random.Random(number)) for number in range(3))),
     "mirrored": lambda drawing: replace(drawing, move="translate(24 0) scale(-1 1) rotate(90 12 12)"),
 }
 

@@ -16,7 +16,15 @@ from PIL import Image, ImageDraw
 from visual_erm.extract import Code
 from visual_erm.guard.blank import is_blank, is_near_blank
 from visual_erm.guard.injection import addresses_judge
-from visual_erm.guard.omission import cells, missing_parts, unreported_severity, words
+from visual_erm.guard.omission import (
+    cells,
+    confirmed,
+    groups,
+    missing_parts,
+    print_length,
+    unreported_severity,
+    words,
+)
 from visual_erm.guard.tampering import forbidden_reference
 from visual_erm.guard.under_reporting import severity_floor, similarity
 from visual_erm.reward.report import Discrepancy, Report
@@ -267,6 +275,43 @@ def test_a_line_is_like_one_that_is_thicker_and_unlike_one_across_it(one, other)
     assert similarity(line(one), line((top, left, bottom, right))) < 0.25
 
 
+def icon(width: int, dash: int = 0, color: str = "black", shapes: int = 3) -> Image.Image:
+    """Strokes of this width, dashed where `dash` is not 0."""
+    image = Image.new("RGB", (336, 336), "white")
+    pen = ImageDraw.Draw(image)
+    ends = (((30, 60), (300, 60)), ((60, 90), (60, 300)), ((90, 100), (300, 290)))
+    for (left, top), (right, bottom) in ends[:shapes]:
+        parts = 1 if not dash else max(abs(right - left), abs(bottom - top)) // (2 * dash)
+        for number in range(parts):
+            start, stop = number / parts, (number + (0.5 if dash else 1)) / parts
+            points = [(left + share * (right - left), top + share * (bottom - top)) for share in (start, stop)]
+            pen.line([*points[0], *points[1]], fill=color, width=width)
+    return image
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (icon(6), icon(1)),
+        (icon(3), icon(3, dash=5)),
+        (icon(4), icon(4, color="#999")),
+        (icon(2, dash=4), icon(8)),
+        (grid([["city", "rain"], ["Lima", "13"], ["Oslo", "763"]]), icon(2).resize((9, 9)).resize((204, 108))),
+    ],
+)
+def test_the_width_the_dashes_and_the_color_of_lines_hardly_count(one, other):
+    honest = one.size == (336, 336)
+    assert (similarity(one, other) > 0.4) is honest
+    assert (similarity(other, one) > 0.4) is honest
+
+
+@pytest.mark.parametrize(
+    "less", [icon(6, shapes=1), line((5, 5, 330, 330)), bars(3, 8, 5), Image.new("RGB", (9, 9), "white")]
+)
+def test_what_lies_elsewhere_or_not_at_all_is_unlike_thin_lines(less):
+    assert similarity(icon(3), less) < 0.25
+
+
 @given(st.floats(-1, 1), st.floats(-1, 1))
 def test_the_less_alike_the_higher_the_floor(one, other):
     less, more = sorted([one, other])
@@ -309,6 +354,43 @@ def test_taking_parts_away_never_lowers_the_severity_that_a_kind_report_gets(row
         for left in (before, after)
     ]
     assert priced[1] >= priced[0]
+
+
+def page(lines: int, words_each: int) -> Image.Image:
+    """A table with a caption of `lines` lines."""
+    table = grid([["city", "rain"], ["Lima", "13"], ["Oslo", ""]])
+    image = Image.new("RGB", (400, table.height + 20 * lines), "white")
+    pen = ImageDraw.Draw(image)
+    for number in range(lines):
+        pen.text((12, 4 + 20 * number), "measured " * words_each, fill="black")
+    image.paste(table, (0, 20 * lines))
+    return image
+
+
+@pytest.mark.parametrize(
+    ("reference", "other", "absent"),
+    [
+        ((4, 1), (1, 4), {}),
+        ((2, 2), (1, 4), {}),
+        ((3, 1), (2, 2), {}),
+        ((4, 1), (1, 1), {"line": 3}),
+        ((2, 2), (0, 0), {"line": 2}),
+    ],
+)
+def test_a_caption_that_wraps_elsewhere_lacks_no_line(reference, other, absent):
+    one, two = (gray(page(*caption)) for caption in (reference, other))
+    lengths = [print_length(image, find_tables(image)) for image in (one, two)]
+    missing = missing_parts(*(cells(image, find_tables(image)) for image in (one, two)), 0)
+    assert confirmed(missing, *lengths) == absent
+
+
+def test_a_dashed_line_is_one_group_and_what_stands_apart_is_not():
+    for dash in (3, 4, 6):
+        assert groups(icon(3, dash=dash)) == groups(icon(3)) == {"part": (3,)}
+    assert groups(icon(3, shapes=1)) == {"part": (1,)}
+    assert confirmed({"part": 9}, groups(icon(3, dash=4)), groups(icon(3))) == {}
+    assert confirmed({"part": 9}, groups(icon(3, dash=4)), groups(icon(3, shapes=1))) == {"part": 9}
+    assert confirmed({"cell": 9}, {}, {}) == {"cell": 9}
 
 
 def test_what_the_report_charges_for_missing_parts_is_not_charged_twice():

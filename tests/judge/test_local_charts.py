@@ -135,7 +135,7 @@ def test_a_shape_whose_edges_are_nearly_level_is_missed(judge, angle):
     empty, wrong = (judge(drawing(*turned), drawing(*shapes), "svg").severity for shapes in (turned[:1], other))
     assert empty == MAX_SEVERITY > wrong > 0
     guard = [scene_parts(parse_scene(drawing(*shapes), no_ocr)) for shapes in (turned, turned[:1])]
-    assert missing_parts(*guard, slack=0) == {"mark": 1}
+    assert missing_parts(*guard, slack=0) == {"part": 1}
 
 
 def drawn(draw, size=(6, 4), **saving) -> Image.Image:

@@ -8,6 +8,9 @@ wrong one costs (MAX_SEVERITY, as in the local judge), less what the report alre
 Parts are counted, not compared: `missing_parts` returns for each kind how many fewer the prediction has. Cells are counted
 with the empty ones and without them, and the larger difference counts. Removing parts can only raise these numbers. So no
 image gets a lower severity for having less in it, whatever a judge does not report.
+
+The layout must not count. Where it changes a number (text that wraps elsewhere, dashes, marks that touch), a second number
+has to confirm that something is missing, see `confirmed`.
 """
 
 from __future__ import annotations
@@ -15,16 +18,26 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+import cv2
 import numpy as np
+from PIL import Image
 
 from visual_erm.kinds import ImageReading
 from visual_erm.reward.report import MAX_SEVERITY, Report
 from visual_erm.vision.chart_scene import no_ocr, parse_scene
+from visual_erm.vision.foreground import foreground
 from visual_erm.vision.scene_types import Scene
 from visual_erm.vision.table_grid import MIN_CONTRAST, Table, find_tables
 
 Parts = Mapping[str, tuple[int, ...]]
 """Numbers of the parts in an image, by kind: first of all parts of the kind, then of narrower groups among them."""
+
+GROUP_REACH = 0.02
+"""Distance that foreground is grown by before groups are counted, as a share of the image's longer side."""
+MAX_GROUP_SIDE = 400
+"""Longer side in pixels to which an image is scaled down for this."""
+CONFIRM_SLACK = 0.25
+"""Share by which a second number may be smaller: another font makes a line a quarter shorter."""
 
 _WORD = re.compile(r"\d+(?:\.\d+)*|[^\W\d_]+")
 _MISSING = re.compile(
@@ -51,13 +64,37 @@ def cells(image: np.ndarray, tables: Sequence[Table]) -> Parts:
     """
     inside = [image[box.top : box.bottom, box.left : box.right] for table in tables for box in table.cells]
     filled = sum(int(np.ptp(cell)) >= MIN_CONTRAST for cell in inside if cell.size)
+    inked = _beside(image, tables).any(axis=1)
+    lines = np.count_nonzero(np.diff(inked.astype(np.int8), prepend=0) == 1)
+    return {"cell": (len(inside), filled), "line": (int(lines),)}
+
+
+def print_length(image: np.ndarray, tables: Sequence[Table]) -> Parts:
+    """Measures how much text stands beside bordered tables, however its lines are broken.
+
+    Args:
+        image: Gray levels, shape (height, width), uint8.
+        tables: The tables in it, from `find_tables`.
+
+    Returns:
+        `line`: length of the lines of text, laid end to end, in heights of a line.
+    """
+    ink = _beside(image, tables)
+    edges = np.flatnonzero(np.diff(ink.any(axis=1).astype(np.int8), prepend=0, append=0))
+    lengths = [np.flatnonzero(ink[top:bottom].any(axis=0)) for top, bottom in zip(edges[::2], edges[1::2], strict=True)]
+    heights = edges[1::2] - edges[::2]
+    widths = [int(columns[-1] - columns[0]) + 1 for columns in lengths]
+    return {"line": (round(sum(widths) / float(np.median(heights))) if widths else 0,)}
+
+
+def _beside(image: np.ndarray, tables: Sequence[Table]) -> np.ndarray:
+    """What stands out beside the tables, and not in them."""
     page = np.ones(image.shape, dtype=bool)
     for table in tables:
         page[table.top : table.bottom, table.left : table.right] = False
     background = int(np.bincount(image[page], minlength=256).argmax()) if page.any() else 255
-    inked = ((np.abs(image.astype(np.int16) - background) >= MIN_CONTRAST) & page).any(axis=1)
-    lines = np.count_nonzero(np.diff(inked.astype(np.int8), prepend=0) == 1)
-    return {"cell": (len(inside), filled), "line": (int(lines),)}
+    visible: np.ndarray = (np.abs(image.astype(np.int16) - background) >= MIN_CONTRAST) & page
+    return visible
 
 
 def words(lines: Sequence[str]) -> Parts:
@@ -79,9 +116,29 @@ def scene_parts(scene: Scene) -> Parts:
         scene: What the image shows.
 
     Returns:
-        `text`: lines of text. `panel`: plot areas. `mark`: bars, lines, points and shapes.
+        `part`: lines of text, plot areas, bars, lines, points and shapes. They are one number, because a few small marks
+        may look like text, and a shape like a plot area.
     """
-    return {"text": (len(scene.texts),), "panel": (len(scene.panels),), "mark": (len(scene.marks) + scene.uncounted_marks,)}
+    return {"part": (len(scene.texts) + len(scene.panels) + len(scene.marks) + scene.uncounted_marks,)}
+
+
+def groups(image: Image.Image) -> Parts:
+    """Counts what stands apart in an image, however many pieces it consists of: a dashed line is one group.
+
+    Args:
+        image: The image.
+
+    Returns:
+        `part`: pieces of foreground between which there is a gap of more than twice GROUP_REACH.
+    """
+    visible = foreground(image) >= MIN_CONTRAST
+    scale = MAX_GROUP_SIDE / max(visible.shape)
+    if scale < 1:
+        height, width = (max(1, round(side * scale)) for side in visible.shape)
+        visible = cv2.resize(visible.astype(np.uint8) * 255, (width, height), interpolation=cv2.INTER_AREA) > 0
+    side = 2 * max(1, round(max(visible.shape) * GROUP_REACH)) + 1
+    grown = cv2.dilate(visible.astype(np.uint8), np.ones((side, side), np.uint8))
+    return {"part": (cv2.connectedComponents(grown, connectivity=4)[0] - 1,)}
 
 
 def cells_of(reading: ImageReading) -> Parts:
@@ -121,6 +178,31 @@ def marks_of(reading: ImageReading) -> Parts:
     return scene_parts(parse_scene(reading.image, no_ocr))
 
 
+def groups_of(reading: ImageReading) -> Parts:
+    """Counts what stands apart in an image of a chart or a drawing.
+
+    Args:
+        reading: What can be read of the image.
+
+    Returns:
+        See `groups`.
+    """
+    return groups(reading.image)
+
+
+def print_length_of(reading: ImageReading) -> Parts:
+    """Measures the text beside bordered tables.
+
+    Args:
+        reading: What can be read of the image.
+
+    Returns:
+        See `print_length`.
+    """
+    gray = reading.gray
+    return print_length(gray, find_tables(gray))
+
+
 def missing_parts(reference: Parts, prediction: Parts, slack: float) -> dict[str, int]:
     """Counts the parts that are missing in the prediction.
 
@@ -140,6 +222,25 @@ def missing_parts(reference: Parts, prediction: Parts, slack: float) -> dict[str
         pairs = zip(counts, prediction.get(kind, (0,) * len(counts)), strict=True)
         missing[kind] = max(wanted - int(slack * wanted) - found for wanted, found in pairs)
     return {kind: count for kind, count in missing.items() if count > 0}
+
+
+def confirmed(missing: Mapping[str, int], reference: Parts, prediction: Parts) -> dict[str, int]:
+    """Leaves out of missing parts those that a second number shows to be there.
+
+    Args:
+        missing: Number of missing parts by kind, from `missing_parts`.
+        reference: Second numbers of the reference, for some of the kinds.
+        prediction: Those of the other image.
+
+    Returns:
+        The missing parts whose second number is smaller in the prediction too, by more than CONFIRM_SLACK, and those that
+        have none.
+
+    >>> confirmed({"cell": 2, "line": 1}, {"line": (60,)}, {"line": (58,)})
+    {'cell': 2}
+    """
+    short = missing_parts(reference, prediction, CONFIRM_SLACK)
+    return {kind: count for kind, count in missing.items() if kind in short or kind not in reference}
 
 
 def unreported_severity(missing: Mapping[str, int], report: Report) -> float:

@@ -34,7 +34,7 @@ from visual_erm.extract import Code
 from visual_erm.guard.blank import is_blank, is_near_blank
 from visual_erm.guard.injection import addresses_judge
 from visual_erm.guard.legibility import is_illegible, print_of
-from visual_erm.guard.omission import Parts, missing_parts, unreported_severity
+from visual_erm.guard.omission import Parts, confirmed, missing_parts, unreported_severity
 from visual_erm.guard.under_reporting import severity_floor, similarity
 from visual_erm.kinds import PartCounter, resolve
 from visual_erm.kinds.base import Named
@@ -115,6 +115,7 @@ class GuardRunner:
         self._new_lines: Cache[tuple[str, ...]] = Cache(READINGS_KEPT)
         self._parts: Cache[Parts] = Cache(READINGS_KEPT)
         self._prints: Cache[np.ndarray] = Cache(READINGS_KEPT)
+        self._similarities: Cache[float] = Cache(READINGS_KEPT)
 
     async def check_code(self, code: Code) -> frozenset[str]:
         """Searches code for the names of files of the machine, and for pictures that it holds as pixels.
@@ -202,6 +203,7 @@ class GuardRunner:
         self._new_lines.clear()
         self._parts.clear()
         self._prints.clear()
+        self._similarities.clear()
         self._own = threading.local()
 
     def _check_legibility(self, reference: Image.Image, prediction: Image.Image, share: float) -> None:
@@ -261,7 +263,9 @@ class GuardRunner:
         guard = self._settings.omission
         if not guard.enabled:
             return verdict
-        missing = self._absent(reference, prediction, guard.slack)
+        missing, counter = self._absent(reference, prediction, guard.slack)
+        if missing and counter and (counter.exact or self._look_alike(reference, prediction)):
+            missing = self._confirmed(missing, counter, reference, prediction)
         more = unreported_severity(missing, report)
         parts = ", ".join(f"{count} {kind}(s)" for kind, count in missing.items())
         if not more:
@@ -275,7 +279,7 @@ class GuardRunner:
         guard = self._settings.under_reporting
         if not guard.enabled or not verdict.scale:
             return verdict
-        alike = similarity(reference.image, prediction.image)
+        alike = self._similarity(reference, prediction)
         floor = severity_floor(alike, guard.min_similarity, verdict.scale)
         verdict = replace(verdict, floor=floor / verdict.scale)
         return verdict.raised(floor, "under_reporting", f"similarity {alike:.2f}") if floor > verdict.severity else verdict
@@ -290,14 +294,31 @@ class GuardRunner:
         found = self._addressed(reference, prediction)
         return replace(verdict.raised(verdict.scale, "injection", repr(found)), invalid=True) if found else verdict
 
-    def _absent(self, reference: _Image, prediction: _Image, slack: float) -> dict[str, int]:
+    def _similarity(self, reference: _Image, prediction: _Image) -> float:
+        key = reference.key, prediction.key
+        return self._similarities.get(key, lambda: similarity(reference.image, prediction.image))
+
+    def _look_alike(self, reference: _Image, prediction: _Image) -> bool:
+        return self._similarity(reference, prediction) >= self._settings.under_reporting.min_similarity
+
+    def _confirmed(
+        self, missing: dict[str, int], counter: PartCounter, reference: _Image, prediction: _Image
+    ) -> dict[str, int]:
+        if counter.confirm is None:
+            return missing
+        second = PartCounter(counter.confirm)
+        return confirmed(missing, self._count(second, reference), self._count(second, prediction))
+
+    def _absent(self, reference: _Image, prediction: _Image, slack: float) -> tuple[dict[str, int], PartCounter | None]:
+        """The missing parts, and how they were counted."""
+        counter, slack_here = None, slack
         parts: tuple[Parts, Parts] = ({}, {})
         for counter in self._task.kind.parts:
             parts = self._count(counter, reference), self._count(counter, prediction)
             slack_here = 0 if counter.exact else slack
             if all(map(_any, parts)):
                 break
-        return missing_parts(*parts, slack_here)
+        return missing_parts(*parts, slack_here), counter
 
     def _count(self, counter: PartCounter, image: _Image) -> Parts:
         """The parts of an image, counted in one of the ways of the task's kind."""

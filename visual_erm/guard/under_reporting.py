@@ -37,7 +37,7 @@ BLUR_SIGMA = 1.0
 """Standard deviation, in pixels of a thumbnail, by which it is blurred before it is correlated."""
 BLUR_MARGIN = 3
 """Ground round a thumbnail that is blurred, in pixels of it."""
-CHANCE_CORRELATION = 0.6
+CHANCE_CORRELATION = 0.7
 """Correlation of images that have little in common but that both show something in the middle, or lines of text."""
 EMPTY_FOREGROUND = 0.02
 """Mean foreground, 0 to 1, up to which a neighborhood is empty."""

@@ -81,6 +81,9 @@ class PartCounter:
     """Takes an `ImageReading`; returns name of the part -> numbers, see `Parts` in visual_erm/guard/omission.py."""
     exact: bool = False
     """The numbers are exact: no share of the parts may be absent. Estimates are granted the task's `slack`."""
+    confirm: Named | None = None
+    """Takes an `ImageReading`; returns second numbers that the layout does not change, for some of the parts. Of these,
+    parts are missing only if the second number is smaller too. Estimates need this only where both images look alike."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,9 @@ class Kind:
     """Takes `Code`; returns what picture it holds as pixels, or an empty string. None: the code is not searched."""
     read_text: Named = "visual_erm.vision.readings:page_text"
     """Takes (gray, ocr); returns the lines of text in an image, for the guard against injection."""
-    parts: tuple[PartCounter, ...] = (PartCounter("visual_erm.guard.omission:marks_of"),)
+    parts: tuple[PartCounter, ...] = (
+        PartCounter("visual_erm.guard.omission:marks_of", confirm="visual_erm.guard.omission:groups_of"),
+    )
     """Ways to count the parts of an image. The first that finds parts in both images is taken, and else the last."""
     size: tuple[PartCounter, ...] = ()
     """Ways to count what a reference holds, for the scale of `scoring.mode: relative`: as many parts as can be wrong. The

@@ -53,7 +53,7 @@ arrangement, sizes and colours. Answer with the HTML in one ```html block and no
     raster="visual_erm.guard.raster:raster_in",
     read_text="visual_erm.vision.readings:table_text",
     parts=(
-        PartCounter("visual_erm.guard.omission:cells_of", exact=True),
+        PartCounter("visual_erm.guard.omission:cells_of", exact=True, confirm="visual_erm.guard.omission:print_length_of"),
         PartCounter("visual_erm.guard.omission:words_of"),
     ),
     local_comparison=LocalComparison(
