@@ -24,7 +24,7 @@ from typing import Annotated
 import typer
 from PIL import Image
 
-from visual_erm.errors import BlankImage
+from visual_erm.errors import BlankImage, Illegible
 from visual_erm.extract import Code
 from visual_erm.guard.runner import GuardRunner
 from visual_erm.render.base import make_renderer
@@ -397,8 +397,8 @@ async def outcomes(task: Task, count: int, seed: int) -> list[Outcome]:
                 await runner.check_image(reference, reply)
                 verdict = await runner.check_report(reference, reply, SLIP if answer.honest else Report())
                 found.append(Outcome(answer.name, answer.honest, verdict.severity, "+".join(sorted(verdict.flags))))
-            except BlankImage:
-                found.append(Outcome(answer.name, answer.honest, 50, "blank"))
+            except (BlankImage, Illegible) as fault:
+                found.append(Outcome(answer.name, answer.honest, 50, type(fault).__name__))
     finally:
         await runner.close()
     return found

@@ -38,7 +38,16 @@ from visual_erm.baselines.ssim import ssim
 from visual_erm.errors import BlankImage, Illegible, ReferenceUnavailable
 from visual_erm.guard.blank import is_near_blank
 from visual_erm.guard.injection import addresses_judge
-from visual_erm.guard.omission import cells_of, marks_of, missing_parts, unreported_severity, words_of
+from visual_erm.guard.omission import (
+    cells_of,
+    confirmed,
+    groups_of,
+    marks_of,
+    missing_parts,
+    print_length_of,
+    unreported_severity,
+    words_of,
+)
 from visual_erm.guard.runner import GuardRunner
 from visual_erm.guard.under_reporting import severity_floor, similarity
 from visual_erm.judge.encode import data_url
@@ -259,6 +268,7 @@ def _table_readings(one: Subject, _: Subject) -> Any:
 def _omission(one: Subject, other: Subject) -> Any:
     counted = [[count(subject) for count in (cells_of, words_of)] for subject in (one, other)]
     missing = [missing_parts(wanted, found, slack=0.1) for wanted, found in zip(*counted, strict=True)]
+    missing[0] = confirmed(missing[0], print_length_of(one), print_length_of(other))
     return missing, [unreported_severity(found, _report(other)) for found in missing]
 
 
@@ -337,7 +347,7 @@ CHECKS: dict[str, Check] = {
         lambda one, other: severity_floor(similarity(other.image, one.image), 0.4, 50), 0.5, 0.5
     ),
     "guard omission on tables": Check(_omission, 1, 1),
-    "guard omission on charts": Check(lambda one, _: marks_of(one), 3, 0.1),  # type: ignore[arg-type]
+    "guard omission on charts": Check(lambda one, _: (marks_of(one), groups_of(one)), 3, 0.1),  # type: ignore[arg-type]
     "parts of a reference": Check(lambda one, _: weight_of(one), 3, 0.1),  # type: ignore[arg-type]
     "guards of charts and drawings": Check(_guarded(("chart", "svg"), False), 10, 1),
     "images for a remote judge": Check(lambda one, _: [data_url(one.image, form) for form in FORMS], 0.5, 0.5),
