@@ -6,11 +6,11 @@ wrong one costs (MAX_SEVERITY, as in the local judge), less what the report alre
     severity = S + max(0, MAX_SEVERITY * missing - (severities of the entries that speak of something missing))
 
 Parts are counted, not compared: `missing_parts` returns for each kind how many fewer the prediction has. Cells are counted
-with the empty ones and without them, and the larger difference counts. Removing parts can only raise these numbers. So no
-image gets a lower severity for having less in it, whatever a judge does not report.
+with the empty ones and without them, and the larger difference counts. Removing parts can only raise these numbers, so no
+image gets a lower severity for having fewer cells, whatever a judge does not report.
 
-The layout must not count. Where it changes a number (text that wraps elsewhere, dashes, marks that touch), a second number
-has to confirm that something is missing, see `confirmed`.
+The layout must not count. Where it changes a number (text that wraps elsewhere, dashes, marks that touch), the number is an
+estimate. Where the images look alike, a second number has to confirm that something is missing, see `confirmed`.
 """
 
 from __future__ import annotations
