@@ -21,7 +21,7 @@ FAULTS = [
 @pytest.mark.parametrize("fault", FAULTS)
 def test_an_exception_has_the_outcome_of_its_side(fault: type[Exception]) -> None:
     policys = {Outcome.NO_CODE, Outcome.RENDER_FAILED, Outcome.RENDER_LIMIT, Outcome.BLANK, Outcome.TAMPERING}
-    policys |= {Outcome.ILLEGIBLE}
+    policys |= {Outcome.ILLEGIBLE, Outcome.REJECTED}
     assert (Outcome.of(fault("why")) in policys) == issubclass(fault, errors.PolicyFault)
 
 
