@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from visual_erm import errors
 from visual_erm.reward.outcome import Outcome
 
 ROOT = Path(__file__).parents[1]
+BIN = shlex.quote(str(Path(sys.executable).parent))
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
 PROGRAM = re.compile(
     r"(?:\.venv/bin/)?(visual-erm|python|bash|make|mkdocs|sbatch|touch)\b|(?:[A-Z_]+=\S+ )+(?:bash|sbatch)"
@@ -84,7 +86,7 @@ def test_every_rule_still_has_a_command() -> None:
 def test_short_commands_run(tmp_path: Path) -> None:
     assert len(HERE) >= 6
     for command in sorted(HERE, key=lambda command: " render " not in command):
-        text = command.replace(".venv/bin/", f"{Path(sys.executable).parent}/").replace("outputs/", f"{tmp_path}/")
+        text = command.replace(".venv/bin/", f"{BIN}/").replace("outputs/", f"{tmp_path}/")
         done = subprocess.run(["bash", "-c", text], cwd=ROOT, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
 
@@ -167,7 +169,7 @@ async def test_the_command_of_troubleshooting_lists_the_rollouts_that_were_not_s
     (file,) = log.glob("*.jsonl")
     assert file.name == f"{socket.gethostname()}-{os.getpid()}.jsonl"
     (command,) = [command for command in ALL if "RUN_DIR/rollout_log/" in command]
-    text = command.replace(".venv/bin/", f"{Path(sys.executable).parent}/").replace("RUN_DIR", str(tmp_path))
+    text = command.replace(".venv/bin/", f"{BIN}/").replace("RUN_DIR", str(tmp_path))
     done = await asyncio.to_thread(
         subprocess.run, ["bash", "-c", text], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
+BIN = shlex.quote(str(Path(sys.executable).parent))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 ELSEWHERE = {
@@ -46,7 +48,7 @@ def test_short_commands_print_what_the_readme_shows(tmp_path: Path) -> None:
     short = [c for c in COMMANDS if c not in ELSEWHERE]
     assert short
     for command in short:
-        here = command.replace(".venv/bin/", f"{Path(sys.executable).parent}/").replace("outputs/", f"{tmp_path}/")
+        here = command.replace(".venv/bin/", f"{BIN}/").replace("outputs/", f"{tmp_path}/")
         done = subprocess.run(["bash", "-c", here], cwd=ROOT, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         shown = re.search(r"\n\n((?:    .*\n)+)", README[README.index(command) :])

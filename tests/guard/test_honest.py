@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HONEST = Path(__file__).resolve().parents[2] / "benchmarks" / "honest.py"
 
 
+@pytest.mark.long
 def test_honest_drawings_are_left_alone_and_most_others_are_not() -> None:
     command = [sys.executable, str(HONEST), "--task", "svg", "--answers", "30", "--seed", "7"]
     said = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False).stdout

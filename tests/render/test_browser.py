@@ -288,12 +288,14 @@ async def ended_by(number: signal.Signals, patch: pytest.MonkeyPatch, kills: Ite
     raise AssertionError("it was rendered")
 
 
+@pytest.mark.long
 async def test_a_page_that_is_killed_at_every_attempt_is_no_fault_of_the_policy(monkeypatch: pytest.MonkeyPatch) -> None:
     error = await ended_by(signal.SIGKILL, monkeypatch, itertools.repeat(3))
     assert isinstance(error, RendererUnavailable)
     assert str(error) == "4 attempts failed, by a signal: the page was killed"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("number", "kills"),
     [(signal.SIGKILL, itertools.count()), (signal.SIGSEGV, itertools.repeat(3)), (signal.SIGTRAP, itertools.repeat(3))],
@@ -337,6 +339,7 @@ def test_folders_that_a_killed_playwright_left_are_removed_when_a_browser_starts
     assert (temporary / "outside" / "Default").is_dir()
 
 
+@pytest.mark.long
 async def test_what_a_driver_that_is_killed_leaves_is_removed_by_a_later_browser(
     temporary: Path, settings: TableSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

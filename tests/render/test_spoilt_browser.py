@@ -18,6 +18,7 @@ from visual_erm.render import browser as warm_browser
 from visual_erm.render.browser import Tab
 from visual_erm.render.table import TableRenderer
 
+pytestmark = pytest.mark.long
 LIMIT_S = 1.0
 NEIGHBORS = 12
 
