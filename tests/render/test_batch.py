@@ -202,6 +202,13 @@ def test_a_image_that_somebody_else_drew_is_left_alone(task: Task, tmp_path: Pat
     assert (tmp_path / "x.png").read_bytes() == foreign
 
 
+def test_a_image_that_is_too_large_to_be_opened_is_left_alone(task: Task, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "x.html").write_text(table("one"))
+    Image.new("RGB", (3, 3), "red").save(tmp_path / "x.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4)
+    assert "left alone" in render_many(task, [tmp_path / "x.html"], tmp_path).failed[0].reason
+
+
 def test_names_stay_below_the_output_folder(task: Task, tmp_path: Path) -> None:
     ids = ["../../up", "/etc/passwd", "..", "a\0b", "数", " "]
     lines = jsonl(tmp_path / "x.jsonl", *({"code": table(str(n)), "id": name} for n, name in enumerate(ids)))

@@ -16,7 +16,7 @@ from PIL import Image
 
 from visual_erm.errors import ConfigError
 from visual_erm.runtime.files import open_regular, write_atomic
-from visual_erm.vision.images import is_upright, upright_on_white, why_unreadable
+from visual_erm.vision.images import UNREADABLE, is_upright, upright_on_white, why_unreadable
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 """Suffixes of the files that count as images in a folder, in lower case."""
@@ -49,7 +49,7 @@ def read_image(path: Path) -> tuple[bytes, Image.Image]:
             image = upright_on_white(opened)
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such image") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise ConfigError(f"{path}: not a readable image ({why_unreadable(error)}); save it again, or remove it") from error
     if max(image.size) > MAX_RATIO * min(image.size):
         raise ConfigError(f"{path}: {image.width}x{image.height} is too long for vision models; cut it into parts")

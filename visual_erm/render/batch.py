@@ -38,6 +38,7 @@ from visual_erm.render.base import Renderer, make_renderer
 from visual_erm.runtime.files import files_below, remove_stale_parts, replacing
 from visual_erm.spec.task import Task
 from visual_erm.spec.text import json_of_line, jsonl_lines, read_text
+from visual_erm.vision.images import UNREADABLE, why_unreadable
 
 REPLY = ".txt"
 """Suffix of files that hold a policy's reply."""
@@ -273,8 +274,8 @@ def _is_up_to_date(path: Path, digest: str) -> bool:
             found = image.info.get("digest")
     except FileNotFoundError:
         return False
-    except (OSError, ValueError, SyntaxError) as e:
-        raise BadItem(f"{path} is there already and cannot be read ({type(e).__name__}): it is left alone") from e
+    except UNREADABLE as error:
+        raise BadItem(f"{path} is there already and cannot be read ({why_unreadable(error)}): it is left alone") from error
     if found is None:
         raise BadItem(f"{path} is there already and was not rendered by this command: it is left alone")
     if found == digest:

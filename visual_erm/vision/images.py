@@ -28,6 +28,8 @@ Reference = Image.Image | bytes | Path
 
 REFERENCES_KEPT = 64
 """Number of decoded references that are kept; the rollouts of a group share one."""
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+"""What Pillow raises where a file cannot be read as an image; `why_unreadable` says why."""
 _EXIF_ORIENTATION = 0x0112
 SIXTEEN_BITS = 65535
 """The level of white in a gray image of 16 bits."""
@@ -173,7 +175,7 @@ def load_image(source: bytes | Path) -> Image.Image:
             return upright_on_white(stack.enter_context(Image.open(file)))
     except FileNotFoundError as error:
         raise ReferenceUnavailable(f"reference image {name} does not exist") from error
-    except (OSError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
+    except UNREADABLE as error:
         raise ReferenceUnavailable(f"reference image {name} cannot be read: {why_unreadable(error)}") from error
 
 
