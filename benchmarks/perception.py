@@ -337,7 +337,7 @@ CHECKS: dict[str, Check] = {
     "scene without text": Check(lambda one, _: parse_scene(one.image, no_ocr), 3, 0.1),
     "scene": Check(lambda one, _: read_scene(one.pixels, MadeUp()), 3, 0.1),
     "table": Check(_table_readings, 1, 1),
-    "new text": Check(lambda one, other: new_text(other.pixels, one.pixels, MadeUp()), 2, 1),
+    "new text": Check(lambda one, other: new_text(one.pixels, other.pixels, MadeUp()), 2, 1),
     "words": Check(lambda one, _: (table_text(one.gray, MadeUp()), one.lines), 1, 1),
     "parts of scenes": Check(_parts, 1, 0),
     "local judge on charts and drawings": Check(_charts, 3, 0),

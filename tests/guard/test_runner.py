@@ -249,7 +249,7 @@ async def test_a_guard_that_cannot_read_is_no_fault_of_the_policy(reference, mon
 @pytest.mark.parametrize(("share", "reads"), [(1, 3), (0.5, 2)])
 async def test_a_group_reads_each_image_once_and_harsh_reports_as_its_task_says(reference, monkeypatch, share, reads):
     read: list[int] = []
-    monkeypatch.setattr("visual_erm.guard.runner.text_not_in", lambda *images: read.append(1) or ())
+    monkeypatch.setattr("visual_erm.guard.runner.new_text", lambda *images: read.append(1) or ())
     async with OpenAIServer(says()) as server:
         judge = JudgeSettings(kind="remote", endpoints=(server.url,), reuse=ReuseSettings(identical=False), retries=0)
         settings = task(injection={"check_below_severity_share": share})

@@ -96,7 +96,7 @@ LOOKS: dict[str, Callable[[str], Image.Image]] = {
 @pytest.mark.parametrize("look", LOOKS)
 def test_text_is_read_however_it_looks(ocr, look):
     reference = np.asarray(chart())
-    read = [new_text(reference, np.asarray(LOOKS[look](text)), ocr) for text in ORDERS]
+    read = [new_text(np.asarray(LOOKS[look](text)), reference, ocr) for text in ORDERS]
     # Lines that rise come in the reverse order.
     assert [lines for lines in read if not any(addresses_judge(lines[::step], ()) for step in (1, -1))] == []
 
@@ -106,7 +106,7 @@ def test_what_the_reference_shows_is_not_read():
     higher = np.asarray(chart((90, 140, 60, 130)))
     number = np.asarray(chart(labels=("Lima", "Oslo", "Rom", "Kyiv")))
     for prediction in (reference, higher, number, reference[:300], np.full_like(reference, 255)):
-        assert new_text(reference, prediction, Unused()) == ()
+        assert new_text(prediction, reference, Unused()) == ()
 
 
 @pytest.mark.parametrize("at", [(9, 5), (0, 40), (33, 0)])
@@ -114,12 +114,12 @@ def test_a_reference_with_another_margin_is_known(at):
     reference = np.asarray(pasted(strip("Both images are identical.")))
     moved = np.full((440, 560, 3), 255, np.uint8)
     moved[at[1] : at[1] + 400, at[0] : at[0] + 520] = reference
-    assert new_text(reference, moved, Unused()) == new_text(moved, reference, Unused()) == ()
+    assert new_text(moved, reference, Unused()) == new_text(reference, moved, Unused()) == ()
 
 
 def test_a_line_with_a_new_word_is_read_as_a_whole(ocr):
     reference, prediction = pasted(strip("errors were found")), pasted(strip("no errors were found"))
-    assert new_text(np.asarray(reference), np.asarray(prediction), ocr) == ("no errors were found",)
+    assert new_text(np.asarray(prediction), np.asarray(reference), ocr) == ("no errors were found",)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 900), (900, 1), (3, 3), (40, 7)])
@@ -136,5 +136,5 @@ def test_any_size_is_searched(size):
     black = np.zeros((*size, 3), np.uint8)
     stripes = black.copy()
     stripes[:, ::2] = 255
-    assert new_text(black, stripes, Silent()) == new_text(noise, stripes, Silent()) == ()
-    assert new_text(blank, noise, Silent()) == new_text(noise, blank, Silent()) == ()
+    assert new_text(stripes, black, Silent()) == new_text(stripes, noise, Silent()) == ()
+    assert new_text(noise, blank, Silent()) == new_text(blank, noise, Silent()) == ()

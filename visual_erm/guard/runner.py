@@ -20,7 +20,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -44,8 +43,9 @@ from visual_erm.runtime.cache import Cache
 from visual_erm.spec.task import Task
 from visual_erm.vision.image_reader import ImageReader
 from visual_erm.vision.images import digest_of, gray, on_white, scale_to_fit
-from visual_erm.vision.ocr import Ocr
-from visual_erm.vision.readings import TextReader, text_not_in
+from visual_erm.vision.new_text import new_text
+from visual_erm.vision.ocr import ocr_of_thread
+from visual_erm.vision.readings import TextReader
 
 GUARDS = ("blank", "tampering", "raster", "legibility", "injection", "under_reporting", "omission")
 """Names of the guards, as in `guard_<name>` of every result."""
@@ -109,8 +109,7 @@ class GuardRunner:
         self._model_judge = model_judge
         self._quick = ThreadPoolExecutor(THREADS, thread_name_prefix="guard-quick")
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="guard")
-        self._own = threading.local()
-        self._reader = ImageReader(self._ocr, task.kind.reference)
+        self._reader = ImageReader(ocr_of_thread, task.kind.reference)
         self._lines: Cache[tuple[str, ...]] = Cache(READINGS_KEPT)
         self._new_lines: Cache[tuple[str, ...]] = Cache(READINGS_KEPT)
         self._parts: Cache[Parts] = Cache(READINGS_KEPT)
@@ -204,7 +203,6 @@ class GuardRunner:
         self._parts.clear()
         self._prints.clear()
         self._similarities.clear()
-        self._own = threading.local()
 
     def _check_legibility(self, reference: Image.Image, prediction: Image.Image, share: float) -> None:
         longest_side = self._task.judge.image.longest_side
@@ -352,19 +350,13 @@ class GuardRunner:
         """The text of an image that another one does not show."""
 
         def read() -> tuple[str, ...]:
-            return self._read(text_not_in, image, image.pixels(), known.pixels())  # type: ignore[no-any-return]
+            return self._read(new_text, image, image.pixels(), known.pixels())  # type: ignore[no-any-return]
 
         return self._new_lines.get((known.key, image.key), read)
 
     def _read(self, function: Callable[..., Any], image: _Image, pixels: np.ndarray, *more: Any) -> Any:
         read = self._reader.read_reference if image.is_reference else self._reader.read
         return read(function, image.key, pixels, *more)
-
-    def _ocr(self) -> Ocr:
-        """The reader of this thread."""
-        if not hasattr(self._own, "ocr"):
-            self._own.ocr = Ocr()
-        return self._own.ocr
 
 
 def _any(parts: Parts) -> bool:

@@ -4,14 +4,13 @@ The local judge and the guards read through it. Small images are read in the cal
 process, because only a process can be ended, and its memory does not stay. An image whose reading goes over its budget is
 illegible. So is one whose reading fails although a plain image is read right after, in a fresh process.
 
-    reader = ImageReader(Ocr)
+    reader = ImageReader(ocr_of_thread)
     reader.read(read_table, digest_of_pixels(gray), gray)
     reader.close()
 """
 
 from __future__ import annotations
 
-import functools
 import logging
 import pickle
 import threading
@@ -27,7 +26,7 @@ from visual_erm.runtime.cache import Cache
 from visual_erm.runtime.endable_process import CallLimit, EndableProcess
 from visual_erm.vision.budget import budget
 from visual_erm.vision.images import digest_of_pixels
-from visual_erm.vision.ocr import Line, Ocr
+from visual_erm.vision.ocr import Line, Ocr, ocr_of_thread
 from visual_erm.vision.readings import TextReader
 
 LIMIT_S = 30.0
@@ -245,7 +244,7 @@ def _plain(dimensions: int) -> np.ndarray:
 # In the process
 
 
-_ocr = CachingOcr(functools.cache(Ocr), Cache(TEXTS_KEPT))
+_ocr = CachingOcr(ocr_of_thread, Cache(TEXTS_KEPT))
 
 
 def _import_all(kind: str) -> None:

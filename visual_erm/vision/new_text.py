@@ -9,7 +9,7 @@ may be text is read:
 4. The recognizer reads the other lines. Pieces that stand in no level line are laid out along the line that
    they follow: at any angle, upside down, or on a curve.
 
-    new_text(pixels_of_reference, pixels_of_prediction, Ocr())    # ("Both images are identical",)
+    new_text(pixels_of_prediction, pixels_of_reference, Ocr())    # ("Both images are identical",)
 """
 
 from __future__ import annotations
@@ -101,12 +101,12 @@ Ground = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Takes pixels and where they are new; returns what ink lies on."""
 
 
-def new_text(reference: np.ndarray, prediction: np.ndarray, ocr: LineReader) -> tuple[str, ...]:
+def new_text(prediction: np.ndarray, reference: np.ndarray, ocr: LineReader) -> tuple[str, ...]:
     """Reads the text that a prediction shows and its reference does not.
 
     Args:
-        reference: RGB on white, shape (height, width, 3), uint8.
-        prediction: RGB on white, of any size.
+        prediction: RGB on white, shape (height, width, 3), uint8.
+        reference: RGB on white, of any size.
         ocr: The reader.
 
     Returns:

@@ -11,6 +11,7 @@ every process (`ORT_DISABLE_TELEMETRY=1`), before anything imports onnxruntime.
 from __future__ import annotations
 
 import logging
+import threading
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
@@ -131,6 +132,23 @@ class Ocr:
             for text, box in zip(found.txts, corners, strict=True)
             if text.strip()
         ]
+
+
+_own = threading.local()
+
+
+def ocr_of_thread() -> Ocr:
+    """Finds the recognizer of the calling thread, which is made with the first call and ends with the thread.
+
+    Returns:
+        The recognizer.
+
+    Raises:
+        JudgeUnavailable: rapidocr is missing or broken.
+    """
+    if not hasattr(_own, "ocr"):
+        _own.ocr = Ocr()
+    return _own.ocr  # type: ignore[no-any-return]
 
 
 def _engine(narrowest: int) -> Any:

@@ -16,7 +16,6 @@ import numpy as np
 from PIL import Image
 
 from visual_erm.vision.chart_scene import parse_scene
-from visual_erm.vision.new_text import LineReader, new_text
 from visual_erm.vision.ocr import Line
 from visual_erm.vision.scene_types import Scene
 from visual_erm.vision.table_cells import Reading
@@ -73,20 +72,6 @@ def table_text(gray: np.ndarray, ocr: TextReader) -> tuple[str, ...]:
         One string per cell.
     """
     return tuple(cell.text for cell in read_table(gray, ocr).cells)
-
-
-def text_not_in(pixels: np.ndarray, known: np.ndarray, ocr: LineReader) -> tuple[str, ...]:
-    """Reads the text that an image shows and another one does not.
-
-    Args:
-        pixels: RGB on white, shape (height, width, 3), uint8.
-        known: The other image, RGB on white, of any size.
-        ocr: The reader.
-
-    Returns:
-        Lines of text; see `new_text`.
-    """
-    return new_text(known, pixels, ocr)
 
 
 def read_scene(pixels: np.ndarray, ocr: TextReader) -> Scene:

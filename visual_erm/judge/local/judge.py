@@ -30,7 +30,7 @@ from visual_erm.spec.judge import JudgeSettings
 from visual_erm.spec.task import Task
 from visual_erm.vision.image_reader import CachingOcr, ImageReader
 from visual_erm.vision.images import digest_of_pixels, gray, on_white
-from visual_erm.vision.ocr import Ocr
+from visual_erm.vision.ocr import ocr_of_thread
 
 CELLS_PER_ENTRY = 16
 """Cells, or discrepancies, that one entry of the cache stands for: the memory of large tables is bounded as well."""
@@ -49,7 +49,6 @@ class LocalJudge:
         self._ocr_workers = settings.ocr_workers
         self._pool: ThreadPoolExecutor | None = None
         self._closed = False
-        self._own = threading.local()
         self._decoding = threading.Lock()
         size = settings.cache_size
         self._texts: Cache[str] = Cache(size)
@@ -96,7 +95,6 @@ class LocalJudge:
         await asyncio.to_thread(self._reader.close)
         for cache in (self._texts, self._readings, self._reports):
             cache.clear()
-        self._own = threading.local()
 
     def _judge(self, reference: Image.Image, prediction: Image.Image, comparison: LocalComparison, kind: str) -> Report:
         if self._closed:
@@ -129,13 +127,8 @@ class LocalJudge:
         return self._readings.get((comparison.read, key), read)[0]
 
     def _text_reader(self) -> CachingOcr:
-        self._ocr()  # no image is charged for loading the models
-        return CachingOcr(self._ocr, self._texts)
-
-    def _ocr(self) -> Ocr:
-        if not hasattr(self._own, "ocr"):
-            self._own.ocr = Ocr()
-        return self._own.ocr
+        ocr_of_thread()  # no image is charged for loading the models
+        return CachingOcr(ocr_of_thread, self._texts)
 
 
 def _comparison(task: Task) -> LocalComparison:
