@@ -142,7 +142,7 @@ def plan(options: ServeOptions, model: Model, machine: Machine, environ: Mapping
             # One line per health check would bury the reason for a death.
             "--disable-uvicorn-access-log",
         ]
-        settings = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
+        settings = {"HF_HUB_OFFLINE": "1"}
         if not group:
             flags += ["--enforce-eager", "--dtype", "float32", "--max-num-batched-tokens", str(length)]
             settings |= _on_cpu(machine.cores // len(groups))
