@@ -28,7 +28,7 @@ from rich.table import Table
 
 from visual_erm.extract import Code
 from visual_erm.kinds.table import TableSettings
-from visual_erm.render.browser import VIEWPORT
+from visual_erm.render.browser_process import VIEWPORT
 from visual_erm.render.chromium import find_chromium, renderer_version_of
 from visual_erm.render.table import TableRenderer, page_of
 

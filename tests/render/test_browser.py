@@ -18,6 +18,7 @@ from marked import nicer_than_other_sessions
 from visual_erm.errors import RendererUnavailable, RenderLimit, VisualERMError
 from visual_erm.kinds.table import TableSettings
 from visual_erm.render import browser
+from visual_erm.render.browser_process import Tab
 from visual_erm.render.chromium import find_chromium, renderer_version_of
 from visual_erm.render.table import TableRenderer
 from visual_erm.runtime.cpu_priority import NICER
@@ -273,7 +274,7 @@ async def ended_by(number: signal.Signals, patch: pytest.MonkeyPatch, kills: Ite
     warm = browser.WarmBrowser()
     patch.setattr(browser, "_killed_for_memory", lambda: next(kills))
 
-    async def job(tab: browser.Tab) -> None:
+    async def job(tab: Tab) -> None:
         await tab.show("<p>a page")
         for process in filter(is_tab, psutil.Process().children(recursive=True)):
             process.send_signal(number)

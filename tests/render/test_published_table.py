@@ -13,7 +13,7 @@ from playwright.async_api import async_playwright
 
 from visual_erm.extract import Code
 from visual_erm.kinds.table import TableSettings
-from visual_erm.render.browser import ARGUMENTS, VIEWPORT
+from visual_erm.render.browser_process import ARGUMENTS, VIEWPORT
 from visual_erm.render.chromium import find_chromium
 from visual_erm.render.table import CROP, TableRenderer, to_html
 

@@ -15,7 +15,7 @@ from chromium import browsers, small_table
 from visual_erm.errors import RendererUnavailable, RenderLimit
 from visual_erm.kinds.table import TableSettings
 from visual_erm.render import browser as warm_browser
-from visual_erm.render.browser import Tab
+from visual_erm.render.browser_process import Tab, main_process
 from visual_erm.render.table import TableRenderer
 
 pytestmark = pytest.mark.long
@@ -34,7 +34,7 @@ async def renderer() -> AsyncIterator[TableRenderer]:
 async def its_browser(tab: Tab) -> psutil.Process:
     browser = tab._context.browser
     assert browser is not None
-    return await warm_browser._main_process(browser)
+    return await main_process(browser)
 
 
 async def stops_its_browser(tab: Tab) -> None:

@@ -286,7 +286,7 @@ class TestLimits:
         await renderer.close()
 
     async def test_memory_is_capped(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("visual_erm.render.browser.MEMORY_BYTES", 400 << 20)
+        monkeypatch.setattr("visual_erm.render.browser_process.MEMORY_BYTES", 400 << 20)
         monkeypatch.setattr(table, "PLACE", greedy(table.PLACE))
         renderer = TableRenderer(TableSettings(timeout_s=60), pages=2)
         page = html("<table><td>holds memory</table>")

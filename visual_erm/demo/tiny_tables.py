@@ -23,7 +23,8 @@ from PIL import Image
 
 from visual_erm.demo.tiny_problem import CANVAS, CELL, MAX_COLUMNS, MAX_ROWS, MAX_TEXT, Place, TinyProblem, letters
 from visual_erm.errors import ConfigError
-from visual_erm.render.browser import Tab, WarmBrowser
+from visual_erm.render.browser import WarmBrowser
+from visual_erm.render.browser_process import Tab
 
 Rows = list[list[str]]
 """A table as rows of cell texts, with the header first."""

@@ -90,7 +90,7 @@ def python() -> DoctorResult:
 
 def chromium() -> DoctorResult:
     """Looks for a Chromium that starts."""
-    from visual_erm.render.browser import find_chromium
+    from visual_erm.render.chromium import find_chromium
 
     try:
         path = find_chromium()

@@ -17,7 +17,7 @@ from visual_erm.errors import ConfigError, RendererUnavailable
 from visual_erm.preflight.context import RunContext
 from visual_erm.preflight.findings import Finding, Note, Problem, problems_from
 from visual_erm.preflight.model import BYTES_OF_TYPE, weights
-from visual_erm.render.browser import find_chromium
+from visual_erm.render.chromium import find_chromium
 from visual_erm.sandbox.host import examine
 from visual_erm.serve.plan import gpus_here
 from visual_erm.training.run_ledger import checkpoint

@@ -18,7 +18,8 @@ from PIL import Image, ImageChops
 from visual_erm.errors import BlankImage, RenderLimit
 from visual_erm.extract import Code
 from visual_erm.kinds.table import TableSettings
-from visual_erm.render.browser import Tab, WarmBrowser
+from visual_erm.render.browser import WarmBrowser
+from visual_erm.render.browser_process import Tab
 from visual_erm.render.chromium import find_chromium, renderer_version_of
 from visual_erm.runtime.singleflight import SingleFlight
 from visual_erm.vision.foreground import MIN_CONTRAST
