@@ -151,7 +151,7 @@ class WarmBrowser:
         await asyncio.gather(*(keeper.close() for keeper in (self._shared, *self._apart)))
 
     async def _try_apart(self, own: _Keeper, job: Callable[[Tab], Awaitable[T]], limit_s: float, plain_s: float) -> T:
-        loss = None
+        loss, killed = None, False
         for attempt in range(1, ATTEMPTS):
             killed_for_memory = _killed_for_memory()
             try:
@@ -161,11 +161,12 @@ class WarmBrowser:
                 log.info("attempt %d: %s", attempt + 1, loss)
             works = not await own.end_if_spoilt(plain_s)
             if loss.killed and _killed_for_memory() == killed_for_memory:
+                killed = True
                 continue
-            condemned = not loss.chance or attempt == ATTEMPTS - 1
+            condemned = not loss.chance or (attempt == ATTEMPTS - 1 and not killed)
             if condemned and (works or await own.renders_a_plain_page(plain_s)):
                 raise loss.fault(str(loss))
-        others = "by a signal" if loss and loss.killed else "and so did plain pages"
+        others = "by a signal" if killed else "and so did plain pages"
         raise RendererUnavailable(f"{ATTEMPTS} attempts failed, {others}: {loss}")
 
 
@@ -309,13 +310,12 @@ class _Keeper:
 
 
 async def _loss(tab: Tab, running: RunningBrowser) -> _Lost | None:
+    if tab.lost.done() and await running.was_killed(tab):
+        return _Lost("the page was killed", killed=True)
+    # A browser may die of a request to a page that is lost already, before it has said how the page ended.
     if not running.is_alive():
         return _Lost("the browser died", chance=True, innocent=running.spoilt)
-    if not tab.lost.done():
-        return None
-    if await running.was_killed(tab):
-        return _Lost("the page was killed", killed=True)
-    return _Lost("the page used up its memory or crashed")
+    return _Lost("the page used up its memory or crashed") if tab.lost.done() else None
 
 
 def _killed_for_memory() -> int:
