@@ -28,11 +28,29 @@ HOST = "judge.example"
 LATER_S = 2.0
 """Seconds after a command in which what it left running may still ask or write."""
 LIMIT_S = 500.0
+CI_SERVICES = ("CI", "TF_BUILD", "TRAVIS", "JENKINS_URL", "BUILDKITE", "CIRCLECI", "APPVEYOR", "TEAMCITY_VERSION")
+CI_PREFIXES = ("GITHUB_", "GITLAB_", "CODEBUILD_", "BITBUCKET_")
+"""Variables that tell a command that it runs in CI. Some libraries report usage only elsewhere, as on the users' machines
+(findings/onnxruntime_is_quiet_where_ci_runs.sh)."""
 MS_BIND, MS_REC = 4096, 16384
 EMPTY = ("/tmp", "/var/tmp", "/dev/shm")
 """Folders that are empty at the start; the user's home is another one."""
 PASSED_OVER = ("__pycache__", ".git", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "outputs")
 """Folders in the checkout that other work on it changes meanwhile."""
+CHATTY = f"""
+import os, socket
+from pathlib import Path
+os.mkdir(Path.home() / ".device-id")
+os.mkdir("/var/tmp/events")
+if os.fork() == 0:
+    import time
+    time.sleep({LATER_S / 4})
+    try:
+        socket.getaddrinfo("collector.example", 443)
+    except OSError:
+        pass
+"""
+"""Does what a library that reports usage does: it keeps an id, and asks for a name after its command has ended."""
 REPORT = {"layout_error_count": 0, "text_error_count": 0, "numeric_error_count": 0, "errors": []}
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -133,6 +151,7 @@ def commands(out: Path, port: int) -> dict[str, list[str]]:
         "client": [*command, "judge", "table", *images, "--judge", f"http://{HOST}:{port}/v1"],
         "data": [*python, *prepared, "--out", str(out / "data")],
         "model": [*python, "-c", build],
+        "chatty": [*python, "-c", CHATTY],
         "preflight": [*command, "preflight", *run],
         "training": [*python, "-m", "visual_erm.train", *run],
     }
@@ -164,7 +183,9 @@ def main(folder: Path, checkout: Path, steps: list[str]) -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Judge)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     given = {
-        name: value for name, value in os.environ.items() if not name.startswith("XDG_") and "proxy" not in name.lower()
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("XDG_", *CI_PREFIXES)) and name not in CI_SERVICES and "proxy" not in name.lower()
     }
     environment = {
         **given,
