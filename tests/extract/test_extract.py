@@ -374,6 +374,7 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("unit", HOSTILE, ids=[ascii(unit)[:24] for unit in HOSTILE])
 @pytest.mark.timeout(60)
 def test_a_quarter_of_a_hostile_megabyte_is_read_in_linear_time(unit: str) -> None:

@@ -12,12 +12,12 @@ import pytest
 HERE = Path(__file__).resolve().parent
 
 
-def test_every_sample_gets_what_it_got(request: pytest.FixtureRequest) -> None:
+@pytest.mark.long
+def test_every_sample_gets_what_it_got() -> None:
     """In a process of its own: one event loop for all, and this checkout before any that is installed."""
-    part = ["--every", "48"] if request.config.getoption("--quick") else []
     root = HERE.parents[1]
     done = subprocess.run(
-        [sys.executable, str(HERE / "run.py"), "--same-engines", *part],
+        [sys.executable, str(HERE / "run.py"), "--same-engines"],
         cwd=root,
         env={**os.environ, "PYTHONPATH": str(root)},
         stdout=subprocess.PIPE,

@@ -96,6 +96,7 @@ def white(size: tuple[int, int]) -> np.ndarray:
     return np.full(size, 255, np.uint8)
 
 
+@pytest.mark.long
 def test_a_large_image_over_its_limits_is_illegible_and_the_next_is_read(
     reader: ImageReader, backend: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
