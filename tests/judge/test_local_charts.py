@@ -187,6 +187,7 @@ def panels(axes) -> None:
         part.set_title(f"Part {number + 1}")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("draw", [columns, waves, points, panels])
 def test_the_same_chart_with_more_pixels_is_about_the_same_chart(judge, draw):
     """A frame has half-tones on one side at 150 dpi and on the other at 200; the minus of a label has another width."""

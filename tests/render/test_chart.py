@@ -41,6 +41,7 @@ async def renderer() -> AsyncIterator[ChartRenderer]:
     await shared.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", GALLERY, ids=lambda path: path.stem)
 async def test_a_script_of_any_kind_draws_the_same_pixels_twice(path: Path, renderer: ChartRenderer) -> None:
     code = Code("python", path.read_text())

@@ -348,6 +348,7 @@ def test_a_folder_that_is_no_checkout_is_told(tmp_path: Path) -> None:
 CHARACTERS = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("{}$\\'\"\r\n\t %\ufeff"), max_size=40)
 
 
+@pytest.mark.long
 @settings(max_examples=40)
 @given(parts=st.lists(CHARACTERS, min_size=3, max_size=3), escaped=st.booleans())
 def test_every_text_survives_to_the_letter(parts: list[str], escaped: bool) -> None:

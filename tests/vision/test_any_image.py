@@ -77,6 +77,7 @@ def test_the_run_calls_every_public_function() -> None:
     assert [name for code, name in public_functions().items() if code not in called] == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [11, 12, 13, 14])
 def test_no_image_of_any_family_raises_or_warns(seed: int) -> None:
     outcome = perception.look(range(2 * len(ALL)), seed, False, SMALL)
@@ -193,6 +194,7 @@ def test_a_page_far_longer_than_wide_is_given_to_text_recognition_in_a_shape_tha
     assert width <= 60 * height
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", [(3, 4000), (4000, 5)])
 def test_a_strip_has_no_text_and_is_no_failure(shape: tuple[int, int]) -> None:
     noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
