@@ -19,7 +19,7 @@ from playwright.async_api import async_playwright
 from visual_erm.errors import BlankImage, RenderLimit
 from visual_erm.extract import Code
 from visual_erm.kinds.table import TableSettings
-from visual_erm.render import table
+from visual_erm.render import browser_process, table
 from visual_erm.render.base import make_renderer
 from visual_erm.render.chromium import find_chromium
 from visual_erm.render.table import CROP, TableRenderer
@@ -233,6 +233,34 @@ async def test_a_page_that_shows_nothing_is_blank(renderer: TableRenderer, code:
 async def test_a_page_of_one_color_is_an_image(renderer: TableRenderer, markup: str, color: tuple[int, int, int]) -> None:
     image = await renderer.render(html(markup))
     assert image.getcolors() == [(image.width * image.height, color)]
+
+
+def rows(count: int, style: str = "") -> str:
+    cells = "".join(
+        f"<tr><td>{row}<td>Ägypten {row * 7.5}<td style='background:linear-gradient(red,blue)'>x" for row in range(count)
+    )
+    return f"<table style='{style}'>{cells}</table>"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "markup",
+    [
+        rows(40),
+        rows(90, "width:700px;line-height:1.37;transform:rotate(0.5deg)"),
+        rows(6, "width:5000px;height:40vh"),
+        rows(150, "position:relative;left:3.5px;opacity:0.9;border:3px dashed teal"),
+    ],
+    ids=["in the viewport", "taller", "wider", "taller and faint"],
+)
+async def test_an_image_is_the_same_in_bands(markup: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = []
+    for pixels in (100_000_000, 90_000):
+        monkeypatch.setattr(browser_process, "BAND_PIXELS", pixels)
+        own = make_renderer(TableSettings(), pages=1)
+        images.append(await own.render(html(markup)))
+        await own.close()
+    assert same(*images)
 
 
 class TestLimits:

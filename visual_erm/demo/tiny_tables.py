@@ -7,9 +7,7 @@ one cell per visual token. The judge sees the same tables at normal size, from t
 
 from __future__ import annotations
 
-import base64
 import importlib.util
-import io
 import random
 import re
 from collections.abc import Iterator, Sequence
@@ -24,7 +22,7 @@ from PIL import Image
 from visual_erm.demo.tiny_problem import CANVAS, CELL, MAX_COLUMNS, MAX_ROWS, MAX_TEXT, Place, TinyProblem, letters
 from visual_erm.errors import ConfigError
 from visual_erm.render.browser import WarmBrowser
-from visual_erm.render.browser_process import Tab
+from visual_erm.render.browser_process import Tab, join
 
 Rows = list[list[str]]
 """A table as rows of cell texts, with the header first."""
@@ -299,14 +297,13 @@ async def render(tables: Sequence[Rows]) -> list[Image.Image]:
         for start in range(0, len(tables), SHEET):
             sheet = tables[start : start + SHEET]
             shot = await browser.render(partial(_screenshot, sheet), limit_s=SHEET_LIMIT_S)
-            with Image.open(io.BytesIO(base64.b64decode(shot))) as image:
-                images.extend(_cut(image.convert("RGB"), len(sheet)))
+            images.extend(_cut(join(shot), len(sheet)))
     finally:
         await browser.close()
     return images
 
 
-async def _screenshot(tables: Sequence[Rows], tab: Tab) -> str:
+async def _screenshot(tables: Sequence[Rows], tab: Tab) -> list[str]:
     await tab.show(_sheet(tables))
     return await tab.screenshot(SHEET_COLUMNS * MAX_COLUMNS * CELL, -(-len(tables) // SHEET_COLUMNS) * MAX_ROWS * CELL)
 

@@ -10,7 +10,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import io
 import logging
 import os
 import shutil
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from PIL import Image
 from playwright.async_api import Browser, BrowserContext, CDPSession, Playwright, ViewportSize, async_playwright
 
 from visual_erm.errors import RendererUnavailable
@@ -36,6 +39,11 @@ ARGUMENTS = (
     # No name and no address resolves: a second layer beside the tabs' own offline mode.
     "--host-resolver-rules=MAP * ~NOTFOUND",
 )
+BAND_PIXELS = 1_500_000
+"""Largest number of pixels in one answer of the browser. Noise of so many pixels is 6 MB, which hold the event loop for
+some 20 ms."""
+BASE64_PIECE = 1 << 20
+"""Characters that are decoded at once, a multiple of 4."""
 MEMORY_BYTES = 1 << 30
 """What one process of the browser may allocate; a tab that wants more dies, and only that tab."""
 START_LIMIT_S = 30.0
@@ -137,7 +145,7 @@ class Tab:
             raise BrokenError(answer["exceptionDetails"].get("exception", {}).get("description", "script failed"))
         return answer["result"].get("value")
 
-    async def screenshot(self, width: int, height: int) -> str:
+    async def screenshot(self, width: int, height: int) -> list[str]:
         """Takes an image of the page from its top left corner.
 
         Args:
@@ -145,13 +153,18 @@ class Tab:
             height: Height in CSS pixels.
 
         Returns:
-            The image as PNG in base64.
+            Bands of the image from top to bottom, each as PNG in base64. They have the image's width, and at most
+            BAND_PIXELS pixels: the event loop takes in one band at a time. Most tables are one band.
         """
+        rows = max(1, BAND_PIXELS // width)
+        return [await self._band(width, top, min(rows, height - top), height) for top in range(0, height, rows)]
+
+    async def _band(self, width: int, top: int, rows: int, height: int) -> str:
         answer = await self._send(
             "Page.captureScreenshot",
             format="png",
             optimizeForSpeed=True,
-            clip={"x": 0, "y": 0, "width": width, "height": height, "scale": 1},
+            clip={"x": 0, "y": top, "width": width, "height": rows, "scale": 1},
             captureBeyondViewport=width > VIEWPORT["width"] or height > VIEWPORT["height"],
         )
         return answer["data"]
@@ -174,6 +187,30 @@ class Tab:
     async def _send(self, method: str, **parameters: Any) -> Any:
         with playwright_errors():
             return await self._session.send(method, parameters)
+
+
+def join(bands: list[str]) -> Image.Image:
+    """Decodes what `Tab.screenshot` returns.
+
+    Args:
+        bands: Bands of one image from top to bottom, each as PNG in base64.
+
+    Returns:
+        The image, RGB.
+    """
+    parts = [_decode(band) for band in bands]
+    image = Image.new("RGB", (parts[0].width, sum(part.height for part in parts)))
+    top = 0
+    for part in parts:
+        image.paste(part, (0, top))
+        top += part.height
+    return image
+
+
+def _decode(band: str) -> Image.Image:
+    # Other threads, the event loop's among them, stand still while one call decodes base64.
+    pieces = (base64.b64decode(band[at : at + BASE64_PIECE]) for at in range(0, len(band), BASE64_PIECE))
+    return Image.open(io.BytesIO(b"".join(pieces))).convert("RGB")
 
 
 class RunningBrowser:

@@ -8,8 +8,6 @@ itself.
 from __future__ import annotations
 
 import asyncio
-import base64
-import io
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -19,7 +17,7 @@ from visual_erm.errors import BlankImage, RenderLimit
 from visual_erm.extract import Code
 from visual_erm.kinds.table import TableSettings
 from visual_erm.render.browser import WarmBrowser
-from visual_erm.render.browser_process import Tab
+from visual_erm.render.browser_process import Tab, join
 from visual_erm.render.chromium import find_chromium, renderer_version_of
 from visual_erm.runtime.singleflight import SingleFlight
 from visual_erm.vision.foreground import MIN_CONTRAST
@@ -226,7 +224,7 @@ class TableRenderer:
         data = await self._browser.render(lambda tab: self._screenshot(tab, markup), self._settings.timeout_s)
         return await asyncio.to_thread(_read, data, self._is_published)
 
-    async def _screenshot(self, tab: Tab, markup: str) -> str:
+    async def _screenshot(self, tab: Tab, markup: str) -> list[str]:
         await tab.show(self._page)
         tab.used = True
         right, bottom, plain = await tab.call(PLACE, markup, self._is_published)
@@ -239,7 +237,7 @@ class TableRenderer:
         return await tab.screenshot(right + MARGIN, bottom + MARGIN)
 
 
-def _read(data: str, is_published: bool) -> Image.Image:
-    image = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
+def _read(bands: list[str], is_published: bool) -> Image.Image:
+    image = join(bands)
     # The published code takes the color of the first pixel for the background's.
     return crop(image, image.getpixel((0, 0)) if is_published else "white")  # type: ignore[arg-type]
