@@ -34,6 +34,7 @@ from visual_erm.demo.tiny_data import held_out_samples, read_rows, render_images
 from visual_erm.demo.tiny_problem import TinyProblem
 from visual_erm.demo.tiny_tasks import TASKS, TinyTask
 from visual_erm.errors import ConfigError, VisualERMError
+from visual_erm.runtime.deferred_signals import deferred_signals
 from visual_erm.spec.base import shipped
 from visual_erm.spec.judge import load_judge_settings
 from visual_erm.spec.task import Task, load_task
@@ -296,16 +297,18 @@ def run_to_the_end(command: list[str], environment: dict[str, str], log_path: Pa
     Returns:
         Its exit code.
     """
-    with log_path.open("wb") as lines:
-        process = subprocess.Popen(  # noqa: S603
-            command, env=environment, stdout=lines, stderr=subprocess.STDOUT, start_new_session=True
-        )
+    process = None
     try:
+        with log_path.open("wb") as lines, deferred_signals():
+            process = subprocess.Popen(  # noqa: S603
+                command, env=environment, stdout=lines, stderr=subprocess.STDOUT, start_new_session=True
+            )
         return process.wait()
     except BaseException:
-        log.info("stopping; the training ends its processes first …")
-        process.terminate()
-        process.wait()
+        if process is not None:
+            log.info("stopping; the training ends its processes first …")
+            process.terminate()
+            process.wait()
         raise
 
 

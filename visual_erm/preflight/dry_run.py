@@ -25,6 +25,7 @@ from typing import Any
 
 from visual_erm.errors import ConfigError, InfrastructureError
 from visual_erm.preflight.sample import SampledRow
+from visual_erm.runtime.deferred_signals import deferred_signals
 
 REQUEST, RESULTS, ROLLOUT_LOG = "request.pickle", "results.jsonl", "rollout_log"
 
@@ -73,22 +74,25 @@ class DryRun:
             Path(folder, REQUEST).write_bytes(pickle.dumps(self))
             # Libraries leave things in the folder for temporary files.
             environment = {**os.environ, "TMPDIR": folder}
-            process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", __name__, folder],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            process = None
             try:
+                with deferred_signals():
+                    process = subprocess.Popen(  # noqa: S603
+                        [sys.executable, "-m", __name__, folder],
+                        env=environment,
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,
+                        stderr=subprocess.DEVNULL,
+                        start_new_session=True,
+                    )
                 process.wait(limit_s)
             except subprocess.TimeoutExpired:
                 pass
             finally:
-                if process.poll() is None:
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+                if process is not None:
+                    if process.poll() is None:
+                        os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
             results = Path(folder, RESULTS)
             return (
                 [DryRunResult(**json.loads(line)) for line in results.read_text().splitlines()] if results.exists() else []
