@@ -1,0 +1,1 @@
+"""VC-RewardBench: how well a judge finds what a person found."""
