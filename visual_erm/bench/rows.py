@@ -1,0 +1,233 @@
+"""The files of VC-RewardBench: rows as published, in JSON lines or as one JSON list, and what the bench adds to them.
+
+A row as published has
+
+    id or idx        names the pair
+    category         table, chart or svg
+    gt_img_path      the reference image, relative to the images' root
+    pred_img_path    the predicted image
+    human_errors     the errors that a person found: a list of objects with `type`, `description` and `severity`
+
+`bench run` adds `pred_json` and `error_parse_failed_reason` as published, `bench match` adds `matching` and `matcher`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from visual_erm.bench.matching import LabeledError, Match, Matching
+from visual_erm.bench.tally import BadMatching, errors_of
+from visual_erm.errors import ConfigError
+from visual_erm.spec.task import load_task
+from visual_erm.spec.text import json_of_line, jsonl_lines, read_text
+
+CATEGORIES = ("table", "chart", "svg")
+"""Categories of pairs; each is the name of a shipped task."""
+LEVELS = ("yes", "partial")
+
+
+class BadRow(ConfigError):
+    """A row cannot be used. The message names the file, the line, the key and the fix."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a file."""
+
+    place: str
+    """`file:line`, for messages."""
+    content: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        """The name of the pair. Raises BadRow."""
+        found = next((self.content[key] for key in ("id", "idx") if self.content.get(key) is not None), None)
+        if not isinstance(found, str | int):
+            raise BadRow(f"{self.place}: needs `id` or `idx`, a text or a whole number")
+        return str(found)
+
+    @property
+    def category(self) -> str:
+        """The category of the pair. Raises BadRow."""
+        found = self.content.get("category")
+        if found not in CATEGORIES:
+            raise BadRow(f"{self.place}: `category` is {json.dumps(found)}; known: {', '.join(CATEGORIES)}")
+        return str(found)
+
+    def path(self, key: str, root: Path) -> Path:
+        """Finds an image.
+
+        Args:
+            key: `gt_img_path` or `pred_img_path`.
+            root: The folder that paths are relative to.
+
+        Returns:
+            The image's path; the file exists.
+
+        Raises:
+            BadRow: The key holds no path, or there is no such file.
+        """
+        found = self.content.get(key)
+        if not isinstance(found, str) or not found:
+            raise BadRow(f"{self.place}: `{key}` must be the path of an image")
+        path = root / found
+        if not path.is_file():
+            raise BadRow(f"{self.place}: `{key}`: no file {path}; --root names the folder that paths are relative to")
+        return path
+
+    def truths(self, *, as_published: bool = False) -> list[LabeledError]:
+        """Reads the errors that a person found.
+
+        Args:
+            as_published: Take an error's category from `type` only; else from `type` or `category`.
+
+        Returns:
+            The errors of the task's categories.
+
+        Raises:
+            BadRow: `human_errors` is no list.
+        """
+        items = self.content.get("human_errors")
+        if not isinstance(items, list):
+            raise BadRow(f"{self.place}: `human_errors` must be a list; an empty one says that there is no error")
+        return errors_of(items, error_categories(self.category), ("type",) if as_published else ("type", "category"))
+
+    def predictions(self) -> list[LabeledError]:
+        """The errors that the judge reports; none where its reply was not read."""
+        reply = self.content.get("pred_json")
+        items = reply.get("errors") if isinstance(reply, dict) else reply
+        return errors_of(items, error_categories(self.category), ("type", "category"))
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether a judge's answer was read."""
+        return self.content.get("pred_json") is not None
+
+    def matching(self) -> Matching:
+        """Reads what the matcher says.
+
+        Returns:
+            The matching.
+
+        Raises:
+            BadMatching: There is none: the row was not matched, or its matching failed.
+        """
+        found = self.content.get("matching")
+        if not isinstance(found, dict):
+            reason = self.content.get("matching_failed_reason") or "not matched; run `visual-erm bench match` on it"
+            raise BadMatching(f"{self.place}: {reason}")
+        return matching_of(found)
+
+
+@cache
+def error_categories(category: str) -> tuple[str, ...]:
+    """The categories of errors that count for a category of pairs."""
+    return tuple(load_task(category).report.categories)
+
+
+def matching_of(content: dict[str, Any]) -> Matching:
+    """Reads a matching in the published form.
+
+    Args:
+        content: `matches` with `pred_id`, `gt_id` and `match_level`, and `unmatched_pred` and `unmatched_gt`. Matches of
+            another level, or with ids that are no whole numbers, are left out.
+
+    Returns:
+        The matching.
+
+    Raises:
+        BadMatching: `matches` is no list.
+    """
+    items = content.get("matches")
+    if not isinstance(items, list):
+        raise BadMatching("the matcher's reply has no list `matches`")
+    matches = []
+    for item in items:
+        if isinstance(item, dict) and item.get("match_level") in LEVELS:
+            ids = item.get("pred_id"), item.get("gt_id")
+            if all(isinstance(number, int) for number in ids):
+                matches.append(Match(*ids, item["match_level"]))  # type: ignore[arg-type]
+    return Matching(tuple(matches), _ids(content, "unmatched_pred"), _ids(content, "unmatched_gt"))
+
+
+def _ids(content: dict[str, Any], key: str) -> tuple[int, ...] | None:
+    found = content.get(key)
+    if not isinstance(found, list):
+        return None
+    if not all(isinstance(number, int) for number in found):
+        raise BadMatching(f"`{key}` of the matcher's reply must hold whole numbers")
+    return tuple(found)
+
+
+def wire(matching: Matching) -> dict[str, Any]:
+    """Writes a matching in the published form.
+
+    Args:
+        matching: The matching.
+
+    Returns:
+        What JSON can hold; see `matching_of`.
+    """
+    matches = [{"pred_id": one.prediction, "gt_id": one.truth, "match_level": one.level} for one in matching.matches]
+    lists = {"unmatched_pred": matching.unmatched_predictions, "unmatched_gt": matching.unmatched_truths}
+    return {"matches": matches, **{key: list(ids) for key, ids in lists.items() if ids is not None}}
+
+
+def read_rows(path: Path) -> tuple[list[Row], list[str]]:
+    """Reads a file of rows.
+
+    Args:
+        path: JSON lines, or one JSON list.
+
+    Returns:
+        The rows, and one message for each line that is no row. Of rows with one id the first counts.
+
+    Raises:
+        ConfigError: The file cannot be read, or holds no row.
+    """
+    rows: list[Row] = []
+    problems: list[str] = []
+    lines: dict[str, str] = {}
+    for place, content in _contents(path):
+        try:
+            if isinstance(content, ValueError):
+                raise BadRow(f"{place}: not a line of JSON: {content}")
+            if not isinstance(content, dict):
+                raise BadRow(f"{place}: not a JSON object")
+            row = Row(place, content)
+            if lines.setdefault(row.id, place) != place:
+                raise BadRow(f"{place}: the id {row.id} is that of {lines[row.id]} too")
+            if row.category:
+                rows.append(row)
+        except BadRow as error:
+            problems.append(str(error))
+    if not rows:
+        raise ConfigError(f"{path}: holds no row of VC-RewardBench{''.join(f'; {one}' for one in problems[:1])}")
+    return rows, problems
+
+
+def _contents(path: Path) -> Iterator[tuple[str, Any]]:
+    try:
+        with path.open("rb") as file:
+            is_list = file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    if is_list:
+        try:
+            items: Sequence[Any] = json.loads(read_text(path))
+        except ValueError as error:
+            raise ConfigError(f"{path}: not a JSON list: {error}") from error
+        yield from ((f"{path}: item {number}", item) for number, item in enumerate(items, 1))
+        return
+    for number, line in enumerate(jsonl_lines(path), 1):
+        if line.strip():
+            try:
+                content = json_of_line(line)
+            except ValueError as error:
+                content = error
+            yield f"{path}:{number}", content
