@@ -21,6 +21,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from visual_erm import __version__
+from visual_erm.bench.commands import app as bench
 from visual_erm.errors import ConfigError, InfrastructureError, VisualERMError
 from visual_erm.reward.report import Report
 from visual_erm.spec.judge import load_judge_settings
@@ -37,6 +38,7 @@ prompts = typer.Typer(
     no_args_is_help=True, help="Show or change the prompts of judge models: the project's own, or the published ones."
 )
 app.add_typer(prompts, name="prompts")
+app.add_typer(bench, name="bench")
 out = Console()
 err = Console(stderr=True)
 

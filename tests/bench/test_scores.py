@@ -58,7 +58,7 @@ def test_a_pair_without_errors_shows_false_alarms_and_severities_are_compared() 
     ("broken", "message"),
     [
         ({"matching": None}, "not matched; run `visual-erm bench match`"),
-        ({"matching": None, "matching_failed_reason": "the matcher answered prose"}, "the matcher answered prose"),
+        ({"matching": None, "failed_reason": "the matcher answered prose"}, "the matcher answered prose"),
         ({"human_errors": None}, "`human_errors` must be a list"),
         ({"matching": {"matches": "none"}}, "no list `matches`"),
         ({"matching": {"matches": [], "unmatched_pred": ["1"]}}, "must hold whole numbers"),

@@ -29,6 +29,9 @@ from visual_erm.spec.text import json_of_line, jsonl_lines, read_text
 CATEGORIES = ("table", "chart", "svg")
 """Categories of pairs; each is the name of a shipped task."""
 LEVELS = ("yes", "partial")
+FAILED = "failed_reason"
+"""Key of a result that says why a judge or a matcher gave none. Such a result counts for nothing. A later one of the same
+pair takes its place."""
 
 
 class BadRow(ConfigError):
@@ -108,6 +111,11 @@ class Row:
         """Whether a judge's answer was read."""
         return self.content.get("pred_json") is not None
 
+    @property
+    def failed(self) -> str:
+        """Why a judge or a matcher gave no result; empty where it did."""
+        return str(self.content.get(FAILED) or "")
+
     def matching(self) -> Matching:
         """Reads what the matcher says.
 
@@ -119,8 +127,7 @@ class Row:
         """
         found = self.content.get("matching")
         if not isinstance(found, dict):
-            reason = self.content.get("matching_failed_reason") or "not matched; run `visual-erm bench match` on it"
-            raise BadMatching(f"{self.place}: {reason}")
+            raise BadMatching(f"{self.place}: {self.failed or 'not matched; run `visual-erm bench match` on the file'}")
         return matching_of(found)
 
 
@@ -185,14 +192,13 @@ def read_rows(path: Path) -> tuple[list[Row], list[str]]:
         path: JSON lines, or one JSON list.
 
     Returns:
-        The rows, and one message for each line that is no row. Of rows with one id the first counts.
+        The rows, and one message for each line that is no row. Of rows with one id the first counts that has not failed.
 
     Raises:
         ConfigError: The file cannot be read, or holds no row.
     """
-    rows: list[Row] = []
+    rows: dict[str, Row] = {}
     problems: list[str] = []
-    lines: dict[str, str] = {}
     for place, content in _contents(path):
         try:
             if isinstance(content, ValueError):
@@ -200,15 +206,16 @@ def read_rows(path: Path) -> tuple[list[Row], list[str]]:
             if not isinstance(content, dict):
                 raise BadRow(f"{place}: not a JSON object")
             row = Row(place, content)
-            if lines.setdefault(row.id, place) != place:
-                raise BadRow(f"{place}: the id {row.id} is that of {lines[row.id]} too")
+            former = rows.get(row.id)
+            if former is not None and not former.failed:
+                raise BadRow(f"{place}: the id {row.id} is that of {former.place} too")
             if row.category:
-                rows.append(row)
+                rows[row.id] = row
         except BadRow as error:
             problems.append(str(error))
     if not rows:
         raise ConfigError(f"{path}: holds no row of VC-RewardBench{''.join(f'; {one}' for one in problems[:1])}")
-    return rows, problems
+    return list(rows.values()), problems
 
 
 def _contents(path: Path) -> Iterator[tuple[str, Any]]:

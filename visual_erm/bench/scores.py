@@ -79,7 +79,7 @@ class Scores:
 
     def wire(self) -> dict[str, Any]:
         """What JSON can hold; NaN is null."""
-        return _without_nan(asdict(self))
+        return without_nan(asdict(self))
 
 
 def items_of(rows: Sequence[Row], *, as_published: bool = False) -> tuple[list[Item], list[str]]:
@@ -238,9 +238,17 @@ def _difference(a: Sequence[Item], b: Sequence[Item], seed: int) -> Difference:
     )
 
 
-def _without_nan(content: Any) -> Any:
+def without_nan(content: Any) -> Any:
+    """Replaces NaN by None in what JSON holds, for JSON has no NaN.
+
+    Args:
+        content: Mappings, lists, tuples and values.
+
+    Returns:
+        The same with lists for tuples.
+    """
     if isinstance(content, dict):
-        return {key: _without_nan(value) for key, value in content.items()}
+        return {key: without_nan(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
-        return [_without_nan(value) for value in content]
+        return [without_nan(value) for value in content]
     return None if isinstance(content, float) and math.isnan(content) else content

@@ -1,0 +1,172 @@
+"""The commands `visual-erm bench run`, `match`, `score` and `compare`."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from visual_erm.errors import ConfigError, printable
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Measure a judge on VC-RewardBench: run it, match its errors with those of people, score, compare.",
+)
+out = Console()
+err = Console(stderr=True)
+
+SOME_FAILED = 1
+"""Exit code when some items have no result; the others have. 2 means wrong input."""
+SHOWN = 5
+"""Messages about items without a result that are printed; the file has all."""
+
+Rows = Annotated[Path, typer.Argument(help="The benchmark, in JSON lines or as one JSON list.")]
+Matches = Annotated[Path, typer.Argument(help="A file that `bench match` wrote.")]
+AsPublished = Annotated[
+    bool,
+    typer.Option(help="Count as the published script does: its matcher's own lists of what is unmatched are believed."),
+]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the scores to this file too.")]
+
+
+@app.command()
+def run(
+    rows: Rows,
+    to: Annotated[Path, typer.Option("--out", help="File for the answers. A run that was stopped goes on from it.")],
+    root: Annotated[Path | None, typer.Option(help="Folder of the images. Default: that of the benchmark's file.")] = None,
+    judge: Annotated[
+        str, typer.Option(help="The judge: `local`, the URL of an OpenAI-compatible server, or the path of a YAML file.")
+    ] = "local",
+    retry_failed: Annotated[bool, typer.Option(help="Ask again about pairs for which the judge failed.")] = False,
+) -> None:
+    """Ask a judge about every pair."""
+    from visual_erm.bench.rows import read_rows
+    from visual_erm.bench.run import run as run_all
+    from visual_erm.judge.endpoint import hide_login
+    from visual_erm.spec.judge import load_judge_settings
+
+    found, problems = read_rows(rows)
+    settings = load_judge_settings(judge)
+    name = hide_login(judge) if "://" in judge else judge
+    summary = run_all(found, root or rows.parent, settings, to, name=name, retry_failed=retry_failed, console=err)
+    _tell(f"{summary.answered} answered, {summary.kept} kept, {len(summary.failed)} failed: {to}", problems)
+    raise typer.Exit(SOME_FAILED if summary.failed or problems else 0)
+
+
+@app.command()
+def match(
+    answers: Annotated[Path, typer.Argument(help="A file that `bench run` wrote, or the published evaluation.")],
+    to: Annotated[Path, typer.Option("--out", help="File for the matches. A run that was stopped goes on from it.")],
+) -> None:
+    """Pair the errors that a judge reports with those of people, without a model."""
+    from visual_erm.bench.match import match as match_all
+    from visual_erm.bench.rows import read_rows
+
+    found, problems = read_rows(answers)
+    summary = match_all(found, to, console=err)
+    counts = f"{summary.matched} matched, {summary.kept} kept, {len(summary.failed)} failed: {to}"
+    _tell(counts, [*problems, *summary.failed])
+    raise typer.Exit(SOME_FAILED if summary.failed or problems else 0)
+
+
+@app.command()
+def score(matches: Matches, as_published: AsPublished = False, json_file: JsonFile = None) -> None:
+    """Print the paper's figures: F1 hard, F1 soft and the correlation of severities, with 95% intervals."""
+    from visual_erm.bench.rows import read_rows
+    from visual_erm.bench.scores import score as score_all
+
+    found, problems = read_rows(matches)
+    scores = score_all(found, as_published=as_published)
+    if not scores.groups:
+        raise ConfigError(f"{matches}: no item was matched; {scores.left_out[0]}")
+    shown = Table("", "items", "F1 hard", "F1 soft", "S_c", "unreadable", "false alarms", "severity")
+    for name, group in scores.groups.items():
+        values = [f"{_percent(getattr(group.figures, key))} {_ends(group.intervals[key])}" for key in group.intervals]
+        alarms = f"{group.false_alarms} of {group.clean}"
+        shown.add_row(name, str(group.figures.items), *values, str(group.unreadable), alarms, _number(group.severity_bias))
+        for kind, part in group.error_categories.items() if name != "all" else ():
+            values = [f"{_percent(getattr(part.figures, key))} {_ends(part.intervals[key])}" for key in part.intervals]
+            shown.add_row(f"  {kind}", "", *values, "", "", "", style="dim")
+    out.print(shown)
+    matchers = ", ".join(f"{name} ({count})" for name, count in scores.matchers.items())
+    out.print(f"matched by: {matchers}", markup=False, highlight=False)
+    if scores.contradictions:
+        change = ", ".join(f"{name} {100 * value:+.1f}" for name, value in scores.change.items() if not math.isnan(value))
+        out.print(
+            f"{scores.contradictions} items have lists of unmatched errors that contradict their matches. Believed, as in "
+            f"the published script, they would change: {change or 'counts only'}",
+            markup=False,
+            highlight=False,
+        )
+    _write(json_file, scores.wire())
+    _tell(f"{len(scores.left_out)} left out" if scores.left_out else "", [*problems, *scores.left_out])
+    raise typer.Exit(SOME_FAILED if scores.left_out or problems else 0)
+
+
+@app.command()
+def compare(a: Matches, b: Matches, json_file: JsonFile = None) -> None:
+    """Print how judge B differs from judge A on the items that both have judged."""
+    from dataclasses import asdict
+
+    from visual_erm.bench.rows import read_rows
+    from visual_erm.bench.scores import compare as compare_all
+    from visual_erm.bench.scores import without_nan
+
+    (rows_a, problems_a), (rows_b, problems_b) = read_rows(a), read_rows(b)
+    found = compare_all(rows_a, rows_b)
+    shown = Table("", "items", "", "A", "B", "B - A", "detectable", "found by one only", "p")
+    for name, group in found.items():
+        for place, key in enumerate(group.difference):
+            first = place == 0
+            p_value = group.p_value if math.isnan(group.adjusted_p_value) else group.adjusted_p_value
+            shown.add_row(
+                name if first else "",
+                str(group.items) if first else "",
+                key,
+                _percent(group.a[key]),
+                _percent(group.b[key]),
+                f"{_percent(group.difference[key])} {_ends(group.intervals[key])}",
+                _percent(group.detectable[key]),
+                f"A {group.found_by_a_only}, B {group.found_by_b_only}" if first else "",
+                f"{p_value:.2g}" if first else "",
+            )
+    out.print(shown)
+    _write(json_file, without_nan({name: asdict(group) for name, group in found.items()}))
+    _tell("", [*problems_a, *problems_b])
+    raise typer.Exit(SOME_FAILED if problems_a or problems_b else 0)
+
+
+def _tell(summary: str, problems: list[str]) -> None:
+    if summary:
+        err.print(summary, markup=False, highlight=False, soft_wrap=True)
+    for message in problems[:SHOWN]:
+        err.print(printable(message), style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if len(problems) > SHOWN:
+        err.print(f"and {len(problems) - SHOWN} more", style="yellow")
+
+
+def _write(path: Path | None, content: Any) -> None:
+    from visual_erm.runtime.files import write_atomic
+
+    if path is not None:
+        try:
+            write_atomic(path, json.dumps(content, indent=2) + "\n")
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _percent(value: float) -> str:
+    return "-" if math.isnan(value) else f"{100 * value:.1f}"
+
+
+def _ends(ends: tuple[float, float]) -> str:
+    return "" if math.isnan(ends[0]) else f"({_percent(ends[0])} to {_percent(ends[1])})"
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:+.2f}"

@@ -1,0 +1,175 @@
+"""`bench run`: asks a judge about every pair of a benchmark.
+
+    summary = run(rows, root, load_judge_settings("local"), Path("answers.jsonl"))
+
+It may be stopped at any moment, and goes on from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from visual_erm.bench.results import ResultFile
+from visual_erm.bench.rows import FAILED, BadRow, Row
+from visual_erm.errors import ConfigError, Illegible, InfrastructureError, JudgeUnreadable
+from visual_erm.judge.base import Judge, make_judge
+from visual_erm.judge.usage import JudgeUsage
+from visual_erm.spec.judge import JudgeSettings
+from visual_erm.spec.task import Task, load_task
+from visual_erm.vision.images import load_image
+
+LOCAL_IN_FLIGHT = 4
+"""Pairs in flight at the local judge, which reads one after the other: the next ones are loaded meanwhile."""
+
+
+@dataclass
+class RunSummary:
+    """What became of a run."""
+
+    answered: int = 0
+    """Pairs that the judge has answered in this run."""
+    kept: int = 0
+    """Pairs that a former run has a result of."""
+    failed: list[str] = field(default_factory=list)
+    """One message for each pair without an answer: its images cannot be read, or the judge failed."""
+
+
+def run(
+    rows: Sequence[Row],
+    root: Path,
+    settings: JudgeSettings,
+    to: Path,
+    *,
+    name: str = "local",
+    retry_failed: bool = False,
+    console: Console | None = None,
+) -> RunSummary:
+    """Asks a judge about every pair, and adds one line for each to a file.
+
+    A line is the row with `pred_json` and `error_parse_failed_reason` as published, and `judge`, `prompt_tokens`,
+    `reply_tokens`, `seconds` and `attempts`. Prompt, images and sampling are those of the shipped task.
+
+    Args:
+        rows: The benchmark.
+        root: The folder that images' paths are relative to.
+        settings: The judge.
+        to: The file. Pairs that it has are not asked again.
+        name: Name of the judge in the file.
+        retry_failed: Ask again about pairs whose result says that the judge failed.
+        console: Shows progress and failures; None: nothing is shown.
+
+    Returns:
+        What became of the run.
+
+    Raises:
+        ConfigError: The judge's settings are wrong, or the file holds another judge's answers.
+    """
+    with ResultFile(to) as results:
+        judges = {row.content.get("judge") for row in results.rows.values()}
+        if None in judges:
+            raise ConfigError(f"{to}: is no file of answers; choose another file")
+        if others := sorted(map(str, judges - {name})):
+            raise ConfigError(f"{to}: holds answers of {others[0]}, and this judge is {name}; choose another file")
+        done = {key for key, row in results.rows.items() if not (retry_failed and row.failed)}
+        waiting = [row for row in rows if row.id not in done]
+        summary = RunSummary(kept=len(rows) - len(waiting))
+        asyncio.run(_run(waiting, root, settings, results, name, summary, console or Console(quiet=True)))
+    return summary
+
+
+async def _run(
+    rows: Sequence[Row],
+    root: Path,
+    settings: JudgeSettings,
+    results: ResultFile,
+    name: str,
+    summary: RunSummary,
+    console: Console,
+) -> None:
+    tasks = {category: load_task(category) for category in {row.category for row in rows}}
+    judge = make_judge(settings)
+    local = settings.kind == "local"
+    in_flight = LOCAL_IN_FLIGHT if local else settings.max_in_flight * max(1, len(settings.endpoints))
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]:.1f}/s, {task.fields[tokens]} tokens"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+    waiting, workers = iter(rows), list[asyncio.Task[None]]()
+    begun = time.monotonic()
+    tokens = 0
+
+    async def work(turns: Iterator[Row]) -> None:
+        nonlocal tokens
+        for row in turns:
+            result = await ask(judge, row, root, tasks[row.category])
+            results.add({**row.content, **result, "judge": name})
+            if FAILED in result:
+                message = f"{row.place}: {result[FAILED]}"
+                summary.failed.append(message)
+                console.print(f"[red]{escape(message)}[/]", highlight=False, soft_wrap=True)
+            else:
+                summary.answered += 1
+                tokens += result["prompt_tokens"] + result["reply_tokens"]
+            bar.update(line, advance=1, tokens=tokens, rate=bar.tasks[0].completed / (time.monotonic() - begun))
+
+    try:
+        with bar:
+            line = bar.add_task("judging", total=len(rows), rate=0.0, tokens=0)
+            workers = [asyncio.create_task(work(waiting)) for _ in range(min(in_flight, len(rows)))]
+            await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+        await judge.close()
+
+
+async def ask(judge: Judge, row: Row, root: Path, task: Task) -> dict[str, Any]:
+    """Asks about one pair.
+
+    Args:
+        judge: The judge.
+        row: The pair.
+        root: The folder that images' paths are relative to.
+        task: The task of the pair.
+
+    Returns:
+        What is added to the row: an answer, or FAILED with the reason.
+    """
+    usage, begun = JudgeUsage(), time.perf_counter()
+    answer: dict[str, Any] | None = None
+    unread = ""
+    try:
+        paths = [row.path(key, root) for key in ("gt_img_path", "pred_img_path")]
+        reference, prediction = [await asyncio.to_thread(load_image, path) for path in paths]
+        answer = (await judge.judge(reference, prediction, task, usage)).wire(task.report)
+    except (JudgeUnreadable, Illegible) as error:
+        unread = str(error)
+    except ConfigError as error:
+        if not isinstance(error, BadRow):
+            raise
+        return {FAILED: str(error).removeprefix(f"{row.place}: ")}
+    except InfrastructureError as error:
+        return {FAILED: f"{type(error).__name__}: {error}"}
+    return {
+        "pred_json": answer,
+        "error_parse_failed_reason": unread or None,
+        "prompt_tokens": usage.prompt_tokens,
+        "reply_tokens": usage.reply_tokens,
+        "seconds": round(time.perf_counter() - begun, 3),
+        "attempts": usage.calls,
+    }
