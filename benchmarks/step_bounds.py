@@ -30,7 +30,7 @@ def request(asked: Asked) -> bytes:
     """The body with which these images are judged."""
     reference, prediction, task = asked
     urls = [data_url(image, task.judge.image) for image in (reference, prediction)]
-    return json.dumps(request_for(urls, task, "visual-erm", structured=True)).encode()
+    return json.dumps({"model": "visual-erm", **request_for(urls, task, structured=True)}).encode()
 
 
 def requests(asked: Iterable[Asked]) -> dict[str, bytes]:

@@ -77,10 +77,13 @@ class Recording(RemoteJudge):
     def __init__(self, settings: JudgeSettings) -> None:
         super().__init__(settings)
         self.replies: list[str] = []
+        read = self._chat._read
 
-    def _report(self, completion, endpoint, task):
-        self.replies.append(completion["choices"][0]["message"]["content"])
-        return super()._report(completion, endpoint, task)
+        def keep(completion, endpoint, parse):
+            self.replies.append(completion["choices"][0]["message"]["content"])
+            return read(completion, endpoint, parse)
+
+        self._chat._read = keep
 
 
 def settings(url: str, **changes) -> JudgeSettings:

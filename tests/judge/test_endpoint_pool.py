@@ -175,10 +175,10 @@ async def test_after_hours_of_failures_an_endpoint_is_still_asked_again():
     async with OpenAIServer(GOOD) as server:
         asked = judge(server.url)
         await judged(asked, 1)
-        (endpoint,) = asked._pool.endpoints
+        (endpoint,) = asked._chat._pool.endpoints
         for failures in (700, 10_000):
             endpoint.failures = failures
-            asked._pool._start_cooldown(endpoint)
+            asked._chat._pool._start_cooldown(endpoint)
             assert (await judged(asked, 2)).judgements == 2
         await asked.close()
 
@@ -200,7 +200,7 @@ async def test_an_error_of_our_own_while_an_endpoint_is_tried_does_not_keep_it_o
     async with OpenAIServer(GOOD) as server:
         asked = judge(server.url)
         await judged(asked, 1)
-        whole, raised = asked._completion, []
+        whole, raised = asked._chat._completion, []
 
         async def odd(endpoint: Endpoint, request: dict) -> object:
             if endpoint.half_open and not raised:
@@ -208,7 +208,7 @@ async def test_an_error_of_our_own_while_an_endpoint_is_tried_does_not_keep_it_o
                 raise error
             return await whole(endpoint, request)
 
-        monkeypatch.setattr(asked, "_completion", odd)
+        monkeypatch.setattr(asked._chat, "_completion", odd)
         server.script[:] = [status(500, "dying"), GOOD]
         with pytest.raises(type(error)):
             await judged(asked, 1)
@@ -220,12 +220,12 @@ async def test_a_sample_that_is_given_up_with_its_place_in_hand_does_not_keep_th
     async with OpenAIServer(GOOD) as server:
         asked = judge(server.url)
         await judged(asked, 1)
-        (endpoint,) = asked._pool.endpoints
+        (endpoint,) = asked._chat._pool.endpoints
         endpoint.failures, endpoint.ready = 1, False
-        waiting = asyncio.ensure_future(asked._pool.acquire(time.monotonic()))
+        waiting = asyncio.ensure_future(asked._chat._pool.acquire(time.monotonic()))
         await asyncio.sleep(0)
         endpoint.ready = True
-        asked._pool._hand_out()
+        asked._chat._pool._hand_out()
         assert endpoint.half_open
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
@@ -273,7 +273,7 @@ async def test_many_places_at_once_are_handed_out_over_several_turns_of_the_even
     async with OpenAIServer(GOOD) as server:
         asked = judge(server.url, max_in_flight=100)
         await asked.open()
-        places = [asyncio.create_task(asked._pool.acquire(time.monotonic())) for _ in range(50)]
+        places = [asyncio.create_task(asked._chat._pool.acquire(time.monotonic())) for _ in range(50)]
         had = [0]
         while had[-1] < len(places):
             await asyncio.sleep(0)
@@ -410,7 +410,7 @@ async def test_a_file_or_folder_that_others_can_write_is_refused(tmp_path, caplo
         with pytest.raises(ConfigError, match=f"run `chmod go-w {wrong}`"):
             read_endpoints(named)
         wrong.chmod(0o755)
-        await until(lambda: len(asked._pool.endpoints) == 2)
+        await until(lambda: len(asked._chat._pool.endpoints) == 2)
         assert read_endpoints(named) == (server.url, other.url)
         await asked.close()
 
@@ -653,7 +653,7 @@ async def test_a_server_whose_certificate_nobody_vouches_for_is_not_believed(tmp
 def test_the_key_may_come_from_a_file(tmp_path):
     (tmp_path / "key").write_text(" sk-from-a-file\n")
     asked = judge("http://127.0.0.1:9/v1", api_key_file=str(tmp_path / "key"))
-    assert asked._key == "sk-from-a-file"
+    assert asked._chat._key == "sk-from-a-file"
     with pytest.raises(ConfigError, match=r"judge\.api_key_file: .*gone cannot be read: No such file"):
         judge("http://127.0.0.1:9/v1", api_key_file=str(tmp_path / "gone"))
 
@@ -664,7 +664,7 @@ def test_a_key_file_without_a_key_is_refused_and_an_empty_variable_is_none(tmp_p
     with pytest.raises(ConfigError, match="key is empty"):
         judge("http://127.0.0.1:9/v1", api_key_file=str(tmp_path / "key"))
     monkeypatch.setenv("VISUAL_ERM_API_KEY", content.replace("\ufeff", ""))
-    assert judge("http://127.0.0.1:9/v1")._key == ""
+    assert judge("http://127.0.0.1:9/v1")._chat._key == ""
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", " \n\n", "\t"])
@@ -672,7 +672,7 @@ def test_line_ends_are_no_part_of_a_key_in_a_variable_or_a_file(tmp_path, monkey
     (tmp_path / "key").write_bytes(f"sk-made-up{end}".encode())
     monkeypatch.setenv("VISUAL_ERM_API_KEY", f"sk-made-up{end}")
     for changes in ({}, {"api_key_file": str(tmp_path / "key")}):
-        assert judge("http://127.0.0.1:9/v1", **changes)._key == "sk-made-up"
+        assert judge("http://127.0.0.1:9/v1", **changes)._chat._key == "sk-made-up"
 
 
 @pytest.mark.parametrize("key", ["sk-sécret", "sk-secret\nsecond", "sk-\x00secret"])

@@ -17,7 +17,7 @@ from PIL import Image
 from ports import free_port
 
 from visual_erm.errors import ConfigError, InfrastructureError, JudgeUnavailable, JudgeUnreadable
-from visual_erm.judge import encode, endpoint_pool, remote
+from visual_erm.judge import chat, encode, endpoint_pool
 from visual_erm.judge.endpoint import proxy_fix
 from visual_erm.judge.remote import RemoteJudge
 from visual_erm.judge.usage import JudgeUsage
@@ -258,9 +258,9 @@ async def repeated(judge):
 def test_a_server_may_ask_for_a_pause_up_to_a_bound():
     def asked(pause):
         response = httpx.Response(429, headers={"Retry-After": pause}, request=httpx.Request("POST", "http://x"))
-        return remote._retry_after(openai.APIStatusError("", response=response, body=None))
+        return chat._retry_after(openai.APIStatusError("", response=response, body=None))
 
-    assert [asked(pause) for pause in ("7", "0.25", "100000")] == [7, 0.25, remote.MAX_RETRY_AFTER_S]
+    assert [asked(pause) for pause in ("7", "0.25", "100000")] == [7, 0.25, chat.MAX_RETRY_AFTER_S]
     assert all(not asked(pause) > 0 for pause in ("soon", "-3", "nan"))
 
 
@@ -530,7 +530,7 @@ async def test_a_password_in_the_url_is_sent_and_appears_nowhere_else(
                 assert usage.endpoint == server.url
             else:
                 told.append(repr(pickle.loads(pickle.dumps(await failure(judge.judge(WHITE, GRAY, TABLE, usage))))))
-            told += [repr(judge._pool.endpoints), repr(usage), repr(config)]
+            told += [repr(judge._chat._pool.endpoints), repr(usage), repr(config)]
             await judge.close()
         assert {headers["Authorization"] for headers in server.headers} == {f"Basic {sent}"}
     assert set(asked_for_models) == {f"Basic {sent}"}
