@@ -54,7 +54,7 @@ def run(
     settings = load_judge_settings(judge)
     name = hide_login(judge) if "://" in judge else judge
     summary = run_all(found, root or rows.parent, settings, to, name=name, retry_failed=retry_failed, console=err)
-    _tell(f"{summary.answered} answered, {summary.kept} kept, {len(summary.failed)} failed: {to}", problems)
+    _tell(f"{summary.done} answered, {summary.kept} kept, {len(summary.failed)} failed: {to}", problems)
     raise typer.Exit(SOME_FAILED if summary.failed or problems else 0)
 
 
@@ -62,15 +62,24 @@ def run(
 def match(
     answers: Annotated[Path, typer.Argument(help="A file that `bench run` wrote, or the published evaluation.")],
     to: Annotated[Path, typer.Option("--out", help="File for the matches. A run that was stopped goes on from it.")],
+    matcher: Annotated[
+        str,
+        typer.Option(help="`offline`, or the model that matches: the path of a judge's YAML file that names its servers."),
+    ] = "offline",
+    retry_failed: Annotated[bool, typer.Option(help="Match items again for which the matcher failed.")] = False,
 ) -> None:
-    """Pair the errors that a judge reports with those of people, without a model."""
+    """Pair the errors that a judge reports with those of people."""
+    from visual_erm.bench.match import OFFLINE
     from visual_erm.bench.match import match as match_all
     from visual_erm.bench.rows import read_rows
+    from visual_erm.spec.judge import load_judge_settings
 
     found, problems = read_rows(answers)
-    summary = match_all(found, to, console=err)
-    counts = f"{summary.matched} matched, {summary.kept} kept, {len(summary.failed)} failed: {to}"
-    _tell(counts, [*problems, *summary.failed])
+    settings = None if matcher == OFFLINE else load_judge_settings(matcher)
+    if settings is not None and settings.kind != "remote":
+        raise ConfigError(f"--matcher {matcher}: needs servers (`kind: remote`), or `{OFFLINE}`")
+    summary = match_all(found, to, settings, retry_failed=retry_failed, console=err)
+    _tell(f"{summary.done} matched, {summary.kept} kept, {len(summary.failed)} failed: {to}", problems)
     raise typer.Exit(SOME_FAILED if summary.failed or problems else 0)
 
 

@@ -7,81 +7,101 @@ It may be stopped at any moment, and goes on from there.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import track
 
-from visual_erm.bench.matching import Matching
+from visual_erm.bench.matching import LabeledError, Matching
+from visual_erm.bench.model_matcher import match_by_model
 from visual_erm.bench.offline_matcher import match_offline
 from visual_erm.bench.results import ResultFile
 from visual_erm.bench.rows import FAILED, BadRow, Row, wire
-from visual_erm.errors import ConfigError
+from visual_erm.bench.workers import Summary, ask_all
+from visual_erm.errors import ConfigError, InfrastructureError
+from visual_erm.judge.chat import Chat
+from visual_erm.judge.usage import JudgeUsage
+from visual_erm.spec.judge import JudgeSettings
 
 OFFLINE = "offline"
 """Name of the matcher that compares categories, places, quoted texts and descriptions, and asks nobody."""
 
 
-@dataclass
-class MatchSummary:
-    """What became of the items."""
-
-    matched: int = 0
-    """Items that were matched in this run."""
-    kept: int = 0
-    """Items that a former run has matched."""
-    failed: list[str] = field(default_factory=list)
-    """One message for each item without a matching."""
-
-
-def match(rows: Sequence[Row], to: Path, *, console: Console | None = None) -> MatchSummary:
+def match(
+    rows: Sequence[Row],
+    to: Path,
+    settings: JudgeSettings | None = None,
+    *,
+    retry_failed: bool = False,
+    console: Console | None = None,
+) -> Summary:
     """Matches every item, and adds one line for each to a file: the row with `matching` and `matcher`.
 
     Args:
         rows: Rows that `bench run` wrote.
         to: The file. Items that it has are not matched again.
-        console: Shows progress; None: nothing is shown.
+        settings: The servers of a model that matches, and its name; None: the offline matcher.
+        retry_failed: Match items again whose matching failed.
+        console: Shows progress and failures; None: nothing is shown.
 
     Returns:
         What became of the items.
 
     Raises:
-        ConfigError: The file cannot be written, or is none of this command.
+        ConfigError: The file cannot be written, is none of this command, or holds the matches of another matcher.
     """
+    name = settings.model if settings else OFFLINE
     with ResultFile(to) as results:
-        if any("matcher" not in row.content for row in results.rows.values()):
+        matchers = {row.content.get("matcher") for row in results.rows.values()}
+        if None in matchers:
             raise ConfigError(f"{to}: is no file of matches; choose another file")
-        waiting = [row for row in rows if row.id not in results.rows or results.rows[row.id].failed]
-        summary = MatchSummary(kept=len(rows) - len(waiting))
-        shown = console or Console(quiet=True)
-        for row in track(waiting, "matching", console=shown, transient=True):
-            result = match_one(row)
-            results.add({**row.content, **result, "matcher": OFFLINE})
-            if FAILED in result:
-                summary.failed.append(f"{row.place}: {result[FAILED]}")
-            else:
-                summary.matched += 1
+        if others := sorted(map(str, matchers - {name})):
+            raise ConfigError(f"{to}: holds matches of {others[0]}, and this matcher is {name}; choose another file")
+        done = {key for key, row in results.rows.items() if not (retry_failed and row.failed)}
+        waiting = [row for row in rows if row.id not in done]
+        summary = Summary(kept=len(rows) - len(waiting))
+        asyncio.run(_match(waiting, settings, name, results, summary, console or Console(quiet=True)))
     return summary
 
 
-def match_one(row: Row) -> dict[str, Any]:
-    """Matches the errors of one item.
+async def _match(
+    rows: Sequence[Row],
+    settings: JudgeSettings | None,
+    name: str,
+    results: ResultFile,
+    summary: Summary,
+    console: Console,
+) -> None:
+    chat = Chat(settings) if settings else None
+    in_flight = settings.max_in_flight * max(1, len(settings.endpoints)) if settings else 1
 
-    Args:
-        row: The item.
+    async def matching_of(predictions: list[LabeledError], truths: list[LabeledError], usage: JudgeUsage) -> Matching:
+        if chat is None or settings is None:
+            return Matching(await asyncio.to_thread(match_offline, predictions, truths))
+        return await match_by_model(chat, predictions, truths, structured=settings.structured, usage=usage)
 
-    Returns:
-        What is added to the row: `matching`, or FAILED with the reason.
-    """
-    if row.failed:
-        return {FAILED: f"the judge gave no answer: {row.failed}"}
-    if "pred_json" not in row.content:
-        return {FAILED: "`pred_json` is missing; run `visual-erm bench run` first"}
+    async def ask(row: Row) -> dict[str, Any]:
+        if row.failed:
+            return {FAILED: row.failed, "matcher": name}
+        if "pred_json" not in row.content:
+            return {FAILED: "`pred_json` is missing; run `visual-erm bench run` first", "matcher": name}
+        usage = JudgeUsage()
+        try:
+            matching = await matching_of(row.predictions(), row.truths(), usage)
+        except BadRow as error:
+            return {FAILED: str(error).removeprefix(f"{row.place}: "), "matcher": name}
+        except InfrastructureError as error:
+            return {FAILED: f"{type(error).__name__}: {error}", "matcher": name}
+        return {
+            "matching": wire(matching),
+            "matcher": name,
+            "matcher_tokens": usage.prompt_tokens + usage.reply_tokens,
+        }
+
     try:
-        truths = row.truths()
-    except BadRow as error:
-        return {FAILED: str(error).removeprefix(f"{row.place}: ")}
-    return {"matching": wire(Matching(match_offline(row.predictions(), truths)))}
+        await ask_all(rows, ask, results, in_flight, "matching", console, summary)
+    finally:
+        if chat is not None:
+            await chat.close()

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from visual_erm.bench.results import ResultFile
 from visual_erm.bench.rows import FAILED, BadRow, Row
+from visual_erm.bench.workers import Summary, ask_all
 from visual_erm.errors import ConfigError, Illegible, InfrastructureError, JudgeUnreadable
 from visual_erm.judge.base import Judge, make_judge
 from visual_erm.judge.usage import JudgeUsage
@@ -31,18 +29,6 @@ LOCAL_IN_FLIGHT = 4
 """Pairs in flight at the local judge, which reads one after the other: the next ones are loaded meanwhile."""
 
 
-@dataclass
-class RunSummary:
-    """What became of a run."""
-
-    answered: int = 0
-    """Pairs that the judge has answered in this run."""
-    kept: int = 0
-    """Pairs that a former run has a result of."""
-    failed: list[str] = field(default_factory=list)
-    """One message for each pair without an answer: its images cannot be read, or the judge failed."""
-
-
 def run(
     rows: Sequence[Row],
     root: Path,
@@ -52,7 +38,7 @@ def run(
     name: str = "local",
     retry_failed: bool = False,
     console: Console | None = None,
-) -> RunSummary:
+) -> Summary:
     """Asks a judge about every pair, and adds one line for each to a file.
 
     A line is the row with `pred_json` and `error_parse_failed_reason` as published, and `judge`, `prompt_tokens`,
@@ -81,7 +67,7 @@ def run(
             raise ConfigError(f"{to}: holds answers of {others[0]}, and this judge is {name}; choose another file")
         done = {key for key, row in results.rows.items() if not (retry_failed and row.failed)}
         waiting = [row for row in rows if row.id not in done]
-        summary = RunSummary(kept=len(rows) - len(waiting))
+        summary = Summary(kept=len(rows) - len(waiting))
         asyncio.run(_run(waiting, root, settings, results, name, summary, console or Console(quiet=True)))
     return summary
 
@@ -92,49 +78,19 @@ async def _run(
     settings: JudgeSettings,
     results: ResultFile,
     name: str,
-    summary: RunSummary,
+    summary: Summary,
     console: Console,
 ) -> None:
     tasks = {category: load_task(category) for category in {row.category for row in rows}}
+    in_flight = LOCAL_IN_FLIGHT if settings.kind == "local" else settings.max_in_flight * max(1, len(settings.endpoints))
     judge = make_judge(settings)
-    local = settings.kind == "local"
-    in_flight = LOCAL_IN_FLIGHT if local else settings.max_in_flight * max(1, len(settings.endpoints))
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]:.1f}/s, {task.fields[tokens]} tokens"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    )
-    waiting, workers = iter(rows), list[asyncio.Task[None]]()
-    begun = time.monotonic()
-    tokens = 0
 
-    async def work(turns: Iterator[Row]) -> None:
-        nonlocal tokens
-        for row in turns:
-            result = await ask(judge, row, root, tasks[row.category])
-            results.add({**row.content, **result, "judge": name})
-            if FAILED in result:
-                message = f"{row.place}: {result[FAILED]}"
-                summary.failed.append(message)
-                console.print(f"[red]{escape(message)}[/]", highlight=False, soft_wrap=True)
-            else:
-                summary.answered += 1
-                tokens += result["prompt_tokens"] + result["reply_tokens"]
-            bar.update(line, advance=1, tokens=tokens, rate=bar.tasks[0].completed / (time.monotonic() - begun))
+    async def answer(row: Row) -> dict[str, Any]:
+        return {**await ask(judge, row, root, tasks[row.category]), "judge": name}
 
     try:
-        with bar:
-            line = bar.add_task("judging", total=len(rows), rate=0.0, tokens=0)
-            workers = [asyncio.create_task(work(waiting)) for _ in range(min(in_flight, len(rows)))]
-            await asyncio.gather(*workers)
+        await ask_all(rows, answer, results, in_flight, "judging", console, summary)
     finally:
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
         await judge.close()
 
 
