@@ -19,6 +19,7 @@ from pairs import write_pairs
 from visual_erm.bench.rows import read_rows
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.long
 REFERENCES = 2
 
 
@@ -102,7 +103,6 @@ def test_a_judge_is_compared_with_one_that_says_nothing(matches: Path, tmp_path:
     assert difference["found_by_b_only"] > 5
 
 
-@pytest.mark.long
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_answers(rows: Path, answers: Path, tmp_path: Path) -> None:
     path, draw = tmp_path / "answers.jsonl", random.Random(3)
     command = [sys.executable, "-m", "visual_erm.cli", "bench", "run", str(rows), "--out", str(path)]
