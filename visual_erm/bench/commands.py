@@ -150,6 +150,33 @@ def compare(a: Matches, b: Matches, json_file: JsonFile = None) -> None:
     raise typer.Exit(SOME_FAILED if problems_a or problems_b else 0)
 
 
+@app.command()
+def report(
+    matches: Annotated[list[Path], typer.Argument(help="Files that `bench match` wrote, one a judge.")],
+    to: Annotated[Path, typer.Option("--out", help="Folder for report.md, report.html and report.json.")],
+    root: Annotated[Path | None, typer.Option(help="Folder of the images. Default: none are shown.")] = None,
+    worst: Annotated[int, typer.Option(help="Items with the most mistakes that are shown of each judge.", min=0)] = 10,
+) -> None:
+    """Write a page on several judges beside the published figures, with the worst items."""
+    from visual_erm.bench.report import html, markdown
+    from visual_erm.bench.rows import read_rows
+    from visual_erm.bench.scores import score as score_all
+    from visual_erm.runtime.files import write_atomic
+
+    judges, problems = {}, []
+    for path in matches:
+        rows, wrong = read_rows(path)
+        name = str(rows[0].content.get("judge") or path.stem)
+        judges[name if name not in judges else f"{name} ({path})"] = rows
+        problems += wrong
+    text = markdown(judges, root, worst)
+    _write(to / "report.json", {name: score_all(rows).wire() for name, rows in judges.items()})
+    for name, content in {"report.md": text, "report.html": html(text)}.items():
+        write_atomic(to / name, content)
+    _tell(f"written to {to}", problems)
+    raise typer.Exit(SOME_FAILED if problems else 0)
+
+
 def _tell(summary: str, problems: list[str]) -> None:
     if summary:
         err.print(summary, markup=False, highlight=False, soft_wrap=True)
