@@ -229,10 +229,12 @@ def _images(one: Subject, _: Subject) -> Any:
 
 
 def _files(one: Subject, _: Subject) -> Any:
-    loaded = [np.asarray(asyncio.run(ReferenceCache().load(source))) for source in (one.encoded, one.image)]
-    with contextlib.suppress(ReferenceUnavailable):  # what is left of some small files still opens
+    loaded = [asyncio.run(ReferenceCache().load(source)) for source in (one.encoded, one.image)]
+    with contextlib.suppress(ReferenceUnavailable), warnings.catch_warnings():
+        # What is left of some small files still opens, and Pillow warns of what is missing.
+        warnings.simplefilter("ignore")
         load_image(one.encoded[: len(one.encoded) // 2])
-    return *loaded, np.asarray(load_image(one.encoded))
+    return [np.asarray(on_white(image)) for image in (*loaded, load_image(one.encoded))]
 
 
 def _layers(one: Subject, _: Subject) -> Any:

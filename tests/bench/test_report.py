@@ -14,7 +14,10 @@ from visual_erm.bench.commands import app
 from visual_erm.bench.report import PAPER, html, markdown
 from visual_erm.bench.rows import Row
 
-HOSTILE = "<script>x()</script> | **bold** ![a](http://example.com/a.png) <img src=http://example.com/b.png> [a](javascript:b)\n# h"
+HOSTILE = (
+    "<script>x()</script> | **bold** ![a](http://example.com/a.png) <img src=http://example.com/b.png> "
+    "[a](javascript:b)\n# head"
+)
 
 
 def row(number: int, text: str = "x", **more: Any) -> Row:

@@ -194,6 +194,11 @@ def test_a_page_far_longer_than_wide_is_given_to_text_recognition_in_a_shape_tha
     assert width <= 60 * height
 
 
+@pytest.mark.parametrize("number", [2082], ids=["letters in one place"])
+def test_images_that_raised_before_do_not(number: int) -> None:
+    assert perception.look([number], 0, False).faults == []
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("shape", [(3, 4000), (4000, 5)])
 def test_a_strip_has_no_text_and_is_no_failure(shape: tuple[int, int]) -> None:

@@ -450,6 +450,8 @@ def _along(ink: np.ndarray, middles: np.ndarray, size: float) -> np.ndarray | No
         smooth[end] = smooth[end] + away / max(float(np.hypot(*away)), 1e-6) * 0.8 * size
     lengths = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(smooth, axis=0).T))])
     places = np.arange(0, lengths[-1], 1.0)
+    if len(places) < 2:
+        return None
     x, y = (np.interp(places, lengths, axis) for axis in smooth.T)
     window = max(int(size), 3)
     dx, dy = (cv2.blur(np.gradient(axis)[None], (window, 1))[0] for axis in (x, y))
