@@ -90,6 +90,20 @@ def test_the_local_judge_finds_most_of_what_was_changed(matches: Path) -> None:
     assert "matched by: offline (18)" in done.stdout
 
 
+def test_a_judge_agrees_with_itself_and_less_with_its_images_swapped(rows: Path, answers: Path, tmp_path: Path) -> None:
+    swapped = tmp_path / "swapped.jsonl"
+    done = bench("run", rows, "--swap", "--out", swapped, cwd=rows.parent)
+    assert done.returncode == 0, done.stderr
+    assert {line["judge"] for line in results(swapped).values()} == {"local (swapped)"}
+    found = []
+    for other in (answers, swapped):
+        done = bench("agree", answers, other, "--json", tmp_path / "agreement.json", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        found.append(json.loads((tmp_path / "agreement.json").read_text()))
+    assert (found[0]["items"], found[0]["f1"], found[0]["same_severity"]) == (18, 1, 1)
+    assert found[1]["f1"] < 1
+
+
 def test_a_judge_is_compared_with_one_that_says_nothing(matches: Path, tmp_path: Path) -> None:
     silent = tmp_path / "silent.jsonl"
     lines = [json.loads(line) for line in matches.read_text().splitlines()]

@@ -43,6 +43,9 @@ def run(
         str, typer.Option(help="The judge: `local`, the URL of an OpenAI-compatible server, or the path of a YAML file.")
     ] = "local",
     retry_failed: Annotated[bool, typer.Option(help="Ask again about pairs for which the judge failed.")] = False,
+    swap: Annotated[
+        bool, typer.Option(help="Exchange reference and predicted image, to see whether that matters.")
+    ] = False,
 ) -> None:
     """Ask a judge about every pair."""
     from visual_erm.bench.rows import read_rows
@@ -52,8 +55,10 @@ def run(
 
     found, problems = read_rows(rows)
     settings = load_judge_settings(judge)
-    name = hide_login(judge) if "://" in judge else judge
-    summary = run_all(found, root or rows.parent, settings, to, name=name, retry_failed=retry_failed, console=err)
+    name = (hide_login(judge) if "://" in judge else judge) + (" (swapped)" if swap else "")
+    summary = run_all(
+        found, root or rows.parent, settings, to, name=name, retry_failed=retry_failed, swapped=swap, console=err
+    )
     _tell(f"{summary.done} answered, {summary.kept} kept, {len(summary.failed)} failed: {to}", problems)
     raise typer.Exit(SOME_FAILED if summary.failed or problems else 0)
 
@@ -148,6 +153,31 @@ def compare(a: Matches, b: Matches, json_file: JsonFile = None) -> None:
     _write(json_file, without_nan({name: asdict(group) for name, group in found.items()}))
     _tell("", [*problems_a, *problems_b])
     raise typer.Exit(SOME_FAILED if problems_a or problems_b else 0)
+
+
+@app.command()
+def agree(
+    answers: Annotated[list[Path], typer.Argument(help="Files that `bench run` wrote: several runs over one benchmark.")],
+    json_file: JsonFile = None,
+) -> None:
+    """Print how far several runs agree: of one judge with itself, or with its images swapped."""
+    from dataclasses import asdict
+
+    from visual_erm.bench.agreement import agree as agree_all
+    from visual_erm.bench.rows import read_rows
+    from visual_erm.bench.scores import without_nan
+
+    read = [read_rows(path) for path in answers]
+    found = agree_all([rows for rows, _ in read])
+    out.print(f"{found.items} items that every run has answered", highlight=False)
+    out.print(f"F1 of errors      {_percent(found.f1)} {_ends(found.f1_interval)}", highlight=False)
+    out.print(f"same severity     {_percent(found.same_severity)} % of items", highlight=False)
+    out.print(f"mean difference   {found.severity_difference:.2f}", highlight=False)
+    out.print(f"correlation       {_percent(found.severity_correlation)}", highlight=False)
+    _write(json_file, without_nan(asdict(found)))
+    problems = [message for _, messages in read for message in messages]
+    _tell("", problems)
+    raise typer.Exit(SOME_FAILED if problems else 0)
 
 
 @app.command()

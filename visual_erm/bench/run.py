@@ -25,6 +25,7 @@ from visual_erm.spec.judge import JudgeSettings
 from visual_erm.spec.task import Task, load_task
 from visual_erm.vision.images import load_image
 
+IMAGES = ("gt_img_path", "pred_img_path")
 LOCAL_IN_FLIGHT = 4
 """Pairs in flight at the local judge, which reads one after the other: the next ones are loaded meanwhile."""
 
@@ -37,6 +38,7 @@ def run(
     *,
     name: str = "local",
     retry_failed: bool = False,
+    swapped: bool = False,
     console: Console | None = None,
 ) -> Summary:
     """Asks a judge about every pair, and adds one line for each to a file.
@@ -51,6 +53,7 @@ def run(
         to: The file. Pairs that it has are not asked again.
         name: Name of the judge in the file.
         retry_failed: Ask again about pairs whose result says that the judge failed.
+        swapped: Give the judge the predicted image as the reference, and the reference as the predicted image.
         console: Shows progress and failures; None: nothing is shown.
 
     Returns:
@@ -68,7 +71,7 @@ def run(
         done = {key for key, row in results.rows.items() if not (retry_failed and row.failed)}
         waiting = [row for row in rows if row.id not in done]
         summary = Summary(kept=len(rows) - len(waiting))
-        asyncio.run(_run(waiting, root, settings, results, name, summary, console or Console(quiet=True)))
+        asyncio.run(_run(waiting, root, settings, results, name, swapped, summary, console or Console(quiet=True)))
     return summary
 
 
@@ -78,6 +81,7 @@ async def _run(
     settings: JudgeSettings,
     results: ResultFile,
     name: str,
+    swapped: bool,
     summary: Summary,
     console: Console,
 ) -> None:
@@ -86,7 +90,7 @@ async def _run(
     judge = make_judge(settings)
 
     async def answer(row: Row) -> dict[str, Any]:
-        return {**await ask(judge, row, root, tasks[row.category]), "judge": name}
+        return {**await ask(judge, row, root, tasks[row.category], swapped), "judge": name}
 
     try:
         await ask_all(rows, answer, results, in_flight, "judging", console, summary)
@@ -94,7 +98,7 @@ async def _run(
         await judge.close()
 
 
-async def ask(judge: Judge, row: Row, root: Path, task: Task) -> dict[str, Any]:
+async def ask(judge: Judge, row: Row, root: Path, task: Task, swapped: bool = False) -> dict[str, Any]:
     """Asks about one pair.
 
     Args:
@@ -102,6 +106,7 @@ async def ask(judge: Judge, row: Row, root: Path, task: Task) -> dict[str, Any]:
         row: The pair.
         root: The folder that images' paths are relative to.
         task: The task of the pair.
+        swapped: Exchange the images.
 
     Returns:
         What is added to the row: an answer, or FAILED with the reason.
@@ -110,7 +115,7 @@ async def ask(judge: Judge, row: Row, root: Path, task: Task) -> dict[str, Any]:
     answer: dict[str, Any] | None = None
     unread = ""
     try:
-        paths = [row.path(key, root) for key in ("gt_img_path", "pred_img_path")]
+        paths = [row.path(key, root) for key in (IMAGES[::-1] if swapped else IMAGES)]
         reference, prediction = [await asyncio.to_thread(load_image, path) for path in paths]
         answer = (await judge.judge(reference, prediction, task, usage)).wire(task.report)
     except (JudgeUnreadable, Illegible) as error:
