@@ -109,8 +109,15 @@ def numeric(description: str, location: str = "") -> LabeledError:
         ("−85 became −58", "It reads -58 instead of -85."),
         ("„Summe“ became „Sume“", "The cell 'Summe' is spelled 'Sume'."),
         ("legend missing", "The key is absent."),
-        ("'heat flow' → 'heatflow'", "A blank is missing in 'heatflow'."),
+        ("'heat flow' written together", "The cell reads 'heatflow'."),
+        ("3 grey bars missing", "upper left: the grey (#808080) bar is missing"),
         ("第二行的 45 写成 54", "第 2 行:原图 45,重建图 54。"),
+        (
+            "legend missing",
+            "The key that names each of the three plotted groups is absent from the upper corner of the chart.",
+        ),
+        ("row 3: 84 for 48", "The value in row 4 is 84 instead of 48."),  # one of them counts the header
+        ("top panel: bar of 2019 too low", "The bar of 2019 is lower than in the original."),
     ],
 )
 def test_two_ways_to_say_one_thing_match(one: str, other: str) -> None:
@@ -124,6 +131,7 @@ def test_two_ways_to_say_one_thing_match(one: str, other: str) -> None:
         ("The second image differs from the original.", "The value in the second image is not that of the original."),
         ("row 2: 17 for 71", "row 5: 34 for 43"),
         ("left eye missing", "right ear missing"),
+        ("原图中的标题", "原图中的网格"),
         ("", "12 became 13"),
         ("缺少图例", "标题颜色不同"),
     ],
@@ -139,11 +147,41 @@ def test_the_place_decides_between_errors_with_the_same_words(place: str) -> Non
     assert pairs(match_offline(predictions, truths)) == {(0, 2), (1, 0), (2, 1)}
 
 
+@pytest.mark.parametrize("place", ["row {}", "column {}", "rows {}"])
+def test_the_same_words_in_another_place_do_not_match(place: str) -> None:
+    truths = [numeric(f"{place.format(k)}: 'true' for 'false'") for k in (1, 6)]
+    predictions = [numeric(f"The Boolean in {place.format(k)} is 'true' instead of 'false'.") for k in (6, 3)]
+    assert pairs(match_offline(predictions, truths)) == {(0, 1)}
+
+
 @pytest.mark.parametrize("sides", [("left", "right"), ("top", "bottom"), ("upper left", "lower left")])
 def test_the_side_decides_between_errors_with_the_same_words(sides: tuple[str, str]) -> None:
     truths = [LabeledError("structure_error", 3, f"{side} wheel missing") for side in sides]
     predictions = [LabeledError("structure_error", 3, "The wheel is not drawn.", side) for side in reversed(sides)]
     assert pairs(match_offline(predictions, truths)) == {(0, 1), (1, 0)}
+
+
+@pytest.mark.parametrize("category", ["style_error", "structure_error", "text_error"])
+def test_the_category_decides_between_errors_with_the_same_words(category: str) -> None:
+    truths = [LabeledError(of, 2, "legend: frame, order") for of in ("text_error", "style_error", "structure_error")]
+    report = LabeledError(category, 2, "The legend has another order and frame.")
+    assert [truths[match.truth].category for match in match_offline([report], truths)] == [category]
+
+
+@pytest.mark.parametrize("exact", ["12.5", "'Weight'", "2019"])
+def test_numbers_and_quoted_words_decide_over_other_words(exact: str) -> None:
+    truths = [numeric("price too high"), numeric(f"{exact} too high, crooked")]
+    assert pairs(match_offline([numeric(f"price {exact}")], truths)) == {(0, 1)}
+    assert pairs(match_offline([numeric(f"price {exact}")], truths[::-1])) == {(0, 0)}
+
+
+def test_words_that_all_errors_have_do_not_match_them() -> None:
+    here = ["Norway", "Sweden", "Finland", "Denmark", "Iceland", "Estonia", "Latvia", "Poland"]
+    there = ["Spain", "Italy", "France", "Malta", "Cyprus", "Greece", "Turkey", "Portugal"]
+    truths = [numeric(f"bar of {name} too high") for name in here]
+    assert match_offline([numeric(f"The bar for {name} is too high.") for name in there], truths) == ()
+    predictions = [numeric(f"The bar for {name} is too high.") for name in (*there[:7], here[3])]
+    assert pairs(match_offline(predictions, truths)) == {(7, 3)}
 
 
 @pytest.mark.parametrize("value", ["46", "4.8", "-48"])
@@ -153,11 +191,20 @@ def test_the_right_place_with_a_wrong_value_is_a_match_in_part(value: str) -> No
     assert match_offline([report], [truth]) == (Match(0, 0, "partial"),)
 
 
-def test_of_two_equal_reports_the_first_is_matched() -> None:
-    report = numeric("12.5 is shown as 12.6")
-    other = numeric("title 99 lost")
-    assert match_offline([other, report, report], [numeric("12.5 read as 12.6")]) == (Match(1, 0, "yes"),)
-    assert match_offline([report], [other, report, report]) == (Match(0, 1, "yes"),)
+@pytest.mark.parametrize("others", [0, 1, 2])
+def test_of_equal_reports_the_first_is_matched(others: int) -> None:
+    report, other = numeric("12.5 is shown as 12.6"), [numeric("title 99 lost"), numeric("legend 44 lost")][:others]
+    truth = numeric("12.5 read as 12.6")
+    assert match_offline([*other, report, report, report], [truth]) == (Match(others, 0, "yes"),)
+    assert match_offline([report, *other, report], [truth]) == (Match(0, 0, "yes"),)
+    assert match_offline([truth], [*other, report, report, report]) == (Match(0, others, "yes"),)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_of_truths_that_are_equally_near_the_same_is_matched_in_any_order(count: int) -> None:
+    truths = [numeric(f"{name} 12") for name in ("apple", "berry", "cherry", "date", "elder")[:count]]
+    matched = {truths[match_offline([numeric("12")], truths)[0].truth] for truths in itertools.permutations(truths)}
+    assert len(matched) == 1
 
 
 # ------------------------------------------------------------------------------------------------------------ any lists
@@ -190,6 +237,20 @@ def test_the_order_of_the_lists_does_not_matter(
 
     shuffled = chance.sample(predictions, len(predictions)), chance.sample(truths, len(truths))
     assert said(predictions, truths) == said(*shuffled)
+
+
+REPEATED = st.lists(
+    st.sampled_from([numeric(text) for text in ("bar 12", "bar 13", "12 bar lost", "row 2: 12")]), max_size=7
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(REPEATED, REPEATED)
+def test_of_equal_errors_the_first_ones_are_matched(predictions: list[LabeledError], truths: list[LabeledError]) -> None:
+    matches = match_offline(predictions, truths)
+    for side, places in ((predictions, {m.prediction for m in matches}), (truths, {m.truth for m in matches})):
+        for earlier, later in itertools.combinations(range(len(side)), 2):
+            assert side[earlier] != side[later] or later not in places or earlier in places
 
 
 @settings(max_examples=100, deadline=None)

@@ -50,7 +50,7 @@ _DOUBT = 0.3
 """Weight that is added there, so that one common word of two short errors does not suffice."""
 _OTHER_CATEGORY = 0.8
 """Factor for different categories. People and judges often differ in them."""
-_OTHER_PLACE = 0.5
+_OTHER_PLACE = 0.4
 """Factor for places that exclude each other: for each of rows, columns, left or right, and top or bottom."""
 _EXACT, _WORD, _VAGUE, _SIGN = 1.5, 1.0, 0.5, 0.4
 """Weights of features. Exact: numbers and quoted words. Vague: places, and what happened to a part. Sign: one Chinese
