@@ -20,6 +20,7 @@ from vllm_simulator import Endpoint, Served, digest, without_images
 
 from visual_erm.judge.encode import data_url
 from visual_erm.judge.remote import request_for
+from visual_erm.spec.judge import JudgeSettings
 from visual_erm.spec.task import Task
 
 Asked = tuple[Image.Image, Image.Image, Task]
@@ -30,7 +31,7 @@ def request(asked: Asked) -> bytes:
     """The body with which these images are judged."""
     reference, prediction, task = asked
     urls = [data_url(image, task.judge.image) for image in (reference, prediction)]
-    return json.dumps({"model": "visual-erm", **request_for(urls, task, structured=True)}).encode()
+    return json.dumps({"model": "visual-erm", **request_for(urls, task, JudgeSettings(kind="local"))}).encode()
 
 
 def requests(asked: Iterable[Asked]) -> dict[str, bytes]:

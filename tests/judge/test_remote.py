@@ -135,6 +135,24 @@ async def test_the_schema_is_sent_in_key_order_and_only_when_structured():
     assert "response_format" not in free
 
 
+@pytest.mark.parametrize("task", ["table", "chart", "svg"])
+async def test_a_hosted_server_without_health_schema_and_fields_of_vllm_is_asked(task):
+    protocol = {"model", "messages", "temperature", "max_tokens", "top_p", "presence_penalty"}
+
+    async def hosted(server, body):
+        refused = set(body) - protocol
+        return await (status(400, f"unknown {sorted(refused)}") if refused else GOOD)(server, body)
+
+    asked = load_task(task)
+    async with OpenAIServer(hosted) as server:
+        form = settings(server.url, structured=False, vllm_fields=False)
+        assert (await judged(form, task=asked)).discrepancies
+        with pytest.raises(JudgeUnavailable, match="vllm_fields: false"):
+            await judged(settings(server.url, structured=False), task=asked)
+        with pytest.raises(JudgeUnavailable, match="structured: false"):
+            await judged(settings(server.url, vllm_fields=False), task=asked)
+
+
 async def test_a_reference_is_encoded_once_for_its_group(monkeypatch):
     encoded = []
     data_url = encode.data_url

@@ -53,7 +53,7 @@ class CachingJudge:
         self._judge = judge
         self._reuse = settings.reuse
         self._model = settings.model
-        self._structured = settings.structured
+        self._form = settings.structured, settings.vllm_fields
         self._known: Cache[Report] = Cache(self._reuse.cache_size)
         keeps_on_disk = self._reuse.cache and self._reuse.cache_dir
         self._store = _Store(Path(self._reuse.cache_dir or ""), self._reuse.cache_size) if keeps_on_disk else None
@@ -108,7 +108,7 @@ class CachingJudge:
 
     def _key(self, digests: bytes, task: Task, root: str | None) -> bytes:
         """16 bytes that tell a judgement from others: by images, judge, question, and how the answer is read."""
-        asked = [self._model, root, task.name, task.judge.model_dump_json(), self._structured]
+        asked = [self._model, root, task.name, task.judge.model_dump_json(), *self._form]
         read = [task.report.model_dump_json(), report_schema(task.report), PARSER_VERSION]
         return blake2b(digests + json.dumps([asked, read]).encode(), digest_size=16).digest()
 

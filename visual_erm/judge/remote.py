@@ -20,7 +20,7 @@ from visual_erm.judge.chat import Chat
 from visual_erm.judge.encode import Encoder
 from visual_erm.judge.usage import JudgeUsage
 from visual_erm.reward.report import Report, parse_report, report_schema
-from visual_erm.spec.judge import JudgeSettings
+from visual_erm.spec.judge import VLLM_FIELDS, JudgeSettings
 from visual_erm.spec.task import Task
 
 PLACEHOLDER_LINES = "<image>\n<image>\n"
@@ -83,7 +83,7 @@ class RemoteJudge:
             report = parse_report(text, task.report)
             return replace(report, truncated=True) if is_cut else report
 
-        return await self._chat.ask(request_for(images, task, self._settings.structured), read, usage)
+        return await self._chat.ask(request_for(images, task, self._settings), read, usage)
 
     async def close(self) -> None:
         """Ends every connection and thread. Judgements under way get JudgeUnavailable. May be called twice."""
@@ -91,13 +91,13 @@ class RemoteJudge:
         await self._chat.close()
 
 
-def request_for(images: Sequence[str], task: Task, structured: bool) -> dict[str, Any]:
+def request_for(images: Sequence[str], task: Task, settings: JudgeSettings) -> dict[str, Any]:
     """Makes the body of a request for a chat completion.
 
     Args:
         images: Data URLs of the two images, the reference first.
         task: The task: prompt, system message, sampling, and the format of the report.
-        structured: Whether the reply is held to the report's JSON schema.
+        settings: Whether the reply is held to the report's JSON schema, and whether vLLM's own fields are sent.
 
     Returns:
         The body without the model's name, plain JSON.
@@ -108,8 +108,9 @@ def request_for(images: Sequence[str], task: Task, structured: bool) -> dict[str
     messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
     if task.judge.system:
         messages.insert(0, {"role": "system", "content": task.judge.system})
-    request = {"messages": messages, **task.judge.sampling.model_dump(exclude_none=True)}
-    if structured:
+    left_out = set() if settings.vllm_fields else set(VLLM_FIELDS)
+    request = {"messages": messages, **task.judge.sampling.model_dump(exclude_none=True, exclude=left_out)}
+    if settings.structured:
         schema = {"name": "report", "schema": report_schema(task.report), "strict": True}
         request["response_format"] = {"type": "json_schema", "json_schema": schema}
     return request

@@ -18,6 +18,8 @@ from visual_erm.errors import ConfigError
 from visual_erm.spec.base import Count, Fraction, Positive, Settings, read_yaml, settings_file, validate
 from visual_erm.spec.keys import key_of_file, key_of_variable
 
+VLLM_FIELDS = frozenset({"top_k", "repetition_penalty"})
+"""Sampling that is no part of OpenAI's protocol."""
 BY_HAND_S = 20.0
 """Seconds that somebody who gives a URL by hand waits for a server that does not answer."""
 
@@ -87,6 +89,9 @@ class JudgeSettings(Settings):
     """Address that Prometheus reads from; the default lets in this machine only."""
     structured: bool = True
     """Ask the server to hold the reply to the report's JSON schema; switch off for servers that cannot."""
+
+    vllm_fields: bool = True
+    """Send the sampling that only vLLM takes (VLLM_FIELDS); switch off for hosted APIs that refuse unknown fields."""
 
     # kind: local
     ocr_workers: Count = 1
