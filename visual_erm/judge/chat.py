@@ -49,7 +49,7 @@ MAX_QUOTED = 400
 """Characters of a server's message that an error repeats."""
 
 FIXES = {
-    400: "if it is the JSON schema that the server cannot use, set `structured: false`; if it is a field that only vLLM has, "
+    400: "if it is the JSON schema that the server cannot use, set `structured: false`; if it is a field of vLLM's own, "
     "set `vllm_fields: false`",
     401: "set the environment variable {api_key_env} to the server's key",
     403: "the key in the environment variable {api_key_env} may not use this server",
