@@ -23,6 +23,10 @@ from PIL import Image, ImageDraw
 from safetensors.torch import load_file
 from vllm_server import Served, served, vllm
 
+from visual_erm.bench.match import match
+from visual_erm.bench.rows import Row, read_rows
+from visual_erm.bench.run import run
+from visual_erm.bench.scores import score
 from visual_erm.errors import ConfigError, JudgeUnavailable, JudgeUnreadable
 from visual_erm.extract import Code
 from visual_erm.judge.endpoint import connect
@@ -135,7 +139,7 @@ async def test_the_shipped_tasks_schema_is_one_that_the_server_can_hold_replies_
     plain = load_task("table").model_dump()
     plain["judge"] |= {"image": task().judge.image.model_dump(), "sampling": {"temperature": 1.0, "max_tokens": 64}}
     judge = RemoteJudge(settings(vllm_server))
-    request = await judge._request(*images[0], load_task(plain), "visual-erm")
+    request = {"model": "visual-erm", **await judge._request(*images[0], load_task(plain))}
     async with connect(vllm_server, 300, KEY) as client:
         completion = await client.post("/chat/completions", body=request, cast_to=ChatCompletion)
     await judge.close()
@@ -165,6 +169,27 @@ async def test_a_image_however_thin_or_tiny_is_judged(vllm_server, images, size)
     await judge.judge(images[0][0], odd, task())
     await judge.judge(odd, odd, task())
     await judge.close()
+
+
+async def test_servers_judge_and_match_a_benchmark(vllm_server, images, tmp_path):
+    """The tiny model writes reports and matches in the right form; what they say is chance."""
+    rows = []
+    for number, (reference, prediction) in enumerate(images[:6]):
+        paths = {"gt_img_path": f"{number}r.png", "pred_img_path": f"{number}p.png"}
+        for path, image in zip(paths.values(), (reference, prediction), strict=True):
+            image.save(tmp_path / path)
+        errors = [{"type": "numeric_error", "severity": 3, "description": "the revenue is another number"}]
+        rows.append(Row(f"rows:{number}", {"id": number, "category": "table", "human_errors": errors, **paths}))
+    judge = settings(vllm_server)
+    answered = await asyncio.to_thread(run, rows, tmp_path, judge, tmp_path / "answers.jsonl", tasks=[task()], name="tiny")
+    assert answered.failed == []
+    answers, _ = read_rows(tmp_path / "answers.jsonl")
+    assert all(row.content["prompt_tokens"] > 0 and row.content["attempts"] >= 1 for row in answers)
+    matched = await asyncio.to_thread(match, answers, tmp_path / "matches.jsonl", judge)
+    assert matched.failed == []
+    scores = score(read_rows(tmp_path / "matches.jsonl")[0])
+    assert scores.groups["table"].figures.items == 6
+    assert scores.matchers == {"visual-erm": 6}
 
 
 async def test_a_wrong_model_name_and_a_wrong_path_are_told_with_the_fix(vllm_server, images):

@@ -42,6 +42,10 @@ def run(
     judge: Annotated[
         str, typer.Option(help="The judge: `local`, the URL of an OpenAI-compatible server, or the path of a YAML file.")
     ] = "local",
+    task: Annotated[
+        list[str] | None,
+        typer.Option(help="A task's YAML file: its prompt, images and sampling are used for pairs of its kind."),
+    ] = None,
     retry_failed: Annotated[bool, typer.Option(help="Ask again about pairs for which the judge failed.")] = False,
     swap: Annotated[
         bool, typer.Option(help="Exchange reference and predicted image, to see whether that matters.")
@@ -52,13 +56,13 @@ def run(
     from visual_erm.bench.run import run as run_all
     from visual_erm.judge.endpoint import hide_login
     from visual_erm.spec.judge import load_judge_settings
+    from visual_erm.spec.task import load_task
 
     found, problems = read_rows(rows)
-    settings = load_judge_settings(judge)
+    settings, tasks = load_judge_settings(judge), [load_task(one) for one in task or ()]
     name = (hide_login(judge) if "://" in judge else judge) + (" (swapped)" if swap else "")
-    summary = run_all(
-        found, root or rows.parent, settings, to, name=name, retry_failed=retry_failed, swapped=swap, console=err
-    )
+    choices = {"name": name, "retry_failed": retry_failed, "swapped": swap}
+    summary = run_all(found, root or rows.parent, settings, to, tasks=tasks, console=err, **choices)
     _tell(f"{summary.done} answered, {summary.kept} kept, {len(summary.failed)} failed: {to}", problems)
     raise typer.Exit(SOME_FAILED if summary.failed or problems else 0)
 

@@ -17,7 +17,7 @@ from visual_erm.judge.chat import Chat
 from visual_erm.judge.usage import JudgeUsage
 from visual_erm.spec.base import shipped
 
-MAX_TOKENS = 4096
+MAX_TOKENS = 2048
 """Tokens of a reply; 60 matches take about 1,500."""
 
 

@@ -36,6 +36,7 @@ def run(
     settings: JudgeSettings,
     to: Path,
     *,
+    tasks: Sequence[Task] = (),
     name: str = "local",
     retry_failed: bool = False,
     swapped: bool = False,
@@ -44,13 +45,14 @@ def run(
     """Asks a judge about every pair, and adds one line for each to a file.
 
     A line is the row with `pred_json` and `error_parse_failed_reason` as published, and `judge`, `prompt_tokens`,
-    `reply_tokens`, `seconds` and `attempts`. Prompt, images and sampling are those of the shipped task.
+    `reply_tokens`, `seconds` and `attempts`. Prompt, images and sampling are those of training.
 
     Args:
         rows: The benchmark.
         root: The folder that images' paths are relative to.
         settings: The judge.
         to: The file. Pairs that it has are not asked again.
+        tasks: Tasks that say how pairs of their kind are judged; the shipped task for other kinds.
         name: Name of the judge in the file.
         retry_failed: Ask again about pairs whose result says that the judge failed.
         swapped: Give the judge the predicted image as the reference, and the reference as the predicted image.
@@ -71,31 +73,24 @@ def run(
         done = {key for key, row in results.rows.items() if not (retry_failed and row.failed)}
         waiting = [row for row in rows if row.id not in done]
         summary = Summary(kept=len(rows) - len(waiting))
-        asyncio.run(_run(waiting, root, settings, results, name, swapped, summary, console or Console(quiet=True)))
+        own = {task.kind.name: task for task in tasks}
+        of_category = {row.category: own.get(row.category) or load_task(row.category) for row in waiting}
+        remote = settings.max_in_flight * max(1, len(settings.endpoints))
+        in_flight = LOCAL_IN_FLIGHT if settings.kind == "local" else remote
+
+        async def ask_judge() -> None:
+            judge = make_judge(settings)
+
+            async def answer(row: Row) -> dict[str, Any]:
+                return {**await ask(judge, row, root, of_category[row.category], swapped), "judge": name}
+
+            try:
+                await ask_all(waiting, answer, results, in_flight, "judging", console or Console(quiet=True), summary)
+            finally:
+                await judge.close()
+
+        asyncio.run(ask_judge())
     return summary
-
-
-async def _run(
-    rows: Sequence[Row],
-    root: Path,
-    settings: JudgeSettings,
-    results: ResultFile,
-    name: str,
-    swapped: bool,
-    summary: Summary,
-    console: Console,
-) -> None:
-    tasks = {category: load_task(category) for category in {row.category for row in rows}}
-    in_flight = LOCAL_IN_FLIGHT if settings.kind == "local" else settings.max_in_flight * max(1, len(settings.endpoints))
-    judge = make_judge(settings)
-
-    async def answer(row: Row) -> dict[str, Any]:
-        return {**await ask(judge, row, root, tasks[row.category], swapped), "judge": name}
-
-    try:
-        await ask_all(rows, answer, results, in_flight, "judging", console, summary)
-    finally:
-        await judge.close()
 
 
 async def ask(judge: Judge, row: Row, root: Path, task: Task, swapped: bool = False) -> dict[str, Any]:

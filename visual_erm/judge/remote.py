@@ -76,19 +76,23 @@ class RemoteJudge:
             ConfigError: An endpoint serves other models.
         """
         await self.open()
-        form = task.judge.image
-        images = await asyncio.gather(self._encoder.reference(reference, form), self._encoder.prediction(prediction, form))
+        request = await self._request(reference, prediction, task)
 
         def read(text: str, is_cut: bool) -> Report:
             report = parse_report(text, task.report)
             return replace(report, truncated=True) if is_cut else report
 
-        return await self._chat.ask(request_for(images, task, self._settings), read, usage)
+        return await self._chat.ask(request, read, usage)
 
     async def close(self) -> None:
         """Ends every connection and thread. Judgements under way get JudgeUnavailable. May be called twice."""
         self._encoder.close()
         await self._chat.close()
+
+    async def _request(self, reference: Image.Image, prediction: Image.Image, task: Task) -> dict[str, Any]:
+        form = task.judge.image
+        images = await asyncio.gather(self._encoder.reference(reference, form), self._encoder.prediction(prediction, form))
+        return request_for(images, task, self._settings)
 
 
 def request_for(images: Sequence[str], task: Task, settings: JudgeSettings) -> dict[str, Any]:
