@@ -61,8 +61,10 @@ def run(
     found, problems = read_rows(rows)
     settings, tasks = load_judge_settings(judge), [load_task(one) for one in task or ()]
     name = (hide_login(judge) if "://" in judge else judge) + (" (swapped)" if swap else "")
-    choices = {"name": name, "retry_failed": retry_failed, "swapped": swap}
-    summary = run_all(found, root or rows.parent, settings, to, tasks=tasks, console=err, **choices)
+    folder = root or rows.parent
+    summary = run_all(
+        found, folder, settings, to, tasks=tasks, name=name, retry_failed=retry_failed, swapped=swap, console=err
+    )
     _tell(f"{summary.done} answered, {summary.kept} kept, {len(summary.failed)} failed: {to}", problems)
     raise typer.Exit(SOME_FAILED if summary.failed or problems else 0)
 
