@@ -13,11 +13,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
 from rapidfuzz import fuzz
 
-from visual_erm.guard.injection_phrases import HINTS, PHRASES, TOGETHER
+from visual_erm.guard.injection_phrases import DENIALS, HINTS, PHRASES, STATISTICS, TOGETHER
 
 MAX_HINT_DISTANCE = 60
 """Largest number of characters between two hints that belong together."""
@@ -84,17 +83,25 @@ def _pieces(text: str) -> Iterator[str]:
         yield from (match[0] for match in pattern.finditer(text))
     misread = text.translate(_MISREAD)
     yield from (text[match.start() : match.end()] for match in _EXACT.finditer(misread))
+    for match in _DENIALS.finditer(misread):
+        nearby = misread[max(match.start() - MAX_HINT_DISTANCE, 0) : match.end() + MAX_HINT_DISTANCE]
+        if not _STATISTICS.search(nearby):
+            yield text[match.start() : match.end()]
     letters = _letters(text)
     for phrase in _FUZZY:
         found = fuzz.partial_ratio_alignment(phrase, letters, score_cutoff=MIN_PHRASE_SIMILARITY)
         if found and len(letters) >= len(phrase):
             yield letters[found.dest_start : found.dest_end]
-    hints = sorted(
-        (match.start(), match.end(), kind) for kind, words in _WORDS.items() for match in words.finditer(misread)
-    )
-    for (start, _, kind), (_, end, other) in pairwise(hints):
-        if frozenset((kind, other)) in _TOGETHER and end - start <= MAX_HINT_DISTANCE:
-            yield text[start:end]
+    for kinds in _WORDS.values():
+        hints = sorted(
+            (match.start(), match.end(), kind) for kind, words in kinds.items() for match in words.finditer(misread)
+        )
+        for place, (start, stop, kind) in enumerate(hints):
+            for begins, end, other in hints[place + 1 :]:
+                if end - start > MAX_HINT_DISTANCE:
+                    break
+                if begins >= stop and frozenset((kind, other)) in _TOGETHER:
+                    yield text[start:end]
 
 
 def _is_in(found: str, known: str) -> bool:
@@ -118,18 +125,22 @@ def _letters(plain: str) -> str:
 
 
 def _listed(words: str) -> list[str]:
-    return [" ".join(word.split()) for line in words.strip().splitlines() for word in line.split("|")]
+    return [_plain([word]) for line in words.strip().splitlines() for word in line.split("|")]
 
 
 def _spelled(words: list[str]) -> re.Pattern[str]:
     """Any of the words, whatever stands between their letters; short ones only where a word begins."""
     found = []
     for word in words:
-        start = "" if len(_letters(word)) >= MIN_LETTERS_INSIDE_WORD or not word.isascii() else "(?<![a-z])"
-        found.append(start + r"\W*".join(map(re.escape, "".join(word.translate(_MISREAD).split()))))
+        start = "" if len(_letters(word)) >= MIN_LETTERS_INSIDE_WORD or not word.isascii() else r"(?<![a-z\d])"
+        end = "(?![a-z])" if word.endswith("_") else ""
+        signs = "".join(word.rstrip("_").replace("'", "").translate(_MISREAD).split())
+        found.append(start + r"\W*".join(map(re.escape, signs)) + end)
     return re.compile("|".join(sorted(found, key=len, reverse=True)))
 
 
-_EXACT = _spelled(_listed(PHRASES))
+_EXACT, _DENIALS, _STATISTICS = (_spelled(_listed(words)) for words in (PHRASES, DENIALS, STATISTICS))
 _FUZZY = [_letters(phrase) for phrase in _listed(PHRASES) if len(_letters(phrase)) >= MIN_LETTERS_FUZZY]
-_WORDS = {kind: _spelled(_listed(words)) for kind, words in HINTS.items()}
+_WORDS = {
+    language: {kind: _spelled(_listed(words)) for kind, words in kinds.items()} for language, kinds in HINTS.items()
+}
