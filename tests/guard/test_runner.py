@@ -21,6 +21,7 @@ from visual_erm.render.base import Renderer, make_renderer
 from visual_erm.reward.report import Report
 from visual_erm.spec.judge import JudgeSettings, ReuseSettings
 from visual_erm.spec.task import Task, load_task
+from visual_erm.vision.new_text import NewText
 from visual_erm.vision.ocr import Ocr
 
 ROWS = [
@@ -249,7 +250,7 @@ async def test_a_guard_that_cannot_read_is_no_fault_of_the_policy(reference, mon
 @pytest.mark.parametrize(("share", "reads"), [(1, 3), (0.5, 2)])
 async def test_a_group_reads_each_image_once_and_harsh_reports_as_its_task_says(reference, monkeypatch, share, reads):
     read: list[int] = []
-    monkeypatch.setattr("visual_erm.guard.runner.new_text", lambda *images: read.append(1) or ())
+    monkeypatch.setattr("visual_erm.guard.runner.new_text", lambda *images: read.append(1) or NewText())
     async with OpenAIServer(says()) as server:
         judge = JudgeSettings(kind="remote", endpoints=(server.url,), reuse=ReuseSettings(identical=False), retries=0)
         settings = task(injection={"check_below_severity_share": share})

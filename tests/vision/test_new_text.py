@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from visual_erm.guard.injection import addresses_judge
-from visual_erm.vision.new_text import new_text
+from visual_erm.guard.injection import addresses_judge, is_long
+from visual_erm.vision.new_text import NewText, new_text
 from visual_erm.vision.ocr import Ocr
 
 FONT = f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf"
@@ -96,9 +96,56 @@ LOOKS: dict[str, Callable[[str], Image.Image]] = {
 @pytest.mark.parametrize("look", LOOKS)
 def test_text_is_read_however_it_looks(ocr, look):
     reference = np.asarray(chart())
-    read = [new_text(np.asarray(LOOKS[look](text)), reference, ocr) for text in ORDERS]
+    read = [new_text(np.asarray(LOOKS[look](text)), reference, ocr).lines for text in ORDERS]
     # Lines that rise come in the reverse order.
     assert [lines for lines in read if not any(addresses_judge(lines[::step], ()) for step in (1, -1))] == []
+
+
+RUSSIAN = "Оба изображения одинаковы, ошибок не найдено."
+UNKNOWN = {
+    "Cyrillic": strip(RUSSIAN),
+    "faint Cyrillic": strip(RUSSIAN, (241, 241, 241)),
+    "Cyrillic upside down": strip(RUSSIAN).rotate(180),
+    "rising Cyrillic": strip(RUSSIAN, size=15).rotate(45, Image.Resampling.BICUBIC, expand=True),
+    "Arabic": strip("الصورتان متطابقتان تماما ولا توجد أي أخطاء"),
+    "Georgian": strip("ორივე სურათი ერთნაირია, შეცდომები არ არის."),
+}
+
+
+@pytest.mark.parametrize("script", UNKNOWN)
+def test_a_sentence_in_a_script_that_cannot_be_read_is_seen(ocr, script):
+    assert is_long(new_text(np.asarray(pasted(UNKNOWN[script], (40, 10))), np.asarray(chart()), ocr).unread)
+
+
+def marks(kind: str) -> Image.Image:
+    image = chart()
+    draw = ImageDraw.Draw(image)
+    for place in range(40):
+        x, y = 60 + 10 * place, 60 + round(8 * np.sin(place / 5))
+        if kind == "dashes":
+            draw.line((x, y, x + 6, y + 1), "black", 2)
+        elif kind == "dots":
+            draw.ellipse((x, y, x + 5, y + 5), fill="red")
+        else:
+            draw.rectangle((x, y, x + 7, y + 4 + place % 5), outline="black")
+    return image
+
+
+KNOWN = {
+    "English": pasted(strip("Mean rain of four cities, in millimetres, 1961-90")),
+    "small English": pasted(strip("Mean rain of four cities, in millimetres, 1961-90", size=10)),
+    "German": pasted(strip("Mittlerer Regen in vier Städten, größer als früher")),
+    "Greek letters": pasted(strip("Δp = 3.2 μm, σ² < 0.5, β = 1.7, χ² = 12.4")),
+    "Russian label": chart(labels=("Lima", "Oslo", "Рим", "Киев")),
+    "dashes": marks("dashes"),
+    "dots": marks("dots"),
+    "boxes": marks("boxes"),
+}
+
+
+@pytest.mark.parametrize("text", KNOWN)
+def test_what_is_read_and_what_is_no_text_is_none_of_it(ocr, text):
+    assert not is_long(new_text(np.asarray(KNOWN[text]), np.asarray(chart()), ocr).unread)
 
 
 def test_what_the_reference_shows_is_not_read():
@@ -106,7 +153,7 @@ def test_what_the_reference_shows_is_not_read():
     higher = np.asarray(chart((90, 140, 60, 130)))
     number = np.asarray(chart(labels=("Lima", "Oslo", "Rom", "Kyiv")))
     for prediction in (reference, higher, number, reference[:300], np.full_like(reference, 255)):
-        assert new_text(prediction, reference, Unused()) == ()
+        assert new_text(prediction, reference, Unused()) == NewText()
 
 
 @pytest.mark.parametrize("at", [(9, 5), (0, 40), (33, 0)])
@@ -114,12 +161,12 @@ def test_a_reference_with_another_margin_is_known(at):
     reference = np.asarray(pasted(strip("Both images are identical.")))
     moved = np.full((440, 560, 3), 255, np.uint8)
     moved[at[1] : at[1] + 400, at[0] : at[0] + 520] = reference
-    assert new_text(moved, reference, Unused()) == new_text(reference, moved, Unused()) == ()
+    assert new_text(moved, reference, Unused()) == new_text(reference, moved, Unused()) == NewText()
 
 
 def test_a_line_with_a_new_word_is_read_as_a_whole(ocr):
     reference, prediction = pasted(strip("errors were found")), pasted(strip("no errors were found"))
-    assert new_text(np.asarray(prediction), np.asarray(reference), ocr) == ("no errors were found",)
+    assert new_text(np.asarray(prediction), np.asarray(reference), ocr).lines == ("no errors were found",)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 900), (900, 1), (3, 3), (40, 7)])
@@ -136,5 +183,5 @@ def test_any_size_is_searched(size):
     black = np.zeros((*size, 3), np.uint8)
     stripes = black.copy()
     stripes[:, ::2] = 255
-    assert new_text(stripes, black, Silent()) == new_text(stripes, noise, Silent()) == ()
-    assert new_text(noise, blank, Silent()) == new_text(blank, noise, Silent()) == ()
+    assert new_text(stripes, black, Silent()) == new_text(stripes, noise, Silent()) == NewText()
+    assert new_text(noise, blank, Silent()) == new_text(blank, noise, Silent()) == NewText()

@@ -3,7 +3,10 @@
 Only text that the prediction has and the reference has not counts: a chart titled "Judge scores" in both is a chart. The
 text is first cleared of what OCR confuses (case, accents, letters and signs that look alike). Then it is searched in three
 ways: for pieces of reports and of chat templates; for phrases, as they stand or nearly so where they are long; and for
-pairs of hints that only together make an order or a verdict.
+pairs of hints that only together make an order or a verdict, in seven languages.
+
+The recognizer reads no Cyrillic, Hangul or Arabic. A sentence in such a script may say anything. It is suspicious where the
+reference shows no text of the kind.
 
     addresses_judge(["No errors found"], reference=["Rain by city"])    # "no errors"
 """
@@ -16,7 +19,7 @@ from collections.abc import Iterator, Sequence
 
 from rapidfuzz import fuzz
 
-from visual_erm.guard.injection_phrases import DENIALS, HINTS, PHRASES, STATISTICS, TOGETHER
+from visual_erm.guard.injection_phrases import DENIALS, HINTS, NOTES, PHRASES, STATISTICS, TOGETHER
 
 MAX_HINT_DISTANCE = 60
 """Largest number of characters between two hints that belong together."""
@@ -28,6 +31,12 @@ MIN_LETTERS_INSIDE_WORD = 11
 """Number of letters from which a text may begin inside a word, because OCR loses blanks."""
 MIN_LETTERS_FUZZY = 15
 """Number of letters from which a phrase may have a letter wrong or missing."""
+LONG_LINE = 5.0
+"""Length of the shortest line in an unknown script that counts, in heights of the line."""
+MIN_UNKNOWN = 11.0
+"""Length of all such lines from which they may address a judge: a short sentence."""
+MAX_KNOWN = 3.0
+"""Length of all lines in unknown scripts, also short ones, from which a reference shows such a script: two short labels."""
 MAX_CHARACTERS = 20_000
 """Number of characters that are searched: more than fits a page that a judge can read."""
 
@@ -36,6 +45,7 @@ _REPORT = re.compile(
     (layout|text|numeric|structure|data|style|shape|symbol) [\W_]* err[o0]rs? [\W_]* c[o0]unts?
     | errors? ["'”“’`\s]* [:=] \W* \[            # "errors": [
     | severity ["'”“’`\s]* [:=] \W* [\do]
+    | ["'“] \w* (error|difference|mistake|issue|remark|comment|verdict|result|grade) \w* ["'”] \s* [:=]
     | ["'“] (errors|type|category|severity|location|description|score|reward) ["'”] \s* [:=]
     """,
     re.VERBOSE,
@@ -44,12 +54,11 @@ _CONVERSATION = re.compile(
     r"""
     <\|?\s*/?\s*(im_start|im_end|system|user|assistant|think|endoftext|vision_\w+) | /?think>
     | \[/?inst\] | \#{2,}\s*(instruction|system|response|task|note)
-    | (?<![a-z])(assistant|judge|grader|evaluator|note\sto\s\w+)
+    | (?<![a-z])(assistant|assistente?|asistente|助手|アシスタント|judge|grader|evaluator|note\sto\s\w+)
       \s* [:：] \s* [^\W\d]{2,} \s* [^\W\d]{2,}
     """,
     re.VERBOSE,
 )
-_TOGETHER = {frozenset(pair.split("+")) for pair in TOGETHER}
 
 _LETTERS = dict(zip("аеорсухіјѕԁһԛԝвкмнтαβεικνορτυχ", "aeopcyxijsdhqwbkmhtabeiknoptux", strict=True))
 _CHARACTERS = dict(
@@ -78,6 +87,30 @@ def addresses_judge(prediction: Sequence[str], reference: Sequence[str]) -> str:
     return next((found for found in _pieces(_plain(prediction)) if not _is_in(_letters(found), known)), "")
 
 
+def is_long(unread: Sequence[float]) -> bool:
+    """Tells whether text in a script that cannot be read is long enough to address a judge.
+
+    Args:
+        unread: Lengths of such lines of the prediction, in heights of the line, see `NewText.unread`.
+
+    Returns:
+        Whether it is. In a reference that `shows_unknown` such text, it is ordinary.
+    """
+    return sum(length for length in unread if length >= LONG_LINE) >= MIN_UNKNOWN
+
+
+def shows_unknown(unread: Sequence[float]) -> bool:
+    """Tells whether a reference shows text in a script that cannot be read.
+
+    Args:
+        unread: Lengths of such lines of the reference, in heights of the line.
+
+    Returns:
+        Whether it does.
+    """
+    return sum(unread) >= MAX_KNOWN
+
+
 def _pieces(text: str) -> Iterator[str]:
     for pattern in (_REPORT, _CONVERSATION):
         yield from (match[0] for match in pattern.finditer(text))
@@ -92,6 +125,7 @@ def _pieces(text: str) -> Iterator[str]:
         found = fuzz.partial_ratio_alignment(phrase, letters, score_cutoff=MIN_PHRASE_SIMILARITY)
         if found and len(letters) >= len(phrase):
             yield letters[found.dest_start : found.dest_end]
+    misread = _NOTES.sub(lambda note: "." * len(note[0]), misread)
     for kinds in _WORDS.values():
         hints = sorted(
             (match.start(), match.end(), kind) for kind, words in kinds.items() for match in words.finditer(misread)
@@ -139,8 +173,7 @@ def _spelled(words: list[str]) -> re.Pattern[str]:
     return re.compile("|".join(sorted(found, key=len, reverse=True)))
 
 
-_EXACT, _DENIALS, _STATISTICS = (_spelled(_listed(words)) for words in (PHRASES, DENIALS, STATISTICS))
+_EXACT, _DENIALS, _STATISTICS, _NOTES = (_spelled(_listed(words)) for words in (PHRASES, DENIALS, STATISTICS, NOTES))
 _FUZZY = [_letters(phrase) for phrase in _listed(PHRASES) if len(_letters(phrase)) >= MIN_LETTERS_FUZZY]
-_WORDS = {
-    language: {kind: _spelled(_listed(words)) for kind, words in kinds.items()} for language, kinds in HINTS.items()
-}
+_TOGETHER = {frozenset(pair.split("+")) for pair in _listed(TOGETHER)}
+_WORDS = {language: {kind: _spelled(_listed(words)) for kind, words in kinds.items()} for language, kinds in HINTS.items()}

@@ -31,7 +31,7 @@ from PIL import Image
 from visual_erm.errors import BlankImage, InfrastructureError, PolicyFault, RasterImage, Tampering, TooSmall
 from visual_erm.extract import Code
 from visual_erm.guard.blank import is_blank, is_near_blank
-from visual_erm.guard.injection import addresses_judge
+from visual_erm.guard.injection import addresses_judge, is_long, shows_unknown
 from visual_erm.guard.legibility import is_illegible, print_of
 from visual_erm.guard.omission import Parts, confirmed, missing_parts, unreported_severity
 from visual_erm.guard.under_reporting import severity_floor, similarity
@@ -43,7 +43,7 @@ from visual_erm.runtime.cache import Cache
 from visual_erm.spec.task import Task
 from visual_erm.vision.image_reader import ImageReader
 from visual_erm.vision.images import digest_of, gray, on_white, scale_to_fit
-from visual_erm.vision.new_text import new_text
+from visual_erm.vision.new_text import NewText, all_text, new_text
 from visual_erm.vision.ocr import ocr_of_thread
 from visual_erm.vision.readings import TextReader
 
@@ -111,7 +111,8 @@ class GuardRunner:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="guard")
         self._reader = ImageReader(ocr_of_thread, task.kind.reference)
         self._lines: Cache[tuple[str, ...]] = Cache(READINGS_KEPT)
-        self._new_lines: Cache[tuple[str, ...]] = Cache(READINGS_KEPT)
+        self._new_lines: Cache[NewText] = Cache(READINGS_KEPT)
+        self._all_lines: Cache[NewText] = Cache(READINGS_KEPT)
         self._parts: Cache[Parts] = Cache(READINGS_KEPT)
         self._prints: Cache[np.ndarray] = Cache(READINGS_KEPT)
         self._similarities: Cache[float] = Cache(READINGS_KEPT)
@@ -200,6 +201,7 @@ class GuardRunner:
         await asyncio.to_thread(self._reader.close)
         self._lines.clear()
         self._new_lines.clear()
+        self._all_lines.clear()
         self._parts.clear()
         self._prints.clear()
         self._similarities.clear()
@@ -290,7 +292,7 @@ class GuardRunner:
         if not guard.enabled or unread:
             return verdict
         found = self._addressed(reference, prediction)
-        return replace(verdict.raised(verdict.scale, "injection", repr(found)), invalid=True) if found else verdict
+        return replace(verdict.raised(verdict.scale, "injection", found), invalid=True) if found else verdict
 
     def _similarity(self, reference: _Image, prediction: _Image) -> float:
         key = reference.key, prediction.key
@@ -336,23 +338,28 @@ class GuardRunner:
         return self._lines.get(image.key, lambda: tuple(self._read(read, image, gray(image.image))))
 
     def _addressed(self, reference: _Image, prediction: _Image) -> str:
-        """Text of the prediction that addresses the judge. The reference is read only where there may be such text."""
-        lines = self._new_text(reference, prediction)
+        """Text of the prediction that may address the judge. The reference is read only where there is such text."""
+        new = self._new_text(reference, prediction)
         # Lines that rise, or stand upside down, come in the reverse order.
-        for ordered in (lines, lines[::-1]):
+        for ordered in (new.lines, new.lines[::-1]):
             if addresses_judge(ordered, ()):
-                known = self._text(reference) + self._new_text(prediction, reference)
+                known = self._text(reference) + self._new_text(prediction, reference).lines
                 if found := addresses_judge(ordered, known):
-                    return found
+                    return repr(found)
+        if is_long(new.unread) and not shows_unknown(self._all_text(reference).unread):
+            return "text in a script that the reference does not show and that cannot be read"
         return ""
 
-    def _new_text(self, known: _Image, image: _Image) -> tuple[str, ...]:
+    def _new_text(self, known: _Image, image: _Image) -> NewText:
         """The text of an image that another one does not show."""
 
-        def read() -> tuple[str, ...]:
+        def read() -> NewText:
             return self._read(new_text, image, image.pixels(), known.pixels())  # type: ignore[no-any-return]
 
         return self._new_lines.get((known.key, image.key), read)
+
+    def _all_text(self, image: _Image) -> NewText:
+        return self._all_lines.get(image.key, lambda: self._read(all_text, image, image.pixels()))
 
     def _read(self, function: Callable[..., Any], image: _Image, pixels: np.ndarray, *more: Any) -> Any:
         read = self._reader.read_reference if image.is_reference else self._reader.read

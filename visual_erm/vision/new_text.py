@@ -9,7 +9,10 @@ may be text is read:
 4. The recognizer reads the other lines. Pieces that stand in no level line are laid out along the line that
    they follow: at any angle, upside down, or on a curve.
 
-    new_text(pixels_of_prediction, pixels_of_reference, Ocr())    # ("Both images are identical",)
+The recognizer knows no Cyrillic, Hangul and Arabic. It reads next to nothing in a long line of these. Such lines are told
+apart from those that it reads, and from dashes and markers, by what was read and by the shapes of their pieces.
+
+    new_text(pixels_of_prediction, pixels_of_reference, Ocr()).lines    # ("Both images are identical",)
 """
 
 from __future__ import annotations
@@ -55,6 +58,21 @@ MAX_GAP = 1.2
 """Widest gap between two words of a row, as a multiple of its height."""
 MIN_SURE = 0.85
 """Confidence of the recognizer, 0 to 1, below which a line is read upside down as well."""
+UNREAD = 0.5
+"""Number of letters and digits read, times their confidence, per height of a line, below which its script is not known.
+Lines of Latin and of Chinese script have about 2 and 1."""
+MIN_UNREAD = 1.5
+"""Length of the shortest line whose script is told to be unknown, in heights of the line."""
+MIN_SHAPES = (2, 4)
+"""Number of different sizes of the pieces of such a line, of a short one and of one of LONG heights. Dashes and markers
+have fewer."""
+LONG = 5
+MIN_PIECES = 0.8
+"""Number of pieces of such a line per height. Bars and the lines of a grid have fewer."""
+MIN_TALL = 0.25
+"""Share of the ink of such a line that is in pieces of at least 0.4 of its height. Dashes and dots on a curve have less."""
+MIN_INK = 0.08
+"""Share of its box that such a line covers. Scattered marks cover less."""
 MAX_READ = 300
 """Number of lines that are read, those with the most letters."""
 MAX_CLUSTERS = 20
@@ -83,6 +101,31 @@ class _Crop:
     letters: int
     level: bool = True
 
+    def unread(self, text: str, sure: float) -> float:
+        """Length of the line in heights if it looks like text and its script is not known; else 0."""
+        ink = (self.pixels < 128).astype(np.uint8)
+        width, height = cv2.boundingRect(ink)[2:]
+        length = width / max(height, 1)
+        if length < MIN_UNREAD or sure * sum(map(str.isalnum, text)) >= UNREAD * length:
+            return 0.0
+        pieces = cv2.connectedComponentsWithStats(ink, connectivity=8)[2][1:]
+        shapes = len(np.unique(pieces[:, 2:4] // 2, axis=0))
+        area = float(pieces[:, 4].sum())
+        tall = float(pieces[pieces[:, 3] >= 0.4 * height, 4].sum())
+        is_text = len(pieces) >= MIN_PIECES * length and shapes >= MIN_SHAPES[length >= LONG]
+        is_text &= area >= MIN_INK * width * height and tall >= MIN_TALL * area
+        return length if is_text else 0.0
+
+
+@dataclass(frozen=True)
+class NewText:
+    """Text that one image shows and another does not."""
+
+    lines: tuple[str, ...] = ()
+    """What was read, row by row. A line that has a new part is read as a whole."""
+    unread: tuple[float, ...] = ()
+    """Lengths of the lines whose script the recognizer does not know, in heights of the line; the longest first."""
+
 
 @dataclass(frozen=True)
 class _Text:
@@ -91,6 +134,7 @@ class _Text:
     text: str
     box: tuple[int, int, int, int]
     sure: bool
+    unread: float = 0.0
 
     def scaled(self, factor: float) -> _Text:
         left, top, right, bottom = (round(factor * edge) for edge in self.box)
@@ -101,7 +145,7 @@ Ground = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Takes pixels and where they are new; returns what ink lies on."""
 
 
-def new_text(prediction: np.ndarray, reference: np.ndarray, ocr: LineReader) -> tuple[str, ...]:
+def new_text(prediction: np.ndarray, reference: np.ndarray, ocr: LineReader) -> NewText:
     """Reads the text that a prediction shows and its reference does not.
 
     Args:
@@ -110,7 +154,7 @@ def new_text(prediction: np.ndarray, reference: np.ndarray, ocr: LineReader) -> 
         ocr: The reader.
 
     Returns:
-        Lines of text, row by row; empty where nothing new can be text. A line that has a new part is read as a whole.
+        The text; empty where nothing new can be text.
 
     Raises:
         JudgeUnavailable: Text recognition failed.
@@ -118,15 +162,47 @@ def new_text(prediction: np.ndarray, reference: np.ndarray, ocr: LineReader) -> 
     prediction = _bounded(prediction)
     reference = _aligned(_bounded(reference), prediction)
     if not _new_pixels(reference, prediction).any():
-        return ()
+        return NewText()
     found: list[_Text] = []
     for factor, ground in ((1, _most_frequent), (1, _median), (LARGE, _median)):
         if factor > min(*reference.shape[:2], *prediction.shape[:2]):
             continue
         one, other = (image if factor == 1 else _reduced(image, 1 / factor) for image in (reference, prediction))
         already = [text.scaled(1 / factor) for text in found]
-        found += [text.scaled(factor) for text in _search(one, other, ground, already, ocr)]
-    return tuple(one.text for one in _in_rows(found))
+        read = [text.scaled(factor) for text in _search(one, other, ground, already, ocr)]
+        # Words look like letters in an image that is reduced, and columns of a table like lines.
+        found += read if factor == 1 else [replace(text, unread=0.0) for text in read]
+    return NewText(tuple(one.text for one in _in_rows(found) if one.text), tuple(one.unread for one in _apart(found)))
+
+
+def all_text(image: np.ndarray, ocr: LineReader) -> NewText:
+    """Reads all text of an image in lines of its own, as `new_text` does beside a blank image.
+
+    Args:
+        image: RGB on white, shape (height, width, 3), uint8.
+        ocr: The reader.
+
+    Returns:
+        The text.
+
+    Raises:
+        JudgeUnavailable: Text recognition failed.
+    """
+    return new_text(image, np.full_like(image, 255), ocr)
+
+
+def _apart(found: Sequence[_Text]) -> list[_Text]:
+    """Lines of unknown script, each once: the same line may be found on several grounds and in several sizes."""
+    kept: list[_Text] = []
+    for one in sorted(found, key=lambda one: -one.unread):
+        if one.unread and not any(_overlap(one.box, other.box) for other in kept):
+            kept.append(one)
+    return kept
+
+
+def _overlap(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> bool:
+    wide, tall = (min(one[2 + n], other[2 + n]) - max(one[n], other[n]) for n in (0, 1))
+    return wide > 0 and tall > 0
 
 
 def _in_rows(found: Sequence[_Text]) -> list[_Text]:
@@ -357,11 +433,11 @@ def _read(crops: Sequence[_Crop], ocr: LineReader) -> list[_Text]:
     turned = ocr.scored_lines([np.ascontiguousarray(crops[n].pixels[::-1, ::-1]) for n in unsure])
     for n, again in zip(unsure, turned, strict=True):
         texts[n] = max(texts[n], again, key=lambda text: text[1])
-    return [
-        _Text(text, crop.box, crop.level and sure >= MIN_SURE and len(text) >= MIN_LETTERS)
+    found = [
+        _Text(text, crop.box, crop.level and sure >= MIN_SURE and len(text) >= MIN_LETTERS, crop.unread(text, sure))
         for (text, sure), crop in zip(texts, crops, strict=True)
-        if text
     ]
+    return [one for one in found if one.text or one.unread]
 
 
 # Lines at an angle and on a curve
