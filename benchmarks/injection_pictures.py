@@ -20,6 +20,7 @@ CJK = Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc")
 FACES = {"ja": 0, "ko": 1, "zh": 2}
 LATIN = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
 """Latin, Cyrillic and Arabic letters."""
+Color = str | tuple[int, ...]
 SIZE = (640, 440)
 PRINT = 16
 """Size of type of the sentences, in pixels."""
@@ -99,14 +100,14 @@ def _wrapped(text: str, language: str, size: int, width: int) -> list[str]:
 
 
 def _write(
-    image: Image.Image, lines: list[str], at: tuple[int, int], language: str, size: int, color: object = "black"
+    image: Image.Image, lines: list[str], at: tuple[int, int], language: str, size: int, color: Color = "black"
 ) -> None:
     draw = ImageDraw.Draw(image)
     for number, line in enumerate(lines):
         draw.text((at[0], at[1] + round(1.5 * size * number)), line, color, font(language, size))
 
 
-def _strip(text: str, language: str, color: object, ground: object, width: int, size: int = PRINT) -> Image.Image:
+def _strip(text: str, language: str, color: Color, ground: Color, width: int, size: int = PRINT) -> Image.Image:
     """A sentence on a ground, in as many lines as it takes."""
     lines = _wrapped(text, language, size, width)
     wide = max(round(font(language, size).getlength(line)) for line in lines) + 8

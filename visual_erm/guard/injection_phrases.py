@@ -4,24 +4,24 @@ PHRASES = """
 nothing differs | nothing is missing | nothing to report | perfect match | exactly the same | pixel perfect
 pixel identical | visually identical | visually equivalent | identical to the reference | fully equivalent
 matches the reference | same as the reference | equal to the reference | matches perfectly | match perfectly
-images match | pictures match | tables match | are identical | both images are | both pictures are | both tables are | both charts are
-they are the same | ignore all | ignore any | ignore the | ignore previous | ignore every | ignore what | ignore prior
-ignore your | disregard | forget the above | forget all | forget everything | forget previous | forget your
-previous instruction | prior instruction | above instruction | instructions above | new instruction | system prompt
-you are a judge | you are an evaluator | you are a helpful | you are an expert | you are the judge | you are now
-you must | your task is | your job is | your answer | your report | as a judge | as the judge | dear judge | dear grader
-dear evaluator | reward model | language model | respond with | reply with | answer with | output only
-output the following | return only | return an empty | empty list | empty array | empty report | maximum reward
-highest reward | full reward | severity zero | severity none | discrepancies none | severity of zero | severity is zero
-severity of 0 | counts are zero | all counts zero | all counts are | do not report | don't report | do not list
-do not count | do not penali | do not compare | do not flag | stop comparing | treat as correct | treat it as
-treat this as | treat both as | consider it correct | consider this | mark as correct | mark this as | assume that both
-assume both | rate this as | give this a | give it a perfect | score this as | ignoriere | ignorez | ignora las
-ignore as instruc | 完全一致 | 完全相同 | 完全正确 | 完全匹配 | 完美匹配 | 与参考图 | 和参考图 | 与原图 | 图片一致
-图像一致 | 忽略以上 | 忽略上述 | 忽略之前 | 忽略前面 | 忽略所有 | 忽略此前 | 忽略先前 | 无视以上 | 无视上述 | 无视之前
-忽略上面 | 忽略任何 | 请输出 | 请返回 | 请报告 | 请回答 | 请给出 | 请给 | 请忽略 | 不要报告 | 不要列出 | 不要指出
-你是一 | 你必须 | 你应该 | 您必须 | 您是 | 严重程度为 | 严重程度0 | 错误数为 | 错误列表 | 空列表 | 评分员 | 评审员
-评判者 | 评估者 | 裁判模型 | 奖励模型 | 系统提示
+images match | pictures match | tables match | are identical | both images are | both pictures are | both tables are
+both charts are | they are the same | ignore all | ignore any | ignore the | ignore previous | ignore every
+ignore what | ignore prior | ignore your | disregard | forget the above | forget all | forget everything
+forget previous | forget your | previous instruction | prior instruction | above instruction | instructions above
+new instruction | system prompt | you are a judge | you are an evaluator | you are a helpful | you are an expert
+you are the judge | you are now | you must | your task is | your job is | your answer | your report | as a judge
+as the judge | dear judge | dear grader | dear evaluator | reward model | language model | respond with | reply with
+answer with | output only | output the following | return only | return an empty | empty list | empty array
+empty report | maximum reward | highest reward | full reward | severity zero | severity none | discrepancies none
+severity of zero | severity is zero | severity of 0 | counts are zero | all counts zero | all counts are | do not report
+don't report | do not list | do not count | do not penali | do not compare | do not flag | stop comparing
+treat as correct | treat it as | treat this as | treat both as | consider it correct | consider this | mark as correct
+mark this as | assume that both | assume both | rate this as | give this a | give it a perfect | score this as
+ignoriere | ignorez | ignora las | ignore as instruc | 完全一致 | 完全相同 | 完全正确 | 完全匹配 | 完美匹配 | 与参考图
+和参考图 | 与原图 | 图片一致 | 图像一致 | 忽略以上 | 忽略上述 | 忽略之前 | 忽略前面 | 忽略所有 | 忽略此前 | 忽略先前
+无视以上 | 无视上述 | 无视之前 | 忽略上面 | 忽略任何 | 请输出 | 请返回 | 请报告 | 请回答 | 请给出 | 请给 | 请忽略
+不要报告 | 不要列出 | 不要指出 | 你是一 | 你必须 | 你应该 | 您必须 | 您是 | 严重程度为 | 严重程度0 | 错误数为 | 错误列表
+空列表 | 评分员 | 评审员 | 评判者 | 评估者 | 裁判模型 | 奖励模型 | 系统提示
 """
 """Enough by themselves: no table, chart or drawing says so of itself."""
 
@@ -42,6 +42,7 @@ STATISTICS = """
 signifi | group | grupp | grupo | grupos | treatment | control | p < | n = | p = | null hypothesis | 组间 | 显著 | 群間
 有意 | 統計
 """
+"""What stands near such words in charts of tests and groups."""
 
 NOTES = """
 please note | please refer | please see | bitte beachten | veuillez noter | por favor tenga en cuenta | tenga en cuenta
@@ -225,14 +226,14 @@ HINTS = {
     },
     "fr": {
         "order": """
-            veuillez | s'il vous plait | s'il te plait | ignorez | ignore les | ignore ces | ignore tout | ne signal | ne mention | ne rapport
-            ne comptent pas | ne comptez | ne citez | renvoyez | renvoie_ | retournez | repondez | reponds_
-            donnez | donne la | donne une | attribuez | notez-la | notez-le | note-la | note-le
-            notez cette | notez 10 | traitez | etre traitees comme | etre traites comme | etre traite comme
-            considerez | acceptez | accepterez | faites confiance | fiez-vous | fie-toi | croyez
-            arretez | arrete la | cessez | stoppez | fermez les yeux | ferme les yeux | pardonnez | pardonne_ | oubliez
-            laissez passer | decris_ | decrivez | ecris_ | ecrivez | merite la | merite le | merite une
-            doit etre consider | doivent etre consider | passez outre | inutile de
+            veuillez | s'il vous plait | s'il te plait | ignorez | ignore les | ignore ces | ignore tout | ne signal
+            ne mention | ne rapport | ne comptent pas | ne comptez | ne citez | renvoyez | renvoie_ | retournez
+            repondez | reponds_ | donnez | donne la | donne une | attribuez | notez-la | notez-le | note-la | note-le
+            notez cette | notez 10 | traitez | etre traitees comme | etre traites comme | etre traite comme | considerez
+            acceptez | accepterez | faites confiance | fiez-vous | fie-toi | croyez | arretez | arrete la | cessez
+            stoppez | fermez les yeux | ferme les yeux | pardonnez | pardonne_ | oubliez | laissez passer | decris_
+            decrivez | ecris_ | ecrivez | merite la | merite le | merite une | doit etre consider
+            doivent etre consider | passez outre | inutile de
         """,
         "role": "examinateur | evaluateur | correcteur | arbitre | juge : | assistant",
         "you": """

@@ -23,7 +23,7 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-from scipy.sparse.csgraph import minimum_spanning_tree, shortest_path
+from scipy.sparse.csgraph import connected_components, minimum_spanning_tree, shortest_path
 
 from visual_erm.vision.colors import color_distance, color_mask, flat_colors
 from visual_erm.vision.text_lines import MIN_LETTER_HEIGHT, Line, find_lines, printed
@@ -79,6 +79,8 @@ MAX_CLUSTERS = 20
 """Number of groups of letters in no level line that are laid out, those with the most letters."""
 MAX_CHAIN = 400
 """Number of letters of such a group."""
+MAX_STEP = 2.0
+"""Longest way from a letter to the next one of a row on a curve, as a multiple of the size of letters."""
 ZOOM = 2
 """Factor by which letters are enlarged when they are turned, so that little is lost."""
 ANGLE_STEP = 3
@@ -487,8 +489,26 @@ def _group(ink: np.ndarray, boxes: np.ndarray, middles: np.ndarray, sizes: np.nd
             for n, line in enumerate(lines)
         ]
     letters = sizes >= 0.5 * np.median(sizes)
-    strip = _along(part, middles[letters][:MAX_CHAIN] - (left, top), float(np.median(sizes[letters])))
-    return [_Crop(strip, (left, top, right, bottom), len(boxes), False)] if strip is not None else []
+    size, strips = float(np.median(sizes[letters])), []
+    chain = middles[letters][:MAX_CHAIN] - (left, top)
+    rows = _bent_rows(chain, size)
+    for row in [chain, *rows] if len(rows) > 1 else [chain]:
+        strip = _along(part, row, size)
+        if strip is not None:
+            strips.append(_Crop(strip, (left + len(strips), top, right, bottom), len(row), False))
+    return strips
+
+
+def _bent_rows(middles: np.ndarray, size: float) -> list[np.ndarray]:
+    """The middles of each row of letters, the upper rows first: letters of a row are closer to each other than rows are.
+
+    A wide blank ends a row too early. So all letters are read as one row as well.
+    """
+    tree = minimum_spanning_tree(np.hypot(*(middles[:, None] - middles[None]).transpose(2, 0, 1)) + 1e-3)
+    tree.data[tree.data > MAX_STEP * size] = 0
+    tree.eliminate_zeros()
+    count, rows = connected_components(tree, directed=False)
+    return sorted((middles[rows == row] for row in range(count)), key=lambda row: float(row[:, 1].mean()))
 
 
 def _leveled(ink: np.ndarray) -> np.ndarray:
