@@ -489,7 +489,8 @@ def _group(ink: np.ndarray, boxes: np.ndarray, middles: np.ndarray, sizes: np.nd
             for n, line in enumerate(lines)
         ]
     letters = sizes >= 0.5 * np.median(sizes)
-    size, strips = float(np.median(sizes[letters])), []
+    size = float(np.median(sizes[letters]))
+    strips: list[_Crop] = []
     chain = middles[letters][:MAX_CHAIN] - (left, top)
     rows = _bent_rows(chain, size)
     for row in [chain, *rows] if len(rows) > 1 else [chain]:
