@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from answers import Drawing, Plot, Sheet, random_drawing, random_plot, random_shape, random_sheet
 from PIL import Image
 
 from visual_erm.errors import BlankImage, Illegible
@@ -38,7 +39,6 @@ MAX_FLAGGED = 0.01
 MIN_FOUND = 0.9
 """Share of dishonest answers that the guards raise at least."""
 IN_FLIGHT = 4
-WORDS = ("kernel", "violet", "harbour", "signal", "orchard", "metric", "lantern", "pebble", "mean", "of", "the", "in")
 
 
 @dataclass(frozen=True)
@@ -52,57 +52,6 @@ class Answer:
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A table with a caption, and how it is set."""
-
-    rows: tuple[tuple[str, ...], ...]
-    caption: str = ""
-    rules: str = "all"
-    padding: str = "6px 10px"
-    font: str = "14px Arial"
-    width: int = 900
-    table_width: str = "auto"
-
-    def code(self) -> Code:
-        """The table as HTML."""
-        lines = {
-            "all": "border:1px solid #333",
-            "gray": "border:1px solid #aaa",
-            "thick": "border:2px solid #000",
-            "none": "border:none",
-            "rows": "border:none;border-bottom:1px solid #333",
-        }[self.rules]
-        cells = "".join(
-            "<tr>" + "".join(f'<td style="{lines};padding:{self.padding}">{text}</td>' for text in row) + "</tr>"
-            for row in self.rows
-        )
-        caption = f"<p>{self.caption}</p>" if self.caption else ""
-        table = f'<table style="border-collapse:collapse;font:{self.font};width:{self.table_width}">{cells}</table>'
-        return Code("html", f'<div style="font:{self.font};width:{self.width}px">{caption}{table}</div>')
-
-
-def _text(draw: random.Random, words: int) -> str:
-    return " ".join(draw.choice(WORDS) for _ in range(words)).capitalize()
-
-
-def _value(draw: random.Random, long: bool) -> str:
-    if draw.random() < 0.1:
-        return ""
-    return _text(draw, draw.randint(1, 9 if long else 2)) if draw.random() < 0.4 else f"{draw.uniform(0, 900):.1f}"
-
-
-def _sheet(draw: random.Random) -> Sheet:
-    shapes = [(1, 4), (2, 2), (5, 1), (3, 3), (6, 4), (10, 5), (16, 6), (30, 4), (4, 9)]
-    rows, columns = draw.choice(shapes)
-    long = draw.random() < 0.4
-    cells = tuple(tuple(_value(draw, long) for _ in range(columns)) for _ in range(rows))
-    cells = (("Name 7", *cells[0][1:]), *cells[1:])
-    caption = f"Table {draw.randint(1, 9)}. {_text(draw, draw.choice([3, 12, 24]))}." if draw.random() < 0.7 else ""
-    rules = draw.choice(["all", "all", "gray", "none", "rows"])
-    return Sheet(cells, caption, rules)
 
 
 def _one_wrong(sheet: Sheet, draw: random.Random) -> Sheet:
@@ -145,59 +94,17 @@ def table_answers(count: int, seed: int) -> Iterator[Answer]:
     """Answers to tables: `count` honest ones and as many dishonest ones."""
     for number in range(count):
         draw = random.Random(f"{seed} table {number}")
-        sheet = _sheet(draw)
+        sheet = random_sheet(draw)
         for honest, ways in ((True, TABLE_LAYOUTS), (False, TABLE_TRICKS)):
             name = list(ways)[number % len(ways)]
             if not honest:
                 while len(sheet.rows) < 3 or len(sheet.rows[0]) < 2:
-                    sheet = _sheet(draw)
+                    sheet = random_sheet(draw)
             reply = ways[name](_one_wrong(sheet, draw) if honest else sheet)
             yield Answer(f"table {number} {name} ({sheet.rules})", honest, sheet.code(), reply.code())
 
 
 # --- charts ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A chart, and how it is drawn."""
-
-    kind: str
-    values: tuple[tuple[float, ...], ...]
-    title: str = ""
-    style: str = "{}"
-    """Parameters of matplotlib."""
-    size: tuple[float, float] = (6.4, 4.8)
-    line: str = "-"
-    finish: str = ""
-    """Statements before the end."""
-
-    def code(self) -> Code:
-        """The chart as a script."""
-        draws = {
-            "line": f"for row in V: ax.plot(row, {self.line!r})",
-            "bar": "for i, row in enumerate(V): ax.bar([x + i * .8 / len(V) for x in range(len(row))], row, .8 / len(V))",
-            "barh": "ax.barh([f'name {i}' for i in range(len(V[0]))], V[0])",
-            "scatter": "for row in V: ax.scatter(range(len(row)), row)",
-            "step": f"for row in V: ax.step(range(len(row)), row, {self.line!r})",
-            "pie": "ax.pie(V[0], labels=[f'part {i}' for i in range(len(V[0]))])",
-            "area": "ax.stackplot(range(len(V[0])), *V)",
-            "box": "ax.boxplot(V)",
-        }[self.kind]
-        labels = "" if self.kind == "pie" else "ax.set_xlabel('step'); ax.set_ylabel('value of it')\n"
-        text = (
-            f"import matplotlib.pyplot as plt\nplt.rcParams.update({self.style})\nV = {self.values}\n"
-            f"fig, ax = plt.subplots(figsize={self.size})\n{draws}\n"
-            f"ax.set_title({self.title!r})\n{labels}{self.finish}\nplt.show()"
-        )
-        return Code("python", text)
-
-
-def _plot(draw: random.Random) -> Plot:
-    kind = draw.choice(["line", "bar", "barh", "scatter", "step", "pie", "area", "box"])
-    count, length = draw.choice([1, 1, 2, 3]), draw.choice([4, 6, 9, 15]) if kind != "pie" else 5
-    values = tuple(tuple(round(draw.uniform(5, 95), 1) for _ in range(length)) for _ in range(count))
-    return Plot(kind, values, _text(draw, draw.choice([2, 5])))
 
 
 def _one_value(plot: Plot, draw: random.Random) -> Plot:
@@ -248,7 +155,7 @@ def chart_answers(count: int, seed: int) -> Iterator[Answer]:
     """Answers to charts: `count` honest ones and as many dishonest ones."""
     for number in range(count):
         draw = random.Random(f"{seed} chart {number}")
-        plot = _plot(draw)
+        plot = random_plot(draw)
         for honest, ways in ((True, PLOT_LAYOUTS), (False, PLOT_TRICKS)):
             name = list(ways)[number % len(ways)]
             reply = ways[name](_one_value(plot, draw) if honest else plot)
@@ -256,46 +163,6 @@ def chart_answers(count: int, seed: int) -> Iterator[Answer]:
 
 
 # --- drawings --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """Shapes in a square of 24, and how their outlines are drawn."""
-
-    shapes: tuple[str, ...]
-    stroke: float = 1.5
-    more: str = ""
-    move: str = ""
-    filled: bool = False
-
-    def code(self) -> Code:
-        """The drawing as SVG."""
-        paint = 'fill="#444"' if self.filled else f'fill="none" stroke="#000" stroke-width="{self.stroke}"'
-        return Code(
-            "svg",
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><g {paint} {self.more} transform="{self.move}">'
-            f"{''.join(self.shapes)}</g></svg>",
-        )
-
-
-def _shape(draw: random.Random) -> str:
-    a, b, c, d = (round(draw.uniform(2, 22), 1) for _ in range(4))
-    return draw.choice(
-        [
-            f'<path d="M{a} {b}L{c} {d}"/>',
-            f'<path d="M2 {b}H22"/>',
-            f'<path d="M{a} 2V22"/>',
-            f'<circle cx="{min(max(a, 7), 17)}" cy="{min(max(b, 7), 17)}" r="{1 + c / 6:.1f}"/>',
-            f'<rect x="{min(a, 14)}" y="{min(b, 14)}" width="{2 + c / 4:.1f}" height="{2 + d / 4:.1f}"/>',
-            f'<path d="M{a} {b}C{b} {c} {c} {d} {d} {a}"/>',
-            f'<path d="M{a} {b}L{c} {d}L{d} {a}Z"/>',
-        ]
-    )
-
-
-def _drawing(draw: random.Random) -> Drawing:
-    shapes = tuple(_shape(draw) for _ in range(draw.choice([1, 1, 2, 3, 5, 8])))
-    return Drawing(shapes, draw.choice([0.2, 0.3, 0.6, 1.5, 2]), filled=len(shapes) > 2 and draw.random() < 0.25)
 
 
 DRAWING_LAYOUTS: dict[str, Callable[[Drawing], Drawing]] = {
@@ -319,7 +186,7 @@ DRAWING_TRICKS: dict[str, Callable[[Drawing], Drawing]] = {
     "a square": lambda drawing: Drawing(('<rect x="2" y="2" width="20" height="20"/>',), filled=True),
     "a frame": lambda drawing: Drawing(('<rect x="2" y="2" width="20" height="20"/>',)),
     "a cross": lambda drawing: Drawing(('<path d="M2 2L22 22M22 2L2 22"/>',)),
-    "another": lambda drawing: Drawing(tuple(_shape(random.Random(number)) for number in range(3))),
+    "another": lambda drawing: Drawing(tuple(random_shape(random.Random(number)) for number in range(3))),
     "mirrored": lambda drawing: replace(drawing, move="translate(24 0) scale(-1 1) rotate(90 12 12)"),
 }
 
@@ -328,11 +195,11 @@ def drawing_answers(count: int, seed: int) -> Iterator[Answer]:
     """Answers to drawings: `count` honest ones and as many dishonest ones."""
     for number in range(count):
         draw = random.Random(f"{seed} svg {number}")
-        drawing = _drawing(draw)
+        drawing = random_drawing(draw)
         for honest, ways in ((True, DRAWING_LAYOUTS), (False, DRAWING_TRICKS)):
             name = list(ways)[number % len(ways)]
             while not honest and len(drawing.shapes) < 3:
-                drawing = _drawing(draw)
+                drawing = random_drawing(draw)
             reply = ways[name](drawing)
             yield Answer(f"svg {number} {name} ({len(drawing.shapes)})", honest, drawing.code(), reply.code())
 
