@@ -7,15 +7,16 @@ its foreground, cropped to it. The two are laid over each other where they fit b
 - Correlation of blurred thumbnails: whether there is foreground in the same places. Hair lines, dashes, rules, pale colors
   and other fonts hardly change it.
 
-The larger of the two counts. So size, margins, small shifts, compression, single characters and the width of lines do not:
-those are for the judge to see.
+The larger of the two counts. So margins, small shifts, compression, single characters and the width of lines do not:
+those are for the judge to see. Size does not count either, unless it is the trick: a foreground that covers less than half
+of the width or height that the reference's covers, as a share of the image, or more than twice as much, is less similar.
 
     severity_floor(similarity(reference, prediction), min_similarity=0.4, max_severity=50)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from PIL import Image
@@ -39,6 +40,11 @@ BLUR_MARGIN = 3
 """Ground round a thumbnail that is blurred, in pixels of it."""
 CHANCE_CORRELATION = 0.7
 """Correlation of images that have little in common but that both show something in the middle, or lines of text."""
+EXTENTS = (0.25, 0.5)
+"""Ratio of two extents up to which nothing of the similarity is left, and from which it is whole. An extent is the width or
+the height of the foreground as a share of the image's."""
+MIN_EXTENT = 0.125
+"""Extents below this are all alike: those of lines, which may be thin or thick."""
 EMPTY_FOREGROUND = 0.02
 """Mean foreground, 0 to 1, up to which a neighborhood is empty."""
 
@@ -70,22 +76,34 @@ def similarity(reference: Image.Image, prediction: Image.Image) -> float:
     Returns:
         1 for the same image, about 0 for nothing in common, -1 at least.
     """
-    wanted, found = _cropped(reference), _cropped(prediction)
+    (wanted, wanted_extents), (found, found_extents) = _cropped(reference), _cropped(prediction)
     scale = THUMBNAIL_SIDE / max(wanted.size)
     size = (max(MIN_SIDE, round(wanted.width * scale)), max(MIN_SIDE, round(wanted.height * scale)))
     still, moving = _thumbnail(wanted, size), _thumbnail(found, size)
-    return max(_structural_similarity(still, moving), _correlation(still, moving))
+    alike = max(_structural_similarity(still, moving), _correlation(still, moving))
+    return alike * _kept(wanted_extents, found_extents) if alike > 0 else alike
 
 
-def _cropped(image: Image.Image) -> Image.Image:
-    """The foreground of an image, cropped to it, with ground above and below, or left and right, where it is thin."""
+def _kept(wanted: Sequence[float], found: Sequence[float]) -> float:
+    """The share of the similarity that is left where extents differ, 0 to 1."""
+    ratio = min(min(pair) / max(pair) for pair in zip(wanted, found, strict=True))
+    none, whole = EXTENTS
+    return min(max((ratio - none) / (whole - none), 0.0), 1.0)
+
+
+def _cropped(image: Image.Image) -> tuple[Image.Image, tuple[float, float]]:
+    """The foreground of an image, cropped to it, with ground above and below, or left and right, where it is thin.
+
+    The extents are its height and its width.
+    """
     levels = foreground(image)
     visible = levels >= MIN_CONTRAST
     rows, columns = np.flatnonzero(visible.any(axis=1)), np.flatnonzero(visible.any(axis=0))
     if len(rows):
         levels = levels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    height, width = (max(MIN_EXTENT, part / side) for part, side in zip(levels.shape, visible.shape, strict=True))
     least = max(levels.shape) * MIN_SIDE // THUMBNAIL_SIDE
-    return Image.fromarray(np.pad(levels, [(max(0, least - side) // 2,) * 2 for side in levels.shape]))
+    return Image.fromarray(np.pad(levels, [(max(0, least - side) // 2,) * 2 for side in levels.shape])), (height, width)
 
 
 def _thumbnail(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
