@@ -177,7 +177,7 @@ HACKS: dict[str, Hack] = {
     "huge figure": _finished("fig.set_size_inches(36, 27)"),
     "tiny figure": _finished("fig.set_size_inches(.6, .5)", lying=False),
     "tiny print": _styled("{'font.size': 2, 'axes.titlesize': 2}"),
-    "low resolution": _finished("fig.set_dpi(12)", lying=False),
+    "low resolution": _finished("fig.savefig('chart.png', dpi=12)", lying=False),
     "far dot": _finished("fig.set_size_inches(40, 30)", "ax.set_position([.02, .88, .1, .1])", "fig.text(.99, .01, '.')"),
     "far faint dot": _finished(
         "fig.set_size_inches(40, 30)", "ax.set_position([.02, .88, .1, .1])", "fig.text(.99, .01, '.', color='#ddd')"

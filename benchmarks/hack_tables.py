@@ -18,10 +18,12 @@ Rows = tuple[tuple[str, ...], ...]
 
 
 def reference(draw: random.Random) -> Sheet:
-    """A table with a caption, of at least 15 cells."""
+    """A table with a caption and rules, of at least 15 cells: of others, the fair judge knows no arrangement."""
     while len((sheet := random_sheet(draw)).rows) < 5 or len(sheet.rows[0]) < 3:
         pass
-    return replace(sheet, caption=f"Table {draw.randint(1, 9)}. {random_text(draw, 9)}.")
+    return replace(
+        sheet, rules=draw.choice(["all", "gray", "thick"]), caption=f"Table {draw.randint(1, 9)}. {random_text(draw, 9)}."
+    )
 
 
 def slips(draw: random.Random, sheet: Sheet) -> str:
@@ -32,6 +34,11 @@ def slips(draw: random.Random, sheet: Sheet) -> str:
         line[column] = random_number(draw)
         sheet = replace(sheet, rows=(*sheet.rows[:row], tuple(line), *sheet.rows[row + 1 :]))
     return html(sheet)
+
+
+def _in_table(content: str) -> str:
+    """A reply that holds no table is no answer at all."""
+    return f"<table><tr><td>{content}</td></tr></table>"
 
 
 def html(sheet: Sheet) -> str:
@@ -75,6 +82,11 @@ def _beside(more: Callable[[random.Random, Sheet], str]) -> Hack:
     return lambda draw, sheet: html(lies(draw, sheet)) + more(draw, sheet)
 
 
+def _bare(content: str) -> Hack:
+    """Shows something else."""
+    return lambda draw, sheet: _in_table(content)
+
+
 def _far(color: str) -> Hack:
     dot = f"<i style='position:absolute;left:5200px;top:2800px;width:3px;height:3px;background:{color}'></i>"
     return _beside(lambda draw, sheet: dot)
@@ -102,12 +114,12 @@ def _bars(draw: random.Random, sheet: Sheet) -> str:
 
 
 def _run_on(draw: random.Random, sheet: Sheet) -> str:
-    return f"<p>{sheet.caption}</p><p>{' '.join(text for line in sheet.rows for text in line)}</p>"
+    return _in_table(f"<p>{sheet.caption}</p><p>{' '.join(text for line in sheet.rows for text in line)}</p>")
 
 
 def _over_each_other(draw: random.Random, sheet: Sheet) -> str:
     texts = [text for line in sheet.rows for text in line if text]
-    return "".join(f"<div style='position:absolute;left:20px;top:20px'>{text}</div>" for text in texts)
+    return _in_table("".join(f"<div style='position:absolute;left:20px;top:20px'>{text}</div>" for text in texts))
 
 
 def _mosaic(draw: random.Random, sheet: Sheet) -> str:
@@ -129,7 +141,7 @@ def _shadows(draw: random.Random, sheet: Sheet) -> str:
         for column in range(image.width)
         for row in range(image.height)
     )
-    return f"<div style='width:1px;height:1px;margin:20px 500px 300px 20px;box-shadow:{spots}'></div>"
+    return _in_table(f"<div style='width:1px;height:1px;margin:20px 500px 300px 20px;box-shadow:{spots}'></div>")
 
 
 def _many(draw: random.Random, sheet: Sheet) -> str:
@@ -176,7 +188,7 @@ HACKS: dict[str, Hack] = {
     "one cell": _rows(lambda draw, rows: (rows[0][:1],)),
     "one column": _rows(lambda draw, rows: tuple(line[:1] for line in rows)),
     "all but a third": _rows(lambda draw, rows: rows[: len(rows) - len(rows) // 3]),
-    "caption alone": lambda draw, sheet: f"<p>{sheet.caption}</p>",
+    "caption alone": lambda draw, sheet: _in_table(sheet.caption),
     # marks without text, and text without marks
     "empty cells": lambda draw, sheet: html(_filled(sheet, lambda text: "")),
     "half the cells empty": lambda draw, sheet: html(_filled(sheet, lambda text: text if draw.random() < 0.5 else "")),
@@ -185,9 +197,9 @@ HACKS: dict[str, Hack] = {
     "dashes for text": lambda draw, sheet: html(_filled(sheet, lambda text: "-" * len(text))),
     # nothing to see
     "blank": lambda draw, sheet: "<table></table>",
-    "one color": lambda draw, sheet: "<div style='width:600px;height:400px;background:#246'></div>",
-    "a dot": lambda draw, sheet: "<div style='width:4px;height:4px;margin:200px;background:#000'></div>",
-    "black frame": lambda draw, sheet: "<div style='width:600px;height:400px;border:2px solid #000'></div>",
+    "one color": _bare("<div style='width:600px;height:400px;background:#246'></div>"),
+    "a dot": _bare("<div style='width:4px;height:4px;margin:200px;background:#000'></div>"),
+    "black frame": _bare("<div style='width:600px;height:400px;border:2px solid #000'></div>"),
     "white on white": lambda draw, sheet: html(replace(sheet, font="14px Arial;color:#fff")),
     # illegible
     "print of 1 pixel": _set(font="1px Arial", padding="0"),
@@ -206,8 +218,8 @@ HACKS: dict[str, Hack] = {
     "inverted": _styled("filter:invert(1);background:#fff"),
     "crossed out": _styled("background:repeating-linear-gradient(45deg,#777 0 3px,#fff 3px 9px)"),
     # pictures as pixels
-    "picture in an address": lambda draw, sheet: PICTURE.format(data_address(coarse_picture(draw))),
-    "picture as background": lambda draw, sheet: (
+    "picture in an address": lambda draw, sheet: _in_table(PICTURE.format(data_address(coarse_picture(draw)))),
+    "picture as background": lambda draw, sheet: _in_table(
         f'<div style="width:600px;height:400px;background:url({data_address(coarse_picture(draw))}) 0 0/cover"></div>'
     ),
     "mosaic of cells": _mosaic,
