@@ -39,7 +39,8 @@ MAX_GROUP_SIDE = 400
 CONFIRM_SLACK = 0.25
 """Share by which a second number may be smaller: another font makes a line a quarter shorter."""
 
-_WORD = re.compile(r"\d+(?:\.\d+)*|[^\W\d_]+")
+WORD = re.compile(r"\d+(?:\.\d+)*|[^\W\d_]+")
+"""A word or a number."""
 _MISSING = re.compile(
     r"""
     missing | absent | omit | lack | \b(lost|dropped|removed|gone|truncated|incomplete|empty|blank|fewer|only|without)\b
@@ -106,7 +107,7 @@ def words(lines: Sequence[str]) -> Parts:
     Returns:
         `word`: words and numbers, as many whether or not OCR found the blanks beside commas.
     """
-    return {"word": (sum(len(_WORD.findall(line)) for line in lines),)}
+    return {"word": (sum(len(WORD.findall(line)) for line in lines),)}
 
 
 def scene_parts(scene: Scene) -> Parts:

@@ -34,7 +34,16 @@ from visual_erm.guard.blank import is_blank, is_near_blank
 from visual_erm.guard.injection import addresses_judge, is_long, shows_unknown
 from visual_erm.guard.legibility import is_illegible, print_of
 from visual_erm.guard.omission import Parts, confirmed, missing_parts, unreported_severity
-from visual_erm.guard.under_reporting import severity_floor, similarity
+from visual_erm.guard.plot_marks import Marks
+from visual_erm.guard.plot_marks import similarity as similarity_of_marks
+from visual_erm.guard.under_reporting import (
+    MIN_NEW_WORDS,
+    count_words,
+    severity_floor,
+    similarity,
+    text_floor,
+    wrong_words,
+)
 from visual_erm.kinds import PartCounter, resolve
 from visual_erm.kinds.base import Named
 from visual_erm.reward.report import Report
@@ -116,6 +125,7 @@ class GuardRunner:
         self._parts: Cache[Parts] = Cache(READINGS_KEPT)
         self._prints: Cache[np.ndarray] = Cache(READINGS_KEPT)
         self._similarities: Cache[float] = Cache(READINGS_KEPT)
+        self._marks: Cache[Marks] = Cache(READINGS_KEPT)
 
     async def check_code(self, code: Code) -> frozenset[str]:
         """Searches code for the names of files of the machine, and for pictures that it holds as pixels.
@@ -205,6 +215,7 @@ class GuardRunner:
         self._parts.clear()
         self._prints.clear()
         self._similarities.clear()
+        self._marks.clear()
 
     def _check_legibility(self, reference: Image.Image, prediction: Image.Image, share: float) -> None:
         longest_side = self._task.judge.image.longest_side
@@ -227,7 +238,7 @@ class GuardRunner:
         verdict = GuardVerdict(report.severity, scale, report.severity, reason=reason)
         if not self._model_judge or images[0].key == images[1].key:
             return verdict
-        for guard in (self._omission, self._under_reporting, self._injection):
+        for guard in (self._omission, self._under_reporting, self._wrong_text, self._injection):
             try:
                 verdict = guard(*images, report, verdict)
             except InfrastructureError as fault:
@@ -281,8 +292,16 @@ class GuardRunner:
             return verdict
         alike = self._similarity(reference, prediction)
         floor = severity_floor(alike, guard.min_similarity, verdict.scale)
-        verdict = replace(verdict, floor=floor / verdict.scale)
-        return verdict.raised(floor, "under_reporting", f"similarity {alike:.2f}") if floor > verdict.severity else verdict
+        return _floored(verdict, floor, f"similarity {alike:.2f}")
+
+    def _wrong_text(self, reference: _Image, prediction: _Image, report: Report, verdict: GuardVerdict) -> GuardVerdict:
+        """The part of `under_reporting` that reads: only where much text is new."""
+        if not self._settings.under_reporting.enabled or not verdict.scale or not self._task.kind.compare_text:
+            return verdict
+        if count_words(self._new_text(reference, prediction)) < MIN_NEW_WORDS:
+            return verdict
+        wrong, words = wrong_words(self._text(reference), self._text(prediction))
+        return _floored(verdict, text_floor(wrong, words, verdict.scale), f"{wrong} word(s) wrong, of {words}")
 
     def _injection(self, reference: _Image, prediction: _Image, report: Report, verdict: GuardVerdict) -> GuardVerdict:
         guard = self._settings.injection
@@ -296,7 +315,17 @@ class GuardRunner:
 
     def _similarity(self, reference: _Image, prediction: _Image) -> float:
         key = reference.key, prediction.key
-        return self._similarities.get(key, lambda: similarity(reference.image, prediction.image))
+        return self._similarities.get(key, lambda: self._compared(reference, prediction))
+
+    def _compared(self, reference: _Image, prediction: _Image) -> float:
+        alike = similarity(reference.image, prediction.image)
+        find = self._task.kind.marks
+        if find is None:
+            return alike
+        return min(alike, similarity_of_marks(self._marks_of(reference, find), self._marks_of(prediction, find)))
+
+    def _marks_of(self, image: _Image, find: Named) -> Marks:
+        return self._marks.get(image.key, lambda: self._read(resolve(find), image, image.pixels()))
 
     def _look_alike(self, reference: _Image, prediction: _Image) -> bool:
         return self._similarity(reference, prediction) >= self._settings.under_reporting.min_similarity
@@ -364,6 +393,12 @@ class GuardRunner:
     def _read(self, function: Callable[..., Any], image: _Image, pixels: np.ndarray, *more: Any) -> Any:
         read = self._reader.read_reference if image.is_reference else self._reader.read
         return read(function, image.key, pixels, *more)
+
+
+def _floored(verdict: GuardVerdict, floor: float, finding: str) -> GuardVerdict:
+    """A verdict with a floor that the guard `under_reporting` found; the larger one of several."""
+    verdict = replace(verdict, floor=max(verdict.floor, floor / verdict.scale))
+    return verdict.raised(floor, "under_reporting", finding) if floor > verdict.severity else verdict
 
 
 def _any(parts: Parts) -> bool:

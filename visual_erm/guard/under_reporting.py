@@ -11,7 +11,11 @@ The larger of the two counts. So margins, small shifts, compression, single char
 those are for the judge to see. Size does not count either, unless it is the trick: a foreground that covers less than half
 of the width or height that the reference's covers, as a share of the image, or more than twice as much, is less similar.
 
+Axes and grids make charts and tables look alike whatever they say. So the marks of charts are compared apart
+(`plot_marks.py`), and the text of tables where much of it is new.
+
     severity_floor(similarity(reference, prediction), min_similarity=0.4, max_severity=50)
+    text_floor(*wrong_words(lines_of_reference, lines_of_prediction), max_severity=50)
 """
 
 from __future__ import annotations
@@ -20,9 +24,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from PIL import Image
+from rapidfuzz.distance import LCSseq
 from scipy import ndimage
 from skimage.metrics import structural_similarity
 
+from visual_erm.guard.omission import WORD
 from visual_erm.vision.foreground import MIN_CONTRAST, foreground
 
 THUMBNAIL_SIDE = 32
@@ -45,6 +51,10 @@ EXTENTS = (0.25, 0.5)
 the height of the foreground as a share of the image's."""
 MIN_EXTENT = 0.125
 """Extents below this are all alike: those of lines, which may be thin or thick."""
+MIN_NEW_WORDS = 4
+"""Number of words that only the prediction shows, from which both texts are read and compared."""
+WORD_SLACK, MIN_WORD_SLACK = 0.3, 8
+"""Share of the reference's words, and their number, that may be wrong: fonts are misread, and lines wrap elsewhere."""
 EMPTY_FOREGROUND = 0.02
 """Mean foreground, 0 to 1, up to which a neighborhood is empty."""
 
@@ -64,6 +74,56 @@ def severity_floor(similarity: float, min_similarity: float, max_severity: float
     6.25
     """
     return round(max(0.0, 1 - max(similarity, 0.0) / min_similarity) * max_severity / 2, 2)
+
+
+def count_words(lines: Sequence[str]) -> int:
+    """Counts words and numbers.
+
+    Args:
+        lines: Lines of text.
+
+    Returns:
+        Their number.
+    """
+    return len(_words(lines))
+
+
+def wrong_words(reference: Sequence[str], prediction: Sequence[str]) -> tuple[int, int]:
+    """Counts the words of a text that are missing, surplus, or in another order.
+
+    Args:
+        reference: Lines of the reference's text.
+        prediction: Lines of the prediction's.
+
+    Returns:
+        The number of wrong words, and of all words of the reference.
+
+    >>> wrong_words(["one two", "three"], ["one", "five", "three"])
+    (1, 3)
+    """
+    wanted, found = _words(reference), _words(prediction)
+    return max(len(wanted), len(found)) - int(LCSseq.similarity(wanted, found)), len(wanted)
+
+
+def text_floor(wrong: int, words: int, max_severity: float) -> float:
+    """Computes the least severity of two texts: 1 for each wrong word, but for those that reading may get wrong.
+
+    Args:
+        wrong: Number of wrong words, from `wrong_words`.
+        words: Number of the reference's words.
+        max_severity: The severity at which a sample earns the least.
+
+    Returns:
+        The floor, 0 to half of `max_severity`.
+
+    >>> text_floor(40, 100, max_severity=50)
+    10.0
+    """
+    return round(min(max(0.0, wrong - max(WORD_SLACK * words, MIN_WORD_SLACK)), max_severity / 2), 2)
+
+
+def _words(lines: Sequence[str]) -> list[str]:
+    return [word.casefold() for line in lines for word in WORD.findall(line)]
 
 
 def similarity(reference: Image.Image, prediction: Image.Image) -> float:

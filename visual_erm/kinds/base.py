@@ -134,6 +134,12 @@ class Kind:
         PartCounter("visual_erm.guard.omission:marks_of", confirm="visual_erm.guard.omission:groups_of"),
     )
     """Ways to count the parts of an image. The first that finds parts in both images is taken, and else the last."""
+    marks: Named | None = None
+    """Takes (pixels, ocr); returns the `Marks` of visual_erm/guard/plot_marks.py. Images of this kind have axes and frames
+    that look alike whatever the values are: they are as similar as their marks at most. None: only whole images are
+    compared."""
+    compare_text: bool = False
+    """Most of an image is text: where much of it is new, the guard against under-reporting compares what is read."""
     size: tuple[PartCounter, ...] = ()
     """Ways to count what a reference holds, for the scale of `scoring.mode: relative`: as many parts as can be wrong. The
     first that finds any is taken, and else the last. Empty: `parts`."""

@@ -55,6 +55,7 @@ and no network: write the data into the script. Answer with the whole script in 
     examples={"python": "import matplotlib.pyplot as plt\nplt.plot([1, 2], [1, 2])\nplt.show()"},
     runs_in="sandbox",
     raster="visual_erm.guard.raster:raster_in",
+    marks="visual_erm.guard.plot_marks:marks_of",
     size=SCENE_SIZE,
     local_comparison=LocalComparison(
         categories=("structure_error", "data_error", "text_error", "style_error"),

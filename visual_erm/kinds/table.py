@@ -52,6 +52,7 @@ arrangement, sizes and colours. Answer with the HTML in one ```html block and no
     file_references="visual_erm.guard.tampering:forbidden_reference",
     raster="visual_erm.guard.raster:raster_in",
     read_text="visual_erm.vision.readings:table_text",
+    compare_text=True,
     parts=(
         PartCounter("visual_erm.guard.omission:cells_of", exact=True, confirm="visual_erm.guard.omission:print_length_of"),
         PartCounter("visual_erm.guard.omission:words_of"),
