@@ -26,8 +26,10 @@ EDGE_SIDE = 256
 """Side in pixels of the square in which edges are found."""
 MIN_EDGE = 24
 """Difference of a channel, 0 to 255, from which two neighbors have an edge between them."""
-MAX_LINE_SHARE = 0.8
-"""Share of a row or column from which its edges are those of a line through the whole plot."""
+MAX_LINE_SHARE = 0.75
+"""Share of a row or column from which its edges are those of a line through the whole plot, if they reach both ends."""
+END = 6
+"""Length in pixels of the ends of a row or column. Bars stop before them."""
 THUMBNAIL_SIDE = 32
 """Side of a thumbnail in pixels."""
 BLUR_SIGMA = 1.5
@@ -36,7 +38,7 @@ MARGIN = 4
 """Ground round a thumbnail, in pixels of it."""
 MAX_SHIFT = 2
 """Largest distance, in pixels of a thumbnail, by which it is moved to fit better."""
-CHANCE_CORRELATION = 0.42
+CHANCE_CORRELATION = 0.5
 """Correlation of charts of the same kind with other values."""
 
 
@@ -102,10 +104,17 @@ def _thumbnail(pixels: np.ndarray) -> np.ndarray:
     across = np.abs(np.diff(square, axis=1, append=square[:, -1:])).max(axis=2)
     down = np.abs(np.diff(square, axis=0, append=square[-1:])).max(axis=2)
     edges = (np.maximum(across, down) > MIN_EDGE).astype(np.float32)
-    edges[edges.mean(axis=1) > MAX_LINE_SHARE] = 0
-    edges[:, edges.mean(axis=0) > MAX_LINE_SHARE] = 0
+    edges[_through(edges)] = 0
+    edges[:, _through(edges.T)] = 0
     small = cv2.resize(edges, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA)
     blurred = cv2.GaussianBlur(np.pad(small, MARGIN), (0, 0), BLUR_SIGMA)
     blurred = blurred - blurred.mean()
     length = float(np.sqrt(np.vdot(blurred, blurred)))
     return blurred / length if length else blurred
+
+
+def _through(edges: np.ndarray) -> np.ndarray:
+    """Which rows hold the edges of a line through the whole plot: a grid line."""
+    ends = np.minimum(edges[:, :END].mean(axis=1), edges[:, -END:].mean(axis=1))
+    found: np.ndarray = (edges.mean(axis=1) > MAX_LINE_SHARE) & (ends > 0.5)
+    return found

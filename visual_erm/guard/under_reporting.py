@@ -36,6 +36,9 @@ THUMBNAIL_SIDE = 32
 MIN_SIDE = 4
 """Shorter side of a thumbnail in pixels. A thinner foreground gets ground round it: stretched, one hair line would be
 unlike another that is a little thicker."""
+MIN_CROP = 0.5
+"""Longer side of what is compared, as a share of the image's. A small shape gets ground round it: enlarged, its thick lines
+would be unlike thin ones."""
 MAX_SHIFT = 2
 """Largest distance, in pixels of a thumbnail, by which it is moved to fit better."""
 WINDOW_SIGMA = 1.0
@@ -163,7 +166,10 @@ def _cropped(image: Image.Image) -> tuple[Image.Image, tuple[float, float]]:
         levels = levels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     height, width = (max(MIN_EXTENT, part / side) for part, side in zip(levels.shape, visible.shape, strict=True))
     least = max(levels.shape) * MIN_SIDE // THUMBNAIL_SIDE
-    return Image.fromarray(np.pad(levels, [(max(0, least - side) // 2,) * 2 for side in levels.shape])), (height, width)
+    grown = max(1.0, MIN_CROP * max(visible.shape) / max(levels.shape))
+    sides = [round(max(least, side) * grown) for side in levels.shape]
+    padding = [(max(0, wanted - side) // 2,) * 2 for wanted, side in zip(sides, levels.shape, strict=True)]
+    return Image.fromarray(np.pad(levels, padding)), (height, width)
 
 
 def _thumbnail(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
