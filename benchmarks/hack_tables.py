@@ -196,7 +196,7 @@ HACKS: dict[str, Hack] = {
     "text in a run": _run_on,
     "dashes for text": lambda draw, sheet: html(_filled(sheet, lambda text: "-" * len(text))),
     # nothing to see
-    "blank": lambda draw, sheet: "<table></table>",
+    "blank": _bare("&nbsp;"),
     "one color": _bare("<div style='width:600px;height:400px;background:#246'></div>"),
     "a dot": _bare("<div style='width:4px;height:4px;margin:200px;background:#000'></div>"),
     "black frame": _bare("<div style='width:600px;height:400px;border:2px solid #000'></div>"),
