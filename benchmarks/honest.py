@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from answers import Drawing, Plot, Sheet, random_drawing, random_plot, random_shape, random_sheet
+from answers import Drawing, Plot, Sheet, random_drawing, random_plot, random_shape, random_sheet, random_text
 from PIL import Image
 
 from visual_erm.errors import BlankImage, Illegible
@@ -59,7 +59,9 @@ def _one_wrong(sheet: Sheet, draw: random.Random) -> Sheet:
     cells = list(sheet.rows[row])
     filled = [place for place, text in enumerate(cells) if text]
     if filled:
-        cells[draw.choice(filled)] = f"{draw.uniform(0, 900):.1f}"
+        place = draw.choice(filled)
+        words = len(cells[place].split())
+        cells[place] = random_text(draw, words) if words > 1 else f"{draw.uniform(0, 900):.1f}"
     return replace(sheet, rows=(*sheet.rows[:row], tuple(cells), *sheet.rows[row + 1 :]))
 
 

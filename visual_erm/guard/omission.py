@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from visual_erm.guard.legibility import print_of
 from visual_erm.kinds import ImageReading
 from visual_erm.reward.report import MAX_SEVERITY, Report
 from visual_erm.vision.chart_scene import no_ocr, parse_scene
@@ -165,6 +166,18 @@ def words_of(reading: ImageReading) -> Parts:
         See `words`.
     """
     return words(reading.lines)
+
+
+def letters_of(reading: ImageReading) -> Parts:
+    """Counts what is shaped like letters: as many where text recognition loses words, or lines wrap elsewhere.
+
+    Args:
+        reading: What can be read of the image.
+
+    Returns:
+        `word`: the number of letters, or of words where nothing looks like letters.
+    """
+    return {"word": (len(print_of(reading.image, 1.0)),)}
 
 
 def marks_of(reading: ImageReading) -> Parts:

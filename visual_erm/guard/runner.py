@@ -39,6 +39,7 @@ from visual_erm.guard.plot_marks import similarity as similarity_of_marks
 from visual_erm.guard.under_reporting import (
     MIN_NEW_WORDS,
     count_words,
+    reads_alike,
     severity_floor,
     similarity,
     text_floor,
@@ -292,6 +293,8 @@ class GuardRunner:
             return verdict
         alike = self._similarity(reference, prediction)
         floor = severity_floor(alike, guard.min_similarity, verdict.scale)
+        if floor and self._task.kind.compare_text and reads_alike(*self._wrong_words(reference, prediction)):
+            return verdict
         return _floored(verdict, floor, f"similarity {alike:.2f}")
 
     def _wrong_text(self, reference: _Image, prediction: _Image, report: Report, verdict: GuardVerdict) -> GuardVerdict:
@@ -300,8 +303,11 @@ class GuardRunner:
             return verdict
         if count_words(self._new_text(reference, prediction)) < MIN_NEW_WORDS:
             return verdict
-        wrong, words = wrong_words(self._text(reference), self._text(prediction))
+        wrong, words = self._wrong_words(reference, prediction)
         return _floored(verdict, text_floor(wrong, words, verdict.scale), f"{wrong} word(s) wrong, of {words}")
+
+    def _wrong_words(self, reference: _Image, prediction: _Image) -> tuple[int, int]:
+        return wrong_words(self._text(reference), self._text(prediction))
 
     def _injection(self, reference: _Image, prediction: _Image, report: Report, verdict: GuardVerdict) -> GuardVerdict:
         guard = self._settings.injection

@@ -108,6 +108,19 @@ def wrong_words(reference: Sequence[str], prediction: Sequence[str]) -> tuple[in
     return max(len(wanted), len(found)) - int(LCSseq.similarity(wanted, found)), len(wanted)
 
 
+def reads_alike(wrong: int, words: int) -> bool:
+    """Tells whether two texts are alike: then the arrangement may be another one.
+
+    Args:
+        wrong: Number of wrong words, from `wrong_words`.
+        words: Number of the reference's words.
+
+    Returns:
+        Whether there are words, and at most a share of WORD_SLACK is wrong.
+    """
+    return words > 0 and wrong <= WORD_SLACK * words
+
+
 def text_floor(wrong: int, words: int, max_severity: float) -> float:
     """Computes the least severity of two texts: 1 for each wrong word, but for those that reading may get wrong.
 

@@ -55,7 +55,7 @@ arrangement, sizes and colours. Answer with the HTML in one ```html block and no
     compare_text=True,
     parts=(
         PartCounter("visual_erm.guard.omission:cells_of", exact=True, confirm="visual_erm.guard.omission:print_length_of"),
-        PartCounter("visual_erm.guard.omission:words_of"),
+        PartCounter("visual_erm.guard.omission:words_of", confirm="visual_erm.guard.omission:letters_of"),
     ),
     local_comparison=LocalComparison(
         categories=("layout_error", "text_error", "numeric_error"),
