@@ -301,7 +301,7 @@ class GuardRunner:
         """The part of `under_reporting` that reads: only where much text is new."""
         if not self._settings.under_reporting.enabled or not verdict.scale or not self._task.kind.compare_text:
             return verdict
-        if count_words(self._new_text(reference, prediction)) < MIN_NEW_WORDS:
+        if count_words(self._new_text(reference, prediction).lines) < MIN_NEW_WORDS:
             return verdict
         wrong, words = self._wrong_words(reference, prediction)
         return _floored(verdict, text_floor(wrong, words, verdict.scale), f"{wrong} word(s) wrong, of {words}")
