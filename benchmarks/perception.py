@@ -36,6 +36,7 @@ from rich.table import Table
 
 from visual_erm.baselines.ssim import ssim
 from visual_erm.errors import BlankImage, Illegible, ReferenceUnavailable
+from visual_erm.guard import plot_marks
 from visual_erm.guard.blank import is_near_blank
 from visual_erm.guard.injection import addresses_judge
 from visual_erm.guard.omission import (
@@ -49,7 +50,14 @@ from visual_erm.guard.omission import (
     words_of,
 )
 from visual_erm.guard.runner import GuardRunner
-from visual_erm.guard.under_reporting import severity_floor, similarity
+from visual_erm.guard.under_reporting import (
+    count_words,
+    reads_alike,
+    severity_floor,
+    similarity,
+    text_floor,
+    wrong_words,
+)
 from visual_erm.judge.encode import data_url
 from visual_erm.judge.local import charts, tables
 from visual_erm.judge.local.elements import classes, lab, parts, weight_of
@@ -70,7 +78,7 @@ from visual_erm.vision.images import (
     on_white,
     upright_on_white,
 )
-from visual_erm.vision.new_text import new_text
+from visual_erm.vision.new_text import all_text, new_text
 from visual_erm.vision.ocr import Line, Ocr
 from visual_erm.vision.readings import page_text, read_scene, read_table, table_text
 from visual_erm.vision.scene_types import Scene
@@ -267,6 +275,11 @@ def _table_readings(one: Subject, _: Subject) -> Any:
     return find_tables(one.gray), read_table(one.gray, MadeUp())
 
 
+def _words(one: Subject, other: Subject) -> Any:
+    wrong, words = wrong_words(other.lines, one.lines)
+    return count_words(one.lines), reads_alike(wrong, words), text_floor(wrong, words, 50)
+
+
 def _omission(one: Subject, other: Subject) -> Any:
     counted = [[count(subject) for count in (cells_of, words_of)] for subject in (one, other)]
     missing = [missing_parts(wanted, found, slack=0.1) for wanted, found in zip(*counted, strict=True)]
@@ -340,6 +353,7 @@ CHECKS: dict[str, Check] = {
     "scene": Check(lambda one, _: read_scene(one.pixels, MadeUp()), 3, 0.1),
     "table": Check(_table_readings, 1, 1),
     "new text": Check(lambda one, other: new_text(one.pixels, other.pixels, MadeUp()), 2, 1),
+    "all text": Check(lambda one, _: all_text(one.pixels, MadeUp()), 2, 1),
     "words": Check(lambda one, _: (table_text(one.gray, MadeUp()), one.lines), 1, 1),
     "parts of scenes": Check(_parts, 1, 0),
     "local judge on charts and drawings": Check(_charts, 3, 0),
@@ -348,6 +362,10 @@ CHECKS: dict[str, Check] = {
     "guard under_reporting": Check(
         lambda one, other: severity_floor(similarity(other.image, one.image), 0.4, 50), 0.5, 0.5
     ),
+    "marks of a plot": Check(
+        lambda one, other: plot_marks.similarity(plot_marks.marks_of(other.pixels), plot_marks.marks_of(one.pixels)), 1, 0.5
+    ),
+    "wrong words": Check(_words, 1, 0),
     "guard omission on tables": Check(_omission, 1, 1),
     "guard omission on charts": Check(lambda one, _: (marks_of(one), groups_of(one)), 3, 0.1),  # type: ignore[arg-type]
     "parts of a reference": Check(lambda one, _: weight_of(one), 3, 0.1),  # type: ignore[arg-type]

@@ -26,7 +26,7 @@ from perception_pictures import FAMILIES, picture  # noqa: E402
 import visual_erm.judge.local  # noqa: E402
 import visual_erm.vision  # noqa: E402
 from visual_erm.baselines.ssim import ssim  # noqa: E402
-from visual_erm.guard import blank, omission, under_reporting  # noqa: E402
+from visual_erm.guard import blank, omission, plot_marks, under_reporting  # noqa: E402
 from visual_erm.guard.blank import is_near_blank  # noqa: E402
 from visual_erm.vision import ocr  # noqa: E402
 from visual_erm.vision.chart_scene import no_ocr, parse_scene  # noqa: E402
@@ -45,7 +45,7 @@ def public_functions() -> dict[CodeType, str]:
     """Code and name of all public functions of the perception, and of the guards that look at images."""
     packages = [visual_erm.vision, visual_erm.judge.local]
     names = [f"{package.__name__}.{one.name}" for package in packages for one in pkgutil.iter_modules(package.__path__)]
-    modules = [*map(importlib.import_module, names), blank, omission, under_reporting]
+    modules = [*map(importlib.import_module, names), blank, omission, plot_marks, under_reporting]
     return {
         function.__code__: f"{module.__name__}.{name}"
         for module in modules

@@ -293,7 +293,9 @@ class GuardRunner:
             return verdict
         alike = self._similarity(reference, prediction)
         floor = severity_floor(alike, guard.min_similarity, verdict.scale)
-        if floor and self._task.kind.compare_text and reads_alike(*self._wrong_words(reference, prediction)):
+        if not self._counts(floor, verdict):
+            return verdict
+        if self._task.kind.compare_text and reads_alike(*self._wrong_words(reference, prediction)):
             return verdict
         return _floored(verdict, floor, f"similarity {alike:.2f}")
 
@@ -301,10 +303,16 @@ class GuardRunner:
         """The part of `under_reporting` that reads: only where much text is new."""
         if not self._settings.under_reporting.enabled or not verdict.scale or not self._task.kind.compare_text:
             return verdict
+        if not self._counts(text_floor(1 << 30, 0, verdict.scale), verdict):
+            return verdict
         if count_words(self._new_text(reference, prediction).lines) < MIN_NEW_WORDS:
             return verdict
         wrong, words = self._wrong_words(reference, prediction)
         return _floored(verdict, text_floor(wrong, words, verdict.scale), f"{wrong} word(s) wrong, of {words}")
+
+    def _counts(self, floor: float, verdict: GuardVerdict) -> bool:
+        """Whether a floor changes what a sample gets: under `batch` it is set again on the scale of the step."""
+        return floor > verdict.severity or (floor > 0 and self._task.scoring.mode == "batch")
 
     def _wrong_words(self, reference: _Image, prediction: _Image) -> tuple[int, int]:
         return wrong_words(self._text(reference), self._text(prediction))
