@@ -43,6 +43,7 @@ from visual_erm.guard.omission import (
     cells_of,
     confirmed,
     groups_of,
+    letters_of,
     marks_of,
     missing_parts,
     print_length_of,
@@ -284,6 +285,7 @@ def _omission(one: Subject, other: Subject) -> Any:
     counted = [[count(subject) for count in (cells_of, words_of)] for subject in (one, other)]
     missing = [missing_parts(wanted, found, slack=0.1) for wanted, found in zip(*counted, strict=True)]
     missing[0] = confirmed(missing[0], print_length_of(one), print_length_of(other))
+    missing[1] = confirmed(missing[1], letters_of(one), letters_of(other))  # type: ignore[arg-type]
     return missing, [unreported_severity(found, _report(other)) for found in missing]
 
 
