@@ -25,7 +25,6 @@ PLAYED = {
         "print of 1 pixel",
         "white on white",
         "other values",
-        "says verdict",
     ],
     "chart": [
         "half the values",
@@ -35,7 +34,6 @@ PLAYED = {
         "tiny print",
         "small picture",
         "says verdict",
-        "address 0",
     ],
     "svg": ["half the shapes", "a dot", "one color", "tiny", "flattened", "rings", "nine drawings", "says verdict"],
 }

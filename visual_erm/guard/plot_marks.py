@@ -38,7 +38,7 @@ MARGIN = 4
 """Ground round a thumbnail, in pixels of it."""
 MAX_SHIFT = 2
 """Largest distance, in pixels of a thumbnail, by which it is moved to fit better."""
-CHANCE_CORRELATION = 0.5
+CHANCE_CORRELATION = 0.42
 """Correlation of charts of the same kind with other values."""
 
 
