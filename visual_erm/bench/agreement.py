@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from visual_erm.bench.figures import DRAWS, correlation, f1, interval, weights
+from visual_erm.bench.figures import DRAWS, correlation, f1, interval, resample
 from visual_erm.bench.offline_matcher import match_offline
 from visual_erm.bench.rows import BadRow, Row
 
@@ -65,11 +65,11 @@ def agree(runs: Sequence[Sequence[Row]], *, seed: int = 0) -> Agreement:
         apart.append(float(np.abs(severities[a] - severities[b]).mean()))
     references = [str(answered[0][name].content.get("gt_img_path") or name) for name in common]
     numbers = {reference: number for number, reference in enumerate(dict.fromkeys(references))}
-    drawn = weights(np.array([numbers[reference] for reference in references]), DRAWS, seed)
+    clusters = np.array([numbers[reference] for reference in references])
     return Agreement(
         items=len(common),
         f1=_f1(counts.sum(axis=0)),
-        f1_interval=interval(np.array([_f1(sums) for sums in drawn @ counts])),
+        f1_interval=interval(np.array([_f1(sums) for sums in resample(counts, clusters, DRAWS, seed)])),
         same_severity=float(np.mean(same)),
         severity_correlation=math.nan if any(map(math.isnan, together)) else float(np.mean(together)),
         severity_difference=float(np.mean(apart)),

@@ -1,4 +1,4 @@
-"""The commands `visual-erm bench run`, `match`, `score` and `compare`."""
+"""The commands `visual-erm bench run`, `match`, `score`, `compare`, `agree` and `report`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from visual_erm.errors import ConfigError, printable
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Measure a judge on VC-RewardBench: run it, match its errors with those of people, score, compare.",
+    help="Measure a judge on VC-RewardBench: run it, match its errors with those of people, score it, compare it.",
 )
 out = Console()
 err = Console(stderr=True)
@@ -114,7 +114,7 @@ def score(matches: Matches, as_published: AsPublished = False, json_file: JsonFi
             shown.add_row(f"  {kind}", "", *values, "", "", "", style="dim")
     out.print(shown)
     matchers = ", ".join(f"{name} ({count})" for name, count in scores.matchers.items())
-    out.print(f"matched by: {matchers}", markup=False, highlight=False)
+    out.print(printable(f"matched by: {matchers}"), markup=False, highlight=False)
     if scores.contradictions:
         change = ", ".join(f"{name} {100 * value:+.1f}" for name, value in scores.change.items() if not math.isnan(value))
         out.print(

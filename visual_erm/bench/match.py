@@ -8,6 +8,7 @@ It may be stopped at any moment, and goes on from there.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from visual_erm.bench.matching import LabeledError, Matching
 from visual_erm.bench.model_matcher import match_by_model
 from visual_erm.bench.offline_matcher import match_offline
 from visual_erm.bench.results import ResultFile
-from visual_erm.bench.rows import FAILED, BadRow, Row, wire
+from visual_erm.bench.rows import FAILED, MATCH_KEYS, BadRow, Row, wire
 from visual_erm.bench.workers import Summary, ask_all
 from visual_erm.errors import ConfigError, InfrastructureError
 from visual_erm.judge.chat import Chat
@@ -50,20 +51,35 @@ def match(
         What became of the items.
 
     Raises:
-        ConfigError: The file cannot be written, is none of this command, or holds the matches of another matcher.
+        ConfigError: The file cannot be written, is none of this command, or holds the matches of another matcher
+            or of other errors.
     """
     name = settings.model if settings else OFFLINE
     with ResultFile(to) as results:
-        matchers = {row.content.get("matcher") for row in results.rows.values()}
-        if None in matchers:
+        matchers = {row.matcher for row in results.rows.values()}
+        if "" in matchers:
             raise ConfigError(f"{to}: is no file of matches; choose another file")
-        if others := sorted(map(str, matchers - {name})):
+        if others := sorted(matchers - {name}):
             raise ConfigError(f"{to}: holds matches of {others[0]}, and this matcher is {name}; choose another file")
+        _check_answers(rows, results, to)
         done = {key for key, row in results.rows.items() if not (retry_failed and row.failed)}
         waiting = [row for row in rows if row.id not in done]
         summary = Summary(kept=len(rows) - len(waiting))
         asyncio.run(_match(waiting, settings, name, results, summary, console or Console(quiet=True)))
     return summary
+
+
+def _check_answers(rows: Sequence[Row], results: ResultFile, to: Path) -> None:
+    """Raises ConfigError where the file has a matching of other errors than those of a row."""
+    for row in rows:
+        matched = results.rows.get(row.id)
+        if matched is not None and not matched.failed and _errors(matched) != _errors(row):
+            raise ConfigError(f"{to}: holds a matching of other errors than those of {row.place}; choose another file")
+
+
+def _errors(row: Row) -> tuple[str, str, list[LabeledError]]:
+    # As text: a NaN in it is not equal to itself.
+    return row.judge, json.dumps(row.content.get("human_errors")), row.predictions()
 
 
 async def _match(
@@ -83,7 +99,7 @@ async def _match(
         return await match_by_model(chat, predictions, truths, structured=settings.structured, usage=usage)
 
     async def ask(row: Row) -> dict[str, Any]:
-        if row.failed:
+        if row.failed and not row.is_answered:
             return {FAILED: row.failed, "matcher": name}
         if "pred_json" not in row.content:
             return {FAILED: "`pred_json` is missing; run `visual-erm bench run` first", "matcher": name}
@@ -101,7 +117,8 @@ async def _match(
         }
 
     try:
-        await ask_all(rows, ask, results, in_flight, "matching", console, summary)
+        unmatched = [row.without(MATCH_KEYS) for row in rows]
+        await ask_all(unmatched, ask, results, in_flight, "matching", console, summary)
     finally:
         if chat is not None:
             await chat.close()

@@ -118,7 +118,7 @@ def read_reply(text: str) -> Matching:
     try:
         content = json.loads(text[start : end + 1])
         return matching_of(content if isinstance(content, dict) else {})
-    except (ValueError, BadMatching) as error:
+    except (ValueError, RecursionError, BadMatching) as error:
         raise JudgeUnreadable(f"the matcher's reply holds no matches ({error}): {text[:200]!r}") from error
 
 

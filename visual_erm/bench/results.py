@@ -16,13 +16,14 @@ from typing import Any
 
 from visual_erm.bench.rows import Row, read_rows
 from visual_erm.errors import ConfigError
+from visual_erm.spec.text import json_of_line
 
 
 class ResultFile:
     """A file of results, open for one process.
 
     A line is with the operating system when `add` returns: the process may be killed at any moment. The last line may be
-    cut off then; the next run removes it.
+    cut off then; the first `add` of the next run removes it. Nothing of a file changes before that.
 
     Args:
         path: The file. It is created where it is missing, and its folder too.
@@ -34,7 +35,7 @@ class ResultFile:
     def __init__(self, path: Path) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a+b")
+            self._file = path.open("a+b", buffering=0)
         except OSError as error:
             raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
         try:
@@ -42,8 +43,12 @@ class ResultFile:
         except OSError:
             self._file.close()
             raise ConfigError(f"{path}: another process adds to it; wait for it, or choose another file") from None
+        self._path = path
+        self._whole = 0
+        """Bytes of whole lines. What follows is a line that is cut off."""
+        self._is_cut = False
         try:
-            self.rows = self._read(path)
+            self.rows = self._read()
         except ConfigError:
             self._file.close()
             raise
@@ -55,11 +60,23 @@ class ResultFile:
             result: What JSON can hold.
 
         Raises:
-            OSError: The file cannot be written.
+            ConfigError: The file cannot be written, for example because the disk is full.
         """
         # In ASCII: a judge may write what readers take for the end of a line, or what no file can hold.
-        self._file.write((json.dumps(result) + "\n").encode("ascii"))
-        self._file.flush()
+        line = (json.dumps(result) + "\n").encode("ascii")
+        try:
+            if self._is_cut:
+                self._file.truncate(self._whole)
+            self._is_cut = True
+            written = 0
+            while written < len(line):
+                written += self._file.write(line[written:])
+        except OSError as error:
+            raise ConfigError(
+                f"{self._path}: cannot be written: {error.strerror}; the same command goes on from the file"
+            ) from error
+        self._whole += len(line)
+        self._is_cut = False
 
     def close(self) -> None:
         """Closes the file."""
@@ -71,16 +88,28 @@ class ResultFile:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _read(self, path: Path) -> dict[str, Row]:
-        """The results by the name of their pair. A last line that is cut off is removed."""
+    def _read(self) -> dict[str, Row]:
+        """The results by the name of their pair."""
         self._file.seek(0)
         content = self._file.read()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            self._file.truncate(whole)
-        if not whole:
+        self._whole = content.rfind(b"\n") + 1
+        rest = content[self._whole :]
+        self._is_cut = bool(rest)
+        if self._is_cut and (not rest.startswith(b"{") or _is_json(rest)):
+            raise ConfigError(f"{self._path}: its last line is none of this command; choose another file")
+        if not self._whole:
             return {}
-        rows, problems = read_rows(path)
+        rows, problems = read_rows(self._path)
+        if self._is_cut:
+            problems = problems[:-1]
         if problems:
             raise ConfigError(f"{problems[0]}; give a file of this command, or a new one")
         return {row.id: row for row in rows}
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json_of_line(line)
+    except ValueError:
+        return False
+    return True

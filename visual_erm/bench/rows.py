@@ -14,7 +14,7 @@ A row as published has
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -32,6 +32,18 @@ LEVELS = ("yes", "partial")
 FAILED = "failed_reason"
 """Key of a result that says why a judge or a matcher gave none. Such a result counts for nothing. A later one of the same
 pair takes its place."""
+MATCH_KEYS = ("matching", "matcher", "matcher_tokens")
+"""Keys that `bench match` adds to a row."""
+RUN_KEYS = (
+    "pred_json",
+    "error_parse_failed_reason",
+    "judge",
+    "prompt_tokens",
+    "reply_tokens",
+    "seconds",
+    "attempts",
+)
+"""Keys that `bench run` adds to a row."""
 
 
 class BadRow(ConfigError):
@@ -50,7 +62,7 @@ class Row:
     def id(self) -> str:
         """The name of the pair. Raises BadRow."""
         found = next((self.content[key] for key in ("id", "idx") if self.content.get(key) is not None), None)
-        if not isinstance(found, str | int):
+        if not isinstance(found, str | int) or isinstance(found, bool):
             raise BadRow(f"{self.place}: needs `id` or `idx`, a text or a whole number")
         return str(found)
 
@@ -79,7 +91,11 @@ class Row:
         if not isinstance(found, str) or not found:
             raise BadRow(f"{self.place}: `{key}` must be the path of an image")
         path = root / found
-        if not path.is_file():
+        try:
+            exists = path.is_file()
+        except OSError as error:
+            raise BadRow(f"{self.place}: `{key}`: {path} cannot be read: {error.strerror}") from error
+        if not exists:
             raise BadRow(f"{self.place}: `{key}`: no file {path}; --root names the folder that paths are relative to")
         return path
 
@@ -115,6 +131,20 @@ class Row:
     def failed(self) -> str:
         """Why a judge or a matcher gave no result; empty where it did."""
         return str(self.content.get(FAILED) or "")
+
+    @property
+    def judge(self) -> str:
+        """The name of the judge that was asked; empty where none was."""
+        return str(self.content.get("judge") or "")
+
+    @property
+    def matcher(self) -> str:
+        """The name of the matcher; empty where the row was not matched."""
+        return str(self.content.get("matcher") or "")
+
+    def without(self, keys: Collection[str]) -> Row:
+        """The row without some of its keys."""
+        return Row(self.place, {key: value for key, value in self.content.items() if key not in keys})
 
     def matching(self) -> Matching:
         """Reads what the matcher says.
@@ -226,7 +256,7 @@ def _contents(path: Path) -> Iterator[tuple[str, Any]]:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     if is_list:
         try:
-            items: Sequence[Any] = json.loads(read_text(path))
+            items: Sequence[Any] = json_of_line(read_text(path).encode(errors="replace"))
         except ValueError as error:
             raise ConfigError(f"{path}: not a JSON list: {error}") from error
         yield from ((f"{path}: item {number}", item) for number, item in enumerate(items, 1))

@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 
 from visual_erm.bench.results import ResultFile
-from visual_erm.bench.rows import FAILED, BadRow, Row
+from visual_erm.bench.rows import FAILED, MATCH_KEYS, RUN_KEYS, BadRow, Row
 from visual_erm.bench.workers import Summary, ask_all
 from visual_erm.errors import ConfigError, Illegible, InfrastructureError, JudgeUnreadable
 from visual_erm.judge.base import Judge, make_judge
@@ -65,10 +65,10 @@ def run(
         ConfigError: The judge's settings are wrong, or the file holds another judge's answers.
     """
     with ResultFile(to) as results:
-        judges = {row.content.get("judge") for row in results.rows.values()}
-        if None in judges:
+        judges = {row.judge for row in results.rows.values()}
+        if "" in judges:
             raise ConfigError(f"{to}: is no file of answers; choose another file")
-        if others := sorted(map(str, judges - {name})):
+        if others := sorted(judges - {name}):
             raise ConfigError(f"{to}: holds answers of {others[0]}, and this judge is {name}; choose another file")
         done = {key for key, row in results.rows.items() if not (retry_failed and row.failed)}
         waiting = [row for row in rows if row.id not in done]
@@ -85,7 +85,8 @@ def run(
                 return {**await ask(judge, row, root, of_category[row.category], swapped), "judge": name}
 
             try:
-                await ask_all(waiting, answer, results, in_flight, "judging", console or Console(quiet=True), summary)
+                unjudged = [row.without((FAILED, *RUN_KEYS, *MATCH_KEYS)) for row in waiting]
+                await ask_all(unjudged, answer, results, in_flight, "judging", console or Console(quiet=True), summary)
             finally:
                 await judge.close()
 
@@ -115,9 +116,7 @@ async def ask(judge: Judge, row: Row, root: Path, task: Task, swapped: bool = Fa
         answer = (await judge.judge(reference, prediction, task, usage)).wire(task.report)
     except (JudgeUnreadable, Illegible) as error:
         unread = str(error)
-    except ConfigError as error:
-        if not isinstance(error, BadRow):
-            raise
+    except BadRow as error:
         return {FAILED: str(error).removeprefix(f"{row.place}: ")}
     except InfrastructureError as error:
         return {FAILED: f"{type(error).__name__}: {error}"}

@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from visual_erm.bench.figures import DRAWS, NAMES, Figures, Sample, drawn_figures, figures, interval, weights
+from visual_erm.bench.figures import DRAWS, NAMES, Figures, Sample, drawn_figures, figures, interval
 from visual_erm.bench.rows import CATEGORIES, BadRow, Row, error_categories
 from visual_erm.bench.tally import BadMatching, Tally, count
 
@@ -152,7 +152,7 @@ def _group(items: Sequence[Item], as_published: bool, seed: int, draws: int) -> 
 
 
 def _figures_of(sample: Sample, as_published: bool, seed: int, draws: int) -> Group:
-    drawn = drawn_figures(sample, weights(sample.clusters, draws, seed))
+    drawn = drawn_figures(sample, draws, seed)
     return Group(figures(sample, as_published=as_published), {name: interval(drawn[name]) for name in NAMES})
 
 
@@ -213,9 +213,9 @@ def compare(rows_a: Sequence[Row], rows_b: Sequence[Row], *, seed: int = 0) -> d
 
 
 def _difference(a: Sequence[Item], b: Sequence[Item], seed: int) -> Difference:
-    samples = _sample(a), _sample(b)
-    drawn = weights(samples[0].clusters, seed=seed)
-    draws_a, draws_b = (drawn_figures(sample, drawn) for sample in samples)
+    sample_a = _sample(a)
+    samples = sample_a, replace(_sample(b), clusters=sample_a.clusters)
+    draws_a, draws_b = (drawn_figures(sample, seed=seed) for sample in samples)
     figures_a, figures_b = ({name: getattr(figures(sample), name) for name in NAMES} for sample in samples)
     moved = {name: draws_b[name] - draws_a[name] for name in NAMES}
     reach = float(stats.norm.ppf(0.975) + stats.norm.ppf(POWER))

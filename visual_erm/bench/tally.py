@@ -18,6 +18,9 @@ from typing import Any
 from visual_erm.bench.matching import LabeledError, Matching
 from visual_erm.errors import ConfigError
 
+MAX_SEVERITY = 1e9
+"""Largest severity that counts. Tasks have 1 to 3."""
+
 
 class BadMatching(ConfigError):
     """The matcher's lists name an error that does not exist. Such an item is left out, and never counted."""
@@ -65,18 +68,19 @@ class Tally:
 
 
 def severity_of(value: Any) -> float:
-    """Reads a severity as the published script does.
+    """Reads a severity as the published script does, but for NaN and numbers without sense.
 
     Args:
         value: A number, or a text that holds one.
 
     Returns:
-        The number; 0 where there is none.
+        The number; 0 where there is none, or one over MAX_SEVERITY: one item would spoil all scores.
     """
     try:
-        return float(value)
+        number = float(value)
     except (TypeError, ValueError, OverflowError):
         return 0.0
+    return number if abs(number) <= MAX_SEVERITY else 0.0
 
 
 def errors_of(items: Any, categories: Sequence[str], keys: Sequence[str]) -> list[LabeledError]:

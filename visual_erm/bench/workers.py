@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from visual_erm.bench.results import ResultFile
 from visual_erm.bench.rows import FAILED, Row
+from visual_erm.errors import printable
 
 TOKENS = ("prompt_tokens", "reply_tokens", "matcher_tokens")
 """Keys of a result that count tokens."""
@@ -63,11 +63,11 @@ async def ask_all(
         nonlocal tokens
         for row in waiting:
             result = await ask(row)
-            results.add({**row.content, **result})
+            results.add({**row.without((FAILED,)).content, **result})
             if FAILED in result:
                 message = f"{row.place}: {result[FAILED]}"
                 summary.failed.append(message)
-                console.print(f"[red]{escape(message)}[/]", highlight=False, soft_wrap=True)
+                console.print(printable(message), style="red", markup=False, highlight=False, soft_wrap=True)
             else:
                 summary.done += 1
             tokens += sum(result.get(key, 0) for key in TOKENS)

@@ -109,9 +109,11 @@ def json_of_line(line: bytes) -> Any:
         What it holds.
 
     Raises:
-        ValueError: It is not JSON, or not UTF-8. The message names the byte.
+        ValueError: It is not JSON, or not UTF-8, or lists in it are nested too deeply. The message names the byte.
     """
     try:
         return json.loads(line.decode("utf-8-sig"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"byte {error.start} is not utf-8; save the file as UTF-8") from error
