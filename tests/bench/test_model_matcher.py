@@ -121,7 +121,9 @@ def test_a_reply_is_read_between_its_braces(reply: str) -> None:
     assert read_reply(reply).matches == (Match(0, 1, "yes"),)
 
 
-@pytest.mark.parametrize("reply", ["", "none", "{", "}{", "[1]", '{"match": []}', '{"matches": {}}'])
+@pytest.mark.parametrize(
+    "reply", ["", "none", "{", "}{", "[1]", '{"match": []}', '{"matches": {}}', '{"matches":' + "[" * 100_000 + "}"]
+)
 def test_a_reply_without_matches_is_unreadable(reply: str) -> None:
     with pytest.raises(JudgeUnreadable, match="holds no matches"):
         read_reply(reply)

@@ -11,8 +11,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from visual_erm.bench.commands import app
-from visual_erm.bench.report import PAPER, html, markdown
+from visual_erm.bench.report import PAPER, html
+from visual_erm.bench.report import markdown as markdown_of
 from visual_erm.bench.rows import Row
+from visual_erm.bench.scores import score
 
 HOSTILE = (
     "<script>x()</script> | **bold** ![a](http://example.com/a.png) <img src=http://example.com/b.png> "
@@ -26,6 +28,10 @@ def row(number: int, text: str = "x", **more: Any) -> Row:
     content = {"id": number, "category": "table", "human_errors": truths, "pred_json": said, "matching": {"matches": []}}
     paths = {"gt_img_path": "a.png", "pred_img_path": "b.png"}
     return Row(f"m:{number}", {**content, **paths, "matcher": "offline", "judge": "mine", **more})
+
+
+def markdown(judges: dict[str, list[Row]], root: Path | None = None, worst: int = 10) -> str:
+    return markdown_of(judges, {name: score(rows) for name, rows in judges.items()}, root, worst)
 
 
 class Links(HTMLParser):

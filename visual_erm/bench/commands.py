@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from visual_erm.errors import ConfigError, printable
 
@@ -22,6 +22,8 @@ err = Console(stderr=True)
 
 SOME_FAILED = 1
 """Exit code when some items have no result; the others have. 2 means wrong input."""
+FILE_WIDTH = 160
+"""Columns of a table that is printed to a file or a pipe: a row of figures is one line."""
 SHOWN = 5
 """Messages about items without a result that are printed; the file has all."""
 
@@ -104,7 +106,7 @@ def score(matches: Matches, as_published: AsPublished = False, json_file: JsonFi
     scores = score_all(found, as_published=as_published)
     if not scores.groups:
         raise ConfigError(f"{matches}: no item was matched; {scores.left_out[0]}")
-    shown = Table("", "items", "F1 hard", "F1 soft", "S_c", "unreadable", "false alarms", "severity")
+    shown = Table(Column("", no_wrap=True), "items", "F1 hard", "F1 soft", "S_c", "unreadable", "false alarms", "severity")
     for name, group in scores.groups.items():
         values = [f"{_percent(getattr(group.figures, key))} {_ends(group.intervals[key])}" for key in group.intervals]
         alarms = f"{group.false_alarms} of {group.clean}"
@@ -112,7 +114,7 @@ def score(matches: Matches, as_published: AsPublished = False, json_file: JsonFi
         for kind, part in group.error_categories.items() if name != "all" else ():
             values = [f"{_percent(getattr(part.figures, key))} {_ends(part.intervals[key])}" for key in part.intervals]
             shown.add_row(f"  {kind}", "", *values, "", "", "", style="dim")
-    out.print(shown)
+    _print_table(shown)
     matchers = ", ".join(f"{name} ({count})" for name, count in scores.matchers.items())
     out.print(printable(f"matched by: {matchers}"), markup=False, highlight=False)
     if scores.contradictions:
@@ -123,7 +125,7 @@ def score(matches: Matches, as_published: AsPublished = False, json_file: JsonFi
             markup=False,
             highlight=False,
         )
-    _write(json_file, scores.wire())
+    _write_json(json_file, scores.wire())
     _tell(f"{len(scores.left_out)} left out" if scores.left_out else "", [*problems, *scores.left_out])
     raise typer.Exit(SOME_FAILED if scores.left_out or problems else 0)
 
@@ -139,7 +141,17 @@ def compare(a: Matches, b: Matches, json_file: JsonFile = None) -> None:
 
     (rows_a, problems_a), (rows_b, problems_b) = read_rows(a), read_rows(b)
     found = compare_all(rows_a, rows_b)
-    shown = Table("", "items", "", "A", "B", "B - A", "detectable", "found by one only", "p")
+    shown = Table(
+        Column("", no_wrap=True),
+        "items",
+        Column("", no_wrap=True),
+        "A",
+        "B",
+        "B - A",
+        "detectable",
+        "found by one only",
+        "p",
+    )
     for name, group in found.items():
         for place, key in enumerate(group.difference):
             first = place == 0
@@ -155,8 +167,13 @@ def compare(a: Matches, b: Matches, json_file: JsonFile = None) -> None:
                 f"A {group.found_by_a_only}, B {group.found_by_b_only}" if first else "",
                 f"{p_value:.2g}" if first else "",
             )
-    out.print(shown)
-    _write(json_file, without_nan({name: asdict(group) for name, group in found.items()}))
+    _print_table(shown)
+    matchers = [sorted({row.matcher or "unknown" for row in rows if not row.failed}) for rows in (rows_a, rows_b)]
+    for name, of_judge in zip("AB", matchers, strict=True):
+        out.print(printable(f"{name} matched by: {', '.join(of_judge)}"), markup=False, highlight=False)
+    if matchers[0] != matchers[1]:
+        problems_a.append("A and B were matched by different matchers: their figures are not comparable")
+    _write_json(json_file, without_nan({name: asdict(group) for name, group in found.items()}))
     _tell("", [*problems_a, *problems_b])
     raise typer.Exit(SOME_FAILED if problems_a or problems_b else 0)
 
@@ -180,7 +197,7 @@ def agree(
     out.print(f"same severity     {_percent(found.same_severity)} % of items", highlight=False)
     out.print(f"mean difference   {found.severity_difference:.2f}", highlight=False)
     out.print(f"correlation       {_percent(found.severity_correlation)}", highlight=False)
-    _write(json_file, without_nan(asdict(found)))
+    _write_json(json_file, without_nan(asdict(found)))
     problems = [message for _, messages in read for message in messages]
     _tell("", problems)
     raise typer.Exit(SOME_FAILED if problems else 0)
@@ -197,20 +214,25 @@ def report(
     from visual_erm.bench.report import html, markdown
     from visual_erm.bench.rows import read_rows
     from visual_erm.bench.scores import score as score_all
-    from visual_erm.runtime.files import write_atomic
 
     judges, problems = {}, []
     for path in matches:
         rows, wrong = read_rows(path)
-        name = str(rows[0].content.get("judge") or path.stem)
+        name = rows[0].judge or path.stem
         judges[name if name not in judges else f"{name} ({path})"] = rows
         problems += wrong
-    text = markdown(judges, root, worst)
-    _write(to / "report.json", {name: score_all(rows).wire() for name, rows in judges.items()})
-    for name, content in {"report.md": text, "report.html": html(text)}.items():
-        write_atomic(to / name, content)
+    scores = {name: score_all(rows) for name, rows in judges.items()}
+    problems += [message for of_judge in scores.values() for message in of_judge.left_out]
+    text = markdown(judges, scores, root, worst)
+    _write_json(to / "report.json", {name: of_judge.wire() for name, of_judge in scores.items()})
+    _write(to / "report.md", text)
+    _write(to / "report.html", html(text))
     _tell(f"written to {to}", problems)
     raise typer.Exit(SOME_FAILED if problems else 0)
+
+
+def _print_table(table: Table) -> None:
+    (out if out.is_terminal else Console(width=max(out.width, FILE_WIDTH))).print(table)
 
 
 def _tell(summary: str, problems: list[str]) -> None:
@@ -222,14 +244,18 @@ def _tell(summary: str, problems: list[str]) -> None:
         err.print(f"and {len(problems) - SHOWN} more", style="yellow")
 
 
-def _write(path: Path | None, content: Any) -> None:
+def _write_json(path: Path | None, content: Any) -> None:
+    if path is not None:
+        _write(path, json.dumps(content, indent=2) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
     from visual_erm.runtime.files import write_atomic
 
-    if path is not None:
-        try:
-            write_atomic(path, json.dumps(content, indent=2) + "\n")
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
+    try:
+        write_atomic(path, text)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _percent(value: float) -> str:

@@ -23,8 +23,8 @@ NAMES = ("f1_hard", "f1_soft", "severity_correlation")
 DRAWS = 2000
 """Bootstrap samples of an interval. Ends of a 95% interval move by about 0.02 of its width from seed to seed."""
 LEVEL = 0.95
-MAX_DRAWN = 2_000_000
-"""Reference images that are drawn at once, in all bootstrap samples together: about 50 MB. It changes no figure."""
+MAX_DRAWN = 500_000
+"""Reference images that are drawn at once, in all bootstrap samples together: about 15 MB. It changes no figure."""
 NO_VARIANCE = 1e-9
 """Share of a sum of squares up to which a variance is 0 but for rounding."""
 

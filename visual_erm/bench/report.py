@@ -1,6 +1,6 @@
 """`bench report`: one page on one or several judges, beside the published figures, with the worst items.
 
-text = markdown({"mine": rows}, root=Path("bench/images"), worst=10)
+text = markdown({"mine": rows}, {"mine": score(rows)}, root=Path("bench/images"), worst=10)
 page = html(text)
 """
 
@@ -14,8 +14,8 @@ from markdown_it import MarkdownIt
 
 from visual_erm.bench.figures import NAMES
 from visual_erm.bench.rows import CATEGORIES, BadRow, Row
-from visual_erm.bench.scores import ALL, Group, Item, Scores, items_of, score
-from visual_erm.errors import InfrastructureError
+from visual_erm.bench.scores import ALL, Group, Item, Scores, items_of
+from visual_erm.errors import InfrastructureError, printable
 from visual_erm.judge.encode import data_url
 from visual_erm.spec.task import ImageSettings
 from visual_erm.vision.images import load_image
@@ -41,18 +41,20 @@ td { text-align: right; } td:first-child, th:first-child { text-align: left; } i
 """
 
 
-def markdown(judges: Mapping[str, Sequence[Row]], root: Path | None = None, worst: int = 10) -> str:
+def markdown(
+    judges: Mapping[str, Sequence[Row]], scores: Mapping[str, Scores], root: Path | None = None, worst: int = 10
+) -> str:
     """Writes the page in Markdown.
 
     Args:
         judges: By name of a judge: rows that `bench match` wrote.
+        scores: By name of a judge: the scores of its rows.
         root: The folder that images' paths are relative to; None: no images are shown.
         worst: How many items are shown of each judge, those with the most mistakes first.
 
     Returns:
         The page. Texts of people and judges are escaped.
     """
-    scores = {name: score(rows) for name, rows in judges.items()}
     lines = ["# VC-RewardBench", "", *_table(scores), "", *_notes(scores)]
     for name, rows in judges.items():
         lines += ["", f"## {_plain(name)}", "", *_details(scores[name])]
@@ -150,4 +152,4 @@ def _item(item: Item, root: Path | None) -> Iterator[str]:
 
 def _plain(text: str) -> str:
     """A text that Markdown shows as it is, in one line."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+.!|~&-])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_{}\[\]()<>#+.!|~&-])", r"\\\1", printable(" ".join(text.split())))

@@ -35,6 +35,8 @@ class ResultFile:
     def __init__(self, path: Path) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists() and not path.is_file():
+                raise ConfigError(f"{path}: cannot be written: it is no regular file")
             self._file = path.open("a+b", buffering=0)
         except OSError as error:
             raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error

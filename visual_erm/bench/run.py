@@ -18,7 +18,7 @@ from rich.console import Console
 from visual_erm.bench.results import ResultFile
 from visual_erm.bench.rows import FAILED, MATCH_KEYS, RUN_KEYS, BadRow, Row
 from visual_erm.bench.workers import Summary, ask_all
-from visual_erm.errors import ConfigError, Illegible, InfrastructureError, JudgeUnreadable
+from visual_erm.errors import ConfigError, Illegible, InfrastructureError, JudgeUnreadable, ReferenceUnavailable
 from visual_erm.judge.base import Judge, make_judge
 from visual_erm.judge.usage import JudgeUsage
 from visual_erm.spec.judge import JudgeSettings
@@ -118,6 +118,9 @@ async def ask(judge: Judge, row: Row, root: Path, task: Task, swapped: bool = Fa
         unread = str(error)
     except BadRow as error:
         return {FAILED: str(error).removeprefix(f"{row.place}: ")}
+    except ReferenceUnavailable as error:
+        # It calls any image that was loaded the reference.
+        return {FAILED: str(error).removeprefix("reference ")}
     except InfrastructureError as error:
         return {FAILED: f"{type(error).__name__}: {error}"}
     return {

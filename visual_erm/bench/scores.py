@@ -15,7 +15,18 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from visual_erm.bench.figures import DRAWS, NAMES, Figures, Sample, drawn_figures, figures, interval
+from visual_erm.bench.figures import (
+    DRAWS,
+    NAMES,
+    Figures,
+    Sample,
+    drawn_figures,
+    figures,
+    figures_of_sums,
+    interval,
+    moments,
+    resample,
+)
 from visual_erm.bench.rows import CATEGORIES, BadRow, Row, error_categories
 from visual_erm.bench.tally import BadMatching, Tally, count
 
@@ -136,7 +147,20 @@ def _sample(items: Sequence[Item], error_category: str | None = None) -> Sample:
 
 
 def _group(items: Sequence[Item], as_published: bool, seed: int, draws: int) -> Group:
-    group = _figures_of(_sample(items), as_published, seed, draws)
+    categories = dict.fromkeys(item.row.category for item in items)
+    # Categories of errors that the same items have share their bootstrap samples; None: all errors.
+    shared: dict[frozenset[str], list[str | None]] = {frozenset(categories): [None]}
+    known = dict.fromkeys(name for category in categories for name in error_categories(category))
+    for name in known:
+        having = frozenset(category for category in categories if name in error_categories(category))
+        shared.setdefault(having, []).append(name)
+    found: dict[str | None, Group] = {}
+    for having, names in shared.items():
+        chosen = [item for item in items if item.row.category in having]
+        samples = [_sample(chosen, name) for name in names]
+        found |= zip(names, _figures_of(samples, as_published, seed, draws), strict=True)
+    group = found[None]
+    group.error_categories = {name: found[name] for name in known}
     group.unreadable = sum(not item.row.is_answered for item in items)
     clean = [item for item in items if not item.true]
     group.clean, group.false_alarms = len(clean), sum(item.predicted > 0 for item in clean)
@@ -144,16 +168,17 @@ def _group(items: Sequence[Item], as_published: bool, seed: int, draws: int) -> 
     if len(pairs):
         group.severity_bias = float((pairs[:, 0] - pairs[:, 1]).mean())
         group.severity_agreement = float((pairs[:, 0] == pairs[:, 1]).mean())
-    known = dict.fromkeys(name for item in items for name in error_categories(item.row.category))
-    for name in known:
-        having = [item for item in items if name in error_categories(item.row.category)]
-        group.error_categories[name] = _figures_of(_sample(having, name), as_published, seed, draws)
     return group
 
 
-def _figures_of(sample: Sample, as_published: bool, seed: int, draws: int) -> Group:
-    drawn = drawn_figures(sample, draws, seed)
-    return Group(figures(sample, as_published=as_published), {name: interval(drawn[name]) for name in NAMES})
+def _figures_of(samples: Sequence[Sample], as_published: bool, seed: int, draws: int) -> list[Group]:
+    """Scores of samples of the same items."""
+    sums = resample(np.hstack([moments(sample) for sample in samples]), samples[0].clusters, draws, seed)
+    drawn = [figures_of_sums(part) for part in np.split(sums, len(samples), axis=1)]
+    return [
+        Group(figures(sample, as_published=as_published), {name: interval(values[name]) for name in NAMES})
+        for sample, values in zip(samples, drawn, strict=True)
+    ]
 
 
 @dataclass
