@@ -106,3 +106,16 @@ def test_any_text_is_shown_as_it_is(text: str) -> None:
     parser = Texts()
     parser.feed(html(markdown({"mine": [row(1, text)]})))
     assert f"severity 2: {text}" in parser.found
+
+
+@pytest.mark.parametrize("other", ["a model", "\x1b[31mred", "offline"])
+def test_compare_names_both_matchers_and_warns_where_they_differ(tmp_path: Path, other: str) -> None:
+    import json
+
+    paths = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    for path, matcher in zip(paths, ("offline", other), strict=True):
+        path.write_text(json.dumps(row(1, matcher=matcher).content) + "\n")
+    done = CliRunner().invoke(app, ["compare", *map(str, paths)])
+    assert "\x1b[31m" not in done.output
+    assert "A matched by: offline" in done.output
+    assert ("not comparable" in done.output, done.exit_code) == (other != "offline", int(other != "offline"))
