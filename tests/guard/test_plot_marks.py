@@ -38,7 +38,7 @@ def _chart(values: tuple[int, ...], kind: str = "bars", grid: bool = False, widt
 
 
 @pytest.mark.parametrize("kind", ["bars", "line", "points"])
-@pytest.mark.parametrize("values", [(190, 150, 40, 180, 30, 20, 160), (100,) * 7, tuple(210 - value for value in VALUES)])
+@pytest.mark.parametrize("values", [(190, 150, 40, 180, 30, 20, 160), (30,) * 7, tuple(210 - value for value in VALUES)])
 def test_other_values_are_unlike(kind: str, values: tuple[int, ...]) -> None:
     assert similarity(marks_of(_chart(VALUES, kind)), marks_of(_chart(values, kind))) < MIN_SIMILARITY
 
