@@ -246,6 +246,21 @@ def test_the_environment_reaches_every_process_of_the_run(files):
     assert config.ray_kwargs.ray_init.num_gpus == 1
 
 
+@pytest.mark.parametrize("path", ["/opt/my env/bin/python", "/opt/it's/bin/python", "/opt/a;b/bin/python"])
+def test_workers_start_from_a_path_that_a_shell_would_take_apart(files, path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", path)
+    config = recipe(*files)
+    train.prepare(config)
+    assert shlex.split(config.ray_kwargs.ray_init.runtime_env.py_executable) == [path]
+
+
+def test_python_of_ones_own_is_kept(files, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/opt/my env/bin/python")
+    config = recipe(*files, "ray_kwargs.ray_init.runtime_env.py_executable=python3")
+    train.prepare(config)
+    assert config.ray_kwargs.ray_init.runtime_env.py_executable == "python3"
+
+
 def test_a_cluster_that_runs_already_has_the_size_it_has(files):
     config = recipe(*files, "+ray_kwargs.ray_init.address=10.0.0.1:6379")
     train.prepare(config)

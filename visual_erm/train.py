@@ -14,6 +14,7 @@ import logging
 import os
 import re
 import secrets
+import shlex
 import shutil
 import signal
 import sys
@@ -266,6 +267,10 @@ def carry_environment(config: DictConfig) -> None:
     ray_init = config.ray_kwargs.ray_init
     own = ray_init.get("runtime_env") or {}
     runtime_env = OmegaConf.merge({"env_vars": environment_of(config)}, own)
+    # Ray puts the path of Python into a shell's command as it stands: in a path with blanks no worker would start, and the
+    # run would wait for ever.
+    if (quoted := shlex.quote(sys.executable)) != sys.executable and not runtime_env.get("py_executable"):
+        runtime_env.py_executable = quoted
     if ray_init.get("address"):
         config.ray_kwargs.ray_init = {"address": ray_init.address}
     config.ray_kwargs.ray_init.runtime_env = runtime_env
