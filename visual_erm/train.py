@@ -269,7 +269,7 @@ def carry_environment(config: DictConfig) -> None:
     runtime_env = OmegaConf.merge({"env_vars": environment_of(config)}, own)
     # Ray puts the path of Python into a shell's command as it stands: in a path with blanks no worker would start, and the
     # run would wait for ever.
-    if (quoted := shlex.quote(sys.executable)) != sys.executable and not runtime_env.get("py_executable"):
+    if (quoted := shlex.quote(sys.executable)) != sys.executable and not OmegaConf.select(runtime_env, "py_executable"):
         runtime_env.py_executable = quoted
     if ray_init.get("address"):
         config.ray_kwargs.ray_init = {"address": ray_init.address}
