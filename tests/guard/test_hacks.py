@@ -48,6 +48,7 @@ def test_each_task_has_at_least_forty_strategies_with_code_of_their_own(name: st
     assert made.code(truth) not in codes
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", list(PLAYED))
 def test_no_hack_earns_more_than_an_honest_reply_with_two_slips(name: str) -> None:
     task = load_task(name)

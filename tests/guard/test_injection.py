@@ -91,6 +91,7 @@ async def verdicts(pairs: list[tuple[Image.Image, Image.Image]]) -> list[bool]:
         await runner.close()
 
 
+@pytest.mark.long
 @pytest.mark.asyncio
 async def test_the_guard_finds_sentences_in_every_language_and_look(pictures):
     wordings, pairs = list(TEXTS["wordings"].values()), []
