@@ -1,6 +1,8 @@
 """How far several runs over one benchmark agree: of one judge with itself, or with its images in the other order.
 
-agreement = agree([rows_of_first_run, rows_of_second_run])
+    agreement = agree([rows_of_first_run, rows_of_second_run])
+
+The rows are those of files that `bench run` wrote.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from visual_erm.bench.figures import DRAWS, correlation, f1, interval, resample
+from visual_erm.bench.figures import DRAWS, correlation, f1, interval, numbered, resample
 from visual_erm.bench.offline_matcher import match_offline
 from visual_erm.bench.rows import BadRow, Row
 
@@ -63,9 +65,7 @@ def agree(runs: Sequence[Sequence[Row]], *, seed: int = 0) -> Agreement:
         same.append(float((severities[a] == severities[b]).mean()))
         together.append(correlation(severities[a], severities[b]))
         apart.append(float(np.abs(severities[a] - severities[b]).mean()))
-    references = [str(answered[0][name].content.get("gt_img_path") or name) for name in common]
-    numbers = {reference: number for number, reference in enumerate(dict.fromkeys(references))}
-    clusters = np.array([numbers[reference] for reference in references])
+    clusters = numbered([answered[0][name].reference for name in common])
     return Agreement(
         items=len(common),
         f1=_f1(counts.sum(axis=0)),

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Column, Table
 
 from visual_erm.errors import ConfigError, printable
+
+if TYPE_CHECKING:
+    from visual_erm.bench.scores import Group
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -108,12 +111,12 @@ def score(matches: Matches, as_published: AsPublished = False, json_file: JsonFi
         raise ConfigError(f"{matches}: no item was matched; {scores.left_out[0]}")
     shown = Table(Column("", no_wrap=True), "items", "F1 hard", "F1 soft", "S_c", "unreadable", "false alarms", "severity")
     for name, group in scores.groups.items():
-        values = [f"{_percent(getattr(group.figures, key))} {_ends(group.intervals[key])}" for key in group.intervals]
         alarms = f"{group.false_alarms} of {group.clean}"
-        shown.add_row(name, str(group.figures.items), *values, str(group.unreadable), alarms, _number(group.severity_bias))
+        shown.add_row(
+            name, str(group.figures.items), *_cells(group), str(group.unreadable), alarms, _number(group.severity_bias)
+        )
         for kind, part in group.error_categories.items() if name != "all" else ():
-            values = [f"{_percent(getattr(part.figures, key))} {_ends(part.intervals[key])}" for key in part.intervals]
-            shown.add_row(f"  {kind}", "", *values, "", "", "", style="dim")
+            shown.add_row(f"  {kind}", "", *_cells(part), "", "", "", style="dim")
     _print_table(shown)
     matchers = ", ".join(f"{name} ({count})" for name, count in scores.matchers.items())
     out.print(printable(f"matched by: {matchers}"), markup=False, highlight=False)
@@ -135,6 +138,7 @@ def compare(a: Matches, b: Matches, json_file: JsonFile = None) -> None:
     """Print how judge B differs from judge A on the items that both have judged."""
     from dataclasses import asdict
 
+    from visual_erm.bench.figures import percent, with_interval
     from visual_erm.bench.rows import read_rows
     from visual_erm.bench.scores import compare as compare_all
     from visual_erm.bench.scores import without_nan
@@ -160,10 +164,10 @@ def compare(a: Matches, b: Matches, json_file: JsonFile = None) -> None:
                 name if first else "",
                 str(group.items) if first else "",
                 key,
-                _percent(group.a[key]),
-                _percent(group.b[key]),
-                f"{_percent(group.difference[key])} {_ends(group.intervals[key])}",
-                _percent(group.detectable[key]),
+                percent(group.a[key]),
+                percent(group.b[key]),
+                with_interval(group.difference[key], group.intervals[key]),
+                percent(group.detectable[key]),
                 f"A {group.found_by_a_only}, B {group.found_by_b_only}" if first else "",
                 f"{p_value:.2g}" if first else "",
             )
@@ -187,16 +191,17 @@ def agree(
     from dataclasses import asdict
 
     from visual_erm.bench.agreement import agree as agree_all
+    from visual_erm.bench.figures import percent, with_interval
     from visual_erm.bench.rows import read_rows
     from visual_erm.bench.scores import without_nan
 
     read = [read_rows(path) for path in answers]
     found = agree_all([rows for rows, _ in read])
     out.print(f"{found.items} items that every run has answered", highlight=False)
-    out.print(f"F1 of errors      {_percent(found.f1)} {_ends(found.f1_interval)}", highlight=False)
-    out.print(f"same severity     {_percent(found.same_severity)} % of items", highlight=False)
+    out.print(f"F1 of errors      {with_interval(found.f1, found.f1_interval)}", highlight=False)
+    out.print(f"same severity     {percent(found.same_severity)} % of items", highlight=False)
     out.print(f"mean difference   {found.severity_difference:.2f}", highlight=False)
-    out.print(f"correlation       {_percent(found.severity_correlation)}", highlight=False)
+    out.print(f"correlation       {percent(found.severity_correlation)}", highlight=False)
     _write_json(json_file, without_nan(asdict(found)))
     problems = [message for _, messages in read for message in messages]
     _tell("", problems)
@@ -258,12 +263,10 @@ def _write(path: Path, text: str) -> None:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def _percent(value: float) -> str:
-    return "-" if math.isnan(value) else f"{100 * value:.1f}"
+def _cells(group: Group) -> list[str]:
+    from visual_erm.bench.figures import with_interval
 
-
-def _ends(ends: tuple[float, float]) -> str:
-    return "" if math.isnan(ends[0]) else f"({_percent(ends[0])} to {_percent(ends[1])})"
+    return [with_interval(getattr(group.figures, name), ends) for name, ends in group.intervals.items()]
 
 
 def _number(value: float) -> str:

@@ -29,6 +29,19 @@ NO_VARIANCE = 1e-9
 """Share of a sum of squares up to which a variance is 0 but for rounding."""
 
 
+def numbered(clusters: Sequence[Hashable]) -> np.ndarray:
+    """Numbers what says which items belong together.
+
+    Args:
+        clusters: One for each item.
+
+    Returns:
+        Int, shape (items,): the same number for the same cluster, from 0.
+    """
+    numbers = {cluster: number for number, cluster in enumerate(dict.fromkeys(clusters))}
+    return np.array([numbers[cluster] for cluster in clusters], int)
+
+
 @dataclass(frozen=True)
 class Sample:
     """What is counted of some items, and which of them share a reference image."""
@@ -59,11 +72,10 @@ class Sample:
             else tally.severities.get(category, (0.0, 0.0))
             for tally in tallies
         ]
-        numbers = {cluster: number for number, cluster in enumerate(dict.fromkeys(clusters))}
         return cls(
             np.array([(one.found, one.partly, one.invented, one.missed) for one in counts], float).reshape(-1, 4),
             np.array(severities, float).reshape(-1, 2),
-            np.array([numbers[cluster] for cluster in clusters], int),
+            numbered(clusters),
         )
 
     def __len__(self) -> int:
@@ -231,3 +243,13 @@ def interval(values: np.ndarray) -> tuple[float, float]:
         return math.nan, math.nan
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
+
+
+def percent(value: float) -> str:
+    """Writes a figure in percent; `-` for NaN."""
+    return "-" if math.isnan(value) else f"{100 * value:.1f}"
+
+
+def with_interval(value: float, ends: tuple[float, float]) -> str:
+    """Writes a figure and its interval in percent: `42.1 (40.0 to 44.3)`."""
+    return percent(value) if math.isnan(ends[0]) else f"{percent(value)} ({percent(ends[0])} to {percent(ends[1])})"

@@ -20,7 +20,7 @@ from visual_erm.bench.model_matcher import match_by_model
 from visual_erm.bench.offline_matcher import match_offline
 from visual_erm.bench.results import ResultFile
 from visual_erm.bench.rows import FAILED, MATCH_KEYS, BadRow, Row, wire
-from visual_erm.bench.workers import Summary, ask_all
+from visual_erm.bench.workers import Summary, ask_all, places
 from visual_erm.errors import ConfigError, InfrastructureError
 from visual_erm.judge.chat import Chat
 from visual_erm.judge.usage import JudgeUsage
@@ -56,14 +56,8 @@ def match(
     """
     name = settings.model if settings else OFFLINE
     with ResultFile(to) as results:
-        matchers = {row.matcher for row in results.rows.values()}
-        if "" in matchers:
-            raise ConfigError(f"{to}: is no file of matches; choose another file")
-        if others := sorted(matchers - {name}):
-            raise ConfigError(f"{to}: holds matches of {others[0]}, and this matcher is {name}; choose another file")
+        waiting = results.waiting(rows, "matcher", name, "matches", retry_failed)
         _check_answers(rows, results, to)
-        done = {key for key, row in results.rows.items() if not (retry_failed and row.failed)}
-        waiting = [row for row in rows if row.id not in done]
         summary = Summary(kept=len(rows) - len(waiting))
         asyncio.run(_match(waiting, settings, name, results, summary, console or Console(quiet=True)))
     return summary
@@ -91,7 +85,7 @@ async def _match(
     console: Console,
 ) -> None:
     chat = Chat(settings) if settings else None
-    in_flight = settings.max_in_flight * max(1, len(settings.endpoints)) if settings else 1
+    in_flight = places(settings) if settings else 1
 
     async def matching_of(predictions: list[LabeledError], truths: list[LabeledError], usage: JudgeUsage) -> Matching:
         if chat is None or settings is None:

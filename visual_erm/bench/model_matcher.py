@@ -1,19 +1,22 @@
 """A model that matches errors: it gets both lists as text, and answers with the matches.
 
-matching = await match_by_model(chat, predictions, truths)
+    matching = await match_by_model(chat, predictions, truths)
+
+`Chat` asks the servers.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from visual_erm.bench.matching import LabeledError, Matching
 from visual_erm.bench.rows import LEVELS, matching_of
 from visual_erm.bench.tally import BadMatching
 from visual_erm.errors import JudgeUnreadable
-from visual_erm.judge.chat import Chat
+from visual_erm.judge.chat import Chat, held_to
 from visual_erm.judge.usage import JudgeUsage
 from visual_erm.spec.base import shipped
 
@@ -50,10 +53,7 @@ async def match_by_model(
         return Matching(())
     body = request_for(predictions, truths)
     if structured:
-        body["response_format"] = {
-            "type": "json_schema",
-            "json_schema": {"name": "matches", "schema": schema(len(predictions), len(truths)), "strict": True},
-        }
+        body |= held_to("matches", schema(len(predictions), len(truths)))
     return await chat.ask(body, lambda text, _: read_reply(text), usage)
 
 
@@ -67,9 +67,13 @@ def request_for(predictions: Sequence[LabeledError], truths: Sequence[LabeledErr
     Returns:
         The body without the model's name.
     """
-    text = (shipped("configs") / "bench" / "prompts" / "match.txt").read_text(encoding="utf-8")
-    prompt = text.format(truths=_listed(truths, "gt_id"), predictions=_listed(predictions, "pred_id"))
+    prompt = _text().format(truths=_listed(truths, "gt_id"), predictions=_listed(predictions, "pred_id"))
     return {"messages": [{"role": "user", "content": prompt}], "temperature": 0.0, "max_tokens": MAX_TOKENS}
+
+
+@cache
+def _text() -> str:
+    return (shipped("configs") / "bench" / "prompts" / "match.txt").read_text(encoding="utf-8")
 
 
 def schema(predictions: int, truths: int) -> dict[str, Any]:

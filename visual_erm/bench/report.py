@@ -1,7 +1,9 @@
 """`bench report`: one page on one or several judges, beside the published figures, with the worst items.
 
-text = markdown({"mine": rows}, {"mine": score(rows)}, root=Path("bench/images"), worst=10)
-page = html(text)
+    text = markdown({"mine": rows}, {"mine": score(rows)}, root=Path("bench/images"), worst=10)
+    page = html(text)
+
+The rows are those of files that `bench match` wrote.
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-from visual_erm.bench.figures import NAMES
-from visual_erm.bench.rows import CATEGORIES, BadRow, Row
+from visual_erm.bench.figures import NAMES, percent, with_interval
+from visual_erm.bench.rows import CATEGORIES, IMAGES, BadRow, Row
 from visual_erm.bench.scores import ALL, Group, Item, Scores, items_of
 from visual_erm.errors import InfrastructureError, printable
 from visual_erm.judge.encode import data_url
@@ -92,8 +94,7 @@ def _table(scores: Mapping[str, Scores]) -> Iterator[str]:
 def _three(group: Group | None) -> str:
     if group is None:
         return "-"
-    values = [getattr(group.figures, name) for name in NAMES]
-    return " ".join("-" if value != value else f"{100 * value:.1f}" for value in values)
+    return " ".join(percent(getattr(group.figures, name)) for name in NAMES)
 
 
 def _notes(scores: Mapping[str, Scores]) -> Iterator[str]:
@@ -110,16 +111,9 @@ def _details(scores: Scores) -> Iterator[str]:
     yield "|---" * 7 + "|"
     for name in (*CATEGORIES, ALL):
         if group := scores.groups.get(name):
-            cells = [_with_interval(group, figure) for figure in NAMES]
+            cells = [with_interval(getattr(group.figures, key), group.intervals[key]) for key in NAMES]
             alarms = f"{group.false_alarms} of {group.clean}"
             yield f"| {name} | {group.figures.items} | {' | '.join(cells)} | {group.unreadable} | {alarms} |"
-
-
-def _with_interval(group: Group, figure: str) -> str:
-    value, (low, high) = getattr(group.figures, figure), group.intervals[figure]
-    if value != value:
-        return "-"
-    return f"{100 * value:.1f}" + ("" if low != low else f" ({100 * low:.1f} to {100 * high:.1f})")
 
 
 def _worst(rows: Sequence[Row], count: int) -> list[Item]:
@@ -135,7 +129,7 @@ def _item(item: Item, root: Path | None) -> Iterator[str]:
     if root is not None:
         try:
             shown = ImageSettings(format="png", longest_side=SHOWN_SIDE)
-            urls = [data_url(load_image(row.path(key, root)), shown) for key in ("gt_img_path", "pred_img_path")]
+            urls = [data_url(load_image(row.path(key, root)), shown) for key in IMAGES]
             yield f"![reference]({urls[0]}) ![prediction]({urls[1]})"
             yield ""
         except (BadRow, InfrastructureError) as missing:

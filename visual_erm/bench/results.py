@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,32 @@ class ResultFile:
         except ConfigError:
             self._file.close()
             raise
+
+    def waiting(self, rows: Sequence[Row], key: str, name: str, results: str, retry_failed: bool) -> list[Row]:
+        """Finds the rows that have no result yet.
+
+        Args:
+            rows: The rows.
+            key: Key of a result that names who made it: `judge` or `matcher`.
+            name: Who makes results now.
+            results: What the results are called in messages: `answers` or `matches`.
+            retry_failed: Whether a row whose result says that it failed waits again.
+
+        Returns:
+            The rows in their order.
+
+        Raises:
+            ConfigError: The file holds something else than such results, or those of another name.
+        """
+        makers = {str(row.content.get(key) or "") for row in self.rows.values()}
+        if "" in makers:
+            raise ConfigError(f"{self._path}: is no file of {results}; choose another file")
+        if others := sorted(makers - {name}):
+            raise ConfigError(
+                f"{self._path}: holds {results} of {others[0]}, and this {key} is {name}; choose another file"
+            )
+        done = {pair for pair, row in self.rows.items() if not (retry_failed and row.failed)}
+        return [row for row in rows if row.id not in done]
 
     def add(self, result: dict[str, Any]) -> None:
         """Adds a result.

@@ -28,6 +28,8 @@ from visual_erm.spec.text import json_of_line, jsonl_lines, read_text
 
 CATEGORIES = ("table", "chart", "svg")
 """Categories of pairs; each is the name of a shipped task."""
+IMAGES = ("gt_img_path", "pred_img_path")
+"""Keys of a row's images: the reference, and the prediction."""
 LEVELS = ("yes", "partial")
 FAILED = "failed_reason"
 """Key of a result that says why a judge or a matcher gave none. Such a result counts for nothing. A later one of the same
@@ -73,6 +75,11 @@ class Row:
         if found not in CATEGORIES:
             raise BadRow(f"{self.place}: `category` is {json.dumps(found)}; known: {', '.join(CATEGORIES)}")
         return str(found)
+
+    @property
+    def reference(self) -> str:
+        """What says which rows share a reference image."""
+        return str(self.content.get(IMAGES[0]) or self.id)
 
     def path(self, key: str, root: Path) -> Path:
         """Finds an image.

@@ -16,16 +16,15 @@ from typing import Any
 from rich.console import Console
 
 from visual_erm.bench.results import ResultFile
-from visual_erm.bench.rows import FAILED, MATCH_KEYS, RUN_KEYS, BadRow, Row
-from visual_erm.bench.workers import Summary, ask_all
-from visual_erm.errors import ConfigError, Illegible, InfrastructureError, JudgeUnreadable, ReferenceUnavailable
+from visual_erm.bench.rows import FAILED, IMAGES, MATCH_KEYS, RUN_KEYS, BadRow, Row
+from visual_erm.bench.workers import Summary, ask_all, places
+from visual_erm.errors import Illegible, InfrastructureError, JudgeUnreadable, ReferenceUnavailable
 from visual_erm.judge.base import Judge, make_judge
 from visual_erm.judge.usage import JudgeUsage
 from visual_erm.spec.judge import JudgeSettings
 from visual_erm.spec.task import Task, load_task
 from visual_erm.vision.images import load_image
 
-IMAGES = ("gt_img_path", "pred_img_path")
 LOCAL_IN_FLIGHT = 4
 """Pairs in flight at the local judge, which reads one after the other: the next ones are loaded meanwhile."""
 
@@ -65,18 +64,11 @@ def run(
         ConfigError: The judge's settings are wrong, or the file holds another judge's answers.
     """
     with ResultFile(to) as results:
-        judges = {row.judge for row in results.rows.values()}
-        if "" in judges:
-            raise ConfigError(f"{to}: is no file of answers; choose another file")
-        if others := sorted(judges - {name}):
-            raise ConfigError(f"{to}: holds answers of {others[0]}, and this judge is {name}; choose another file")
-        done = {key for key, row in results.rows.items() if not (retry_failed and row.failed)}
-        waiting = [row for row in rows if row.id not in done]
+        waiting = results.waiting(rows, "judge", name, "answers", retry_failed)
         summary = Summary(kept=len(rows) - len(waiting))
         own = {task.kind.name: task for task in tasks}
         of_category = {row.category: own.get(row.category) or load_task(row.category) for row in waiting}
-        remote = settings.max_in_flight * max(1, len(settings.endpoints))
-        in_flight = LOCAL_IN_FLIGHT if settings.kind == "local" else remote
+        in_flight = LOCAL_IN_FLIGHT if settings.kind == "local" else places(settings)
 
         async def ask_judge() -> None:
             judge = make_judge(settings)

@@ -1,7 +1,9 @@
 """Scores: how well one judge does on VC-RewardBench, and how two judges differ.
 
-scores = score(rows)              # of a file that `bench match` wrote
-difference = compare(rows_a, rows_b)
+    scores = score(rows)
+    difference = compare(rows_a, rows_b)
+
+The rows are those of files that `bench match` wrote.
 """
 
 from __future__ import annotations
@@ -46,11 +48,6 @@ class Item:
     """Number of predicted errors."""
     true: int
     """Number of true errors."""
-
-    @property
-    def reference(self) -> str:
-        """What says which items share a reference image."""
-        return str(self.row.content.get("gt_img_path") or self.row.id)
 
 
 @dataclass
@@ -138,12 +135,12 @@ def score(rows: Sequence[Row], *, as_published: bool = False, seed: int = 0, dra
         others, _ = items_of(rows, as_published=True)
         published = figures(_sample(others), as_published=True)
         change = {name: getattr(published, name) - getattr(groups[ALL].figures, name) for name in NAMES}
-    matchers = Counter(str(item.row.content.get("matcher") or "unknown") for item in items)
+    matchers = Counter(item.row.matcher or "unknown" for item in items)
     return Scores(groups, left_out, sum(item.tally.contradicts for item in items), change, dict(matchers))
 
 
 def _sample(items: Sequence[Item], error_category: str | None = None) -> Sample:
-    return Sample.of([item.tally for item in items], [item.reference for item in items], error_category)
+    return Sample.of([item.tally for item in items], [item.row.reference for item in items], error_category)
 
 
 def _group(items: Sequence[Item], as_published: bool, seed: int, draws: int) -> Group:

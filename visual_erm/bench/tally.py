@@ -18,7 +18,7 @@ from typing import Any
 from visual_erm.bench.matching import LabeledError, Matching
 from visual_erm.errors import ConfigError
 
-MAX_SEVERITY = 1e9
+LARGEST_SEVERITY = 1e9
 """Largest severity that counts. Tasks have 1 to 3."""
 
 
@@ -74,13 +74,13 @@ def severity_of(value: Any) -> float:
         value: A number, or a text that holds one.
 
     Returns:
-        The number; 0 where there is none, or one over MAX_SEVERITY: one item would spoil all scores.
+        The number; 0 where there is none, or one over LARGEST_SEVERITY: one item would spoil all scores.
     """
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         return 0.0
-    return number if abs(number) <= MAX_SEVERITY else 0.0
+    return number if abs(number) <= LARGEST_SEVERITY else 0.0
 
 
 def errors_of(items: Any, categories: Sequence[str], keys: Sequence[str]) -> list[LabeledError]:

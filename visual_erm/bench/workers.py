@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from visual_erm.bench.results import ResultFile
 from visual_erm.bench.rows import FAILED, Row
 from visual_erm.errors import printable
+from visual_erm.spec.judge import JudgeSettings
 
 TOKENS = ("prompt_tokens", "reply_tokens", "matcher_tokens")
 """Keys of a result that count tokens."""
@@ -31,6 +32,11 @@ class Summary:
     """Rows that a former run has a result of."""
     failed: list[str] = field(default_factory=list)
     """One message for each row without a result."""
+
+
+def places(settings: JudgeSettings) -> int:
+    """How many requests the servers of these settings take at once, 1 or more."""
+    return settings.max_in_flight * max(1, len(settings.endpoints))
 
 
 async def ask_all(

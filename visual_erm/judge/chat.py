@@ -316,6 +316,19 @@ class Chat:
         return RetryableError(message, counts=self._pool.failed(endpoint, message, asked_s) or kind == "stalled")
 
 
+def held_to(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """Makes the field of a request that holds the reply to a JSON schema.
+
+    Args:
+        name: Name of what the schema describes.
+        schema: The schema.
+
+    Returns:
+        The field, to be added to a request.
+    """
+    return {"response_format": {"type": "json_schema", "json_schema": {"name": name, "schema": schema, "strict": True}}}
+
+
 def _refused(error: Exception) -> bool:
     """Whether no connection was made: aiohttp's error about that reaches openai as a time-out."""
     return type(error.__cause__).__name__ == "ConnectTimeout"

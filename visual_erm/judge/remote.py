@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image
 
-from visual_erm.judge.chat import Chat
+from visual_erm.judge.chat import Chat, held_to
 from visual_erm.judge.encode import Encoder
 from visual_erm.judge.usage import JudgeUsage
 from visual_erm.reward.report import Report, parse_report, report_schema
@@ -115,6 +115,5 @@ def request_for(images: Sequence[str], task: Task, settings: JudgeSettings) -> d
     left_out = set() if settings.vllm_fields else set(VLLM_FIELDS)
     request = {"messages": messages, **task.judge.sampling.model_dump(exclude_none=True, exclude=left_out)}
     if settings.structured:
-        schema = {"name": "report", "schema": report_schema(task.report), "strict": True}
-        request["response_format"] = {"type": "json_schema", "json_schema": schema}
+        request |= held_to("report", report_schema(task.report))
     return request

@@ -199,6 +199,8 @@ def join(bands: list[str]) -> Image.Image:
         The image, RGB.
     """
     parts = [_decode(band) for band in bands]
+    if len(parts) == 1:
+        return parts[0]
     image = Image.new("RGB", (parts[0].width, sum(part.height for part in parts)))
     top = 0
     for part in parts:
