@@ -4,17 +4,12 @@ import asyncio
 import itertools
 import json
 import logging
-import os
 import ssl
 import subprocess
 import time
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
-from hypothesis import given
-from hypothesis import strategies as st
 from openai_server import OpenAIServer, completion, held, page, serving, slowly, status, until
 from PIL import Image
 from ports import free_port
@@ -415,53 +410,6 @@ async def test_a_file_or_folder_that_others_can_write_is_refused(tmp_path, caplo
         await asked.close()
 
 
-@pytest.mark.parametrize("mode", [0o777, 0o772])
-def test_a_file_in_a_folder_that_others_can_write_is_refused(tmp_path, mode):
-    file = tmp_path / "endpoints.txt"
-    file.write_text("http://10.0.0.1:8000/v1")
-    tmp_path.chmod(mode)
-    with pytest.raises(ConfigError, match=f"run `chmod go-w {tmp_path}`"):
-        read_endpoints(file)
-    # Nobody replaces the files of others in a folder like /tmp.
-    tmp_path.chmod(0o1777)
-    assert read_endpoints(file) == ("http://10.0.0.1:8000/v1",)
-    tmp_path.chmod(0o755)
-    linked = tmp_path / "link.txt"
-    linked.symlink_to(file)
-    assert read_endpoints(linked) == ("http://10.0.0.1:8000/v1",)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-@pytest.mark.parametrize("given_away", ["folder", "file"])
-def test_a_file_or_folder_of_another_user_is_refused(tmp_path, given_away):
-    (tmp_path / "n1.txt").write_text("http://10.0.0.1:8000/v1")
-    os.chown(tmp_path if given_away == "folder" else tmp_path / "n1.txt", 65534, -1)
-    for named in (tmp_path, tmp_path / "n1.txt"):
-        with pytest.raises(ConfigError, match="another user owns it"):
-            read_endpoints(named)
-
-
-def _without_end(file: Path) -> None:
-    file.touch()
-    os.truncate(file, 1 << 40)
-
-
-@pytest.mark.parametrize(
-    ("put", "message"),
-    [
-        (os.mkfifo, "no regular file"),
-        (_without_end, "more than 1048576 bytes"),
-        (lambda file: file.symlink_to("/dev/zero"), "others than its owner can write"),
-    ],
-)
-def test_endpoints_are_read_from_regular_files_of_limited_size(tmp_path, put, message):
-    file = tmp_path / "endpoints.txt"
-    put(file)
-    for named in (file, tmp_path):
-        with pytest.raises(ConfigError, match=message):
-            read_endpoints(named)
-
-
 @pytest.mark.parametrize(
     "what", ["lines of the file come one by one", "it may not be read for a while", "reading raises", "looking raises"]
 )
@@ -513,41 +461,6 @@ async def test_permissions_that_come_back_are_noticed(tmp_path, monkeypatch, cap
     file.chmod(0o600)
     assert endpoint_pool._stamp(file) != before
     assert endpoint_pool._stamp(tmp_path / "gone") is None
-
-
-def test_a_folder_of_endpoints_holds_files_and_whatever_else(tmp_path):
-    (tmp_path / "a.txt").write_text("http://a:1/v1\n")
-    (tmp_path / "dir.txt").mkdir()
-    (tmp_path / "loop.txt").symlink_to(tmp_path)
-    (tmp_path / "gone.txt").symlink_to(tmp_path / "nowhere")
-    assert read_endpoints(tmp_path) == ("http://a:1/v1",)
-
-
-@pytest.mark.parametrize(
-    "url", ["http://[::1/v1", "http://a\x7fb/v1", "http://a:99999/v1", "http://:80/v1", "http://a:b/v1"]
-)
-def test_what_no_client_takes_is_no_url(tmp_path, url):
-    (tmp_path / "endpoints.txt").write_text(f"{url}\n")
-    with pytest.raises(ConfigError, match="is no URL"):
-        read_endpoints(tmp_path / "endpoints.txt")
-
-
-def test_a_line_that_is_no_url_is_named(tmp_path):
-    (tmp_path / "endpoints.txt").write_text("http://a:1/v1\n\nb:2/v1\n")
-    with pytest.raises(ConfigError, match=r"endpoints\.txt, line 3: `b:2/v1` is no URL"):
-        read_endpoints(tmp_path / "endpoints.txt")
-
-
-@given(st.binary(max_size=200))
-def test_any_bytes_are_endpoints_or_an_error_of_the_file(tmp_path_factory, data):
-    file = tmp_path_factory.getbasetemp() / "any.txt"
-    file.write_bytes(data)
-    try:
-        urls = read_endpoints(file)
-    except ConfigError as error:
-        assert "any.txt" in str(error)
-    else:
-        assert all(urlsplit(url).hostname for url in urls) and len(set(urls)) == len(urls)
 
 
 async def test_another_model_is_a_setting_to_correct_before_anything_is_judged():
@@ -648,40 +561,3 @@ async def test_a_server_whose_certificate_nobody_vouches_for_is_not_believed(tmp
             await asked.judge(WHITE, GRAY, TABLE)
         await asked.close()
     assert not server.bodies
-
-
-def test_the_key_may_come_from_a_file(tmp_path):
-    (tmp_path / "key").write_text(" sk-from-a-file\n")
-    asked = judge("http://127.0.0.1:9/v1", api_key_file=str(tmp_path / "key"))
-    assert asked._chat._key == "sk-from-a-file"
-    with pytest.raises(ConfigError, match=r"judge\.api_key_file: .*gone cannot be read: No such file"):
-        judge("http://127.0.0.1:9/v1", api_key_file=str(tmp_path / "gone"))
-
-
-@pytest.mark.parametrize("content", ["", "\n", "\ufeff \r\n"])
-def test_a_key_file_without_a_key_is_refused_and_an_empty_variable_is_none(tmp_path, monkeypatch, content):
-    (tmp_path / "key").write_text(content, encoding="utf-8")
-    with pytest.raises(ConfigError, match="key is empty"):
-        judge("http://127.0.0.1:9/v1", api_key_file=str(tmp_path / "key"))
-    monkeypatch.setenv("VISUAL_ERM_API_KEY", content.replace("\ufeff", ""))
-    assert judge("http://127.0.0.1:9/v1")._chat._key == ""
-
-
-@pytest.mark.parametrize("end", ["\n", "\r\n", " \n\n", "\t"])
-def test_line_ends_are_no_part_of_a_key_in_a_variable_or_a_file(tmp_path, monkeypatch, end):
-    (tmp_path / "key").write_bytes(f"sk-made-up{end}".encode())
-    monkeypatch.setenv("VISUAL_ERM_API_KEY", f"sk-made-up{end}")
-    for changes in ({}, {"api_key_file": str(tmp_path / "key")}):
-        assert judge("http://127.0.0.1:9/v1", **changes)._chat._key == "sk-made-up"
-
-
-@pytest.mark.parametrize("key", ["sk-sécret", "sk-secret\nsecond", "sk-\x00secret"])
-def test_a_key_that_no_header_takes_is_refused_without_being_shown(tmp_path, monkeypatch, key):
-    (tmp_path / "key").write_text(key)
-    with pytest.raises(ConfigError, match=r"judge\.api_key_file: .*HTTP header") as refused:
-        judge("http://127.0.0.1:9/v1", api_key_file=str(tmp_path / "key"))
-    assert "cret" not in str(refused.value)
-    if "\x00" not in key:
-        monkeypatch.setenv("VISUAL_ERM_API_KEY", key)
-        with pytest.raises(ConfigError, match="VISUAL_ERM_API_KEY holds characters"):
-            judge("http://127.0.0.1:9/v1")
