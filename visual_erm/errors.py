@@ -112,6 +112,10 @@ class JudgeUnreadable(InfrastructureError):
     """The judge answered, but its reply holds no report."""
 
 
+class PolicyUnavailable(InfrastructureError):
+    """No endpoint of the policy's servers answered within the retries and time allowed, or none with text."""
+
+
 class ComparisonFailed(InfrastructureError):
     """A baseline's comparison took too long, or its process died."""
 
