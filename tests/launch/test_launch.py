@@ -20,6 +20,7 @@ from visual_erm.errors import ConfigError
 from visual_erm.launch import __main__ as launch
 from visual_erm.launch import node, token
 from visual_erm.launch.cluster import Node
+from visual_erm.launch.commands import LaunchSettings, ray_start
 from visual_erm.launch.head import check_nodes
 from visual_erm.launch.recipe import Recipe, last_of_each, read_recipe, variables
 from visual_erm.launch.topology import Topology, find_topology
@@ -195,6 +196,23 @@ def test_a_worker_joins_the_head_and_one_machine_or_one_gpu_is_a_matter_of_argum
         assert alone.returncode == 0, alone.stderr
         words = set(shlex.split(alone.stdout.splitlines()[1]))
         assert {f"cluster={gpus}gpu", f"engine={engine}", "actor_rollout_ref.model.path=/models/policy"} <= words
+
+
+@pytest.mark.parametrize("folder", ["plain", "with blank", "it's (mine)"])
+def test_ray_is_run_by_a_python_whose_path_a_shell_takes_as_it_stands(monkeypatch, tmp_path, folder):
+    python = tmp_path / folder / "venv" / "bin" / "python3"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\necho "$0"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    recipe = Recipe((), nodes=1, gpus=0, run_dir=tmp_path, ray_init={})
+    command = ray_start(recipe, Topology(), LaunchSettings(), "n1", None, 10001)
+    for _ in range(2):  # Ray may be started again.
+        environ = {"PATH": os.defpath, "TMPDIR": str(tmp_path)}
+        run = subprocess.run(["sh", "-c", command], env=environ, capture_output=True, text=True, check=True)
+    executable = run.stdout.strip()
+    assert Path(executable).resolve() == python
+    assert shlex.quote(executable) == executable
 
 
 @pytest.mark.parametrize(

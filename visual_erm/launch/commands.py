@@ -90,7 +90,7 @@ def ray_start(
     Returns:
         A command for a shell. It refers to the variable TMPDIR.
     """
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--node-name", name]
+    command = ["-m", "ray.scripts.scripts", "start", "--block", "--node-name", name]
     if topology.rank:
         command += ["--address", f"{topology.head}:{settings.port}"]
     else:
@@ -104,7 +104,18 @@ def ray_start(
         if recipe.ray_init.get(key) is not None:
             command += [f"--{key.replace('_', '-')}", str(recipe.ray_init[key])]
     # The process guard's folder. Left to itself a worker takes the head's: one that it may lack, or share.
-    return f'{shlex.join(command)} --temp-dir "$TMPDIR/ray"'
+    return f'{_python(sys.executable)} {shlex.join(command)} --temp-dir "$TMPDIR/ray"'
+
+
+def _python(executable: str) -> str:
+    """The words of a shell that run Python for Ray.
+
+    Ray puts the path of Python into a shell's command as it stands: a path with blanks is reached through a link.
+    """
+    if shlex.quote(executable) == executable:
+        return executable
+    path = Path(executable)
+    return f'ln -sfn {shlex.quote(str(path.parents[1]))} "$TMPDIR/python" && "$TMPDIR/python/bin/{path.name}"'
 
 
 def training(recipe: Recipe, settings: LaunchSettings, address: str) -> list[str]:
