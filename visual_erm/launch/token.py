@@ -7,13 +7,12 @@ through a command line or a log. The head makes one per start; a worker may read
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 
 from visual_erm.errors import ConfigError
-from visual_erm.runtime.files import write_atomic
+from visual_erm.runtime.files import is_private, write_atomic
 from visual_erm.spec.keys import key_of_file, key_of_variable
 
 VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
@@ -96,8 +95,7 @@ def read(file: Path) -> str | None:
         ConfigError: Others than its owner can read or write the file, or this process cannot read it.
     """
     try:
-        found = file.stat()
-        if found.st_mode & 0o077 or found.st_uid != os.getuid():
+        if not is_private(file):
             raise ConfigError(
                 f"{file}: others than its owner can read or write it; remove it, or give another TOKEN_FILE=…"
             )

@@ -139,6 +139,22 @@ def writable_by_others(path: Path) -> bool:
     return found.st_uid not in (0, os.getuid()) or bool(found.st_mode & 0o022 and not is_sticky)
 
 
+def is_private(path: Path) -> bool:
+    """Tells whether this user owns a file, and nobody else may read or write it.
+
+    Args:
+        path: The file.
+
+    Returns:
+        False where the group or everybody has any permission, or another user owns it.
+
+    Raises:
+        OSError: There is nothing at the path, or it cannot be looked at.
+    """
+    found = path.stat()
+    return found.st_uid == os.getuid() and not found.st_mode & 0o077
+
+
 def files_below(folder: Path) -> list[Path]:
     """Lists the files in a folder and in the folders below it, those behind links included.
 

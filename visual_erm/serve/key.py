@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from visual_erm.errors import ConfigError
+from visual_erm.runtime.files import is_private
 from visual_erm.serve.supervisor import KEYS
 from visual_erm.spec.keys import key_of_file, key_of_variable
 
@@ -58,8 +59,7 @@ def server_key(host: str, file: Path | None, environ: Mapping[str, str]) -> str:
     try:
         if not file.exists():
             _write_new(file)
-        found = file.stat()
-        if found.st_mode & 0o077 or found.st_uid != os.getuid():
+        if not is_private(file):
             raise ConfigError(
                 f"{file}: others than its owner can read it; run `chmod 600 {file}`, or give another --key-file"
             )
