@@ -193,4 +193,4 @@ class Ray:
 
     def _started(self) -> GuardedProcess:
         self._starts_left -= 1
-        return GuardedProcess(["sh", "-c", f"exec {self._command(free_port())}"], self._environ, GRACE_S, quiet=True)
+        return GuardedProcess(["sh", "-c", self._command(free_port())], self._environ, GRACE_S, quiet=True)
