@@ -6,7 +6,6 @@ import contextlib
 import io
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from marked import marked
+from marked import kill_all, marked
 from PIL import Image, ImageDraw
 from ports import free_port
 
@@ -138,8 +137,7 @@ def ray_cluster(**settings: Any) -> Iterator[Callable[[], list[psutil.Process]]]
             ray.shutdown()
     yield lambda: marked(mark)
     ray.shutdown()
-    for process in marked(mark):
-        process.send_signal(signal.SIGKILL)
+    kill_all(marked(mark))
     for name, value in before.items():
         os.environ.pop(name) if value is None else os.environ.update({name: value})
     shutil.rmtree(folder)
@@ -192,7 +190,6 @@ def launch(tmp_path: Path, tiny_model: Path, table_data: Path) -> Iterator[Launc
         return Run([node.returncode for node in nodes], output, run_dir, left)
 
     yield run
-    for process in marked(mark):
-        process.send_signal(signal.SIGKILL)
+    kill_all(marked(mark))
     for folder in temporary:
         shutil.rmtree(folder)

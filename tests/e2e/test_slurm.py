@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
-import signal
 import sys
 import tempfile
 import uuid
@@ -14,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from marked import marked
+from marked import kill_all, marked
 from ports import free_port
 from slurm_cluster import GPUS, NODES, Slurm, cluster, missing
 from vllm_server import IN_ONE_PROCESS, vllm
@@ -115,10 +113,7 @@ def test_a_job_on_four_nodes_that_loses_one_is_queued_again_goes_on_and_can_be_c
     assert len(secret) == 64
     assert not any(secret in line for line in command_lines())
 
-    for process in of_node("n3"):
-        # One may have ended because another was killed.
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.send_signal(signal.SIGKILL)
+    kill_all(of_node("n3"))
     slurm.until(lambda: "lost n3 (rank 2)" in log.read_text(), 200, job)
     slurm.again(job)
     slurm.until(lambda: len(attempts(run_dir)) == 2, 400, job)

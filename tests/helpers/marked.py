@@ -1,6 +1,8 @@
 """What tests look for in processes: whether they came of a test, by a variable that it put into their environment, and
 what place Linux gives them."""
 
+import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
@@ -19,6 +21,13 @@ def marked(name: str, **values: str) -> list[psutil.Process]:
         if name in environ and values.items() <= environ.items():
             found.append(process)
     return found
+
+
+def kill_all(processes: Iterable[psutil.Process]) -> None:
+    """Kills processes. Some may end meanwhile, because another was killed."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def nicer_than_other_sessions(pid: int) -> bool:
