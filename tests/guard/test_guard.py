@@ -26,7 +26,7 @@ from visual_erm.guard.omission import (
     words,
 )
 from visual_erm.guard.tampering import forbidden_reference
-from visual_erm.guard.under_reporting import severity_floor, similarity
+from visual_erm.guard.under_reporting import MAX_CROP, severity_floor, similarity
 from visual_erm.reward.report import Discrepancy, Report
 from visual_erm.vision.foreground import foreground
 from visual_erm.vision.images import gray
@@ -310,6 +310,19 @@ def test_the_width_the_dashes_and_the_color_of_lines_hardly_count(one, other):
 )
 def test_what_lies_elsewhere_or_not_at_all_is_unlike_thin_lines(less):
     assert similarity(icon(3), less) < 0.25
+
+
+@pytest.mark.parametrize("along", ["down", "across"])
+def test_a_sliver_is_like_itself_at_any_length_and_a_short_one_unlike_one_that_shows_something_elsewhere(along):
+    def sliver(length: int, *parts: float) -> Image.Image:
+        image = Image.new("RGB", (6, length), "white")
+        for part in parts:
+            image.paste("black", (0, int(part * length), 6, int((part + 0.1) * length)))
+        return image if along == "down" else image.transpose(Image.Transpose.ROTATE_90)
+
+    for length in (900, MAX_CROP, 60_000):
+        assert similarity(sliver(length, 0, 0.3, 0.9), sliver(length, 0, 0.3, 0.9)) > 0.9
+    assert similarity(sliver(900, 0, 0.3, 0.9), sliver(900, 0, 0.15, 0.45, 0.6, 0.9)) < 0.4
 
 
 @given(st.floats(-1, 1), st.floats(-1, 1))

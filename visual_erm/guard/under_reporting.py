@@ -20,6 +20,7 @@ Axes and grids make charts and tables look alike whatever they say. So the marks
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -58,6 +59,8 @@ MIN_NEW_WORDS = 4
 """Number of words that only the prediction shows, from which both texts are read and compared."""
 WORD_SLACK, MIN_WORD_SLACK = 0.3, 8
 """Share of the reference's words, and their number, that may be wrong: fonts are misread, and lines wrap elsewhere."""
+MAX_CROP = 8192
+"""Longest side of a crop, in pixels; a longer one is scaled down. Ground that is added to a sliver makes it large."""
 EMPTY_FOREGROUND = 0.02
 """Mean foreground, 0 to 1, up to which a neighborhood is empty."""
 
@@ -178,8 +181,10 @@ def _cropped(image: Image.Image) -> tuple[Image.Image, tuple[float, float]]:
     if len(rows):
         levels = levels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     height, width = (max(MIN_EXTENT, part / side) for part, side in zip(levels.shape, visible.shape, strict=True))
-    least = max(levels.shape) * MIN_SIDE // THUMBNAIL_SIDE
     grown = max(1.0, MIN_CROP * max(visible.shape) / max(levels.shape))
+    if (reduction := math.ceil(max(levels.shape) / MAX_CROP)) > 1:
+        levels = np.asarray(Image.fromarray(levels).reduce(reduction))
+    least = max(levels.shape) * MIN_SIDE // THUMBNAIL_SIDE
     sides = [round(max(least, side) * grown) for side in levels.shape]
     padding = [(max(0, wanted - side) // 2,) * 2 for wanted, side in zip(sides, levels.shape, strict=True)]
     return Image.fromarray(np.pad(levels, padding)), (height, width)
