@@ -72,6 +72,17 @@ async def test_header_cells_look_like_any_other(renderer: TableRenderer) -> None
         assert same(await renderer.render(html(header)), await renderer.render(html(cell))), attributes
 
 
+@pytest.mark.parametrize(("rows", "columns", "side"), [(3, 200, "width"), (100, 3, "height")])
+async def test_the_published_style_sees_one_window_of_a_page(rows: int, columns: int, side: str) -> None:
+    wide = "<td>a long word of a cell</td>" * columns
+    code = html(f"<table style='white-space: nowrap'>{f'<tr>{wide}</tr>' * rows}</table>")
+    published = TableRenderer(TableSettings(style="published"), pages=1)
+    image = await published.render(code)
+    await published.close()
+    # All of the margin of 20 pixels but 12 is cropped on the one side, and the table goes on at the other.
+    assert getattr(image, side) == {"width": 3600, "height": 2400}[side] - 8
+
+
 async def test_the_published_style_leaves_header_cells_to_the_browser() -> None:
     published = TableRenderer(TableSettings(style="published"), pages=1)
     cells = html(TABLE.replace("th>", "td>"))

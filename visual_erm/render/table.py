@@ -17,7 +17,7 @@ from visual_erm.errors import BlankImage, RenderLimit
 from visual_erm.extract import Code
 from visual_erm.kinds.table import TableSettings
 from visual_erm.render.browser import WarmBrowser
-from visual_erm.render.browser_process import Tab, join
+from visual_erm.render.browser_process import VIEWPORT, Tab, join
 from visual_erm.render.chromium import find_chromium, renderer_version_of
 from visual_erm.runtime.singleflight import SingleFlight
 from visual_erm.vision.foreground import MIN_CONTRAST
@@ -229,6 +229,9 @@ class TableRenderer:
         tab.used = True
         right, bottom, plain = await tab.call(PLACE, markup, self._is_published)
         tab.used = not plain
+        if self._is_published:
+            # The published code takes one picture of the window: what is beyond it is not seen.
+            right, bottom = min(right, VIEWPORT["width"] - MARGIN), min(bottom, VIEWPORT["height"] - MARGIN)
         width, height = right + CROP, bottom + CROP
         if width * height > self._settings.max_pixels or max(width, height) > MAX_SIDE:
             raise RenderLimit(f"{width}x{height} pixels; at most {self._settings.max_pixels}, and {MAX_SIDE} on a side")
