@@ -53,10 +53,10 @@ async def drawn(codes: Sequence[str]) -> list[Image.Image]:
         await renderer.close()
 
 
-def write_rows(path: Path, images: Sequence[Image.Image], **changes: Any) -> Path:
+def write_rows(path: Path, shown: Sequence[Image.Image], **changes: Any) -> Path:
     """Writes a data set as data_prep does; `changes` replaces columns of every row."""
     rows = []
-    for number, image in enumerate(images):
+    for number, image in enumerate(shown):
         content = {"bytes": encode(image), "path": None}
         rows.append(
             {
