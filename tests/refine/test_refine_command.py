@@ -187,6 +187,14 @@ async def test_hostile_replies_and_reports_stay_text(truths, tmp_path, history):
     assert len(pictures(server.bodies[1])) == 2
 
 
+def test_the_policy_of_the_page_is_one(tmp_path):
+    text = (ROOT / "docs" / "refine.md").read_text(encoding="utf-8")
+    (tmp_path / "policy.yaml").write_text(text.partition("```yaml\n")[2].partition("```")[0])
+    settings = load_policy_settings(tmp_path / "policy.yaml")
+    assert (len(settings.endpoints), settings.sampling.temperature) == (2, 0.7)
+    assert (settings.max_in_flight, settings.vllm_fields) == (64, True)
+
+
 async def test_one_call_refines_one_picture(truths):
     code, image = truths[0]
     async with OpenAIServer(TablePolicy(truths, mends_one), routes=serving(MODEL)) as server:
