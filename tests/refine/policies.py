@@ -111,8 +111,8 @@ def mends_one(truth: str, drafts: list[str]) -> str:
         faults = 1 + int(re.findall(r"\d+", truth)[0]) % 3
         return f"```html\n{with_faults(truth, faults)}\n```"
     wrong, right = re.findall(r"<td>\d+</td>", drafts[-1]), re.findall(r"<td>\d+</td>", truth)
-    place = next(place for place in range(len(wrong)) if wrong[place] != right[place])
-    wrong[place] = right[place]
+    for place in [place for place in range(len(wrong)) if wrong[place] != right[place]][:1]:
+        wrong[place] = right[place]
     waiting = iter(wrong)
     return "```html\n" + re.sub(r"<td>\d+</td>", lambda _: next(waiting), drafts[-1]) + "\n```"
 

@@ -297,6 +297,19 @@ async def test_rows_that_are_wrong_are_told_by_number_and_the_rest_goes_on(truth
     assert len(server.bodies) == 2, "nothing is asked about a row that is wrong"
 
 
+def test_rows_of_one_task_need_not_say_it(rows, tmp_path):
+    path = tmp_path / "rows.parquet"
+    bare = pq.read_table(rows).drop_columns(["data_source", "extra_info"])
+    reference = [{"reference": one["images"][0]} for one in bare.to_pylist()]
+    pq.write_table(bare.append_column("extra_info", pa.array(reference)), path)
+    inputs = open_inputs(path, load_tasks("svg"), None, None)
+    assert (len(inputs.rows), inputs.problems, {row.content["task"] for row in inputs.rows}) == (TABLES, [], {"svg"})
+    assert len({inputs.load(row).reference.tobytes() for row in inputs.rows}) == TABLES
+    for tasks in (None, load_tasks("mixed")):
+        with pytest.raises(ConfigError, match="has no column `data_source`"):
+            open_inputs(path, tasks, None, None)
+
+
 async def test_rows_by_path_are_found_beside_their_file(truths, tmp_path, monkeypatch):
     (tmp_path / "images").mkdir()
     truths[0][1].save(tmp_path / "images" / "a.png")
@@ -324,6 +337,7 @@ def test_wrong_input_is_told_before_anything_is_asked(rows, tmp_path):
         (tmp_path / "empty", table, None, "no images in it"),
         (tmp_path / "empty", None, None, "pictures do not say what they show"),
         (rows.parent, table, "no place", "holds <image> 0 times"),
+        (rows.parent, table, "<image>\udcff", "no text in UTF-8"),
         (rows, None, "<image>", "--prompt is for pictures"),
     ):
         with pytest.raises(ConfigError, match=message):
@@ -365,14 +379,24 @@ async def test_results_of_another_run_are_not_continued(truths, rows, tmp_path):
     policy = TablePolicy(truths, makes_worse)
     async with OpenAIServer(policy, routes=serving(MODEL)) as server:
 
-        async def go(to: Path, path: Path = rows, name: str = MODEL, **settings: Any) -> int:
-            given = open_inputs(path, None, None, None), load_policy_settings(server.url), None, to
+        async def go(to: Path, path: Path = rows, name: str = MODEL, task: str | None = None, **settings: Any) -> int:
+            given = (
+                open_inputs(path, load_tasks(task) if task else None, None, None),
+                load_policy_settings(server.url),
+                None,
+                to,
+            )
             done = await asyncio.to_thread(run, *given, RefineSettings(**settings), policy_name=name)
             return done.done
 
         assert await go(tmp_path, rounds=0) == TABLES
         other = write_rows(tmp_path / "test.parquet", [truths[0][1]])
-        for changes in ({"rounds": 1}, {"rounds": 0, "name": "another"}, {"rounds": 0, "path": other}):
+        for changes in (
+            {"rounds": 1},
+            {"rounds": 0, "name": "another"},
+            {"rounds": 0, "path": other},
+            {"rounds": 0, "task": "svg"},
+        ):
             with pytest.raises(ConfigError, match=r"results\.jsonl: holds refined rows of .* choose another file"):
                 await go(tmp_path, **changes)
         assert await go(tmp_path, rounds=0) == 0

@@ -12,6 +12,7 @@ import threading
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -119,9 +120,13 @@ class PictureInputs:
         self._prompt = prompt if prompt is not None else default_prompt(task)
         if (count := self._prompt.count(IMAGE)) != 1:
             raise ConfigError(f"the prompt holds {IMAGE} {count} times; write it once, where the image belongs")
+        try:
+            digest = sha256(self._prompt.encode()).hexdigest()
+        except UnicodeEncodeError:
+            raise ConfigError("the prompt is no text in UTF-8") from None
         self._folder = path if path.is_dir() else path.parent
         found = [Path(item.where) for item in images(path)] if path.is_dir() else [path]
-        self.name = f"{path.name} ({self._prompt})"
+        self.name = f"{path.name} (prompt {digest[:8]})"
         self.tasks = {task.name: task}
         self.rows = [
             JobRow(str(file), {"id": file.relative_to(self._folder).as_posix(), "task": task.name}) for file in found

@@ -76,7 +76,9 @@ def run(
         PolicyUnavailable: The policy did not answer at the start.
     """
     settings_words = " ".join(f"{name} {value}" for name, value in settings.model_dump().items())
-    made_by = f"{inputs.name}; policy {policy_name}; judge {judge_name}; {settings_words}"
+    made_by = (
+        f"{inputs.name}; task {', '.join(sorted(inputs.tasks))}; policy {policy_name}; judge {judge_name}; {settings_words}"
+    )
     with ResultFile(to / RESULTS, JobRow) as results:
         waiting = results.waiting(inputs.rows, RUN, made_by, "refined rows", retry_failed)
         summary = Summary(kept=len(inputs.rows) - len(waiting))
