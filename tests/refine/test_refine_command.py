@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 import visual_erm
 from visual_erm.cli import app
 from visual_erm.data.images import encode
-from visual_erm.errors import ConfigError, PolicyUnavailable
+from visual_erm.errors import ConfigError, PolicyUnavailable, RendererUnavailable
 from visual_erm.jobs.workers import Summary
 from visual_erm.refine.inputs import open_inputs
 from visual_erm.refine.loop import Ended, RefineSettings, refine_code
@@ -363,6 +363,15 @@ def test_options_that_are_wrong_are_told(rows, tmp_path, monkeypatch, words, mes
     done = CliRunner().invoke(app, ["refine", str(rows), "--out", "out", *policy, *words])
     assert isinstance(done.exception, PolicyUnavailable if "dead.yaml" in words else ConfigError)
     assert message in str(done.exception)
+
+
+async def test_a_machine_that_cannot_render_asks_nothing(rows, tmp_path, monkeypatch):
+    monkeypatch.setenv("VISUAL_ERM_CHROMIUM", str(tmp_path / "none"))
+    async with OpenAIServer(said("a"), routes=serving(MODEL)) as server:
+        given = open_inputs(rows, None, None, None), load_policy_settings(server.url), None, tmp_path / "out"
+        with pytest.raises(RendererUnavailable):
+            await asyncio.to_thread(run, *given, RefineSettings(), policy_name=MODEL)
+    assert server.bodies == []
 
 
 async def test_references_of_another_renderer_are_refused(truths, tmp_path):

@@ -74,6 +74,7 @@ def run(
     Raises:
         ConfigError: The settings are wrong, the folder holds results of another run, or its disk is full.
         PolicyUnavailable: The policy did not answer at the start.
+        RendererUnavailable: There is nothing here to render with.
     """
     settings_words = " ".join(f"{name} {value}" for name, value in settings.model_dump().items())
     made_by = (
@@ -144,9 +145,14 @@ async def _refined(
 
 
 def _check_renderers(inputs: Inputs, pipelines: dict[str, RewardPipeline]) -> None:
-    """Raises ConfigError where another renderer made references: every row would be told of differences that are none."""
+    """Checks the renderers before the policy is asked.
+
+    Raises RendererUnavailable where there is none, and ConfigError where another one made references: every row would be
+    told of differences that are none.
+    """
+    versions = {task: pipeline.renderer_version for task, pipeline in pipelines.items()}
     for (task, rendered_by), place in inputs.renderers.items():
-        check_renderer_version(rendered_by, pipelines[task].renderer_version, inputs.tasks, task, place)
+        check_renderer_version(rendered_by, versions[task], inputs.tasks, task, place)
 
 
 def _wire(found: Refined, task: Task, judged: bool, to: Path) -> dict[str, Any]:
