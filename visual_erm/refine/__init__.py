@@ -1,0 +1,1 @@
+"""Reflect and revise."""
