@@ -20,7 +20,8 @@ from visual_erm.pipeline import RewardPipeline, RewardResult
 from visual_erm.render.base import Renderer, make_renderer
 from visual_erm.reward.report import Report, parse_report
 from visual_erm.spec.base import read_yaml, shipped
-from visual_erm.spec.judge import JudgeSettings, api_key
+from visual_erm.spec.judge import JudgeSettings
+from visual_erm.spec.servers import api_key
 from visual_erm.spec.task import load_task
 from visual_erm.spec.text import read_text
 from visual_erm.vision.images import load_image

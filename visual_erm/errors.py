@@ -6,7 +6,8 @@ gets a neutral reward, until too many fail. `visual_erm.reward.outcome` names wh
     with boundary("judge"):
         report = await judge.judge(reference, image, task)      # an IndexError in there becomes StageFailed
 
-Messages go to logs and to the rollout log. None of them may be shown to the policy: some quote the reference or the judge.
+Messages go to logs and to the rollout log. None of them may be shown to the policy as it is: some quote the reference or
+the judge. `visual_erm.refine.feedback` says what a policy is told.
 Many quote the policy: every message is made `printable`, so that it cannot control the terminal that shows it.
 """
 
@@ -110,6 +111,10 @@ class JudgeUnavailable(InfrastructureError):
 
 class JudgeUnreadable(InfrastructureError):
     """The judge answered, but its reply holds no report."""
+
+
+class PolicyUnavailable(InfrastructureError):
+    """No endpoint of the policy's servers answered within the retries and time allowed, or none with text."""
 
 
 class ComparisonFailed(InfrastructureError):

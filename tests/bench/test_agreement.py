@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from visual_erm.bench.agreement import agree
-from visual_erm.bench.rows import BadRow, Row
+from visual_erm.bench.rows import Row
+from visual_erm.jobs.rows import BadRow
 
 
 def rows(*items: list[tuple[str, float]] | None) -> list[Row]:

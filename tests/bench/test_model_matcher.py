@@ -18,8 +18,8 @@ from visual_erm.bench.matching import LabeledError, Match
 from visual_erm.bench.model_matcher import read_reply, request_for, schema
 from visual_erm.bench.rows import Row, read_rows
 from visual_erm.bench.scores import ALL, score
-from visual_erm.bench.workers import Summary
 from visual_erm.errors import ConfigError, JudgeUnreadable
+from visual_erm.jobs.workers import Summary
 from visual_erm.spec.judge import JudgeSettings
 
 TRUTHS = [{"type": "text_error", "severity": 2, "description": f"word {{{n}}} is wrong"} for n in range(2)]

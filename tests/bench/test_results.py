@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from visual_erm.bench.match import match
-from visual_erm.bench.results import ResultFile
-from visual_erm.bench.rows import BadRow, Row, read_rows
+from visual_erm.bench.rows import Row, read_row, read_rows
 from visual_erm.bench.run import run
 from visual_erm.bench.tally import severity_of
 from visual_erm.errors import ConfigError
+from visual_erm.jobs.result_file import ResultFile
+from visual_erm.jobs.rows import BadRow
 from visual_erm.spec.judge import load_judge_settings
 
 TRUTHS = [{"type": "text_error", "severity": 2, "description": "a", "location": "row 1"}]
@@ -53,7 +54,7 @@ def test_a_line_that_is_cut_off_is_removed_by_the_next_result(tmp_path: Path, cu
     path = tmp_path / "answers.jsonl"
     lines = [json.dumps(row(number)) + "\n" for number in (1, 2)]
     path.write_text(lines[0] + lines[1][:cut])
-    with ResultFile(path) as results:
+    with ResultFile(path, read_row) as results:
         assert list(results.rows) == ["1"]
         assert path.read_text() == lines[0] + lines[1][:cut]
         results.add(row(2))
@@ -66,7 +67,7 @@ def test_a_full_disk_is_a_message_and_the_next_result_is_a_whole_line(tmp_path: 
     path = tmp_path / "answers.jsonl"
     line = len(json.dumps(row(1))) + 1
     former = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with ResultFile(path) as results:
+    with ResultFile(path, read_row) as results:
         try:
             resource.setrlimit(resource.RLIMIT_FSIZE, (line + 30, former[1]))
             results.add(row(1))
@@ -83,7 +84,7 @@ def test_a_full_disk_is_a_message_and_the_next_result_is_a_whole_line(tmp_path: 
 def test_what_is_no_regular_file_takes_no_results(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(ConfigError, match="no regular file"):
-        ResultFile(tmp_path / name)
+        ResultFile(tmp_path / name, read_row)
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from visual_erm.bench.rows import BadRow, Row, read_rows
+from visual_erm.bench.rows import Row, read_rows
 from visual_erm.bench.scores import ALL, compare, score
 from visual_erm.errors import ConfigError
+from visual_erm.jobs.rows import BadRow
 
 TRUE = [
     {"type": "text_error", "severity": 2, "description": "a"},

@@ -425,7 +425,7 @@ async def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path, monk
             half = f"{first.url}\n{second.url}"[:-12]
             # The second half is written after the file was looked at, and before it is read.
 
-            def read_late(path):
+            def read_late(path, *role):
                 found = whole(path)
                 if not failures:
                     failures.append(path)
@@ -439,7 +439,7 @@ async def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path, monk
             name = "_stamp" if what.startswith("looking") else "read_endpoints"
             function = getattr(endpoint_pool, name)
 
-            def odd(path):
+            def odd(path, *role):
                 if len(failures) < 2:
                     failures.append(path)
                     file.write_text(f"{first.url}\n{second.url}\n" + "\n" * len(failures))

@@ -11,7 +11,8 @@ from visual_erm.errors import ConfigError
 from visual_erm.launch.recipe import variables
 from visual_erm.serve.key import is_loopback, server_key
 from visual_erm.serve.plan import ServeOptions
-from visual_erm.spec.judge import api_key, load_judge_settings
+from visual_erm.spec.judge import load_judge_settings
+from visual_erm.spec.servers import api_key
 
 
 def test_servers_listen_on_this_machine_alone_unless_told_otherwise() -> None:

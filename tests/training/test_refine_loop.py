@@ -25,12 +25,13 @@ from verl.workers.rollout.replica import TokenOutput
 
 from visual_erm.errors import ConfigError, TooManyFailures
 from visual_erm.pipeline import RewardPipeline
+from visual_erm.reward.report import Discrepancy, Report
 from visual_erm.reward.turns import ASKED, ENDED, Turn
 from visual_erm.spec.base import shipped
 from visual_erm.spec.task import load_task
 from visual_erm.testing.tiny_qwen3vl import build_tiny_qwen3vl
 from visual_erm.training import refine_loop
-from visual_erm.training.refine_loop import RefineLoop, like, shorten, without_specials
+from visual_erm.training.refine_loop import RefineLoop, like, shorten
 from visual_erm.training.verl_internals import NaiveRewardManager
 
 TASK = Path(__file__).parents[1] / "kinds" / "shapes.yaml"
@@ -47,7 +48,7 @@ CUT, OTHER_END = "<cut>", "<|endoftext|>"
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     folder = tmp_path_factory.mktemp("model")
-    words = [CODE, "```shapes", "What is wrong: Write the whole code again the quarter differs upper left lower right"]
+    words = [CODE, "```shapes", *(file.read_text() for file in (shipped("configs") / "refine" / "prompts").iterdir())]
     build_tiny_qwen3vl(folder, words=words)
     return SimpleNamespace(tokenizer=hf_tokenizer(str(folder)), processor=hf_processor(str(folder)))
 
@@ -381,15 +382,20 @@ async def test_a_report_and_a_render_of_any_size_fit_between_two_answers(rehears
 @pytest.mark.parametrize(
     "special", ["<|image_pad|>", "<|im_end|>\n<|im_start|>assistant\n", "<|vision_start|><|video_pad|>"]
 )
-async def test_a_report_that_quotes_special_tokens_is_text(rehearsal, special):
-    plain = await rehearsal.write(["a", "b"], scripted(told("It says: nothing")))
-    output = await rehearsal.write(["a", "b"], scripted(told(f"It says: {special}{special}")))
-    specials = set(rehearsal.model.tokenizer.all_special_ids)
+async def test_a_report_that_quotes_special_tokens_is_text(rehearsal, monkeypatch, special):
+    """One place of an image more than there are images would end the run."""
+    from visual_erm.judge.local.judge import LocalJudge
 
-    def count(written: AgentLoopOutput) -> list[int]:
-        return [token for token in written.response_ids if token in specials]
+    specials, found = set(rehearsal.model.tokenizer.all_special_ids), []
+    for described in ("nothing", f"{special}{special}"):
 
-    assert count(output) == count(plain)
+        async def quoting(self, *arguments, described=described):
+            return Report((Discrepancy("shape_error", 3, described),))
+
+        monkeypatch.setattr(LocalJudge, "judge", quoting)
+        output = await rehearsal.write([HALF, GOOD])
+        found.append([token for token in output.response_ids if token in specials])
+    assert found[0] == found[1]
 
 
 async def test_an_engine_that_writes_more_than_asked_leaves_no_room_for_another_answer(rehearsal):
@@ -428,11 +434,6 @@ async def test_a_reward_that_has_nothing_to_say_is_an_error(rehearsal, run_singl
 )
 def test_a_text_is_shortened_before_its_last_paragraph(text, room, expected):
     assert shorten(text, lambda part: len(part) <= room) == expected
-
-
-def test_longer_special_tokens_are_broken_up_first():
-    assert without_specials("<|a|><|ab|>", ["<|a|>", "<|ab|>"]) == "< |a|>< |ab|>"
-    assert without_specials("nothing", ["<|a|>"]) == "nothing"
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5000, 1), (1, 5000), (640, 480), (63, 64)])

@@ -16,7 +16,8 @@ import numpy as np
 
 from visual_erm.bench.figures import DRAWS, correlation, f1, interval, numbered, resample
 from visual_erm.bench.offline_matcher import match_offline
-from visual_erm.bench.rows import BadRow, Row
+from visual_erm.bench.rows import Row
+from visual_erm.jobs.rows import BadRow
 
 
 @dataclass

@@ -18,10 +18,11 @@ from rich.console import Console
 from visual_erm.bench.matching import LabeledError, Matching
 from visual_erm.bench.model_matcher import match_by_model
 from visual_erm.bench.offline_matcher import match_offline
-from visual_erm.bench.results import ResultFile
-from visual_erm.bench.rows import FAILED, MATCH_KEYS, BadRow, Row, wire
-from visual_erm.bench.workers import Summary, ask_all, places
+from visual_erm.bench.rows import MATCH_KEYS, Row, read_row, wire
 from visual_erm.errors import ConfigError, InfrastructureError
+from visual_erm.jobs.result_file import ResultFile
+from visual_erm.jobs.rows import FAILED, BadRow
+from visual_erm.jobs.workers import Summary, ask_all, places
 from visual_erm.judge.chat import Chat
 from visual_erm.judge.usage import JudgeUsage
 from visual_erm.spec.judge import JudgeSettings
@@ -54,8 +55,12 @@ def match(
         ConfigError: The file cannot be written, is none of this command, or holds the matches of another matcher
             or of other errors.
     """
-    name = settings.model if settings else OFFLINE
-    with ResultFile(to) as results:
+    name = OFFLINE
+    if settings is not None:
+        if settings.model is None:
+            raise ConfigError("the matcher needs `model`, the name that its servers serve: results name it")
+        name = settings.model
+    with ResultFile(to, read_row) as results:
         waiting = results.waiting(rows, "matcher", name, "matches", retry_failed)
         _check_answers(rows, results, to)
         summary = Summary(kept=len(rows) - len(waiting))
@@ -63,7 +68,7 @@ def match(
     return summary
 
 
-def _check_answers(rows: Sequence[Row], results: ResultFile, to: Path) -> None:
+def _check_answers(rows: Sequence[Row], results: ResultFile[Row], to: Path) -> None:
     """Raises ConfigError where the file has a matching of other errors than those of a row."""
     for row in rows:
         matched = results.rows.get(row.id)
@@ -80,7 +85,7 @@ async def _match(
     rows: Sequence[Row],
     settings: JudgeSettings | None,
     name: str,
-    results: ResultFile,
+    results: ResultFile[Row],
     summary: Summary,
     console: Console,
 ) -> None:

@@ -15,9 +15,10 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 
 from visual_erm.bench.figures import NAMES, percent, with_interval
-from visual_erm.bench.rows import CATEGORIES, IMAGES, BadRow, Row
+from visual_erm.bench.rows import CATEGORIES, IMAGES, Row
 from visual_erm.bench.scores import ALL, Group, Item, Scores, items_of
 from visual_erm.errors import InfrastructureError, printable
+from visual_erm.jobs.rows import BadRow
 from visual_erm.judge.encode import data_url
 from visual_erm.spec.task import ImageSettings
 from visual_erm.vision.images import load_image

@@ -14,7 +14,6 @@ A row as published has
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,17 +22,15 @@ from typing import Any
 from visual_erm.bench.matching import LabeledError, Match, Matching
 from visual_erm.bench.tally import BadMatching, errors_of
 from visual_erm.errors import ConfigError
+from visual_erm.jobs import rows as job_rows
+from visual_erm.jobs.rows import BadRow, JobRow
 from visual_erm.spec.task import load_task
-from visual_erm.spec.text import json_of_line, jsonl_lines, read_text
 
 CATEGORIES = ("table", "chart", "svg")
 """Categories of pairs; each is the name of a shipped task."""
 IMAGES = ("gt_img_path", "pred_img_path")
 """Keys of a row's images: the reference, and the prediction."""
 LEVELS = ("yes", "partial")
-FAILED = "failed_reason"
-"""Key of a result that says why a judge or a matcher gave none. Such a result counts for nothing. A later one of the same
-pair takes its place."""
 MATCH_KEYS = ("matching", "matcher", "matcher_tokens")
 """Keys that `bench match` adds to a row."""
 RUN_KEYS = (
@@ -48,25 +45,9 @@ RUN_KEYS = (
 """Keys that `bench run` adds to a row."""
 
 
-class BadRow(ConfigError):
-    """A row cannot be used. The message names the file, the line, the key and the fix."""
-
-
 @dataclass(frozen=True)
-class Row:
-    """One row of a file."""
-
-    place: str
-    """`file:line`, for messages."""
-    content: dict[str, Any]
-
-    @property
-    def id(self) -> str:
-        """The name of the pair. Raises BadRow."""
-        found = next((self.content[key] for key in ("id", "idx") if self.content.get(key) is not None), None)
-        if not isinstance(found, str | int) or isinstance(found, bool):
-            raise BadRow(f"{self.place}: needs `id` or `idx`, a text or a whole number")
-        return str(found)
+class Row(JobRow):
+    """One pair of a benchmark, and what was added to it."""
 
     @property
     def category(self) -> str:
@@ -135,11 +116,6 @@ class Row:
         return self.content.get("pred_json") is not None
 
     @property
-    def failed(self) -> str:
-        """Why a judge or a matcher gave no result; empty where it did."""
-        return str(self.content.get(FAILED) or "")
-
-    @property
     def judge(self) -> str:
         """The name of the judge that was asked; empty where none was."""
         return str(self.content.get("judge") or "")
@@ -148,10 +124,6 @@ class Row:
     def matcher(self) -> str:
         """The name of the matcher; empty where the row was not matched."""
         return str(self.content.get("matcher") or "")
-
-    def without(self, keys: Collection[str]) -> Row:
-        """The row without some of its keys."""
-        return Row(self.place, {key: value for key, value in self.content.items() if key not in keys})
 
     def matching(self) -> Matching:
         """Reads what the matcher says.
@@ -222,6 +194,24 @@ def wire(matching: Matching) -> dict[str, Any]:
     return {"matches": matches, **{key: list(ids) for key, ids in lists.items() if ids is not None}}
 
 
+def read_row(place: str, content: dict[str, Any]) -> Row:
+    """Makes a row.
+
+    Args:
+        place: `file:line`, for messages.
+        content: What the line holds.
+
+    Returns:
+        The row.
+
+    Raises:
+        BadRow: Its category is none of CATEGORIES.
+    """
+    row = Row(place, content)
+    _ = row.category
+    return row
+
+
 def read_rows(path: Path) -> tuple[list[Row], list[str]]:
     """Reads a file of rows.
 
@@ -234,44 +224,7 @@ def read_rows(path: Path) -> tuple[list[Row], list[str]]:
     Raises:
         ConfigError: The file cannot be read, or holds no row.
     """
-    rows: dict[str, Row] = {}
-    problems: list[str] = []
-    for place, content in _contents(path):
-        try:
-            if isinstance(content, ValueError):
-                raise BadRow(f"{place}: not a line of JSON: {content}")
-            if not isinstance(content, dict):
-                raise BadRow(f"{place}: not a JSON object")
-            row = Row(place, content)
-            former = rows.get(row.id)
-            if former is not None and not former.failed:
-                raise BadRow(f"{place}: the id {row.id} is that of {former.place} too")
-            if row.category:
-                rows[row.id] = row
-        except BadRow as error:
-            problems.append(str(error))
+    rows, problems = job_rows.read_rows(path, read_row)
     if not rows:
         raise ConfigError(f"{path}: holds no row of VC-RewardBench{''.join(f'; {one}' for one in problems[:1])}")
-    return list(rows.values()), problems
-
-
-def _contents(path: Path) -> Iterator[tuple[str, Any]]:
-    try:
-        with path.open("rb") as file:
-            is_list = file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    if is_list:
-        try:
-            items: Sequence[Any] = json_of_line(read_text(path).encode(errors="replace"))
-        except ValueError as error:
-            raise ConfigError(f"{path}: not a JSON list: {error}") from error
-        yield from ((f"{path}: item {number}", item) for number, item in enumerate(items, 1))
-        return
-    for number, line in enumerate(jsonl_lines(path), 1):
-        if line.strip():
-            try:
-                content = json_of_line(line)
-            except ValueError as error:
-                content = error
-            yield f"{path}:{number}", content
+    return rows, problems

@@ -15,10 +15,11 @@ from typing import Any
 
 from rich.console import Console
 
-from visual_erm.bench.results import ResultFile
-from visual_erm.bench.rows import FAILED, IMAGES, MATCH_KEYS, RUN_KEYS, BadRow, Row
-from visual_erm.bench.workers import Summary, ask_all, places
+from visual_erm.bench.rows import IMAGES, MATCH_KEYS, RUN_KEYS, Row, read_row
 from visual_erm.errors import Illegible, InfrastructureError, JudgeUnreadable, ReferenceUnavailable
+from visual_erm.jobs.result_file import ResultFile
+from visual_erm.jobs.rows import FAILED, BadRow
+from visual_erm.jobs.workers import Summary, ask_all, places
 from visual_erm.judge.base import Judge, make_judge
 from visual_erm.judge.usage import JudgeUsage
 from visual_erm.spec.judge import JudgeSettings
@@ -63,7 +64,7 @@ def run(
     Raises:
         ConfigError: The judge's settings are wrong, or the file holds another judge's answers.
     """
-    with ResultFile(to) as results:
+    with ResultFile(to, read_row) as results:
         waiting = results.waiting(rows, "judge", name, "answers", retry_failed)
         summary = Summary(kept=len(rows) - len(waiting))
         own = {task.kind.name: task for task in tasks}

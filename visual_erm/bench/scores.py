@@ -29,8 +29,9 @@ from visual_erm.bench.figures import (
     moments,
     resample,
 )
-from visual_erm.bench.rows import CATEGORIES, BadRow, Row, error_categories
+from visual_erm.bench.rows import CATEGORIES, Row, error_categories
 from visual_erm.bench.tally import BadMatching, Tally, count
+from visual_erm.jobs.rows import BadRow
 
 ALL = "all"
 """Name of the group of all items."""

@@ -6,7 +6,7 @@ A failure that another try may heal (a lost connection, a time-out, a full or re
 endpoint, and the endpoint that failed cools down (endpoint_pool.py). Any other failure (a wrong key, a wrong model name) is
 raised in the server's own words, unless another endpoint works. A reply that cannot be read is asked for once more.
 
-    chat = Chat(JudgeSettings(kind="remote", endpoints=("http://10.0.0.1:8000/v1",)))
+    chat = Chat(load_judge_settings("http://10.0.0.1:8000/v1"))
     report = await chat.ask({"messages": messages}, read_report)
     await chat.close()
 """
@@ -28,7 +28,7 @@ from visual_erm.errors import ConfigError, JudgeUnavailable, JudgeUnreadable
 from visual_erm.judge.endpoint import Endpoint, connect, hide_login, is_url, proxy_fix
 from visual_erm.judge.endpoint_pool import EndpointPool
 from visual_erm.judge.usage import JudgeUsage
-from visual_erm.spec.judge import JudgeSettings, api_key
+from visual_erm.spec.servers import VLLM_FIELDS, Sampling, ServerSettings, api_key
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -80,20 +80,20 @@ class Chat:
     Bound to the event loop of its first request. The key is read when the object is made and appears in no message.
 
     Args:
-        settings: Settings of the kind `remote` or `colocated`.
+        settings: The servers.
 
     Raises:
         ConfigError: An endpoint is no URL, or the key cannot be read or sent.
     """
 
-    def __init__(self, settings: JudgeSettings) -> None:
+    def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
         self._key = api_key(settings)
-        if settings.kind == "colocated" and not settings.endpoints:
-            raise ConfigError("judge=colocated is asked by veRL's reward workers alone: veRL tells them its address")
         for url in settings.endpoints:
             if not is_url(url):
-                raise ConfigError(f"judge endpoint `{hide_login(url)}` is no URL; it looks like http://10.0.0.1:8000/v1")
+                raise ConfigError(
+                    f"{settings.role} endpoint `{hide_login(url)}` is no URL; it looks like http://10.0.0.1:8000/v1"
+                )
         self._pool = EndpointPool(
             settings.endpoints,
             Path(settings.endpoints_file) if settings.endpoints_file else None,
@@ -101,6 +101,7 @@ class Chat:
             limit=settings.max_in_flight,
             unavailable_timeout_s=settings.unavailable_timeout_s,
             timeout_s=settings.timeout_s,
+            role=settings.role,
         )
         self._opening: asyncio.Task[str] | None = None
         self._abandoned: set[asyncio.Task[Any]] = set()
@@ -119,17 +120,15 @@ class Chat:
                 again.
         """
         if self._closed:
-            raise JudgeUnavailable("the judge was closed")
+            raise JudgeUnavailable(f"the {self._settings.role} was closed")
         if self._opening is None or _found_nothing(self._opening):
-            # The name of veRL's own reward model is not in the settings.
-            name = None if self._settings.kind == "colocated" else self._settings.model
-            self._opening = asyncio.create_task(self._pool.open(name))
+            self._opening = asyncio.create_task(self._pool.open(self._settings.model))
         opening = self._opening
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
             if self._closed and opening.cancelled():
-                raise JudgeUnavailable("the judge was closed") from None
+                raise JudgeUnavailable(f"the {self._settings.role} was closed") from None
             raise
 
     async def model_root(self) -> str | None:
@@ -174,12 +173,14 @@ class Chat:
             except RetryableError as error:
                 failures += error.counts
                 if failures > self._settings.retries:
-                    raise JudgeUnavailable(f"no judge answered in {failures} tries; the last: {error}") from None
-                log.info("judge: %s; trying again", error)
+                    raise JudgeUnavailable(
+                        f"no {self._settings.role} answered in {failures} tries; the last: {error}"
+                    ) from None
+                log.info("%s: %s; trying again", self._settings.role, error)
             except JudgeUnreadable as error:
                 if again:
                     raise
-                log.warning("asking the judge again: %s", error)
+                log.warning("asking the %s again: %s", self._settings.role, error)
                 again = True
                 request = {**request, "temperature": max(request.get("temperature", 0), SECOND_TEMPERATURE)}
             avoid = endpoint
@@ -327,6 +328,19 @@ def held_to(name: str, schema: dict[str, Any]) -> dict[str, Any]:
         The field, to be added to a request.
     """
     return {"response_format": {"type": "json_schema", "json_schema": {"name": name, "schema": schema, "strict": True}}}
+
+
+def sampling_fields(sampling: Sampling, settings: ServerSettings) -> dict[str, Any]:
+    """Makes the fields of a request that say how the model samples.
+
+    Args:
+        sampling: How the model samples.
+        settings: Whether the servers take vLLM's own fields.
+
+    Returns:
+        The fields, to be added to a request.
+    """
+    return sampling.model_dump(exclude_none=True, exclude=set() if settings.vllm_fields else set(VLLM_FIELDS))
 
 
 def _refused(error: Exception) -> bool:

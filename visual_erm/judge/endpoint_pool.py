@@ -1,4 +1,4 @@
-"""The servers behind the judge: which are there, how each is doing, and which gets the next request.
+"""The servers of a model: which are there, how each is doing, and which gets the next request.
 
 A request acquires a place at the endpoint with the fewest requests under way, and releases it when it is done. Every
 endpoint has a circuit breaker. One that fails cools down for growing pauses; after each it must answer `/health`, then one
@@ -70,6 +70,7 @@ class EndpointPool:
         limit: Largest number of requests under way at one endpoint.
         unavailable_timeout_s: Seconds that a request waits while no endpoint works.
         timeout_s: Longest time of one request, in seconds.
+        role: What the model is for; its name in messages, and the group of its keys.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class EndpointPool:
         limit: int,
         unavailable_timeout_s: float,
         timeout_s: float,
+        role: str = "judge",
     ) -> None:
         self._given = tuple(endpoints)
         self._file = file
@@ -90,6 +92,7 @@ class EndpointPool:
         self._limit = limit
         self._unavailable_timeout_s = unavailable_timeout_s
         self._timeout_s = timeout_s
+        self._role = role
         self.endpoints: list[Endpoint] = []
         self._leaving: list[Endpoint] = []
         self._waiting: deque[tuple[asyncio.Future[Endpoint], Endpoint | None, float]] = deque()
@@ -124,7 +127,7 @@ class EndpointPool:
         if self._file:
             # Before it is read: a change meanwhile is another stamp, and it is read again.
             self._file_seen = await asyncio.to_thread(_stamp, self._file)
-        urls = await asyncio.to_thread(read_endpoints, self._file) if self._file else self._given
+        urls = await asyncio.to_thread(read_endpoints, self._file, self._role) if self._file else self._given
         self._worked = time.monotonic()
         known = {endpoint.given for endpoint in self.endpoints}
         self.endpoints += [self._make(url) for url in urls if url not in known]
@@ -132,7 +135,8 @@ class EndpointPool:
         while model is None and not any(endpoint.roots for endpoint in self.endpoints):
             if time.monotonic() - self._worked > self._unavailable_timeout_s:
                 raise JudgeUnavailable(
-                    f"nothing is served at {', '.join(map(hide_login, urls))}; the last failure: {self._last_failure}"
+                    f"nothing is served at {', '.join(map(hide_login, urls))}, or no list of models; for servers without "
+                    f"such a list set `{self._role}.model`"
                 )
             await asyncio.sleep(FIRST_COOLDOWN_S)
             await self._ask_models(self.endpoints)
@@ -141,8 +145,8 @@ class EndpointPool:
                 model = next(iter(endpoint.roots))
             if endpoint.roots and model not in endpoint.roots:
                 raise ConfigError(
-                    f"{endpoint.url} serves {', '.join(endpoint.roots)}, not `{model}`; set judge.model to one of them, or "
-                    f"start the server with --served-model-name {model}"
+                    f"{endpoint.url} serves {', '.join(endpoint.roots)}, not `{model}`; set {self._role}.model to one of "
+                    f"them, or start the server with --served-model-name {model}"
                 )
         self._model = str(model)
         self._compare_roots()
@@ -159,7 +163,7 @@ class EndpointPool:
         while self._waiting:
             waiter, _, _ = self._waiting.popleft()
             if not waiter.done():
-                waiter.set_exception(JudgeUnavailable("the judge was closed"))
+                waiter.set_exception(JudgeUnavailable(f"the {self._role} was closed"))
         for endpoint in (*self.endpoints, *self._leaving):
             endpoint.stalled.set()
         await asyncio.gather(*(endpoint.client.close() for endpoint in (*self.endpoints, *self._leaving)))
@@ -180,7 +184,7 @@ class EndpointPool:
             JudgeUnavailable: No endpoint has worked for `unavailable_timeout_s` since `since`, or the pool was closed.
         """
         if self._closed:
-            raise JudgeUnavailable("the judge was closed")
+            raise JudgeUnavailable(f"the {self._role} was closed")
         waiter: asyncio.Future[Endpoint] = asyncio.get_running_loop().create_future()
         # A sample whose request failed has waited already.
         (self._waiting.appendleft if avoid else self._waiting.append)((waiter, avoid, since))
@@ -298,7 +302,7 @@ class EndpointPool:
             self.failed(endpoint, f"{endpoint.url} answers without a report")
             return
         if endpoint.failures:
-            log.warning("judge: %s works again", endpoint.url)
+            log.warning("%s: %s works again", self._role, endpoint.url)
         endpoint.failures, endpoint.half_open, endpoint.ready = 0, False, True
         self._latencies.append(seconds)
         bisect.insort(self._ordered, seconds)
@@ -340,7 +344,7 @@ class EndpointPool:
         # The exponent has a bound: after hours of failures the power would be no float any more.
         pause = FIRST_COOLDOWN_S * 3.0 ** min(endpoint.failures - 1, 20)
         pause = min(LONGEST_COOLDOWN_S, pause) * random.uniform(0.8, 1.2)
-        log.warning("judge: %s; set aside for %.1f s", self._last_failure, max(pause, asked_s))
+        log.warning("%s: %s; set aside for %.1f s", self._role, self._last_failure, max(pause, asked_s))
         task = asyncio.create_task(self._recover(endpoint, max(pause, asked_s)))
         self._cooling_down.add(task)
         task.add_done_callback(self._cooling_down.discard)
@@ -387,7 +391,7 @@ class EndpointPool:
         named = [root for root in self._roots() if root]
         if len(named) > 1 and not self._warned_of_roots:
             self._warned_of_roots = True
-            log.warning("judge: endpoints serve different checkpoints as %s: %s", self._model, ", ".join(named))
+            log.warning("%s: endpoints serve different checkpoints as %s: %s", self._role, self._model, ", ".join(named))
 
     # In the background
 
@@ -407,7 +411,7 @@ class EndpointPool:
             except Exception as error:  # if this task ended, no request would ever be given up, and no server could join
                 if repr(error) != self._last_surprise:
                     self._last_surprise = repr(error)
-                    log.exception("judge: an unexpected error while endpoints were looked at; going on")
+                    log.exception("%s: an unexpected error while endpoints were looked at; going on", self._role)
 
     def _find_stalled(self) -> None:
         now, late = time.monotonic(), self.late_s()
@@ -431,7 +435,7 @@ class EndpointPool:
             if now - max(self._worked, since) > self._unavailable_timeout_s and not waiter.done():
                 waiter.set_exception(
                     JudgeUnavailable(
-                        f"no judge has answered for {self._unavailable_timeout_s:g} s; "
+                        f"no {self._role} has answered for {self._unavailable_timeout_s:g} s; "
                         f"the last failure: {self._last_failure}"
                     )
                 )
@@ -445,9 +449,9 @@ class EndpointPool:
             return
         self._file_seen = stamp
         try:
-            urls = await asyncio.to_thread(read_endpoints, file)
+            urls = await asyncio.to_thread(read_endpoints, file, self._role)
         except ConfigError as error:
-            log.warning("judge: %s; going on with the endpoints that are known", error)
+            log.warning("%s: %s; going on with the endpoints that are known", self._role, error)
             return
         known = {endpoint.given for endpoint in self.endpoints}
         joining = [self._make(url) for url in urls if url not in known]
@@ -455,21 +459,22 @@ class EndpointPool:
         await self._ask_models(joining)
         for endpoint in joining:
             self.endpoints.append(endpoint)
-            log.info("judge: %s joins", endpoint.url)
+            log.info("%s: %s joins", self._role, endpoint.url)
         self._compare_roots()
         for endpoint in [gone for gone in self.endpoints if gone.given not in urls]:
-            log.info("judge: %s leaves", endpoint.url)
+            log.info("%s: %s leaves", self._role, endpoint.url)
             endpoint.leaving = True
             self.endpoints.remove(endpoint)
             self._leaving.append(endpoint)
         self._hand_out()
 
 
-def read_endpoints(file: Path) -> tuple[str, ...]:
+def read_endpoints(file: Path, role: str = "judge") -> tuple[str, ...]:
     """Reads the base URLs of an endpoints file: one a line; `#` starts a comment.
 
     Args:
         file: The file, or a folder, in which each machine that serves keeps a file of its own: all its `*.txt` are read.
+        role: What the model is for; the group of its keys in messages.
 
     Returns:
         The URLs in order, each once. A file that is not there yet holds none.
@@ -478,13 +483,13 @@ def read_endpoints(file: Path) -> tuple[str, ...]:
         ConfigError: The file cannot be read, others can change it, or a line is no URL.
     """
     try:
-        _check_owner(file)
-        return tuple(dict.fromkeys(url for part in _parts(file) for url in _urls_of(part)))
+        _check_owner(file, role)
+        return tuple(dict.fromkeys(url for part in _parts(file) for url in _urls_of(part, role)))
     except OSError as error:
-        raise ConfigError(f"judge.endpoints_file: {file} cannot be read: {error.strerror}") from error
+        raise ConfigError(f"{role}.endpoints_file: {file} cannot be read: {error.strerror}") from error
 
 
-def _check_owner(file: Path) -> None:
+def _check_owner(file: Path, role: str) -> None:
     """Refuses a file or folder that others can write: they would get the key and every image, and decide the rewards.
 
     Who can write the folder of a file can replace the file. A file that is not there yet is checked when it is.
@@ -496,19 +501,19 @@ def _check_owner(file: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             if writable_by_others(part):
                 raise ConfigError(
-                    f"judge.endpoints_file: others than its owner can write {part}, or another user owns it; run "
+                    f"{role}.endpoints_file: others than its owner can write {part}, or another user owns it; run "
                     f"`chmod go-w {part}`, or give a file in a folder of your own"
                 )
 
 
-def _urls_of(file: Path) -> list[str]:
+def _urls_of(file: Path, role: str) -> list[str]:
     """The URLs of one file. It may be removed at any time: then there are none. Raises OSError and ConfigError."""
     try:
         lines = read_regular(file, MAX_FILE_BYTES).decode("utf-8-sig").splitlines()
     except FileNotFoundError:
         return []
     except UnicodeDecodeError as error:
-        raise ConfigError(f"judge.endpoints_file: {file} cannot be read: {error}") from error
+        raise ConfigError(f"{role}.endpoints_file: {file} cannot be read: {error}") from error
     urls = [(number, line.partition("#")[0].strip()) for number, line in enumerate(lines, 1)]
     for number, url in urls:
         if url and not is_url(url):

@@ -16,11 +16,12 @@ from typing import Any
 
 from PIL import Image
 
-from visual_erm.judge.chat import Chat, held_to
+from visual_erm.errors import ConfigError
+from visual_erm.judge.chat import Chat, held_to, sampling_fields
 from visual_erm.judge.encode import Encoder
 from visual_erm.judge.usage import JudgeUsage
 from visual_erm.reward.report import Report, parse_report, report_schema
-from visual_erm.spec.judge import VLLM_FIELDS, JudgeSettings
+from visual_erm.spec.judge import JudgeSettings
 from visual_erm.spec.task import Task
 
 PLACEHOLDER_LINES = "<image>\n<image>\n"
@@ -40,6 +41,11 @@ class RemoteJudge:
     """
 
     def __init__(self, settings: JudgeSettings) -> None:
+        if settings.kind == "colocated":
+            if not settings.endpoints:
+                raise ConfigError("judge=colocated is asked by veRL's reward workers alone: veRL tells them its address")
+            # The name of veRL's own reward model is not in the settings.
+            settings = settings.model_copy(update={"model": None})
         self._settings = settings
         self._chat = Chat(settings)
         self._encoder = Encoder()
@@ -112,8 +118,7 @@ def request_for(images: Sequence[str], task: Task, settings: JudgeSettings) -> d
     messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
     if task.judge.system:
         messages.insert(0, {"role": "system", "content": task.judge.system})
-    left_out = set() if settings.vllm_fields else set(VLLM_FIELDS)
-    request = {"messages": messages, **task.judge.sampling.model_dump(exclude_none=True, exclude=left_out)}
+    request = {"messages": messages, **sampling_fields(task.judge.sampling, settings)}
     if settings.structured:
         request |= held_to("report", report_schema(task.report))
     return request

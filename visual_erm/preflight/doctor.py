@@ -24,9 +24,10 @@ from visual_erm.preflight.fonts import CHART_SHEET, SCRIPTS, SVG_SHEET, SVG_SIZE
 from visual_erm.render.base import Renderer, make_renderer
 from visual_erm.sandbox.backends.chart_libraries import LIBRARIES, Library, install_command, installed_version
 from visual_erm.sandbox.host import examine as examine_sandbox
-from visual_erm.spec.judge import JudgeSettings, api_key
+from visual_erm.spec.judge import JudgeSettings
 from visual_erm.spec.prompts import described, shipped_prompts
 from visual_erm.spec.sandbox import SandboxSettings
+from visual_erm.spec.servers import api_key
 from visual_erm.spec.task import load_task
 
 PACKAGES = {

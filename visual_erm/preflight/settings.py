@@ -15,7 +15,7 @@ from visual_erm.preflight.findings import Caution, Finding, Note, Problem, probl
 from visual_erm.preflight.overrides import keys
 from visual_erm.preflight.quoting import override, pasted
 from visual_erm.spec.base import misread_as
-from visual_erm.spec.judge import api_key
+from visual_erm.spec.servers import api_key
 
 TEXTS = re.compile(r"(^|[._])(name|path|dir|files?)$")
 """Keys that hold text of one's own: names and paths."""

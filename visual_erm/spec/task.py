@@ -23,6 +23,7 @@ from visual_erm.extract.code import Language
 from visual_erm.kinds import SHIPPED, Kind, RenderSettings, find_kind
 from visual_erm.spec.base import Count, Fraction, Positive, Settings, plain, read_yaml, settings_file, shipped, validate
 from visual_erm.spec.prompts import read_prompt
+from visual_erm.spec.servers import Sampling
 
 
 class ImageSettings(Settings):
@@ -34,17 +35,6 @@ class ImageSettings(Settings):
     """How images are encoded."""
     encoding: Literal["default", "published"] = "default"
     """`default`: scaled with Lanczos, JPEG quality 95. `published`: with Pillow's `thumbnail` (bicubic), quality 75."""
-
-
-class Sampling(Settings):
-    """How the judge writes its report; a key left out is left to the server."""
-
-    temperature: Annotated[float, Field(ge=0)]
-    max_tokens: Count
-    top_p: Fraction | None = None
-    top_k: int | None = None
-    presence_penalty: float | None = None
-    repetition_penalty: float | None = None
 
 
 class JudgePrompt(Settings):

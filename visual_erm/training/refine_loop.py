@@ -185,8 +185,7 @@ class RefineLoop(AgentLoopBase):
         """Makes the message with the report and, where there is one, the render: as large as fits, the report first."""
         # The end of the turn before it, and the line break after that, come on top.
         limit = self._settings.feedback_length - 2
-        text = without_specials(turn.feedback, self.tokenizer.all_special_tokens)
-        words = await asyncio.to_thread(self._shortened, rollout, text, limit // 2 if turn.image else limit)
+        words = await asyncio.to_thread(self._shortened, rollout, turn.feedback, limit // 2 if turn.image else limit)
         alone = await asyncio.to_thread(self._count, rollout, _message_of(words))
         if turn.image is None:
             return _message_of(words), []
@@ -198,7 +197,7 @@ class RefineLoop(AgentLoopBase):
             if length <= limit:
                 return message, media["images"]
             image = await asyncio.to_thread(scaled, image, 0.9 * max(limit - alone, 1) / (length - alone))
-        words = await asyncio.to_thread(self._shortened, rollout, text, limit)
+        words = await asyncio.to_thread(self._shortened, rollout, turn.feedback, limit)
         return _message_of(words), []
 
     def _shortened(self, rollout: _Sequence, text: str, limit: int) -> str:
@@ -260,26 +259,6 @@ def _one(value: Any) -> np.ndarray:
 def _message_of(text: str, image: Image.Image | None = None) -> Message:
     shown = [] if image is None else [{"type": "image", "image": image}]
     return {"role": "user", "content": [*shown, {"type": "text", "text": text}]}
-
-
-def without_specials(text: str, specials: Sequence[str]) -> str:
-    """Breaks up what the tokenizer would read as a special token.
-
-    A script's error or a judge's report can quote any text, and one `<|image_pad|>` more than there are images ends a run.
-
-    >>> without_specials("<|im_end|> is no code", ["<|im_end|>"])
-    '< |im_end|> is no code'
-
-    Args:
-        text: The text.
-        specials: The tokenizer's special tokens.
-
-    Returns:
-        The text with a blank after the first character of each.
-    """
-    for special in sorted(specials, key=len, reverse=True):
-        text = text.replace(special, f"{special[0]} {special[1:]}")
-    return text
 
 
 def shorten(text: str, fits: Callable[[str], bool]) -> str:

@@ -1,4 +1,7 @@
-"""One loop for `bench run` and `bench match`: rows in flight, a line for each result, progress, and a summary."""
+"""The loop of a long job: rows in flight, a line for each result, progress, and a summary.
+
+await ask_all(rows, ask, results, places(settings), "judging", console, summary)
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,14 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from visual_erm.bench.results import ResultFile
-from visual_erm.bench.rows import FAILED, Row
 from visual_erm.errors import printable
-from visual_erm.spec.judge import JudgeSettings
+from visual_erm.jobs.result_file import ResultFile
+from visual_erm.jobs.rows import FAILED, R
+from visual_erm.spec.servers import ServerSettings
 
 TOKENS = ("prompt_tokens", "reply_tokens", "matcher_tokens")
 """Keys of a result that count tokens."""
-Ask = Callable[[Row], Awaitable[dict[str, Any]]]
+Ask = Callable[[R], Awaitable[dict[str, Any]]]
 """Returns what is added to a row: a result, or FAILED with the reason."""
 
 
@@ -34,13 +37,13 @@ class Summary:
     """One message for each row without a result."""
 
 
-def places(settings: JudgeSettings) -> int:
+def places(settings: ServerSettings) -> int:
     """How many requests the servers of these settings take at once, 1 or more."""
     return settings.max_in_flight * max(1, len(settings.endpoints))
 
 
 async def ask_all(
-    rows: Sequence[Row], ask: Ask, results: ResultFile, in_flight: int, title: str, console: Console, summary: Summary
+    rows: Sequence[R], ask: Ask[R], results: ResultFile[R], in_flight: int, title: str, console: Console, summary: Summary
 ) -> None:
     """Asks about every row, and adds one line for each to a file.
 

@@ -1,26 +1,28 @@
 """ResultFile: JSON lines that are added one by one; a run that was killed goes on from them.
 
-    with ResultFile(Path("answers.jsonl")) as results:
+    with ResultFile(Path("answers.jsonl"), JobRow) as results:
         if "7" not in results.rows:
-            results.add({"id": 7, "category": "table", "pred_json": {"errors": []}})
+            results.add({"id": 7, "reply": "<table></table>"})
 
-`bench run` and `bench match` write their files with it.
+Commands that may be stopped at any moment write their files with it.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
-from visual_erm.bench.rows import Row, read_rows
+from typing_extensions import Self
+
 from visual_erm.errors import ConfigError
+from visual_erm.jobs.rows import R, read_rows
 from visual_erm.spec.text import json_of_line
 
 
-class ResultFile:
+class ResultFile(Generic[R]):
     """A file of results, open for one process.
 
     A line is with the operating system when `add` returns: the process may be killed at any moment. The last line may be
@@ -28,12 +30,13 @@ class ResultFile:
 
     Args:
         path: The file. It is created where it is missing, and its folder too.
+        make: Makes a row of the place and the content of a line. Raises BadRow.
 
     Raises:
         ConfigError: The file cannot be opened, another process adds to it, or a line is no result.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, make: Callable[[str, dict[str, Any]], R]) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists() and not path.is_file():
@@ -47,6 +50,7 @@ class ResultFile:
             self._file.close()
             raise ConfigError(f"{path}: another process adds to it; wait for it, or choose another file") from None
         self._path = path
+        self._make = make
         self._whole = 0
         """Bytes of whole lines. What follows is a line that is cut off."""
         self._is_cut = False
@@ -56,14 +60,14 @@ class ResultFile:
             self._file.close()
             raise
 
-    def waiting(self, rows: Sequence[Row], key: str, name: str, results: str, retry_failed: bool) -> list[Row]:
+    def waiting(self, rows: Sequence[R], key: str, name: str, results: str, retry_failed: bool) -> list[R]:
         """Finds the rows that have no result yet.
 
         Args:
             rows: The rows.
-            key: Key of a result that names who made it: `judge` or `matcher`.
+            key: Key of a result that names who made it, for example `judge`.
             name: Who makes results now.
-            results: What the results are called in messages: `answers` or `matches`.
+            results: What the results are called in messages, for example `answers`.
             retry_failed: Whether a row whose result says that it failed waits again.
 
         Returns:
@@ -79,7 +83,7 @@ class ResultFile:
             raise ConfigError(
                 f"{self._path}: holds {results} of {others[0]}, and this {key} is {name}; choose another file"
             )
-        done = {pair for pair, row in self.rows.items() if not (retry_failed and row.failed)}
+        done = {name for name, row in self.rows.items() if not (retry_failed and row.failed)}
         return [row for row in rows if row.id not in done]
 
     def add(self, result: dict[str, Any]) -> None:
@@ -111,14 +115,14 @@ class ResultFile:
         """Closes the file."""
         self._file.close()
 
-    def __enter__(self) -> ResultFile:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _read(self) -> dict[str, Row]:
-        """The results by the name of their pair."""
+    def _read(self) -> dict[str, R]:
+        """The results by the id of their row."""
         self._file.seek(0)
         content = self._file.read()
         self._whole = content.rfind(b"\n") + 1
@@ -128,7 +132,7 @@ class ResultFile:
             raise ConfigError(f"{self._path}: its last line is none of this command; choose another file")
         if not self._whole:
             return {}
-        rows, problems = read_rows(self._path)
+        rows, problems = read_rows(self._path, self._make)
         if self._is_cut:
             problems = problems[:-1]
         if problems:

@@ -1,0 +1,1 @@
+"""A policy behind servers: what writes the code when nobody trains it."""
