@@ -104,7 +104,7 @@ class Rehearsal:
         self.extra_info = {"index": 3, "split": "train", "reference": {"path": str(file)}, "validate": False}
 
     async def write(
-        self, answers: Sequence[str], run_single: Callable[[Any], Any] | None = None, *,
+        self, answers: Sequence[str], run_single: Callable[[Any], Any] | None = None, *, manager: Any = NaiveRewardManager,
         response_length: int = 2048, log_probs: bool = True, judge: Any = "local", **agent: Any,
     ) -> AgentLoopOutput:  # fmt: skip
         from importlib.util import module_from_spec, spec_from_file_location
@@ -112,7 +112,7 @@ class Rehearsal:
         config = OmegaConf.create(
             {
                 "actor_rollout_ref": {"rollout": {"response_length": response_length, "prompt_length": 512}},
-                "reward": {"num_workers": 1},
+                "reward": {"num_workers": 1, "custom_reward_function": {"reward_kwargs": {"task": str(TASK)}}},
                 "data": {},
                 "agent": {"name": "refine", "turns": 2, "feedback_length": 640, **agent},
             }
@@ -125,7 +125,7 @@ class Rehearsal:
             close = module.close
             settings = {"task": str(TASK), "judge": judge, "rollout_log": str(self.log), "allow_outside_data_root": True}
             scored = functools.partial(module.compute_score, **settings)
-            run_single = NaiveRewardManager(config, self.model.tokenizer, scored).run_single
+            run_single = manager(config, self.model.tokenizer, scored).run_single
         self.monkeypatch.setattr(refine_loop, "_reward_workers", lambda count: (Worker(run_single),))
         self.policy = Policy(self.model.tokenizer, answers, log_probs)
         loop = RefineLoop(
@@ -276,6 +276,15 @@ async def test_a_rollout_gets_the_reward_of_its_best_or_last_answer_and_one_line
     assert [turn["reply"] for turn in line["turns"]] == answers
     assert line["reply"] == answers[int(numbers["refine_rewarded_turn"]) - 1]
     assert [turn["score"] for turn in line["turns"]] == output.extra_fields["turn_scores"]
+
+
+async def test_the_manager_that_normalises_a_batch_scores_answers_too(rehearsal):
+    from reward_func.batch_manager import BatchRewardManager
+
+    output = await rehearsal.write([NONE, HALF], manager=BatchRewardManager)
+    assert float(output.reward_score) == output.extra_fields["reward_extra_info"]["score"] == 1.75
+    assert output.as_dict()["rm_scores"][-1] == 1.75
+    assert len(rehearsal.lines()) == 1
 
 
 async def test_a_row_keeps_its_own_extra_info(rehearsal):
