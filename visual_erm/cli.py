@@ -289,14 +289,23 @@ def import_prompts(
     checkout: Annotated[Path, typer.Argument(help="A checkout of InternLM/Visual-ERM, or a folder in it.")],
 ) -> None:
     """Use the published prompts from now on. They are read from the checkout. Nothing in it is run."""
-    from visual_erm.spec.prompt_import import find_published
+    from visual_erm.spec.prompt_import import EVALUATION, find_evaluation, find_published
     from visual_erm.spec.prompts import described, imported_prompts, save_imported
 
     texts = find_published(checkout)
+    evaluation = find_evaluation(checkout)
+    texts |= evaluation
     save_imported(texts)
     for task, found in texts.items():
         out.print(f"{task}: {described(found.text)}", markup=False, highlight=False, soft_wrap=True)
     out.print(f"kept in {imported_prompts()}", markup=False, highlight=False, soft_wrap=True)
+    if not evaluation:
+        out.print(
+            f"the checkout has no {EVALUATION}: `visual-erm bench run --published` has no prompts",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 @prompts.command()

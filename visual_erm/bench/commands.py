@@ -15,6 +15,7 @@ from visual_erm.errors import ConfigError, printable
 
 if TYPE_CHECKING:
     from visual_erm.bench.scores import Group
+    from visual_erm.spec.judge import JudgeSettings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -55,20 +56,33 @@ def run(
     swap: Annotated[
         bool, typer.Option(help="Exchange reference and predicted image, to see whether that matters.")
     ] = False,
+    published: Annotated[
+        bool,
+        typer.Option(
+            help="Ask as the published evaluation does, with its prompts (`visual-erm prompts import`). Writes a JSON list."
+        ),
+    ] = False,
 ) -> None:
     """Ask a judge about every pair."""
     from visual_erm.bench.rows import read_rows
     from visual_erm.bench.run import run as run_all
-    from visual_erm.judge.endpoint import hide_login
     from visual_erm.spec.judge import load_judge_settings
     from visual_erm.spec.task import load_task
 
     found, problems = read_rows(rows)
     settings, tasks = load_judge_settings(judge), [load_task(one) for one in task or ()]
-    name = (hide_login(judge) if "://" in judge else judge) + (" (swapped)" if swap else "")
-    folder = root or rows.parent
+    name = _name_of(judge, settings) + " (swapped)" * swap + " (as published)" * published
     summary = run_all(
-        found, folder, settings, to, tasks=tasks, name=name, retry_failed=retry_failed, swapped=swap, console=err
+        found,
+        root or rows.parent,
+        settings,
+        to,
+        tasks=tasks,
+        name=name,
+        retry_failed=retry_failed,
+        swapped=swap,
+        published=published,
+        console=err,
     )
     _tell(f"{summary.done} answered, {summary.kept} kept, {len(summary.failed)} failed: {to}", problems)
     raise typer.Exit(SOME_FAILED if summary.failed or problems else 0)
@@ -234,6 +248,18 @@ def report(
     _write(to / "report.html", html(text))
     _tell(f"written to {to}", problems)
     raise typer.Exit(SOME_FAILED if problems else 0)
+
+
+def _name_of(judge: str, settings: JudgeSettings) -> str:
+    """The name of a judge in a file of answers. It does not depend on the folder from which a run goes on."""
+    from visual_erm.judge.endpoint import hide_login
+
+    if "://" in judge:
+        return hide_login(judge)
+    if settings.kind == "transformers":
+        return f"{Path(settings.model).resolve().name} (transformers)"
+    kind = settings.model or "remote" if settings.kind == "remote" else settings.kind
+    return kind if Path(judge).stem == kind else f"{kind} ({Path(judge).stem})"
 
 
 def _print_table(table: Table) -> None:
