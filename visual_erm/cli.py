@@ -44,7 +44,11 @@ err = Console(stderr=True)
 
 TaskName = Annotated[str, typer.Argument(help="The task: table, chart or svg, or the path of its YAML file.")]
 JudgeName = Annotated[
-    str, typer.Option(help="The judge: `local`, the URL of an OpenAI-compatible server, or the path of a YAML file.")
+    str,
+    typer.Option(
+        help="The judge: `local`, the URL of an OpenAI-compatible server, or the path of a YAML file. `visual-erm judge` "
+        "also takes `transformers:FOLDER`: the model in that folder, in this process."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
@@ -115,7 +119,7 @@ def judge_images(
     as_json: AsJson = False,
 ) -> None:
     """Compare two images and list their discrepancies."""
-    from visual_erm.pipeline import judge_images as compare
+    from visual_erm.bench.judges import make_any_judge
     from visual_erm.vision.images import load_image
 
     loaded = load_task(task)
@@ -124,7 +128,14 @@ def judge_images(
     if settings.kind == "local":
         _note_local_judge(as_json)
 
-    report = asyncio.run(compare(loaded, *images, settings))
+    async def compare() -> Report:
+        asked = make_any_judge(settings)
+        try:
+            return await asked.judge(*images, loaded)
+        finally:
+            await asked.close()
+
+    report = asyncio.run(compare())
     if as_json:
         _print_json({"severity": report.severity, "truncated": report.truncated, **report.wire(loaded.report)})
     else:

@@ -46,7 +46,11 @@ def run(
     to: Annotated[Path, typer.Option("--out", help="File for the answers. A run that was stopped goes on from it.")],
     root: Annotated[Path | None, typer.Option(help="Folder of the images. Default: that of the benchmark's file.")] = None,
     judge: Annotated[
-        str, typer.Option(help="The judge: `local`, the URL of an OpenAI-compatible server, or the path of a YAML file.")
+        str,
+        typer.Option(
+            help="The judge: `local`, the URL of an OpenAI-compatible server, the path of a YAML file, or "
+            "`transformers:FOLDER`: the model in that folder, in this process."
+        ),
     ] = "local",
     task: Annotated[
         list[str] | None,
@@ -257,7 +261,7 @@ def _name_of(judge: str, settings: JudgeSettings) -> str:
     if "://" in judge:
         return hide_login(judge)
     if settings.kind == "transformers":
-        return f"{Path(settings.model).resolve().name} (transformers)"
+        return f"{Path(settings.model or '').expanduser().resolve().name} (transformers)"
     kind = settings.model or "remote" if settings.kind == "remote" else settings.kind
     return kind if Path(judge).stem == kind else f"{kind} ({Path(judge).stem})"
 

@@ -16,13 +16,13 @@ from typing import Any
 
 from rich.console import Console
 
+from visual_erm.bench.judges import make_any_judge
 from visual_erm.bench.published import asking_as_published, lines_beside, published_prompts, write_list
 from visual_erm.bench.rows import IMAGES, MATCH_KEYS, RUN_KEYS, Row, read_row
 from visual_erm.errors import ConfigError, Illegible, InfrastructureError, JudgeUnreadable, ReferenceUnavailable
 from visual_erm.jobs.result_file import ResultFile
 from visual_erm.jobs.rows import FAILED, BadRow
 from visual_erm.jobs.workers import Summary, ask_all, places
-from visual_erm.judge.base import make_judge
 from visual_erm.judge.usage import JudgeUsage
 from visual_erm.spec.judge import JudgeSettings
 from visual_erm.spec.task import Task, load_task
@@ -31,7 +31,7 @@ from visual_erm.vision.images import load_image
 Answer = Callable[[Row, JudgeUsage], Awaitable[tuple[Any, str]]]
 """Returns `pred_json` for a pair, and why the judge's reply was not read."""
 LOCAL_IN_FLIGHT = 4
-"""Pairs in flight at the local judge, which reads one after the other: the next ones are loaded meanwhile."""
+"""Pairs in flight at a judge of this process, which reads one after the other: the next ones are loaded meanwhile."""
 
 
 def run(
@@ -116,7 +116,7 @@ async def _asking_as_trained(
     settings: JudgeSettings, tasks: Mapping[str, Task], images: Callable[[Row], Sequence[Path]]
 ) -> AsyncIterator[Answer]:
     """Opens what asks about pairs as training does, see `asking_as_published`."""
-    judge = make_judge(settings)
+    judge = make_any_judge(settings)
 
     async def answer(row: Row, usage: JudgeUsage) -> tuple[Any, str]:
         reference, prediction = [await asyncio.to_thread(load_image, path) for path in images(row)]
