@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,13 @@ import pytest
 from aiohttp import web
 from openai_server import OpenAIServer, completion, status, until
 from PIL import Image
-from remote_judge import WIRE
+from remote_judge import WIRE, dead_url
 
 from visual_erm.bench.match import match
 from visual_erm.bench.published import read_reply
 from visual_erm.bench.rows import Row, read_rows
 from visual_erm.bench.run import run
-from visual_erm.errors import ConfigError
+from visual_erm.errors import ConfigError, JudgeUnavailable
 from visual_erm.spec.judge import JudgeSettings
 from visual_erm.spec.prompts import Found, evaluation_prompt, save_imported
 
@@ -225,7 +226,73 @@ async def test_a_hosted_server_that_refuses_a_field_is_told_with_both_switches(
     rows: list[Row], tmp_path: Path, changes: dict[str, bool]
 ) -> None:
     async with OpenAIServer(picky) as server:
-        done = await asyncio.to_thread(run, rows[:1], tmp_path, settings(server.url, **changes), tmp_path / "out")
-    assert len(done.failed) == 1
-    assert "unknown fields: " in done.failed[0]
-    assert "`structured: false`" in done.failed[0] and "`vllm_fields: false`" in done.failed[0]
+        with pytest.raises(JudgeUnavailable, match="unknown fields: ") as refused:
+            await asyncio.to_thread(run, rows[:1], tmp_path, settings(server.url, **changes), tmp_path / "out")
+    assert "`structured: false`" in str(refused.value) and "`vllm_fields: false`" in str(refused.value)
+
+
+# Servers that are gone
+
+
+@pytest.mark.parametrize("count", [1, 6, 40])
+async def test_a_server_that_never_answered_ends_the_run_with_one_sentence(
+    rows: list[Row], tmp_path: Path, count: int
+) -> None:
+    many = [{**rows[number % 6].content, "id": number} for number in range(count)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(one) + "\n" for one in many))
+    (tmp_path / "judge.yaml").write_text(
+        f"kind: remote\nendpoints: ['{dead_url()}']\nunavailable_timeout_s: 1\nmax_in_flight: 4\n"
+    )
+    begun = time.monotonic()
+    done = await bench_run(tmp_path, "--judge", "judge.yaml", "--out", "a.jsonl")
+    assert done.returncode == 1
+    said = [line for line in done.stderr.splitlines() if line.strip() and "set aside" not in line]
+    assert len(said) == 1, done.stderr
+    assert said[0].startswith("JudgeUnavailable: no judge")
+    assert said[0].endswith("nothing was done, and the same command goes on")
+    assert (tmp_path / "a.jsonl").read_bytes() == b"", "no row has to be retried by hand"
+    assert time.monotonic() - begun < 60
+
+
+async def test_servers_that_go_end_the_run_and_what_was_answered_is_kept(rows: list[Row], tmp_path: Path) -> None:
+    many = [Row(f"rows:{number}", {**rows[number % 6].content, "id": number}) for number in range(40)]
+    gone = status(401, "the key has expired")
+    async with OpenAIServer(*[completion(WIRE)] * 5, gone) as server:
+        judge = settings(server.url, max_in_flight=2, reuse={"identical": False, "shared": False, "cache": False})
+        with pytest.raises(JudgeUnavailable, match=r"the key has expired.*; 5 results are kept"):
+            await asyncio.to_thread(run, many, tmp_path, judge, tmp_path / "a.jsonl")
+        assert 13 <= len(server.bodies) <= 16
+        assert len(read_rows(tmp_path / "a.jsonl")[0]) == 5
+        server.script = [completion(WIRE)]
+        done = await asyncio.to_thread(run, many, tmp_path, judge, tmp_path / "a.jsonl")
+    assert (done.done, done.kept, done.failed) == (35, 5, [])
+
+
+@pytest.mark.parametrize("refused", [{1}, {0, 1, 2}, {3, 5}])
+async def test_a_row_that_alone_is_refused_is_told_and_the_rest_goes_on(
+    rows: list[Row], tmp_path: Path, refused: set[int]
+) -> None:
+    asked = iter(range(6))
+
+    async def answer(server: OpenAIServer, body: dict[str, Any]) -> web.StreamResponse:
+        return await (status(400, "too long") if next(asked) in refused else completion(WIRE))(server, body)
+
+    async with OpenAIServer(answer) as server:
+        done = await asyncio.to_thread(run, rows, tmp_path, settings(server.url, max_in_flight=1), tmp_path / "a.jsonl")
+    assert (done.done, len(done.failed)) == (6 - len(refused), len(refused))
+    found, problems = read_rows(tmp_path / "a.jsonl")
+    assert (len(found), problems) == (6, [])
+    assert {int(row.id) for row in found if row.failed} == refused
+
+
+@pytest.mark.parametrize("human_errors", [None, "none", {"type": "text_error"}])
+async def test_a_row_without_human_errors_is_told_by_line_and_the_rest_goes_on(
+    rows: list[Row], tmp_path: Path, human_errors: object
+) -> None:
+    lines = [rows[0].content, {**rows[1].content, "human_errors": human_errors}, rows[2].content]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
+    async with OpenAIServer(completion(WIRE)) as server:
+        done = await bench_run(tmp_path, "--judge", server.url, "--out", "a.jsonl")
+    assert done.returncode == 1
+    assert "2 answered, 0 kept, 0 failed" in done.stderr
+    assert "rows.jsonl:2: `human_errors` must be a list" in done.stderr

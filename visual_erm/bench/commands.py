@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +16,7 @@ from rich.table import Column, Table
 from visual_erm.errors import ConfigError, printable
 
 if TYPE_CHECKING:
+    from visual_erm.bench.rows import Row
     from visual_erm.bench.scores import Group
     from visual_erm.spec.judge import JudgeSettings
 
@@ -68,12 +71,16 @@ def run(
     ] = False,
 ) -> None:
     """Ask a judge about every pair."""
-    from visual_erm.bench.rows import read_rows
+    from visual_erm.bench.rows import read_rows, with_truths
     from visual_erm.bench.run import run as run_all
     from visual_erm.spec.judge import load_judge_settings
     from visual_erm.spec.task import load_task
 
     found, problems = read_rows(rows)
+    found, without = with_truths(found)
+    problems += without
+    if not found:
+        raise ConfigError(problems[0])
     settings, tasks = load_judge_settings(judge), [load_task(one) for one in task or ()]
     name = _name_of(judge, settings) + " (swapped)" * swap + " (as published)" * published
     summary = run_all(
@@ -238,11 +245,11 @@ def report(
     from visual_erm.bench.rows import read_rows
     from visual_erm.bench.scores import score as score_all
 
-    judges, problems = {}, []
+    judges: dict[str, list[Row]] = {}
+    problems: list[str] = []
     for path in matches:
         rows, wrong = read_rows(path)
-        name = rows[0].judge or path.stem
-        judges[name if name not in judges else f"{name} ({path})"] = rows
+        judges[_free_name(rows[0].judge or path.stem, path, judges)] = rows
         problems += wrong
     scores = {name: score_all(rows) for name, rows in judges.items()}
     problems += [message for of_judge in scores.values() for message in of_judge.left_out]
@@ -252,6 +259,12 @@ def report(
     _write(to / "report.html", html(text))
     _tell(f"written to {to}", problems)
     raise typer.Exit(SOME_FAILED if problems else 0)
+
+
+def _free_name(name: str, path: Path, taken: Collection[str]) -> str:
+    """The name of a judge on a page: with its file, and a number, where another one has the name."""
+    numbered = (f"{name} ({path}, {number})" for number in itertools.count(2))
+    return next(one for one in itertools.chain([name, f"{name} ({path})"], numbered) if one not in taken)
 
 
 def _name_of(judge: str, settings: JudgeSettings) -> str:

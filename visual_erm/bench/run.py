@@ -19,7 +19,14 @@ from rich.console import Console
 from visual_erm.bench.judges import make_any_judge
 from visual_erm.bench.published import asking_as_published, lines_beside, published_prompts, write_list
 from visual_erm.bench.rows import IMAGES, MATCH_KEYS, RUN_KEYS, Row, read_row
-from visual_erm.errors import ConfigError, Illegible, InfrastructureError, JudgeUnreadable, ReferenceUnavailable
+from visual_erm.errors import (
+    ConfigError,
+    Illegible,
+    InfrastructureError,
+    JudgeUnavailable,
+    JudgeUnreadable,
+    ReferenceUnavailable,
+)
 from visual_erm.jobs.result_file import ResultFile
 from visual_erm.jobs.rows import FAILED, BadRow
 from visual_erm.jobs.workers import Summary, ask_all, places
@@ -69,6 +76,7 @@ def run(
         What became of the run.
 
     Raises:
+        JudgeUnavailable: No server answers. What was answered before is in the file.
         ConfigError: The judge's settings are wrong, the file holds another judge's answers, or the prompts of the published
             evaluation were not imported.
     """
@@ -95,11 +103,11 @@ def run(
             async with asking as answer:
 
                 async def ask(row: Row) -> dict[str, Any]:
-                    return {**await _result(row, answer), "judge": name}
+                    return await _result(row, answer)
 
                 unjudged = [row.without((FAILED, *RUN_KEYS, *MATCH_KEYS)) for row in waiting]
                 shown = console or Console(quiet=True)
-                await ask_all(unjudged, ask, results, _in_flight(settings), "judging", shown, summary)
+                await ask_all(unjudged, ask, results, _in_flight(settings), "judging", shown, summary, {"judge": name})
 
         asyncio.run(ask_judge())
     if published:
@@ -133,7 +141,7 @@ async def _asking_as_trained(
 
 
 async def _result(row: Row, answer: Answer) -> dict[str, Any]:
-    """What is added to a row: an answer, or FAILED with the reason."""
+    """What is added to a row: an answer, or FAILED with the reason. Raises JudgeUnavailable."""
     usage, begun = JudgeUsage(), time.perf_counter()
     try:
         report, unread = await answer(row, usage)
@@ -142,6 +150,8 @@ async def _result(row: Row, answer: Answer) -> dict[str, Any]:
     except ReferenceUnavailable as error:
         # It calls any image that was loaded the reference.
         return {FAILED: str(error).removeprefix("reference ")}
+    except JudgeUnavailable:
+        raise
     except InfrastructureError as error:
         return {FAILED: f"{type(error).__name__}: {error}"}
     return {
