@@ -130,6 +130,20 @@ def test_ten_kills_at_random_moments_change_no_result(tmp_path: Path) -> None:
     assert figures["score"]["items"] == 18
 
 
+def test_the_benchmark_of_the_bench_measures_all_three_ways(tmp_path: Path) -> None:
+    few = ["--pairs", "9", "--sample", "4", "--service", "0.2"]
+    command = [sys.executable, str(ROOT / "benchmarks" / "bench.py"), *few, "--json", str(tmp_path / "figures.json")]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert (figures["pairs"], figures["failed"], sum(figures["calls"])) == (9, 0, 9), "every pair is asked about"
+    assert figures["bound_s"] == pytest.approx(0.2)
+    assert figures["seconds"] >= figures["bound_s"]
+    assert figures["published_one_address"]["sample"] == figures["published_spread"]["sample"] == 4
+    assert figures["published_spread"]["ratio"] > 0
+
+
 def test_what_cannot_be_judged_is_told_by_line_and_the_rest_goes_on_and_is_asked_again_when_told(
     rows: Path, tmp_path: Path
 ) -> None:
