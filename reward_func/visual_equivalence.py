@@ -44,7 +44,7 @@ async def compute_score(
     allow_outside_data_root: bool = False,
     reward_router_address: str | None = None,
     reward_model_tokenizer: Any = None,
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Scores one rollout. `visual_erm.adapter` describes arguments, results and errors of every reward function.
 
     Args:
@@ -61,7 +61,7 @@ async def compute_score(
         reward_model_tokenizer: Ignored.
 
     Returns:
-        `score`, and the numbers behind it.
+        `score`, and the numbers behind it. Under agent=refine, of one turn also the turn.
     """
     rollout = Rollout(data_source, solution_str, ground_truth, extra_info)
     return await REWARD.score(

@@ -45,6 +45,7 @@ RUN_BY = {
     r"(TRAIN_FILES.*)?bash rl_scripts/run_": "tests/launch/test_launch.py:rl_scripts",
     r"(TRAIN_FILES|MODEL).*sbatch": "tests/e2e/test_slurm.py:sbatch",
     r"touch RUN_DIR/stop": "tests/e2e/test_slurm.py:stop",
+    r"visual-erm refine": "tests/refine/test_refine_command.py:refine",
     r"visual-erm bench": "tests/bench/test_bench.py:bench",
     r"visual-erm serve": "tests/serve/test_serve.py:serve",
     r"visual-erm prompts import": "tests/spec/test_prompt_import.py:import",

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from verl.utils.config import omega_conf_to_dataclass, validate_config
 
 from visual_erm.preflight.overrides import compose_recipe
+from visual_erm.spec.agent import load_refine_settings
 from visual_erm.spec.judge import load_judge_settings
 from visual_erm.spec.task import load_tasks
 
@@ -61,6 +62,18 @@ def test_every_pair_of_groups_passes_verls_own_validation(machine: tuple[str, st
     assert gpus % config.actor_rollout_ref.rollout.tensor_model_parallel_size == 0
     longest = config.data.max_prompt_length + config.data.max_response_length
     assert longest <= tokens_at_once(config)
+
+
+@pytest.mark.parametrize(("engine", "cluster"), [("fsdp", "1gpu"), ("fsdp", "8gpu"), ("megatron", "32gpu")])
+def test_reflect_and_revise_goes_with_every_engine_and_has_room_for_its_answers(engine: str, cluster: str) -> None:
+    config = recipe(engine=engine, cluster=cluster, policy="qwen3vl_8b", task="table", judge="remote", agent="refine")
+    validate_config(config, use_reference_policy=True, use_critic=False)
+    rollout = omega_conf_to_dataclass(config.actor_rollout_ref.rollout)
+    assert (rollout.agent.default_agent_loop, rollout.mode) == ("refine", "async")
+    assert load_refine_settings(config.agent).answer_length(rollout.response_length) >= 1024
+    one = recipe(engine=engine, cluster=cluster, policy="qwen3vl_8b", task="table", judge="remote")
+    assert one.agent == {"name": "none"}
+    assert one.actor_rollout_ref.rollout.agent.default_agent_loop == "single_turn_agent"
 
 
 @pytest.mark.parametrize("engine", ["fsdp", "megatron"])

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from visual_erm.extract import Code
     from visual_erm.judge.base import Judge, make_judge
     from visual_erm.pipeline import RewardPipeline, RewardResult, judge_images, render_code, score_reply
+    from visual_erm.refine.loop import Refined, RefineSettings, refine_code
     from visual_erm.render.base import Renderer, make_renderer
     from visual_erm.reward.outcome import Outcome
     from visual_erm.reward.report import Discrepancy, Report
@@ -52,6 +53,8 @@ __all__ = [
     "JudgeSettings",
     "Outcome",
     "PolicyFault",
+    "RefineSettings",
+    "Refined",
     "Renderer",
     "Report",
     "RewardPipeline",
@@ -65,6 +68,7 @@ __all__ = [
     "load_task",
     "make_judge",
     "make_renderer",
+    "refine_code",
     "render_code",
     "score_reply",
 ]
@@ -74,6 +78,7 @@ _HOMES = {
     "extract": ("Code",),
     "judge.base": ("Judge", "make_judge"),
     "pipeline": ("RewardPipeline", "RewardResult", "judge_images", "render_code", "score_reply"),
+    "refine.loop": ("Refined", "RefineSettings", "refine_code"),
     "render.base": ("Renderer", "make_renderer"),
     "reward.outcome": ("Outcome",),
     "reward.report": ("Discrepancy", "Report"),

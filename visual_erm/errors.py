@@ -6,7 +6,8 @@ gets a neutral reward, until too many fail. `visual_erm.reward.outcome` names wh
     with boundary("judge"):
         report = await judge.judge(reference, image, task)      # an IndexError in there becomes StageFailed
 
-Messages go to logs and to the rollout log. None of them may be shown to the policy: some quote the reference or the judge.
+Messages go to logs and to the rollout log. None of them may be shown to the policy as it is: some quote the reference or
+the judge. `visual_erm.refine.feedback` says what a policy is told.
 Many quote the policy: every message is made `printable`, so that it cannot control the terminal that shows it.
 """
 

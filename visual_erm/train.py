@@ -151,7 +151,7 @@ def prepare(config: DictConfig, words: Sequence[str] = ()) -> None:
         with contextlib.suppress(ConfigError, OmegaConfBaseException):
             tasks = load_tasks(config.task, task_folders(words))
             carry_prompts(config.task, tasks)
-            choose_manager(config, tasks, reward_path("reward_func/batch_manager.py"))
+            choose_manager(config, tasks, project_path("reward_func/batch_manager.py"))
         config.run_dir = str(Path(str(config.run_dir)).resolve())
         for key in ("train_files", "val_files"):
             if files := select(config, f"data.{key}"):
@@ -160,7 +160,10 @@ def prepare(config: DictConfig, words: Sequence[str] = ()) -> None:
             if (path := select(config, key)) and Path(str(path)).expanduser().is_dir():
                 OmegaConf.update(config, key, absolute(path))
         function = config.reward.custom_reward_function
-        function.path = reward_path(function.path)
+        function.path = project_path(function.path)
+        loops = "actor_rollout_ref.rollout.agent.agent_loop_config_path"
+        if path := select(config, loops):
+            OmegaConf.update(config, loops, project_path(str(path)))
         settings = function.reward_kwargs
         if "data_root" in settings:
             root = settings.data_root or (config.data.train_files and Path(config.data.train_files[0]).parent)
@@ -224,8 +227,8 @@ def absolute(path: str | Path) -> str:
     return str(Path(str(path)).expanduser().resolve())
 
 
-def reward_path(path: str) -> str:
-    """Finds the reward function's file.
+def project_path(path: str) -> str:
+    """Finds a file that is the user's or the project's, for example the reward function's.
 
     Args:
         path: The path, from this folder or from the project.

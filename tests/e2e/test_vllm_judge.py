@@ -35,10 +35,15 @@ from visual_erm.extract import Code
 from visual_erm.judge.endpoint import connect
 from visual_erm.judge.remote import RemoteJudge
 from visual_erm.judge.usage import JudgeUsage
+from visual_erm.policy.client import PolicyClient, message
+from visual_erm.refine.inputs import open_inputs
+from visual_erm.refine.loop import Ended, RefineSettings, refine_code
+from visual_erm.refine.run import run as refine
 from visual_erm.render.base import make_renderer
 from visual_erm.reward.report import Report
 from visual_erm.spec.judge import JudgeSettings
-from visual_erm.spec.task import Task, load_task
+from visual_erm.spec.policy import PolicySettings
+from visual_erm.spec.task import Task, load_task, load_tasks
 from visual_erm.testing.tiny_qwen3vl import build_tiny_qwen3vl
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200), pytest.mark.skipif(not vllm(), reason="vLLM is not installed")]
@@ -95,6 +100,11 @@ class Recording(RemoteJudge):
 
 def settings(url: str, **changes) -> JudgeSettings:
     return JudgeSettings(kind="remote", endpoints=(url,), **{"max_in_flight": CONCURRENCY, "timeout_s": 300, **changes})
+
+
+def policy_settings(url: str, max_tokens: int) -> PolicySettings:
+    sampling = {"temperature": 1.0, "max_tokens": max_tokens}
+    return PolicySettings(endpoints=(url,), sampling=sampling, api_key_env="VISUAL_ERM_API_KEY")
 
 
 @pytest.fixture(scope="module")
@@ -214,6 +224,34 @@ def test_one_server_judges_and_one_matches_and_kills_change_nothing(servers, tmp
     assert done.returncode == 0, done.stdout + done.stderr
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert (figures["kills"], figures["differing"], figures["score"]["items"]) == ([0, 4], [], 9)
+
+
+@pytest.mark.parametrize("history", ["fresh", "conversation"])
+async def test_a_policy_of_vllm_drafts_and_revises_to_the_end(vllm_server, images, tmp_path, history):
+    """The tiny model is never taught to write a table; the loop asks again and again, and keeps what it writes."""
+    for number in range(3):
+        images[number * ROLLOUTS][0].save(tmp_path / f"{number}.png")
+    policy = policy_settings(vllm_server, max_tokens=48)
+    inputs = open_inputs(tmp_path, load_tasks("table"), "<image>\nWrite the HTML of this table.", None)
+    steps = RefineSettings(rounds=2, patience=9, history=history)
+    judge, to = settings(vllm_server), tmp_path / "out"
+    done = await asyncio.to_thread(refine, inputs, policy, judge, to, steps, policy_name="tiny", judge_name="tiny")
+    assert (done.done, done.failed) == (3, [])
+    for line in lines(to, "results.jsonl"):
+        assert (len(line["rounds"]), line["ended"]) == (3, "rounds")
+        assert all(one["reply"] and 0 < one["reply_tokens"] <= 48 for one in line["rounds"])
+        tokens = [one["prompt_tokens"] for one in line["rounds"]]
+        assert tokens[0] < tokens[1]
+        assert history == "fresh" or tokens[1] < tokens[2]
+
+
+async def test_a_revision_beyond_the_policys_context_ends_with_the_draft(vllm_server, images):
+    async with PolicyClient(policy_settings(vllm_server, max_tokens=16)) as policy:
+        tokens = (await policy.write([message("user", "cell " * 3900)])).prompt_tokens
+    # So that the draft fits, and what follows it does not.
+    asked = "<image>" + "cell " * int(3900 * 3900 / tokens)
+    found = await refine_code("table", images[0][0], policy_settings(vllm_server, max_tokens=64), prompt=asked)
+    assert (len(found.rounds), found.ended) == (1, Ended.CONTEXT)
 
 
 async def test_a_wrong_model_name_and_a_wrong_path_are_told_with_the_fix(vllm_server, images):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from itertools import combinations
 
 import pytest
@@ -168,8 +169,18 @@ def test_nothing_against_nothing_is_no_discrepancy():
 # --- words -----------------------------------------------------------------------------------------------------------
 
 
-def test_words_are_found_wherever_they_stand():
-    assert not compare(lines("Mean age 12.5", "Total (n = 80)"), grid([["total", "N=80"], ["12.5", "mean   AGE"]]))
+def test_words_are_found_wherever_lines_wrap():
+    assert not compare(lines("Mean age 12.5", "Total (n = 80)"), grid([["mean", "12.5"], ["AGE", "total N=80"]]))
+
+
+@pytest.mark.parametrize("rows", [4, 8, 20])
+def test_cells_of_an_unruled_table_in_another_order_cost(rows):
+    names = [f"name{number} {10 * number}" for number in range(rows)]
+    shuffled = random.Random(rows).sample(names, rows)
+    for other in (names[::-1], shuffled):
+        assert {one.severity for one in compare(lines(*names), lines(*other))} == {1}
+    one_row_lower = [*names[1:], names[0]]
+    assert not compare(lines(*names), lines(*one_row_lower))
 
 
 def test_a_wrong_word_is_named():

@@ -49,7 +49,7 @@ def write(file: Path, rows: list[dict[str, Any]]) -> Path:
     return file
 
 
-GROUPS = ("engine", "task", "judge", "reward", "cluster", "policy")
+GROUPS = ("engine", "task", "judge", "reward", "agent", "cluster", "policy")
 
 
 @functools.cache

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
 import inspect
 import json
 import os
@@ -31,6 +32,7 @@ from visual_erm.training.replay_buffer import StrictReplayBuffer
 from visual_erm.training.stop_callback import SaveAndStop
 
 PROJECT = Path(__file__).parents[2]
+PROJECT_OF_VERL = Path(importlib.util.find_spec("verl").submodule_search_locations[0])
 
 
 def takes(function, *positional: object, **named: object) -> bool:
@@ -171,6 +173,104 @@ def test_the_manager_of_rollouts_marks_each_row_with_veRLs_word(monkeypatch):
     manager.generate_sequences(object.__new__(manager), bare)
     assert get(bare, "extra_info") == [{"validate": False}] * 2
     assert 'tu.assign_non_tensor_data(batch, "validate", True)' in inspect.getsource(trainer_base.PPOTrainer._validate)
+
+
+# --- the agent loop
+
+
+def test_veRL_makes_the_loop_that_the_recipe_names():
+    import hydra
+    from verl.experimental.agent_loop import agent_loop
+
+    from visual_erm.preflight.overrides import compose_recipe
+    from visual_erm.training.refine_loop import RefineLoop
+
+    agent = compose_recipe(["cluster=cpu", "policy=tiny", "agent=refine"]).actor_rollout_ref.rollout.agent
+    (loop,) = OmegaConf.load(PROJECT / agent.agent_loop_config_path)
+    assert loop.name == agent.default_agent_loop
+    assert hydra.utils.get_class(loop._target_) is RefineLoop
+    assert issubclass(RefineLoop, verl_internals.AgentLoopBase)
+    worker = inspect.getsource(agent_loop.AgentLoopWorker)
+    assert "_agent_loop_registry[agent_loop_config.name] = agent_loop_config" in worker
+    assert re.search(r"output: AgentLoopOutput = await agent_loop\.run\(sampling_params, \*\*kwargs\)", worker)
+
+
+@pytest.mark.parametrize(
+    ("method", "positional", "named"),
+    [
+        ("process_multi_modal_info", ([],), {}),
+        ("_assert_mm_supported", (True,), {}),
+        ("_get_mm_processor_kwargs", (), {}),
+        ("ct_build_initial_tokens", ([],), {"images": []}),
+        ("ct_merge_assistant_token", ([], [], [], None), {"assistant_logprobs": None}),
+        ("ct_merge_context_msg", ([], [], [], [], None), {}),
+    ],
+)
+def test_a_loop_has_the_methods_that_write_its_tokens(method, positional, named):
+    assert takes(getattr(verl_internals.AgentLoopBase, method), None, *positional, **named)
+
+
+def test_a_loop_counts_the_tokens_of_a_message_with_veRLs_builder():
+    from verl.utils.tokenizer.continuous_token import ContinuousTokenBuilder
+
+    assert takes(ContinuousTokenBuilder.tokenize_context_incremental_messages, None, [], [])
+    base = inspect.getsource(verl_internals.AgentLoopBase.__init__)
+    for used in ("config", "rollout_config", "server_manager", "tokenizer", "continuous_token_builder"):
+        assert f"self.{used} = " in base, used
+
+
+def test_a_loop_that_brings_its_reward_is_not_scored_again_and_its_mask_is_that_of_the_loss():
+    from verl.experimental.agent_loop import agent_loop
+
+    assert "final_output.reward_score is None and enable_async_reward" in inspect.getsource(agent_loop.AgentLoopWorker)
+    # Ray hides the class.
+    worker = (PROJECT_OF_VERL / "trainer" / "ppo" / "v1" / "agent_loop_tq.py").read_text(encoding="utf-8")
+    assert 'field["loss_mask"] = field["response_mask"]' in worker
+    output = verl_internals.AgentLoopOutput(
+        prompt_ids=[1],
+        response_ids=[2, 3, 4],
+        response_mask=[1, 0, 1],
+        reward_score=0.5,
+        metrics=verl_internals.AgentLoopMetrics(generate_sequences=0.1, compute_score=0.1, num_preempted=-1),
+        extra_fields={"reward_extra_info": {"score": 0.5}},
+    ).as_dict()
+    assert (output["response_mask"].tolist(), output["rm_scores"].tolist()) == ([1, 0, 1], [0, 0, 0.5])
+    assert output["extra_fields"]["reward_extra_info"] == {"score": 0.5}
+
+
+def test_the_loss_leaves_out_what_the_mask_leaves_out():
+    from verl.trainer.ppo.core_algos import agg_loss
+
+    loss, mask = torch.tensor([[1.0, 100.0, 3.0]]), torch.tensor([[1, 0, 1]])
+    assert agg_loss(loss, mask, "token-mean") == 2
+
+
+def test_a_reward_worker_is_found_by_its_name_and_hands_on_what_the_loop_says():
+    from verl.experimental.reward_loop import RewardLoopManager
+    from verl.experimental.reward_loop.reward_loop import RewardLoopWorker
+
+    from visual_erm.training.refine_loop import REWARD_WORKER
+
+    assert REWARD_WORKER.format(3) == "reward_loop_worker_3"
+    assert 'name=f"reward_loop_worker_{i}"' in inspect.getsource(RewardLoopManager)
+    assert "range(num_workers)" in inspect.getsource(RewardLoopManager._init_reward_loop_workers)
+    assert inspect.iscoroutinefunction(RewardLoopWorker.compute_score) and takes(
+        RewardLoopWorker.compute_score, None, "data"
+    )
+    manager = inspect.getsource(verl_internals.NaiveRewardManager.run_single)
+    assert "extra_info.update(tool_extra_fields.items())" in manager
+    for used in ("data_source", "reward_model", "extra_info", "tool_extra_fields", "__num_turns__"):
+        assert f'"{used}"' in manager, used
+
+
+@pytest.mark.parametrize("engine", ["vllm_rollout/vllm_async_server.py", "sglang_rollout/async_sglang_server.py"])
+def test_rollout_servers_bound_an_answer_as_they_are_asked(engine):
+    from verl.workers.rollout.llm_server import LLMServerClient
+
+    asked = {"prompt_ids": [1], "sampling_params": {}, "image_data": None, "mm_processor_kwargs": {}, "priority": 0}
+    assert takes(LLMServerClient.generate, None, request_id="a", **asked)
+    server = (PROJECT_OF_VERL / "workers" / "rollout" / engine).read_text(encoding="utf-8")
+    assert 'sampling_params.pop("max_tokens")' in server
 
 
 # --- the replay buffer

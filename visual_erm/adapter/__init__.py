@@ -38,6 +38,8 @@ What it returns: plain floats, the same keys for every rollout of a run.
     guard_<name>             1 if that guard found something: see `visual_erm.guard.runner.GUARDS`; teds has `tag_stuffing`.
     judge_<name>             What the judgement cost: see `visual_erm.judge.usage.JudgeUsage`.
     <stage>_ms               Milliseconds spent in `extract`, `render`, `guard`, `judge` or `compare`.
+    refine_<name>            Under agent=refine: `turns` (answers), `rewarded_turn` (the answer that the other numbers are
+                             of, from 1), `first_score` and `last_score`. The judge's cost and the times are of all turns.
 
 What it raises stops the run, and the reason is then in `abort_reason.txt` in the folder of the rollout log:
 

@@ -16,14 +16,17 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
+from PIL import Image
+
 from visual_erm.data.row_contract import check_renderer_version
 from visual_erm.errors import ConfigError, InfrastructureError, boundary
 from visual_erm.reward.rollout_log import RolloutLog, row_of, write_abort_reason
+from visual_erm.reward.turns import ASKED, ENDED, Turn, Turns
 from visual_erm.runtime import gc_tuning
 from visual_erm.spec.base import plain
 from visual_erm.spec.task import Task
@@ -48,6 +51,11 @@ class Rollout:
         """Names the row in messages."""
         return f"row {self.extra_info.get('index', '?')}"
 
+    @property
+    def is_turn(self) -> bool:
+        """Whether the policy may answer again, and asks what to revise."""
+        return ASKED in self.extra_info
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -57,6 +65,10 @@ class Scored:
     """What `compute_score` returns."""
     details: dict[str, Any] = field(default_factory=dict)
     """Further entries of its line in the rollout log."""
+    feedback: str = ""
+    """What to tell the policy before it answers again; empty where nothing is known, or `Rollout.is_turn` is False."""
+    image: Image.Image | None = field(default=None, repr=False)
+    """What the code renders to, beside `feedback`."""
 
 
 class Scorer(Protocol):
@@ -100,8 +112,8 @@ class RewardFunction:
         self._make_scorer = make_scorer
         self._workers: WeakKeyDictionary[asyncio.AbstractEventLoop, _Worker] = WeakKeyDictionary()
 
-    async def score(self, rollout: Rollout, rollout_log: str | None, **settings: Any) -> dict[str, float]:
-        """Scores one rollout and writes its line.
+    async def score(self, rollout: Rollout, rollout_log: str | None, **settings: Any) -> dict[str, Any]:
+        """Scores one rollout and writes its line. Of a rollout with several turns, see `visual_erm.reward.turns`.
 
         Args:
             rollout: What veRL passed.
@@ -109,7 +121,8 @@ class RewardFunction:
             settings: Passed to `make_scorer`; mappings may be those of OmegaConf.
 
         Returns:
-            The numbers, see `visual_erm.adapter`. The line is in the log by then.
+            The numbers, see `visual_erm.adapter`. The line is in the log by then. Of one turn, the `Turn` beside them, and
+            no line.
 
         Raises:
             ConfigError: A setting is wrong, or the row does not fit.
@@ -119,7 +132,15 @@ class RewardFunction:
         try:
             with boundary("reward function"), gc_tuning.track_sample():
                 scorer = self._scorer(worker, settings)
-                scored = await scorer.score(rollout)
+                turns: Turns | None = rollout.extra_info.get(ENDED)
+                if turns is None:
+                    scored = await scorer.score(rollout)
+                else:
+                    rollout = replace(rollout, reply=turns.rewarded.reply)
+                    scored = Scored(turns.numbers(), turns.details())
+            if rollout.is_turn:
+                turn = Turn(rollout.reply, scored.numbers, scored.details, scored.feedback, scored.image)
+                return {**scored.numbers, ASKED: turn}
             if rollout_log:
                 with boundary("rollout log"):
                     await self._write(worker, scorer, rollout, scored, Path(rollout_log))

@@ -14,6 +14,7 @@ from visual_erm.data.row_contract import reference_of, task_of
 from visual_erm.errors import ConfigError
 from visual_erm.judge.usage import JudgeStats, publish
 from visual_erm.pipeline import pipelines_of
+from visual_erm.refine.feedback import feedback
 from visual_erm.spec.base import plain
 from visual_erm.spec.judge import load_judge_settings
 from visual_erm.spec.task import load_tasks
@@ -63,7 +64,7 @@ class VisualScorer:
             rollout: What veRL passed.
 
         Returns:
-            The numbers, and reason, outcome and report for the rollout log.
+            The numbers, and reason, outcome and report for the rollout log. Of a turn also what the policy is told.
 
         Raises:
             ConfigError: The row does not fit.
@@ -77,7 +78,8 @@ class VisualScorer:
         self.stats.add(result.judge_usage)
         report = result.report.wire(pipeline.task.report) if result.report else None
         details = {"reason": result.reason, "outcome": result.outcome.value, "report": report}
-        return Scored(result.numbers(self._categories), details)
+        told = feedback(result, pipeline.task) if rollout.is_turn and result.scored_ok else ""
+        return Scored(result.numbers(self._categories), details, told, result.image if told else None)
 
     def status(self) -> dict[str, Any]:
         """Returns what the judge has done so far, as plain JSON."""

@@ -151,6 +151,31 @@ class VerlCheck:
         """Returns the settings of the policy's image processor, as its file has them."""
         return dict(self._processor.image_processor.to_dict())
 
+    def count_tokens(self, text: str) -> int:
+        """Counts the tokens of a text for the policy.
+
+        Args:
+            text: The text.
+
+        Returns:
+            The number of tokens.
+        """
+        return len(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def count_image_tokens(self, image: Image.Image) -> int:
+        """Counts the tokens of a message that shows an image and says nothing.
+
+        Args:
+            image: The image, as veRL hands it to the policy.
+
+        Returns:
+            The number of tokens.
+        """
+        message = {"role": "user", "content": [{"type": "image", "image": image}]}
+        prompt = self._processor.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
+        settings = dict(self._settings.get("mm_processor_kwargs") or {})
+        return len(self._processor(text=[prompt], images=[image], **settings)["input_ids"][0])
+
     def _load(self, *files: Path, filtered: bool) -> Any:
         from omegaconf import OmegaConf
         from verl.utils.dataset.rl_dataset import RLHFDataset

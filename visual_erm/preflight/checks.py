@@ -13,7 +13,7 @@ from functools import partial
 from omegaconf import DictConfig
 from rich.console import Console
 
-from visual_erm.preflight import data, endpoints, libraries, machine, model, pictures, reward, settings, sizes, verl
+from visual_erm.preflight import agent, data, endpoints, libraries, machine, model, pictures, reward, settings, sizes, verl
 from visual_erm.preflight.context import RunContext
 from visual_erm.preflight.findings import Caution, Check, Note, Outcome, Problem
 from visual_erm.preflight.report import line
@@ -27,6 +27,7 @@ CHECKS = (
     Check("reward fits the tasks", reward.check_tasks, ("task", "reward")),
     Check("judge", settings.check_judge, ("reward",)),
     Check("numbers", sizes.check_numbers),
+    Check("agent", agent.check_agent, ("reward", "numbers")),
     Check("GPUs divide", sizes.check_engine, ("every key has a value", "numbers")),
     Check("batches divide", sizes.check_batches, ("numbers", "GPUs divide")),
     Check("sequences fit", sizes.check_lengths, ("numbers",)),
@@ -55,6 +56,7 @@ CHECKS = (
     Check("image limits", pictures.check_limits, ("policy",)),
     Check("veRL loads the rows", data.check_load, ("numbers", "policy", "files join", "image limits")),
     Check("policy sees the references", pictures.check_images, ("reward", "references open", "veRL loads the rows")),
+    Check("answers fit", agent.check_answers, ("agent", "veRL loads the rows")),
     Check("endpoints", endpoints.check_endpoints, ("task", "judge")),
     Check("reward function", reward.check_function),
     Check(

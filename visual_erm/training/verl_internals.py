@@ -28,6 +28,10 @@ PLACES = {
     "AgentLoopManagerTQ": "verl.trainer.ppo.v1:AgentLoopManagerTQ",
     "assign_non_tensor_stack": "verl.utils.tensordict_utils:assign_non_tensor_stack",
     "get_value": "verl.utils.tensordict_utils:get",
+    # What writes one rollout, and what it returns.
+    "AgentLoopBase": "verl.experimental.agent_loop.agent_loop:AgentLoopBase",
+    "AgentLoopMetrics": "verl.experimental.agent_loop.agent_loop:AgentLoopMetrics",
+    "AgentLoopOutput": "verl.experimental.agent_loop.agent_loop:AgentLoopOutput",
     # What scores rollouts.
     "DataProto": "verl:DataProto",
     "NaiveRewardManager": "verl.experimental.reward_loop.reward_manager.naive:NaiveRewardManager",

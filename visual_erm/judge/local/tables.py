@@ -6,14 +6,19 @@ and m parts in reference and prediction,
 
     S = w * max(n, m) - (largest sum of gains over all pairings that are allowed).
 
-Cells are paired in order: rows with rows and, inside a pair of rows, cells with cells. Words are paired freely.
+Cells are paired in order: rows with rows and, inside a pair of rows, cells with cells. Words are paired freely. Words that
+both tables have and that have moved cost 1 each, beyond a share of MOVED_SLACK: there are (words that both have) - (longest
+sequence of words that both have in this order) of them.
 
 Theorem: removing any parts from a prediction that has no more parts than the reference (m <= n) never lowers S. The first
 term stays w * n; the pairings that remain allowed are among those allowed before, with the same gains; and because gains
 are never negative, none of them sums to more than the former maximum. So a policy that drops what it cannot read earns
 nothing by it. A part too many (m > n) costs w, as does a part missing: one surplus part makes up for one missing part.
+Moved words keep it so: without a word that both tables have, one word less has moved at most, and the sum of gains is
+smaller by 1 at least, because no other pair gains as much as two equal words.
 
-The discrepancies returned sum to exactly S: sub for every pair that differs, w for each part left over on the longer side.
+The discrepancies returned sum to exactly S: sub for every pair that differs, w for each part left over on the longer side,
+1 for each word that has moved beyond the slack.
 
     compare(read_table(reference, ocr), read_table(prediction, ocr))
 """
@@ -21,11 +26,13 @@ The discrepancies returned sum to exactly S: sub for every pair that differs, w 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 import numpy as np
+from rapidfuzz.distance import LCSseq
 from scipy.optimize import linear_sum_assignment
 
 from visual_erm.judge.local.text import CHUNK, equal, is_numeric, normalize, plain, quote, text_severity
@@ -34,6 +41,9 @@ from visual_erm.vision.table_cells import Cell, Reading
 
 MAX_WORDS = 2000
 """Words compared per image, in reading order; the rest is ignored. Pairing them freely takes time in their cube."""
+MOVED_SLACK = 1 / 3
+"""Share of the reference's words that may have moved. Cells that wrap elsewhere move up to 30% of the words of PubTabNet's
+scans; a table whose cells are shuffled moves 60 to 70%."""
 
 _WORD = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.\d+|[^\W_]+")
 _SPACED = re.compile(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d.,])")
@@ -56,7 +66,7 @@ def compare(reference: Reading, prediction: Reading) -> tuple[Discrepancy, ...]:
     """Compares two tables.
 
     With a bordered reference cells are compared, and a borderless prediction pays for that in every cell. Without one
-    there are no sure cells: words are compared, whatever their order, and case, punctuation and signs do not count. OCR
+    there are no sure cells: words are compared, wherever lines wrap, and case, punctuation and signs do not count. OCR
     loses a blank between thousands in one image and reads it in the other. So where a number has such blanks, all numbers
     are compared by thousands as well, and the smaller S counts. The theorem holds for either, and so for the smaller one.
 
@@ -282,7 +292,25 @@ def _compare_words(reference: list[Word], prediction: list[Word]) -> tuple[Discr
             found.append(Discrepancy("layout_error", MAX_SEVERITY, what, reference[lost].place))
         else:
             found.append(_misread(reference[lost], prediction[extra], MAX_SEVERITY))
-    return tuple(found)
+    return tuple(found + _moved(reference, prediction))
+
+
+def _moved(reference: list[Word], prediction: list[Word]) -> list[Discrepancy]:
+    """One for each word that both tables have, and not in the same order, beyond MOVED_SLACK."""
+    keys = [[word.key for word in words] for words in (reference, prediction)]
+    there = Counter(keys[0]) & Counter(keys[1])
+    in_order: set[int] = set()
+    for block in LCSseq.opcodes(*keys):
+        if block.tag == "equal":
+            in_order |= set(range(block.src_start, block.src_end))
+    there.subtract(reference[place].key for place in in_order)
+    found = []
+    for place, word in enumerate(reference):
+        if place not in in_order and there[word.key] > 0:
+            there[word.key] -= 1
+            what = f"{word.place}: {quote(word.text)} of the reference stands elsewhere in the prediction"
+            found.append(Discrepancy("layout_error", 1, what, word.place))
+    return found[int(MOVED_SLACK * len(reference)) :]
 
 
 def _misread(reference: Word, prediction: Word, severity: int) -> Discrepancy:

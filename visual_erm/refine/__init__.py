@@ -1,0 +1,1 @@
+"""Reflect and revise: a policy sees what its code renders and what a judge finds, and writes the code again."""
