@@ -3,7 +3,8 @@
 # make soak    render thousands of images with attacks among them, and fail when anything is lost or grows;
 #              then look at thousands of images of every kind, and fail when anything raises or takes too long;
 #              then judge odd images and pages beside honest samples, and fail when these wait or get another result;
-#              then let hacks play against the reward, and fail when one earns more than an honest reply with two slips
+#              then let hacks play against the reward, and fail when one earns more than an honest reply with two slips;
+#              then kill the bench at random moments, and fail when a result differs from that of a calm run
 # make demo    set up what it needs, then train a tiny policy on tables with real veRL on this CPU (15 to 20 minutes);
 #              TASK=chart and TASK=svg do it with charts and drawings, TASK=mixed with all three in one run
 # make lint    only the linters and the type checker
@@ -33,6 +34,7 @@ soak: .venv/.ready-test
 	.venv/bin/python benchmarks/perception.py
 	.venv/bin/python benchmarks/odd_pictures.py
 	.venv/bin/python benchmarks/hacks.py
+	.venv/bin/python benchmarks/bench_kills.py
 
 lint: .venv/.ready-test
 	.venv/bin/ruff check .

@@ -37,6 +37,7 @@ RUN_BY = {
     r"python benchmarks/scales\.py": "tests/reward/test_scales.py:scales.py",
     r"python benchmarks/odd_pictures\.py": "tests/vision/test_odd_pictures.py:odd_pictures.py",
     r"python benchmarks/reward_step\.py": "tests/test_reward_step.py:reward_step.py",
+    r"python benchmarks/bench\.py": "tests/bench/test_bench.py:bench.py",
     r"python -m visual_erm\.train task=mixed": "tests/test_train.py:task=mixed",
     r"python -m visual_erm\.train": "tests/test_train.py:visual_erm.train",
     r".*visual-erm preflight": "tests/preflight/test_preflight.py:preflight",

@@ -46,7 +46,11 @@ err = Console(stderr=True)
 
 TaskName = Annotated[str, typer.Argument(help="The task: table, chart or svg, or the path of its YAML file.")]
 JudgeName = Annotated[
-    str, typer.Option(help="The judge: `local`, the URL of an OpenAI-compatible server, or the path of a YAML file.")
+    str,
+    typer.Option(
+        help="The judge: `local`, the URL of an OpenAI-compatible server, or the path of a YAML file. `visual-erm judge` "
+        "also takes `transformers:FOLDER`: the model in that folder, in this process."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
@@ -117,7 +121,7 @@ def judge_images(
     as_json: AsJson = False,
 ) -> None:
     """Compare two images and list their discrepancies."""
-    from visual_erm.pipeline import judge_images as compare
+    from visual_erm.bench.judges import make_any_judge
     from visual_erm.vision.images import load_image
 
     loaded = load_task(task)
@@ -126,7 +130,14 @@ def judge_images(
     if settings.kind == "local":
         _note_local_judge(as_json)
 
-    report = asyncio.run(compare(loaded, *images, settings))
+    async def compare() -> Report:
+        asked = make_any_judge(settings)
+        try:
+            return await asked.judge(*images, loaded)
+        finally:
+            await asked.close()
+
+    report = asyncio.run(compare())
     if as_json:
         _print_json({"severity": report.severity, "truncated": report.truncated, **report.wire(loaded.report)})
     else:
@@ -291,14 +302,23 @@ def import_prompts(
     checkout: Annotated[Path, typer.Argument(help="A checkout of InternLM/Visual-ERM, or a folder in it.")],
 ) -> None:
     """Use the published prompts from now on. They are read from the checkout. Nothing in it is run."""
-    from visual_erm.spec.prompt_import import find_published
+    from visual_erm.spec.prompt_import import EVALUATION, find_evaluation, find_published
     from visual_erm.spec.prompts import described, imported_prompts, save_imported
 
     texts = find_published(checkout)
+    evaluation = find_evaluation(checkout)
+    texts |= evaluation
     save_imported(texts)
     for task, found in texts.items():
         out.print(f"{task}: {described(found.text)}", markup=False, highlight=False, soft_wrap=True)
     out.print(f"kept in {imported_prompts()}", markup=False, highlight=False, soft_wrap=True)
+    if not evaluation:
+        out.print(
+            f"the checkout has no {EVALUATION}: `visual-erm bench run --published` has no prompts",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 @prompts.command()

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -117,28 +114,34 @@ def test_a_judge_is_compared_with_one_that_says_nothing(matches: Path, tmp_path:
     assert difference["found_by_b_only"] > 5
 
 
-def test_a_run_that_is_killed_again_and_again_ends_with_the_same_answers(rows: Path, answers: Path, tmp_path: Path) -> None:
-    path, draw = tmp_path / "answers.jsonl", random.Random(3)
-    command = [sys.executable, "-m", "visual_erm.cli", "bench", "run", str(rows), "--out", str(path)]
-    for kill in range(10):
-        before = path.stat().st_size if path.exists() else 0
-        process = subprocess.Popen(
-            command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True
-        )
-        # Some are killed before the first answer, the others after one.
-        limit = time.monotonic() + (draw.uniform(0.2, 1.5) if kill % 2 else 60)
-        while (
-            process.poll() is None and time.monotonic() < limit and (path.stat().st_size if path.exists() else 0) == before
-        ):
-            time.sleep(0.01)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        if kill == 4:
-            with path.open("ab") as file:
-                file.write(b'{"id": "table-0-1", "categ')
-    done = bench("run", rows, "--out", path, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert results(path) == results(answers)
+def test_ten_kills_at_random_moments_change_no_result(tmp_path: Path) -> None:
+    """The whole 300 pairs are part of `make soak`."""
+    command = [sys.executable, str(ROOT / "benchmarks" / "bench_kills.py"), "--pairs", "18", "--kills", "10"]
+    done = subprocess.run(
+        [*command, "--json", str(tmp_path / "figures.json")],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert (figures["kills"], figures["differing"]) == ([0, 10], [])
+    assert figures["score"]["items"] == 18
+
+
+def test_the_benchmark_of_the_bench_measures_all_three_ways(tmp_path: Path) -> None:
+    few = ["--pairs", "9", "--sample", "4", "--service", "0.2"]
+    command = [sys.executable, str(ROOT / "benchmarks" / "bench.py"), *few, "--json", str(tmp_path / "figures.json")]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert (figures["pairs"], figures["failed"], sum(figures["calls"])) == (9, 0, 9), "every pair is asked about"
+    assert figures["bound_s"] == pytest.approx(0.2)
+    assert figures["seconds"] >= figures["bound_s"]
+    assert figures["published_one_address"]["sample"] == figures["published_spread"]["sample"] == 4
+    assert figures["published_spread"]["ratio"] > 0
 
 
 def test_what_cannot_be_judged_is_told_by_line_and_the_rest_goes_on_and_is_asked_again_when_told(

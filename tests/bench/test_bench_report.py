@@ -89,10 +89,13 @@ def test_the_command_writes_three_files(tmp_path: Path) -> None:
 
     path = tmp_path / "m.jsonl"
     path.write_text(json.dumps(row(1).content) + "\n{\n")
-    done = CliRunner().invoke(app, ["report", str(path), str(path), "--out", str(tmp_path / "page")])
+    done = CliRunner().invoke(app, ["report", str(path), str(path), str(path), str(path), "--out", str(tmp_path / "page")])
     assert done.exit_code == 1, "a line is wrong"
     assert sorted(file.name for file in (tmp_path / "page").iterdir()) == ["report.html", "report.json", "report.md"]
-    assert set(json.loads((tmp_path / "page" / "report.json").read_text())) == {"mine", f"mine ({path})"}
+    assert set(json.loads((tmp_path / "page" / "report.json").read_text())) == {
+        "mine",
+        *(f"mine ({path}{number})" for number in ("", ", 2", ", 3")),
+    }
 
 
 @pytest.mark.parametrize("text", ["a_b", "# 1. *a*", "a\\b `c` ~~d~~ &amp; - e"])

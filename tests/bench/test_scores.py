@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from visual_erm.bench.agreement import agree
+from visual_erm.bench.report import markdown
 from visual_erm.bench.rows import Row, read_rows
 from visual_erm.bench.scores import ALL, compare, score
 from visual_erm.errors import ConfigError
@@ -160,3 +162,26 @@ class TestFiles:
         row = Row("file:3", item(1, gt_img_path=value))
         with pytest.raises(BadRow, match="file:3: `gt_img_path`"):
             row.path("gt_img_path", tmp_path)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_order_of_a_file_changes_no_figure(seed: int) -> None:
+    """Servers answer in any order, and a run that was stopped goes on in another one."""
+    draw = random.Random(seed)
+    contents = [
+        item(
+            n, found=n % 3, invented=draw.choice([0, 1]), gt_img_path=f"{n % 7}.png", category=draw.choice(["table", "svg"])
+        )
+        for n in range(40)
+    ]
+    one = rows(*contents)
+    other = rows(*(item(n, found=2, **{key: contents[n][key] for key in ("gt_img_path", "category")}) for n in range(40)))
+
+    def everything() -> str:
+        scores = score(one)
+        return repr((scores.wire(), compare(one, other), agree([one, other]), markdown({"a": one}, {"a": scores})))
+
+    expected = everything()
+    draw.shuffle(one)
+    draw.shuffle(other)
+    assert everything() == expected

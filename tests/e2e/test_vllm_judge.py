@@ -10,6 +10,8 @@ import asyncio
 import contextlib
 import json
 import signal
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+import yaml
 from marked import marked
 from openai.types.chat import ChatCompletion
 from PIL import Image, ImageDraw
@@ -200,6 +203,27 @@ async def test_servers_judge_and_match_a_benchmark(vllm_server, images, tmp_path
     scores = score(read_rows(tmp_path / "matches.jsonl")[0])
     assert scores.groups["table"].figures.items == 6
     assert scores.matchers == {"visual-erm": 6}
+
+
+def test_one_server_judges_and_one_matches_and_kills_change_nothing(servers, tmp_path):
+    """By its commands, over nine pairs: at temperature 0 the tiny model says the same again."""
+    words = []
+    for name, url in zip(("judge", "matcher"), servers.urls, strict=True):
+        (tmp_path / f"{name}.yaml").write_text(f"kind: remote\nendpoints: ['{url}']\nmax_in_flight: 1\n")
+        words += [f"--{name}", str(tmp_path / f"{name}.yaml")]
+    for name in ("table", "chart", "svg"):
+        plain = load_task(name).model_dump(mode="json")
+        plain["judge"]["image"]["longest_side"] = 128
+        plain["judge"]["sampling"] = {"temperature": 0, "max_tokens": 400}
+        plain["report"] |= {"max_discrepancies": 1, "max_text": 8}
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(plain))
+        words += ["--task", str(tmp_path / f"{name}.yaml")]
+    script = Path(__file__).parents[2] / "benchmarks" / "bench_kills.py"
+    few = ["--pairs", "9", "--kills", "4", "--json", str(tmp_path / "figures.json")]
+    done = subprocess.run([sys.executable, str(script), *few, *words], capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert (figures["kills"], figures["differing"], figures["score"]["items"]) == ([0, 4], [], 9)
 
 
 @pytest.mark.parametrize("history", ["fresh", "conversation"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,10 +22,10 @@ from omegaconf import OmegaConf
 
 from visual_erm.errors import ConfigError
 from visual_erm.preflight import doctor
-from visual_erm.spec import prompt_import
+from visual_erm.spec import prompt_import, prompts
 from visual_erm.spec.base import shipped
-from visual_erm.spec.prompt_import import find_published
-from visual_erm.spec.prompts import digest, imported_prompts, save_imported, shipped_prompts
+from visual_erm.spec.prompt_import import find_evaluation, find_published
+from visual_erm.spec.prompts import digest, evaluation_prompt, imported_prompts, save_imported, shipped_prompts
 from visual_erm.spec.task import load_task, load_tasks
 
 TASKS = ("chart", "svg", "table")
@@ -98,6 +99,53 @@ def test_imported_prompts_are_in_use_until_they_are_forgotten(tmp_path: Path, co
     visual_erm("forget")
     assert in_use() == OWN
     assert "none was imported" in visual_erm("forget").stdout
+
+
+def evaluation(root: Path, **replaced: str) -> Path:
+    """The published evaluation, with its three functions or what replaces one of them."""
+    folder = root / "evaluation"
+    folder.mkdir(parents=True, exist_ok=True)
+    functions = {
+        name: f"def build_prompt_for_{name}() -> str:\n    prompt = 'Compare two of them: {name}'\n    return prompt\n"
+        for name in TASKS
+    }
+    text = "import nowhere\nclient = nowhere.Client()\n" + "\n".join({**functions, **replaced}.values())
+    (folder / "api_judge.py").write_text(text, encoding="utf-8")
+    return root
+
+
+def test_the_prompts_of_the_evaluation_are_imported_beside_those_of_the_rewards(tmp_path: Path) -> None:
+    said = visual_erm("import", evaluation(checkout(tmp_path))).stdout
+    assert "evaluation_table: imported from" in said
+    assert "api_judge.py, line " in said
+    assert {name: prompts.imported(evaluation_prompt(name)) for name in TASKS} == {
+        name: f"Compare two of them: {name}" for name in TASKS
+    }
+    assert in_use() == TEXTS
+    visual_erm("forget")
+    assert prompts.imported(evaluation_prompt("table")) is None
+
+
+def test_a_checkout_without_the_evaluation_says_so_and_gives_the_others(tmp_path: Path) -> None:
+    said = visual_erm("import", checkout(tmp_path)).stdout
+    assert "no evaluation/api_judge.py: `visual-erm bench run --published` has no prompts" in said
+    assert in_use() == TEXTS
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("", "looked for one function `build_prompt_for_svg`; found none"),
+        (
+            "def build_prompt_for_svg():\n    return open('prompt').read()\n",
+            "is no text that can be read without running it",
+        ),
+        ("def build_prompt_for_svg(): return 'a'\ndef build_prompt_for_svg(): return 'b'\n", "found 2, in line"),
+    ],
+)
+def test_an_evaluation_whose_text_is_not_plain_is_told_by_line(tmp_path: Path, function: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        find_evaluation(evaluation(checkout(tmp_path), svg=function))
 
 
 def test_show_prints_the_text_to_the_letter_and_says_where_it_is_from(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def agree(runs: Sequence[Sequence[Row]], *, seed: int = 0) -> Agreement:
         BadRow: There are fewer than two runs, or no item is in all of them.
     """
     answered = [{row.id: row for row in rows if row.is_answered} for rows in runs]
-    common = [name for name in answered[0] if all(name in one for one in answered)] if len(answered) > 1 else []
+    common = sorted(set.intersection(*map(set, answered))) if len(answered) > 1 else []
     if not common:
         raise BadRow("no item has an answer in two runs or more; give the files of several runs over one benchmark")
     errors = [[one[name].predictions() for name in common] for one in answered]

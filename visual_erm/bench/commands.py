@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +16,9 @@ from rich.table import Column, Table
 from visual_erm.errors import ConfigError, printable
 
 if TYPE_CHECKING:
+    from visual_erm.bench.rows import Row
     from visual_erm.bench.scores import Group
+    from visual_erm.spec.judge import JudgeSettings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -45,7 +49,11 @@ def run(
     to: Annotated[Path, typer.Option("--out", help="File for the answers. A run that was stopped goes on from it.")],
     root: Annotated[Path | None, typer.Option(help="Folder of the images. Default: that of the benchmark's file.")] = None,
     judge: Annotated[
-        str, typer.Option(help="The judge: `local`, the URL of an OpenAI-compatible server, or the path of a YAML file.")
+        str,
+        typer.Option(
+            help="The judge: `local`, the URL of an OpenAI-compatible server, the path of a YAML file, or "
+            "`transformers:FOLDER`: the model in that folder, in this process."
+        ),
     ] = "local",
     task: Annotated[
         list[str] | None,
@@ -55,20 +63,37 @@ def run(
     swap: Annotated[
         bool, typer.Option(help="Exchange reference and predicted image, to see whether that matters.")
     ] = False,
+    published: Annotated[
+        bool,
+        typer.Option(
+            help="Ask as the published evaluation does, with its prompts (`visual-erm prompts import`). Writes a JSON list."
+        ),
+    ] = False,
 ) -> None:
     """Ask a judge about every pair."""
-    from visual_erm.bench.rows import read_rows
+    from visual_erm.bench.rows import read_rows, with_truths
     from visual_erm.bench.run import run as run_all
-    from visual_erm.judge.endpoint import hide_login
     from visual_erm.spec.judge import load_judge_settings
     from visual_erm.spec.task import load_task
 
     found, problems = read_rows(rows)
+    found, without = with_truths(found)
+    problems += without
+    if not found:
+        raise ConfigError(problems[0])
     settings, tasks = load_judge_settings(judge), [load_task(one) for one in task or ()]
-    name = (hide_login(judge) if "://" in judge else judge) + (" (swapped)" if swap else "")
-    folder = root or rows.parent
+    name = _name_of(judge, settings) + " (swapped)" * swap + " (as published)" * published
     summary = run_all(
-        found, folder, settings, to, tasks=tasks, name=name, retry_failed=retry_failed, swapped=swap, console=err
+        found,
+        root or rows.parent,
+        settings,
+        to,
+        tasks=tasks,
+        name=name,
+        retry_failed=retry_failed,
+        swapped=swap,
+        published=published,
+        console=err,
     )
     _tell(f"{summary.done} answered, {summary.kept} kept, {len(summary.failed)} failed: {to}", problems)
     raise typer.Exit(SOME_FAILED if summary.failed or problems else 0)
@@ -220,11 +245,11 @@ def report(
     from visual_erm.bench.rows import read_rows
     from visual_erm.bench.scores import score as score_all
 
-    judges, problems = {}, []
+    judges: dict[str, list[Row]] = {}
+    problems: list[str] = []
     for path in matches:
         rows, wrong = read_rows(path)
-        name = rows[0].judge or path.stem
-        judges[name if name not in judges else f"{name} ({path})"] = rows
+        judges[_free_name(rows[0].judge or path.stem, path, judges)] = rows
         problems += wrong
     scores = {name: score_all(rows) for name, rows in judges.items()}
     problems += [message for of_judge in scores.values() for message in of_judge.left_out]
@@ -234,6 +259,24 @@ def report(
     _write(to / "report.html", html(text))
     _tell(f"written to {to}", problems)
     raise typer.Exit(SOME_FAILED if problems else 0)
+
+
+def _free_name(name: str, path: Path, taken: Collection[str]) -> str:
+    """The name of a judge on a page: with its file, and a number, where another one has the name."""
+    numbered = (f"{name} ({path}, {number})" for number in itertools.count(2))
+    return next(one for one in itertools.chain([name, f"{name} ({path})"], numbered) if one not in taken)
+
+
+def _name_of(judge: str, settings: JudgeSettings) -> str:
+    """The name of a judge in a file of answers. It does not depend on the folder from which a run goes on."""
+    from visual_erm.judge.endpoint import hide_login
+
+    if "://" in judge:
+        return hide_login(judge)
+    if settings.kind == "transformers":
+        return f"{Path(settings.model or '').expanduser().resolve().name} (transformers)"
+    kind = settings.model or "remote" if settings.kind == "remote" else settings.kind
+    return kind if Path(judge).stem == kind else f"{kind} ({Path(judge).stem})"
 
 
 def _print_table(table: Table) -> None:

@@ -19,7 +19,7 @@ from visual_erm.bench.matching import LabeledError, Matching
 from visual_erm.bench.model_matcher import match_by_model
 from visual_erm.bench.offline_matcher import match_offline
 from visual_erm.bench.rows import MATCH_KEYS, Row, read_row, wire
-from visual_erm.errors import ConfigError, InfrastructureError
+from visual_erm.errors import ConfigError, InfrastructureError, JudgeUnavailable
 from visual_erm.jobs.result_file import ResultFile
 from visual_erm.jobs.rows import FAILED, BadRow
 from visual_erm.jobs.workers import Summary, ask_all, places
@@ -52,6 +52,7 @@ def match(
         What became of the items.
 
     Raises:
+        JudgeUnavailable: No server answers. What was matched before is in the file.
         ConfigError: The file cannot be written, is none of this command, or holds the matches of another matcher
             or of other errors.
     """
@@ -99,25 +100,26 @@ async def _match(
 
     async def ask(row: Row) -> dict[str, Any]:
         if row.failed and not row.is_answered:
-            return {FAILED: row.failed, "matcher": name}
+            return {FAILED: row.failed}
         if "pred_json" not in row.content:
-            return {FAILED: "`pred_json` is missing; run `visual-erm bench run` first", "matcher": name}
+            return {FAILED: "`pred_json` is missing; run `visual-erm bench run` first"}
         usage = JudgeUsage()
         try:
             matching = await matching_of(row.predictions(), row.truths(), usage)
         except BadRow as error:
-            return {FAILED: str(error).removeprefix(f"{row.place}: "), "matcher": name}
+            return {FAILED: str(error).removeprefix(f"{row.place}: ")}
+        except JudgeUnavailable:
+            raise
         except InfrastructureError as error:
-            return {FAILED: f"{type(error).__name__}: {error}", "matcher": name}
+            return {FAILED: f"{type(error).__name__}: {error}"}
         return {
             "matching": wire(matching),
-            "matcher": name,
             "matcher_tokens": usage.prompt_tokens + usage.reply_tokens,
         }
 
     try:
         unmatched = [row.without(MATCH_KEYS) for row in rows]
-        await ask_all(unmatched, ask, results, in_flight, "matching", console, summary)
+        await ask_all(unmatched, ask, results, in_flight, "matching", console, summary, {"matcher": name})
     finally:
         if chat is not None:
             await chat.close()

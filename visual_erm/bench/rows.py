@@ -14,6 +14,7 @@ A row as published has
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -228,3 +229,22 @@ def read_rows(path: Path) -> tuple[list[Row], list[str]]:
     if not rows:
         raise ConfigError(f"{path}: holds no row of VC-RewardBench{''.join(f'; {one}' for one in problems[:1])}")
     return rows, problems
+
+
+def with_truths(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
+    """Finds the rows that say what a person found: without it, an answer counts for nothing.
+
+    Args:
+        rows: The benchmark.
+
+    Returns:
+        These rows, and one message for each other row.
+    """
+    found, problems = [], []
+    for row in rows:
+        try:
+            row.truths()
+            found.append(row)
+        except BadRow as error:
+            problems.append(str(error))
+    return found, problems

@@ -99,10 +99,11 @@ def items_of(rows: Sequence[Row], *, as_published: bool = False) -> tuple[list[I
         as_published: Believe the matcher's own lists, and read true errors by `type` only.
 
     Returns:
-        The items, and one message for each row that is left out.
+        The items by their ids, and one message for each row that is left out. Intervals depend on the order of items, and
+        that of a file is the order in which servers answered.
     """
     items, left_out = [], []
-    for row in rows:
+    for row in sorted(rows, key=lambda row: row.id):
         try:
             predictions, truths = row.predictions(), row.truths(as_published=as_published)
             tally = count(predictions, truths, row.matching(), as_published=as_published)

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from PIL import Image
 
+from visual_erm.errors import ConfigError
 from visual_erm.judge.usage import JudgeUsage
 from visual_erm.reward.report import Report
 from visual_erm.spec.judge import JudgeSettings
@@ -60,12 +61,17 @@ def make_judge(settings: JudgeSettings) -> Judge:
         The judge, which the caller closes.
 
     Raises:
-        ConfigError: An endpoint is no URL, or the key cannot be read or sent.
+        ConfigError: An endpoint is no URL, the key cannot be read or sent, or the judge is not for rewards.
     """
     if settings.kind == "local":
         from visual_erm.judge.local.judge import LocalJudge
 
         return LocalJudge(settings)
+    if settings.kind == "transformers":
+        raise ConfigError(
+            "judge transformers is for `visual-erm judge` and `visual-erm bench run`; for rewards serve the model: "
+            f"visual-erm serve {settings.model}"
+        )
     from visual_erm.judge.caching import CachingJudge
     from visual_erm.judge.remote import RemoteJudge
 

@@ -19,11 +19,12 @@ import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from pathlib import Path
+from typing import Protocol
 
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
-from visual_erm.judge.remote import RemoteJudge
+from visual_erm.judge.base import Judge
 from visual_erm.judge.usage import JudgeUsage
 from visual_erm.reward.report import PARSER_VERSION, Report, report_schema
 from visual_erm.runtime.cache import Cache
@@ -41,6 +42,14 @@ LOCK_TIMEOUT_S = 10.0
 _REPORT = TypeAdapter(Report)
 
 
+class AskedJudge(Judge, Protocol):
+    """A judge whose reports may be reused."""
+
+    async def model_root(self) -> str | None:
+        """Returns what tells the checkpoint from others; None where it is not known: no report is kept then."""
+        ...
+
+
 class CachingJudge:
     """Asks another judge only where nothing else answers. Bound to one event loop.
 
@@ -49,7 +58,7 @@ class CachingJudge:
         settings: What is reused, and what is asked.
     """
 
-    def __init__(self, judge: RemoteJudge, settings: JudgeSettings) -> None:
+    def __init__(self, judge: AskedJudge, settings: JudgeSettings) -> None:
         self._judge = judge
         self._reuse = settings.reuse
         self._model = settings.model

@@ -224,6 +224,11 @@ def endpoints(judge: JudgeSettings) -> list[DoctorResult]:
     """
     if judge.kind == "local":
         return [DoctorResult("ok", "judge", "local: OCR and image comparison; --judge URL checks a server")]
+    if judge.kind == "transformers":
+        file = Path(judge.model or "").expanduser() / "config.json"
+        if file.is_file():
+            return [DoctorResult("ok", "judge", f"the model in {file.parent}, in this process")]
+        return [DoctorResult("missing", "judge", f"no model in {file.parent}", "give the folder of a model")]
     return asyncio.run(_ask_endpoints(judge))
 
 

@@ -131,6 +131,11 @@ def check_judge(context: RunContext) -> Iterator[Finding]:
             )  # fmt: skip
     elif judge.kind == "local":
         yield Note("local, by OCR on this CPU")
+    elif judge.kind == "transformers":
+        yield Problem(
+            "judge.kind", "transformers judges single pairs, not rollouts",
+            f"serve the model (visual-erm serve {judge.model}), and give judge=remote",
+        )  # fmt: skip
     else:
         shown = [*map(hide_login, judge.endpoints)]
         yield Note(f"{judge.model} at {judge.endpoints_file or ', '.join(shown)}")

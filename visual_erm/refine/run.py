@@ -115,9 +115,10 @@ async def _refine_all(
                 task = str(row.content["task"])
                 begun = time.perf_counter()
                 answer = await _refined(row, inputs, client, pipelines[task], settings, judge is not None, to)
-                return {RUN: made_by, **answer, "seconds": round(time.perf_counter() - begun, 3)}
+                return {**answer, "seconds": round(time.perf_counter() - begun, 3)}
 
-            await ask_all(waiting, one, results, in_flight, "refining", console or Console(quiet=True), summary)
+            shown = console or Console(quiet=True)
+            await ask_all(waiting, one, results, in_flight, "refining", shown, summary, {RUN: made_by})
         finally:
             await asyncio.gather(*(pipeline.close() for pipeline in pipelines.values()))
 

@@ -17,6 +17,9 @@ from visual_erm.errors import ConfigError
 from visual_erm.spec.base import Count, Fraction, Settings, read_yaml, settings_file, validate
 from visual_erm.spec.servers import BY_HAND_S, ServerSettings
 
+IN_PROCESS = "transformers:"
+"""Stands before the folder of a model that judges in this process."""
+
 
 class FailurePolicy(Settings):
     """What a sample gets when its judge failed."""
@@ -50,13 +53,14 @@ class JudgeSettings(ServerSettings):
 
     role: ClassVar[str] = "judge"
 
-    kind: Literal["local", "remote", "colocated"]
-    """`colocated`: veRL runs the reward model itself, and tells the reward function its address."""
+    kind: Literal["local", "remote", "colocated", "transformers"]
+    """`colocated`: veRL runs the reward model itself, and tells the reward function its address. `transformers`: the model
+    runs in this process; for the bench and for single pairs, not for training."""
     failure: FailurePolicy = FailurePolicy()
 
-    # kind: remote, colocated
+    # kind: remote, colocated, transformers
     model: str | None = "visual-erm"
-    """The name under which the servers serve the judge."""
+    """The name under which the servers serve the judge; under `kind: transformers`, the folder of the model."""
     reuse: ReuseSettings = ReuseSettings()
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     """Serve counts and times to Prometheus there; workers on one node take the next free ports."""
@@ -80,7 +84,8 @@ def load_judge_settings(judge: str | Path | Mapping[str, Any]) -> JudgeSettings:
     """Loads the settings of a judge.
 
     Args:
-        judge: A name (`local`, `remote`), the URL of one endpoint, the path of a YAML file, or the settings as a mapping.
+        judge: A name (`local`, `remote`), the URL of one endpoint, `transformers:` and the folder of a model, the path of a
+            YAML file, or the settings as a mapping.
 
     Returns:
         The settings.
@@ -96,5 +101,7 @@ def load_judge_settings(judge: str | Path | Mapping[str, Any]) -> JudgeSettings:
         return validate(
             JudgeSettings, {"kind": "remote", "endpoints": [str(judge)], "unavailable_timeout_s": BY_HAND_S}, "judge"
         )
+    if str(judge).startswith(IN_PROCESS):
+        return validate(JudgeSettings, {"kind": "transformers", "model": str(judge).removeprefix(IN_PROCESS)}, "judge")
     path = settings_file("judge", judge, "a URL, or the path of a YAML file")
     return validate(JudgeSettings, read_yaml(path), str(path))

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from visual_erm.errors import ConfigError
 from visual_erm.runtime.files import read_regular
-from visual_erm.spec.prompts import Found
+from visual_erm.spec.prompts import Found, evaluation_prompt
 
 FOLDER = Path("rl_scripts", "reward_func")
 CONSTANTS = "reward_utils.py"
@@ -33,6 +33,10 @@ CATEGORIES = {
 FUNCTION_FILE = "table_parse_rm_v2.py"
 FUNCTION = "build_error_prompt_for_images"
 """Returns the text for tables."""
+EVALUATION = Path("evaluation", "api_judge.py")
+"""The published evaluation on VC-RewardBench, in the checkout. Its texts differ from those of the rewards."""
+EVALUATION_FUNCTIONS = {category: f"build_prompt_for_{category}" for category in ("table", "chart", "svg")}
+"""Category of pairs -> the function that returns its text."""
 
 MAX_BYTES = 256 * 1024
 """Largest file that is read. To parse as much takes about one second and 250 MB at most."""
@@ -73,6 +77,26 @@ def find_published(path: Path) -> dict[str, Found]:
     constants = PythonFile(folder / CONSTANTS)
     found = {task: constants.constant_with([*categories, "errors"]) for task, categories in CATEGORIES.items()}
     return {"table": PythonFile(folder / FUNCTION_FILE).returned_by(FUNCTION), **found}
+
+
+def find_evaluation(path: Path) -> dict[str, Found]:
+    """Finds the prompts of the published evaluation.
+
+    Args:
+        path: A checkout of InternLM/Visual-ERM, or a folder in it.
+
+    Returns:
+        By the name that `evaluation_prompt` gives a category: the text, and the file and line where it stands. Empty for a
+        checkout without the evaluation.
+
+    Raises:
+        ConfigError: The evaluation is there, and a text is missing in it, not the only one, or no plain text.
+    """
+    file = _folder(path).parents[1] / EVALUATION
+    if not os.access(file, os.F_OK):
+        return {}
+    source = PythonFile(file)
+    return {evaluation_prompt(category): source.returned_by(name) for category, name in EVALUATION_FUNCTIONS.items()}
 
 
 def _folder(path: Path) -> Path:

@@ -90,11 +90,23 @@ def read_prompt(path: Path) -> str:
     return (imported(path.stem) if is_shipped else None) or _read(path, "utf-8-sig")
 
 
+def evaluation_prompt(category: str) -> str:
+    """Names the prompt with which the published evaluation asks about a category of pairs.
+
+    Args:
+        category: `table`, `chart` or `svg`.
+
+    Returns:
+        The name under which an imported text is kept, see `imported`.
+    """
+    return f"evaluation_{category}"
+
+
 def imported(task: str) -> str | None:
     """Reads the text that was imported for a task.
 
     Args:
-        task: Name of the task.
+        task: Name of the task, or what `evaluation_prompt` returns.
 
     Returns:
         The text, or None where none was imported.
