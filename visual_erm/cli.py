@@ -24,6 +24,7 @@ from visual_erm import __version__
 from visual_erm.bench.commands import app as bench
 from visual_erm.errors import ConfigError, InfrastructureError, VisualERMError
 from visual_erm.evaluate.commands import app as evaluate
+from visual_erm.evaluate.commands import rescore
 from visual_erm.reward.report import Report
 from visual_erm.spec.judge import load_judge_settings
 from visual_erm.spec.task import load_task
@@ -41,6 +42,7 @@ prompts = typer.Typer(
 app.add_typer(prompts, name="prompts")
 app.add_typer(bench, name="bench")
 app.add_typer(evaluate, name="eval")
+app.command()(rescore)
 out = Console()
 err = Console(stderr=True)
 

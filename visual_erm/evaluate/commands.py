@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,6 +13,9 @@ from rich.table import Column, Table
 
 from visual_erm.errors import ConfigError, printable
 from visual_erm.jobs.terminal import SOME_FAILED, print_table, tell
+
+if TYPE_CHECKING:
+    from visual_erm.evaluate.changes import Changes
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -149,6 +152,111 @@ def compare(
     _write_json(json_file, _plain(found))
     tell("", problems, err)
     raise typer.Exit(SOME_FAILED if problems else 0)
+
+
+@app.command()
+def best(
+    replies: Annotated[Path, typer.Argument(help="A file that `eval run --n N` wrote.")],
+    truth: Annotated[
+        str | None, typer.Option(help="Compare with this measure only: `teds`, `edit_distance`, `ssim` or `dino`.")
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Print what is gained when the judge picks the best of n replies, against a pick by ground truth and a random one."""
+    from visual_erm.evaluate.best_of_n import best_of_n, measures_of
+    from visual_erm.evaluate.lines import read_lines
+
+    lines, problems = read_lines(replies)
+    known = measures_of(lines)
+    if not known or (truth is not None and truth not in known):
+        fix = f"it has {', '.join(known)}" if known else "the rows need `reward_model.ground_truth`, or give --also ssim"
+        raise ConfigError(f"{replies}: no reply has {truth or 'a score against the ground truth'}; {fix}")
+    curves = {name: best_of_n(lines, name) for name in ([truth] if truth else known)}
+    if all(len(curve.reward) == 1 for of_measure in curves.values() for curve in of_measure.values()):
+        raise ConfigError(f"{replies}: has one reply to each row; run `visual-erm eval run --n 8` for best of 8")
+    shown = Table(Column("task", no_wrap=True), Column("measure", no_wrap=True), "n")
+    for title in ("reward", "judge picks", "best by measure", "random", "captured"):
+        shown.add_column(title, no_wrap=True)
+    for name, of_measure in curves.items():
+        for task, curve in of_measure.items():
+            for n, (reward, judge, oracle) in enumerate(zip(curve.reward, curve.judge, curve.oracle, strict=True)):
+                captured = "-" if math.isnan(curve.captured[n]) else f"{100 * curve.captured[n]:.0f} %"
+                cells = [f"{one.mean:.3f} ({_ends(name, one.interval)})" for one in (reward, judge, oracle, curve.random)]
+                shown.add_row("" if n else task, "" if n else name, str(n + 1), *cells, captured)
+            problems += [message for message in curve.left_out if message not in problems]
+    print_table(shown, out)
+    _write_json(json_file, {name: {task: _plain(one) for task, one in found.items()} for name, found in curves.items()})
+    tell(f"{len(problems)} left out" if problems else "", problems, err)
+    raise typer.Exit(SOME_FAILED if problems else 0)
+
+
+def rescore(
+    log: Annotated[
+        Path, typer.Argument(help="A run's rollout_log/, or one file of it, of `eval run`, or of `refine` (results.jsonl).")
+    ],
+    data: Annotated[list[Path], typer.Option(help="Parquet file of the rows. Give it once for each file of the run.")],
+    to: Annotated[
+        Path, typer.Option("--out", help="The new log: a folder for a folder, a file for a file. A stopped run goes on.")
+    ],
+    judge: Judge = "local",
+    task: Tasks = None,
+    failed_only: Annotated[
+        bool, typer.Option(help="Score only replies that could not be scored (scored_ok = 0). The others are copied.")
+    ] = False,
+    root: Root = None,
+    retry_failed: Annotated[bool, typer.Option(help="Score again what this command could not score.")] = False,
+    json_file: JsonFile = None,
+) -> None:
+    """Score the replies of a log again, and print how rewards, ranks inside groups and advantages change.
+
+    Exit codes: 0 every reply was scored, 1 some were not, 2 wrong input.
+    """
+    from visual_erm import __version__
+    from visual_erm.evaluate.rescore import rescore as rescore_all
+    from visual_erm.evaluate.rows import DataRows, tasks_of
+    from visual_erm.judge.endpoint import hide_login
+    from visual_erm.spec.judge import load_judge_settings
+
+    settings, tasks = load_judge_settings(judge), tasks_of(task or ())
+    shown_judge = hide_login(judge) if "://" in judge else judge
+    words = [f"visual-erm {__version__}", f"judge {shown_judge}", *(f"task {one}" for one in task or ())]
+    found = rescore_all(
+        log,
+        DataRows(data, tasks, root),
+        settings,
+        to,
+        name=", ".join([*words, *(["failed only"] if failed_only else [])]),
+        judge_name=shown_judge,
+        failed_only=failed_only,
+        retry_failed=retry_failed,
+        console=err,
+    )
+    _print_changes(found.changes)
+    _write_json(json_file, _plain(found.changes))
+    done = found.summary
+    tell(f"{done.done} written, {done.kept} kept, {len(done.failed)} failed: {to}", found.problems, err)
+    raise typer.Exit(SOME_FAILED if done.failed or found.problems else 0)
+
+
+def _print_changes(changes: Changes) -> None:
+    def share(count: int, of: int) -> str:
+        return f"{count} of {of}" + (f" ({100 * count / of:.1f} %)" if of else "")
+
+    sums = changes.groups
+    lines = [
+        f"replies            {changes.replies} that both scorings could score",
+        f"mean reward        {_number('', changes.before)} before, {_number('', changes.after)} after",
+        f"rewards changed    {share(changes.changed, changes.replies)}, by {_number('', changes.mean_change)} on average",
+        f"groups             {sums} of two replies or more",
+        f"ranks in groups    Kendall's tau {_number('', changes.kendall)}, Spearman {_number('', changes.spearman)} "
+        f"(mean of {changes.ranked} groups)",
+        f"best changed       {share(changes.best_changed, sums)}",
+        f"all rewards equal  {share(changes.equal_before, sums)} before, {share(changes.equal_after, sums)} after",
+        f"GRPO advantages    changed by {_number('', changes.advantage_change)} on average, correlation "
+        f"{_number('', changes.advantage_correlation)}, other sign {changes.advantage_sign}",
+    ]
+    for line in lines:
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _judge_of(run: str) -> str:

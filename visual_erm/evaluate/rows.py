@@ -45,6 +45,8 @@ class RowKey:
     index: int | str
     """`extra_info.index`; the number of the row where there is none."""
     split: str | None
+    source: str
+    """`data_source`."""
     task: str
     """Name of the row's task."""
     place: str
@@ -126,31 +128,41 @@ class DataRows:
         self.keys: list[RowKey] = []
         for number, path in enumerate(files):
             self._find_keys(number, path, any_task=tasks is None)
-        self._by_name: dict[tuple[int | str, str | None], RowKey] = {}
+        self._by_name: dict[tuple[int | str, str | None, str], RowKey] = {}
         for key in self.keys:
-            other = self._by_name.setdefault((key.index, key.split), key)
+            other = self._by_name.setdefault((key.index, key.split, key.source), key)
             if other is not key:
                 raise ConfigError(
                     f"{key.place}: its `extra_info.index` is {key.index}, as that of {other.place}; give each row its own"
                 )
         check_files([str(path) for path in files], self.tasks)
 
-    def find(self, index: object, split: object) -> RowKey | None:
+    def find(self, index: object, split: object, source: object) -> RowKey | None:
         """Finds a row by its name.
 
         Args:
             index: Its `extra_info.index`.
-            split: Its `extra_info.split`; None: that of the only row with this index.
+            split: Its `extra_info.split`.
+            source: Its `data_source`.
 
         Returns:
-            Its key; None where there is no such row, or more than one.
+            Its key; None where there is no such row.
         """
         if not isinstance(index, int | str) or isinstance(index, bool):
             return None
-        if split is None:
-            found = [key for (other, _), key in self._by_name.items() if other == index]
-            return found[0] if len(found) == 1 else None
-        return self._by_name.get((index, str(split)))
+        return self._by_name.get((index, None if split is None else str(split), str(source)))
+
+    def at(self, number: int) -> RowKey | None:
+        """Finds a row by its place.
+
+        Args:
+            number: From 0, in the first file.
+
+        Returns:
+            Its key; None where there is no such row.
+        """
+        in_range = 0 <= number < self._starts[0][-1]
+        return self.keys[number] if in_range else None
 
     def load(self, key: RowKey) -> DataRow:
         """Reads a row.
@@ -200,7 +212,7 @@ class DataRows:
             self.tasks[str(source)] = _shipped_task(source, place)
         task = str(source) if any_task else task_of(self.tasks, source, place)
         index = extra.get("index")
-        return RowKey(file, number, number if index is None else index, extra.get("split"), task, place)
+        return RowKey(file, number, number if index is None else index, extra.get("split"), str(source), task, place)
 
 
 def tasks_of(given: Sequence[str]) -> dict[str, Task] | None:

@@ -234,7 +234,10 @@ def run(
         ConfigError: A setting is wrong, or the file holds something else.
         PolicyUnavailable: No server of the policy answers.
     """
-    keys = {row_name(key.split, key.index): key for key in data.keys}
+    keys: dict[str, RowKey] = {}
+    for key in data.keys:
+        if keys.setdefault(row_name(key.split, key.index), key) is not key:
+            raise ConfigError(f"{key.place}: its `extra_info.index` is {key.index}, as that of an earlier row; number them")
     rows = [_waiting(key, sample, name) for key in data.keys for sample in range(writer.samples(key))]
     with ResultFile(to, read_line) as results:
         waiting = results.waiting(rows, RUN, name, "replies", retry_failed)
