@@ -119,7 +119,7 @@ async def test_a_run_that_is_killed_ends_with_the_same_lines_and_asks_nothing_tw
     results = []
     async with OpenAIServer(slowly(replying(by_picture(rows, answers())), 0.2), routes=serving("mine")) as server:
         policy = policy_file(tmp_path, server.url, in_flight=2)
-        for kills in (0, 2):
+        for kills in (0, 1):
             path = tmp_path / f"killed-{kills}.jsonl"
             given = [*words, "--policy", str(policy), "--out", str(path)]
             for _ in range(kills):
