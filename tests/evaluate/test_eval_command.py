@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from evaluated import (
     ROOT,
@@ -222,6 +224,25 @@ def test_wrong_input_is_one_message(rows: Path, tmp_path: Path, words: tuple[str
     assert (done.returncode, "Traceback" in done.stderr) == (2, False)
     assert told in done.stderr
     assert not (tmp_path / "eval.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ({"extra_info": [{"index": 1}]}, "has no column `data_source`"),
+        ({"data_source": ["table"]}, "has no column `extra_info`"),
+        ({"data_source": ["table"], "extra_info": ["x"]}, "`extra_info` must hold mappings, found string"),
+        ({"data_source": [["table"]], "extra_info": [{"index": 1}]}, "`data_source` must hold text"),
+        (
+            {"data_source": pa.array([], pa.string()), "extra_info": pa.array([], pa.struct([("index", pa.int64())]))},
+            "no rows",
+        ),
+    ],
+)
+def test_a_file_without_the_columns_of_a_data_set_is_refused(tmp_path: Path, columns, told: str) -> None:
+    pq.write_table(pa.table(columns), tmp_path / "odd.parquet")
+    done = command("eval", "run", "odd.parquet", "--policy", "http://127.0.0.1:1/v1", "--out", "e.jsonl", cwd=tmp_path)
+    assert (done.returncode, told in done.stderr) == (2, True), done.stderr
 
 
 def test_a_policy_that_is_not_there_ends_the_command(rows: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from evaluated import command, write_lines
 
 from visual_erm.errors import ConfigError
 from visual_erm.evaluate.figures import ALL, compare, summarize
@@ -119,6 +120,8 @@ def test_files_of_other_data_are_refused(after, told):
         ("", "holds no line"),
         ('{"id": "1", "pred_json": null}\n', ":1: is no line of `visual-erm eval run`"),
         ("no JSON\n", ":1: not a line of JSON"),
+        ('{"id": "1-0", "run": 7, "sample": 0, "task": "table"}\n', ":1: is no line of `visual-erm eval run`"),
+        ('{"id": "1-0", "run": "x", "sample": 0, "task": "table", "severities": [1]}\n', ":1: `severities` and"),
         ('{"id": "1-0", "run": "x", "sa', "holds no line"),
     ],
 )
@@ -133,8 +136,25 @@ def test_a_file_that_is_none_of_eval_run_is_refused(tmp_path, content, told):
 
 def test_a_last_line_that_was_cut_off_is_passed_over_and_another_is_named(tmp_path):
     path = tmp_path / "eval.jsonl"
-    whole = '{"id": "1-0", "run": "x", "sample": 0, "index": 1, "score": 1.0}\n'
+    whole = '{"id": "1-0", "run": "x", "task": "table", "sample": 0, "index": 1, "score": 1.0}\n'
     path.write_text(whole + '{"id": "2-0", "run": "x", "sam')
     assert [[one.id for one in read_lines(path)[0]], read_lines(path)[1]] == [["1-0"], []]
     path.write_text("{broken\n" + whole)
     assert "eval.jsonl:1: not a line of JSON" in read_lines(path)[1][0]
+
+
+@pytest.mark.parametrize("value", ["2", None, [1], float("inf"), float("nan"), 10**400])
+def test_what_is_no_number_is_no_figure(value):
+    odd = line(0, 1.0, score=value, severities={"text_error": value})
+    (group,) = summarize([odd, line(1, 3.0)]).values()
+    assert (group.figures["reward"].mean, group.figures["reward"].replies) == (3.0, 1)
+    assert group.figures["severity: text_error"].mean == 7.0
+
+
+def test_names_of_a_file_do_not_control_the_terminal(tmp_path):
+    odd = "[bold\x1b[2J"
+    path = write_lines(tmp_path / "eval.jsonl", [line(0, 1.0, task=odd, severities={"[/red]": 1.0}).content])
+    for words in (("report", path), ("compare", path, path)):
+        done = command("eval", *words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "[/red]" in done.stdout and "\x1b[2J" not in done.stdout

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from visual_erm.errors import ConfigError, printable
@@ -109,7 +110,7 @@ def report(replies: Replies, json_file: JsonFile = None) -> None:
     for name, group in groups.items():
         for place, (key, figure) in enumerate(group.figures.items()):
             mean, ends = _number(key, figure.mean), _ends(key, figure.interval)
-            shown.add_row("" if place else name, key, mean, ends, str(figure.replies))
+            shown.add_row("" if place else _shown(name), _shown(key), mean, ends, str(figure.replies))
         out_of = f"{group.replies} replies to {group.rows} rows, {group.references} references"
         shown.add_row("", "", "", "", out_of, style="dim", end_section=True)
     print_table(shown, out)
@@ -141,7 +142,7 @@ def compare(
             moved = f"{_number(key, one.difference, sign=True)} ({_ends(key, one.interval, sign=True)})"
             detectable = "-" if math.isnan(one.detectable) else _number(key, one.detectable)
             values = _number(key, one.before), _number(key, one.after)
-            shown.add_row("" if place else name, key, str(one.rows), *values, moved, detectable)
+            shown.add_row("" if place else _shown(name), _shown(key), str(one.rows), *values, moved, detectable)
     print_table(shown, out)
     judges = [{_judge_of(str(line.content["run"])) for line in lines} for lines in (lines_before, lines_after)]
     problems += more
@@ -182,7 +183,7 @@ def best(
             for n, (reward, judge, oracle) in enumerate(zip(curve.reward, curve.judge, curve.oracle, strict=True)):
                 captured = "-" if math.isnan(curve.captured[n]) else f"{100 * curve.captured[n]:.0f} %"
                 cells = [f"{one.mean:.3f} ({_ends(name, one.interval)})" for one in (reward, judge, oracle, curve.random)]
-                shown.add_row("" if n else task, "" if n else name, str(n + 1), *cells, captured)
+                shown.add_row("" if n else _shown(task), "" if n else name, str(n + 1), *cells, captured)
             problems += [message for message in curve.left_out if message not in problems]
     print_table(shown, out)
     _write_json(json_file, {name: {task: _plain(one) for task, one in found.items()} for name, found in curves.items()})
@@ -257,6 +258,11 @@ def _print_changes(changes: Changes) -> None:
     ]
     for line in lines:
         out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _shown(name: str) -> str:
+    """A name of a file in a cell of a table."""
+    return escape(printable(name))
 
 
 def _judge_of(run: str) -> str:

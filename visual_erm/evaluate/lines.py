@@ -68,13 +68,22 @@ class ReplyLine(JobRow):
         Returns:
             The figure; NaN where there is none.
         """
-        found = self.content.get(key)
-        return float(found) if isinstance(found, int | float) else math.nan
+        return number_of(self.content.get(key))
 
     def severities(self) -> Mapping[str, float]:
         """Sums of severities by category; empty where there is no report."""
-        found = self.content.get(SEVERITIES)
-        return found if isinstance(found, Mapping) else {}
+        return {name: number_of(value) for name, value in (self.content.get(SEVERITIES) or {}).items()}
+
+
+def number_of(value: object) -> float:
+    """Reads a number of a line; NaN for all that is none, and for infinity."""
+    if not isinstance(value, int | float):
+        return math.nan
+    try:
+        found = float(value)
+    except OverflowError:
+        return math.nan
+    return found if math.isfinite(found) else math.nan
 
 
 def row_name(split: object, index: object) -> str:
@@ -95,8 +104,12 @@ def read_line(place: str, content: dict[str, object]) -> ReplyLine:
     Raises:
         BadRow: It is none of `eval run`.
     """
-    if RUN not in content or "sample" not in content:
+    texts = content.get(RUN), content.get("task")
+    mappings = content.get(SEVERITIES, {}), content.get(UNMEASURED, {})
+    if "sample" not in content or not all(isinstance(one, str) for one in texts):
         raise BadRow(f"{place}: is no line of `visual-erm eval run`")
+    if not all(one is None or isinstance(one, Mapping) for one in mappings):
+        raise BadRow(f"{place}: `{SEVERITIES}` and `{UNMEASURED}` must be mappings")
     return ReplyLine(place, content)
 
 

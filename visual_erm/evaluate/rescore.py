@@ -11,6 +11,8 @@ Each line becomes one of the same form. It may be stopped at any moment, and goe
 from __future__ import annotations
 
 import asyncio
+import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +22,7 @@ from rich.console import Console
 
 from visual_erm.errors import ConfigError, InfrastructureError
 from visual_erm.evaluate.changes import Changes, Pair, changes_of
-from visual_erm.evaluate.lines import RUN, without_cut_line
+from visual_erm.evaluate.lines import RUN, number_of, without_cut_line
 from visual_erm.evaluate.rows import DataRows, RowKey
 from visual_erm.evaluate.run import LOCAL_IN_FLIGHT
 from visual_erm.evaluate.scoring import SEVERITIES, ReplyScorer
@@ -33,6 +35,8 @@ RESCORED = "rescored_by"
 """Key of a line: what scored it again."""
 SOURCE = "source_line"
 """Key of a line: the number of its line in the log, from 1."""
+MAX_DIGITS = 19
+"""Digits of the number of a row, at most: no file has more rows."""
 ROUNDS = "rounds"
 """Key that lines of `refine` have."""
 
@@ -54,14 +58,14 @@ class LogLine(JobRow):
         """Its reward; None where it could not be scored."""
         if self.failed or not self.content.get("scored_ok", 1):
             return None
-        found = self.content.get("reward" if ROUNDS in self.content else "score")
-        return float(found) if isinstance(found, int | float) else None
+        found = number_of(self.content.get("reward" if ROUNDS in self.content else "score"))
+        return None if math.isnan(found) else found
 
     @property
-    def group(self) -> tuple[object, ...]:
+    def group(self) -> str:
         """Says which replies are to one prompt in one step. A run that leaves steps out of the log has groups by row."""
         names = ("id",) if ROUNDS in self.content else ("data_source", "split", "index", "validate", "policy_updates")
-        return tuple(self.content.get(name) for name in names)
+        return json.dumps([self.content.get(name) for name in names])
 
 
 @dataclass
@@ -178,7 +182,7 @@ def _is_usable(line: LogLine, data: DataRows, keys: dict[str, RowKey], problems:
         return False
     if ROUNDS in content:
         number = str(content.get("id"))
-        key = data.at(int(number)) if number.isdecimal() else None
+        key = data.at(int(number)) if number.isdecimal() and len(number) < MAX_DIGITS else None
         wanted = f"row {number}"
     else:
         index, split, source = (content.get(name) for name in ("index", "split", "data_source"))

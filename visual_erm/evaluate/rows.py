@@ -92,7 +92,10 @@ class DataRow:
 
     def images(self) -> list[bytes | Path]:
         """Images of the prompt, encoded or as files, in their order. Raises BadRow."""
-        return [self._image(one) for one in self.content.get("images") or ()]
+        found = self.content.get("images") or []
+        if not isinstance(found, list):
+            raise BadRow(f"{self.key.place}: `images` must be a list")
+        return [self._image(one) for one in found]
 
     def _image(self, one: object) -> bytes | Path:
         """An image from where veRL takes it: its bytes, or a path as it is."""
@@ -212,7 +215,9 @@ class DataRows:
             self.tasks[str(source)] = _shipped_task(source, place)
         task = str(source) if any_task else task_of(self.tasks, source, place)
         index = extra.get("index")
-        return RowKey(file, number, number if index is None else index, extra.get("split"), str(source), task, place)
+        return RowKey(
+            file, number, index if isinstance(index, int | str) else number, extra.get("split"), str(source), task, place
+        )
 
 
 def tasks_of(given: Sequence[str]) -> dict[str, Task] | None:
@@ -263,6 +268,13 @@ def _open(path: Path) -> pq.ParquetFile:
     missing = [name for name in ("data_source", "extra_info") if name not in file.schema_arrow.names]
     if missing:
         raise ConfigError(f"{path}: has no column `{missing[0]}`; make the data with data_prep/")
+    source, extra = (file.schema_arrow.field(name).type for name in ("data_source", "extra_info"))
+    if not (pa.types.is_string(source) or pa.types.is_large_string(source)):
+        raise ConfigError(f"{path}: the column `data_source` must hold text, found {source}; make the data with data_prep/")
+    if not pa.types.is_struct(extra):
+        raise ConfigError(
+            f"{path}: the column `extra_info` must hold mappings, found {extra}; make the data with data_prep/"
+        )
     return file
 
 
