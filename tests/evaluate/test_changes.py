@@ -1,14 +1,12 @@
-"""How another scoring changes ranks and advantages, against figures worked out by hand and against veRL itself."""
+"""How another scoring changes ranks and advantages, against figures worked out by hand."""
 
 from __future__ import annotations
 
 import math
-from importlib.util import find_spec
 
-import numpy as np
 import pytest
 
-from visual_erm.evaluate.changes import Pair, advantages, changes_of
+from visual_erm.evaluate.changes import Pair, changes_of
 
 
 def pairs(*groups: tuple[list[float], list[float]]) -> list[Pair]:
@@ -54,17 +52,3 @@ def test_nothing_has_no_figures():
     found = changes_of([])
     assert (found.replies, found.groups, found.best_changed) == (0, 0, 0)
     assert math.isnan(found.before) and math.isnan(found.kendall) and math.isnan(found.advantage_correlation)
-
-
-@pytest.mark.long
-@pytest.mark.skipif(not find_spec("verl"), reason="needs veRL")
-def test_advantages_are_those_of_verl():
-    import torch
-    from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage
-
-    random = np.random.default_rng(0)
-    groups = [random.normal(size=size) for size in (1, 2, 5, 8)] + [np.ones(4)]
-    rewards = torch.tensor(np.concatenate(groups))[:, None]
-    names = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
-    theirs, _ = compute_grpo_outcome_advantage(rewards, torch.ones_like(rewards), names)
-    assert np.concatenate([advantages(group) for group in groups]) == pytest.approx(theirs[:, 0].numpy(), abs=1e-5)
