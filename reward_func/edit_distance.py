@@ -25,7 +25,7 @@ from typing import Any
 
 from visual_erm.adapter import RewardFunction, Rollout
 from visual_erm.adapter.baselines import TextScorer
-from visual_erm.baselines.similarity import Similarity
+from visual_erm.baselines.measures import EditDistance
 from visual_erm.baselines.worker_pool import Workers
 
 
@@ -63,21 +63,8 @@ async def compute_score(
     return await REWARD.score(rollout, rollout_log, task=task, failure=failure, timeout_s=timeout_s)
 
 
-class _EditDistance:
-    """Compares texts in a process of its own: a long pair would hold up the event loop."""
-
-    guards: tuple[str, ...] = ()
-
-    def __init__(self, workers: Workers) -> None:
-        self._workers = workers
-        self.close = workers.close
-
-    async def compare(self, prediction: str, truth: str) -> Similarity:
-        return await self._workers.compare(measure="edit_distance", prediction=prediction, truth=truth)
-
-
 def _scorer(task: Any, failure: Any, timeout_s: float) -> TextScorer:
-    return TextScorer(task, failure, _EditDistance(Workers(1, timeout_s)))
+    return TextScorer(task, failure, EditDistance(Workers(1, timeout_s)))
 
 
 REWARD = RewardFunction(_scorer)

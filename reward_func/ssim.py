@@ -20,15 +20,12 @@ Wang et al., "Image quality assessment: from error visibility to structural simi
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-
-from PIL import Image
 
 from visual_erm.adapter import RewardFunction, Rollout
 from visual_erm.adapter.baselines import ImageScorer
+from visual_erm.baselines.measures import Ssim
 from visual_erm.training.reward_requirements import check_packages
 
 
@@ -78,26 +75,9 @@ async def compute_score(
     )
 
 
-class _Ssim:
-    """Compares images in a thread."""
-
-    def __init__(self, longest_side: int) -> None:
-        self._longest_side = longest_side
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ssim")
-
-    async def compare(self, prediction: Image.Image, reference: Image.Image) -> float:
-        from visual_erm.baselines.ssim import ssim
-
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, ssim, prediction, reference, self._longest_side)
-
-    async def close(self) -> None:
-        self._thread.shutdown(cancel_futures=True)
-
-
 def _scorer(task: Any, failure: Any, longest_side: int, data_root: str | None, allow_outside: bool) -> ImageScorer:
     check_packages("ssim", ["skimage"])
-    return ImageScorer(task, failure, _Ssim(longest_side), data_root, allow_outside)
+    return ImageScorer(task, failure, Ssim(longest_side), data_root, allow_outside)
 
 
 REWARD = RewardFunction(_scorer)

@@ -27,7 +27,7 @@ from typing import Any
 
 from visual_erm.adapter import RewardFunction, Rollout
 from visual_erm.adapter.baselines import TextScorer
-from visual_erm.baselines.similarity import TAG_STUFFING, Similarity
+from visual_erm.baselines.measures import Teds
 from visual_erm.baselines.worker_pool import Workers
 from visual_erm.training.reward_requirements import check_packages, check_tables
 
@@ -73,25 +73,9 @@ async def compute_score(
     )
 
 
-class _Teds:
-    """Compares tables in processes of their own."""
-
-    guards: tuple[str, ...] = (TAG_STUFFING,)
-
-    def __init__(self, header_text: bool, workers: Workers) -> None:
-        self._header_text = header_text
-        self._workers = workers
-        self.close = workers.close
-
-    async def compare(self, prediction: str, truth: str) -> Similarity:
-        return await self._workers.compare(
-            measure="teds", prediction=prediction, truth=truth, header_text=self._header_text
-        )
-
-
 def _scorer(task: Any, failure: Any, header_text: bool, timeout_s: float, processes: int) -> TextScorer:
     check_packages("teds", ["apted", "lxml"])
-    scorer = TextScorer(task, failure, _Teds(header_text, Workers(processes, timeout_s)))
+    scorer = TextScorer(task, failure, Teds(header_text, Workers(processes, timeout_s)))
     check_tables(scorer.tasks)
     return scorer
 

@@ -23,6 +23,8 @@ from rich.table import Table
 from visual_erm import __version__
 from visual_erm.bench.commands import app as bench
 from visual_erm.errors import ConfigError, InfrastructureError, VisualERMError
+from visual_erm.evaluate.commands import app as evaluate
+from visual_erm.evaluate.commands import rescore
 from visual_erm.refine.commands import refine
 from visual_erm.reward.report import Report
 from visual_erm.spec.judge import load_judge_settings
@@ -41,6 +43,8 @@ prompts = typer.Typer(
 app.add_typer(prompts, name="prompts")
 app.add_typer(bench, name="bench")
 app.command()(refine)
+app.add_typer(evaluate, name="eval")
+app.command()(rescore)
 out = Console()
 err = Console(stderr=True)
 

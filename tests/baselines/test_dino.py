@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
 
 from visual_erm.errors import ComparisonFailed, ConfigError
-from visual_erm.spec.base import shipped
 
 # torch itself is imported by the tests that use it: this module is collected in every process of a run.
 pytestmark = [
@@ -22,12 +21,10 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def dino():
-    """The reward function's module, loaded by path, as veRL does."""
-    spec = spec_from_file_location("dino_similarity", shipped("reward_func") / "dino_similarity.py")
-    assert spec and spec.loader
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """The module, imported by the tests that use it."""
+    from visual_erm.baselines import dino
+
+    return dino
 
 
 def picture(damage: int = 0, size: tuple[int, int] = (240, 120)) -> Image.Image:

@@ -501,3 +501,17 @@ def test_gpus_are_counted_on_live_nodes_with_what_is_free(monkeypatch):
     monkeypatch.setattr(ray, "nodes", lambda: nodes)
     monkeypatch.setattr(state, "available_resources_per_node", lambda: {"a": {"GPU": 3.0}, "c": {"CPU": 4.0}})
     assert ray_internals.gpus_of_nodes("10.0.0.1:6379") == [(8.0, 3.0), (0, 0)]
+
+
+def test_advantages_of_a_log_that_is_scored_again_are_those_of_verl():
+    import numpy as np
+    from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage
+
+    from visual_erm.evaluate.changes import advantages
+
+    random = np.random.default_rng(0)
+    groups = [random.normal(size=size) for size in (1, 2, 5, 8)] + [np.ones(4)]
+    rewards = torch.tensor(np.concatenate(groups))[:, None]
+    names = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    theirs, _ = compute_grpo_outcome_advantage(rewards, torch.ones_like(rewards), names)
+    assert np.concatenate([advantages(group) for group in groups]) == pytest.approx(theirs[:, 0].numpy(), abs=1e-5)
