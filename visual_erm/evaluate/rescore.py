@@ -162,7 +162,8 @@ def rescore(
                     rows = [LogLine(line.place, {**line.content, RESCORED: name}) for line in lines]
                     waiting = results.waiting(rows, RESCORED, name, "replies", retry_failed)
                     done.summary.kept += len(rows) - len(waiting)
-                    await ask_all(waiting, again, results, in_flight, f"scoring {target.name}", shown, done.summary)
+                    title, maker = f"scoring {target.name}", {RESCORED: name}
+                    await ask_all(waiting, again, results, in_flight, title, shown, done.summary, maker)
                 pairs += _pairs(lines, target)
         return pairs
 

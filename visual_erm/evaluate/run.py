@@ -253,8 +253,8 @@ def run(
 
                 if waiting:
                     await writer.open()
-                title = "evaluating"
-                await ask_all(waiting, answer, results, writer.in_flight, title, console or Console(quiet=True), summary)
+                title, shown = "evaluating", console or Console(quiet=True)
+                await ask_all(waiting, answer, results, writer.in_flight, title, shown, summary, {RUN: name})
 
         async def main() -> None:
             try:
