@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from marked import kill_all, marked
+from marked import environments, kill_all, marked
 from ports import free_port
 from slurm_cluster import GPUS, NODES, Slurm, cluster, missing
 from vllm_server import IN_ONE_PROCESS, vllm
@@ -109,7 +109,7 @@ def test_a_job_on_four_nodes_that_loses_one_is_queued_again_goes_on_and_can_be_c
     assert "three samples are scored" in log.read_text(), "preflight has passed, and counted the GPUs"
     assert re.search(rf"✓ GPUs.*{NODES} nodes, {NODES * GPUS} GPUs", log.read_text())
 
-    secret = next(process.environ()["RAY_AUTH_TOKEN"] for process in of_node("n2") if "RAY_AUTH_TOKEN" in process.environ())
+    secret = next(environ["RAY_AUTH_TOKEN"] for _, environ in environments(of_node("n2")) if "RAY_AUTH_TOKEN" in environ)
     assert len(secret) == 64
     assert not any(secret in line for line in command_lines())
 
@@ -143,8 +143,8 @@ def test_one_job_serves_on_one_node_trains_on_the_others_and_saves_when_time_is_
     key = (endpoints / "api_key").read_text().strip()
     assert len(key) == 64 and (endpoints / "api_key").stat().st_mode & 0o777 == 0o600, "a key of the job's own"
     assert not any(key in line for line in command_lines())
-    training = of_node("n2") + of_node("n3")
-    assert training and not any(key in value for process in training for value in process.environ().values())
+    training = [environ for _, environ in environments(of_node("n2") + of_node("n3"))]
+    assert training and not any(key in value for environ in training for value in environ.values())
     # As Slurm does before the time limit.
     slurm.command("scancel", "--batch", "--signal=USR1", job)
     state = slurm.end_of(job, 200)

@@ -2,7 +2,7 @@
 what place Linux gives them."""
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import psutil
@@ -12,15 +12,18 @@ from visual_erm.runtime.cpu_priority import NICER
 
 def marked(name: str, **values: str) -> list[psutil.Process]:
     """Processes that inherited the environment variable `name`, and others with these values."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            environ = process.environ()
-        except psutil.Error:
-            continue
-        if name in environ and values.items() <= environ.items():
-            found.append(process)
-    return found
+    return [
+        process
+        for process, environ in environments(psutil.process_iter())
+        if name in environ and values.items() <= environ.items()
+    ]
+
+
+def environments(processes: Iterable[psutil.Process]) -> Iterator[tuple[psutil.Process, dict[str, str]]]:
+    """The environment of each process, without those that have ended meanwhile."""
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            yield process, process.environ()
 
 
 def kill_all(processes: Iterable[psutil.Process]) -> None:

@@ -71,8 +71,8 @@ for text in json.load(sys.stdin):
 @pytest.mark.parametrize("draw", ["cairosvg"], indirect=True)
 def test_cairosvg_draws_the_published_pixels(draw: Draw) -> None:
     documents = {name: sample.svg for name, sample in SAMPLES.items()}
-    for text in ("Ωмир", "é ∑ → ★", "10 µm", "e\u0301\u200b"):  # the font has them: no other stands in
-        documents[text] = svg_of(f'<text y="60" font-size="20" font-family="DejaVu Sans">{text}</text>')
+    for text in ("Ωмир", "é ∑ →", "10 µm"):  # the font has them: no other stands in
+        documents[text] = svg_of(f'<text y="60" font-size="20" font-family="Liberation Sans">{text}</text>')
     written = json.dumps(list(documents.values()))
     answer = subprocess.run([sys.executable, "-c", PUBLISHED], input=written, capture_output=True, text=True, check=True)
     published = [on_white(Image.open(io.BytesIO(base64.b64decode(line)))) for line in answer.stdout.split()]

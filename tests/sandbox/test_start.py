@@ -31,9 +31,13 @@ def temporary(tmp_path, monkeypatch):
     return tmp_path
 
 
-def make(warm="", layers=EVERY) -> Sandbox:
+def skip_where_missing(layers) -> None:
     if "bubblewrap" in layers and (reason := missing_layers()["bubblewrap"]):
         pytest.skip(f"bubblewrap: {reason}")
+
+
+def make(warm="", layers=EVERY) -> Sandbox:
+    skip_where_missing(layers)
     settings = SandboxSettings(layers=layers, require=("processes",), memory_mb=256)
     return Sandbox(BACKEND, {"warm": warm}, settings, Limits(20, 10**6), workers=1)
 
@@ -171,6 +175,7 @@ NO = resource.RLIM_INFINITY
 )
 def test_limits_of_the_machine_are_kept_or_named(first, which, limits, said, temporary):
     """The limits are those of the sandbox's server. Those of this test's own process would keep it from its libraries."""
+    skip_where_missing(EVERY[first:])
     here = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
     script = LIMITED.format(here=here, temporary=str(temporary), which=which, limits=limits, first=first)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
