@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Column, Table
 
 from visual_erm.errors import ConfigError, printable
+from visual_erm.jobs.output import SOME_FAILED, print_table, tell, write_json, write_text
 
 if TYPE_CHECKING:
     from visual_erm.bench.rows import Row
@@ -26,13 +26,6 @@ app = typer.Typer(
 )
 out = Console()
 err = Console(stderr=True)
-
-SOME_FAILED = 1
-"""Exit code when some items have no result; the others have. 2 means wrong input."""
-FILE_WIDTH = 160
-"""Columns of a table that is printed to a file or a pipe: a row of figures is one line."""
-SHOWN = 5
-"""Messages about items without a result that are printed; the file has all."""
 
 Rows = Annotated[Path, typer.Argument(help="The benchmark, in JSON lines or as one JSON list.")]
 Matches = Annotated[Path, typer.Argument(help="A file that `bench match` wrote.")]
@@ -95,7 +88,7 @@ def run(
         published=published,
         console=err,
     )
-    _tell(f"{summary.done} answered, {summary.kept} kept, {len(summary.failed)} failed: {to}", problems)
+    tell(f"{summary.done} answered, {summary.kept} kept, {len(summary.failed)} failed: {to}", problems, err)
     raise typer.Exit(SOME_FAILED if summary.failed or problems else 0)
 
 
@@ -120,7 +113,7 @@ def match(
     if settings is not None and settings.kind != "remote":
         raise ConfigError(f"--matcher {matcher}: needs servers (`kind: remote`), or `{OFFLINE}`")
     summary = match_all(found, to, settings, retry_failed=retry_failed, console=err)
-    _tell(f"{summary.done} matched, {summary.kept} kept, {len(summary.failed)} failed: {to}", problems)
+    tell(f"{summary.done} matched, {summary.kept} kept, {len(summary.failed)} failed: {to}", problems, err)
     raise typer.Exit(SOME_FAILED if summary.failed or problems else 0)
 
 
@@ -142,7 +135,7 @@ def score(matches: Matches, as_published: AsPublished = False, json_file: JsonFi
         )
         for kind, part in group.error_categories.items() if name != "all" else ():
             shown.add_row(f"  {kind}", "", *_cells(part), "", "", "", style="dim")
-    _print_table(shown)
+    print_table(shown, out)
     matchers = ", ".join(f"{name} ({count})" for name, count in scores.matchers.items())
     out.print(printable(f"matched by: {matchers}"), markup=False, highlight=False)
     if scores.contradictions:
@@ -153,8 +146,8 @@ def score(matches: Matches, as_published: AsPublished = False, json_file: JsonFi
             markup=False,
             highlight=False,
         )
-    _write_json(json_file, scores.wire())
-    _tell(f"{len(scores.left_out)} left out" if scores.left_out else "", [*problems, *scores.left_out])
+    write_json(json_file, scores.wire())
+    tell(f"{len(scores.left_out)} left out" if scores.left_out else "", [*problems, *scores.left_out], err)
     raise typer.Exit(SOME_FAILED if scores.left_out or problems else 0)
 
 
@@ -196,14 +189,14 @@ def compare(a: Matches, b: Matches, json_file: JsonFile = None) -> None:
                 f"A {group.found_by_a_only}, B {group.found_by_b_only}" if first else "",
                 f"{p_value:.2g}" if first else "",
             )
-    _print_table(shown)
+    print_table(shown, out)
     matchers = [sorted({row.matcher or "unknown" for row in rows if not row.failed}) for rows in (rows_a, rows_b)]
     for name, of_judge in zip("AB", matchers, strict=True):
         out.print(printable(f"{name} matched by: {', '.join(of_judge)}"), markup=False, highlight=False)
     if matchers[0] != matchers[1]:
         problems_a.append("A and B were matched by different matchers: their figures are not comparable")
-    _write_json(json_file, without_nan({name: asdict(group) for name, group in found.items()}))
-    _tell("", [*problems_a, *problems_b])
+    write_json(json_file, without_nan({name: asdict(group) for name, group in found.items()}))
+    tell("", [*problems_a, *problems_b], err)
     raise typer.Exit(SOME_FAILED if problems_a or problems_b else 0)
 
 
@@ -227,9 +220,9 @@ def agree(
     out.print(f"same severity     {percent(found.same_severity)} % of items", highlight=False)
     out.print(f"mean difference   {found.severity_difference:.2f}", highlight=False)
     out.print(f"correlation       {percent(found.severity_correlation)}", highlight=False)
-    _write_json(json_file, without_nan(asdict(found)))
+    write_json(json_file, without_nan(asdict(found)))
     problems = [message for _, messages in read for message in messages]
-    _tell("", problems)
+    tell("", problems, err)
     raise typer.Exit(SOME_FAILED if problems else 0)
 
 
@@ -254,10 +247,10 @@ def report(
     scores = {name: score_all(rows) for name, rows in judges.items()}
     problems += [message for of_judge in scores.values() for message in of_judge.left_out]
     text = markdown(judges, scores, root, worst)
-    _write_json(to / "report.json", {name: of_judge.wire() for name, of_judge in scores.items()})
-    _write(to / "report.md", text)
-    _write(to / "report.html", html(text))
-    _tell(f"written to {to}", problems)
+    write_json(to / "report.json", {name: of_judge.wire() for name, of_judge in scores.items()})
+    write_text(to / "report.md", text)
+    write_text(to / "report.html", html(text))
+    tell(f"written to {to}", problems, err)
     raise typer.Exit(SOME_FAILED if problems else 0)
 
 
@@ -277,33 +270,6 @@ def _name_of(judge: str, settings: JudgeSettings) -> str:
         return f"{Path(settings.model or '').expanduser().resolve().name} (transformers)"
     kind = settings.model or "remote" if settings.kind == "remote" else settings.kind
     return kind if Path(judge).stem == kind else f"{kind} ({Path(judge).stem})"
-
-
-def _print_table(table: Table) -> None:
-    (out if out.is_terminal else Console(width=max(out.width, FILE_WIDTH))).print(table)
-
-
-def _tell(summary: str, problems: list[str]) -> None:
-    if summary:
-        err.print(summary, markup=False, highlight=False, soft_wrap=True)
-    for message in problems[:SHOWN]:
-        err.print(printable(message), style="yellow", markup=False, highlight=False, soft_wrap=True)
-    if len(problems) > SHOWN:
-        err.print(f"and {len(problems) - SHOWN} more", style="yellow")
-
-
-def _write_json(path: Path | None, content: Any) -> None:
-    if path is not None:
-        _write(path, json.dumps(content, indent=2) + "\n")
-
-
-def _write(path: Path, text: str) -> None:
-    from visual_erm.runtime.files import write_atomic
-
-    try:
-        write_atomic(path, text)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _cells(group: Group) -> list[str]:

@@ -22,11 +22,11 @@ from typing import Any
 
 from visual_erm.bench.rows import Row, read_rows
 from visual_erm.errors import ConfigError, ReferenceUnavailable
+from visual_erm.jobs.output import write_json
 from visual_erm.jobs.rows import FAILED
 from visual_erm.judge.chat import Chat
 from visual_erm.judge.remote import PLACEHOLDER_LINES
 from visual_erm.judge.usage import JudgeUsage
-from visual_erm.runtime.files import write_atomic
 from visual_erm.spec.judge import JudgeSettings
 from visual_erm.spec.prompts import evaluation_prompt, imported
 
@@ -165,10 +165,7 @@ def write_list(rows: Sequence[Row], lines: Path, to: Path) -> None:
         if answer := found.get(row.id):
             unread = answer.content.get("error_parse_failed_reason") or answer.content.get(FAILED)
             content.append({"pred_json": None, **answer.content, "error_parse_failed_reason": unread})
-    try:
-        write_atomic(to, json.dumps(content, indent=4) + "\n")
-    except OSError as error:
-        raise ConfigError(f"{to}: cannot be written: {error.strerror}") from error
+    write_json(to, content, indent=4)
 
 
 def _encoded(path: Path) -> str:

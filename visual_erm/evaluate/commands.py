@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +12,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from visual_erm.errors import ConfigError, printable
-from visual_erm.jobs.terminal import SOME_FAILED, print_table, tell
+from visual_erm.jobs.output import SOME_FAILED, print_table, tell, write_json
 
 if TYPE_CHECKING:
     from visual_erm.evaluate.changes import Changes
@@ -116,7 +115,7 @@ def report(replies: Replies, json_file: JsonFile = None) -> None:
     print_table(shown, out)
     runs = sorted({str(line.content["run"]) for line in lines})
     out.print(printable("; ".join(runs)), markup=False, highlight=False, soft_wrap=True)
-    _write_json(json_file, {name: _plain(group) for name, group in groups.items()})
+    write_json(json_file, {name: _plain(group) for name, group in groups.items()})
     left_out = [f"{line.place}: {line.failed}" for line in lines if line.failed]
     tell(f"{len(left_out)} left out or not measured" if left_out else "", [*problems, *left_out], err)
     raise typer.Exit(SOME_FAILED if left_out or problems else 0)
@@ -150,7 +149,7 @@ def compare(
         problems.append(f"judged by {_words(judges[0])} before and by {_words(judges[1])} after: not comparable")
     for path, names in ((before, found.only_before), (after, found.only_after)):
         problems += [f"only in {path}, left out: {name}" for name in names]
-    _write_json(json_file, _plain(found))
+    write_json(json_file, _plain(found))
     tell("", problems, err)
     raise typer.Exit(SOME_FAILED if problems else 0)
 
@@ -186,7 +185,7 @@ def best(
                 shown.add_row("" if n else _shown(task), "" if n else name, str(n + 1), *cells, captured)
             problems += [message for message in curve.left_out if message not in problems]
     print_table(shown, out)
-    _write_json(json_file, {name: {task: _plain(one) for task, one in found.items()} for name, found in curves.items()})
+    write_json(json_file, {name: {task: _plain(one) for task, one in found.items()} for name, found in curves.items()})
     tell(f"{len(problems)} left out" if problems else "", problems, err)
     raise typer.Exit(SOME_FAILED if problems else 0)
 
@@ -233,7 +232,7 @@ def rescore(
         console=err,
     )
     _print_changes(found.changes)
-    _write_json(json_file, _plain(found.changes))
+    write_json(json_file, _plain(found.changes))
     done = found.summary
     tell(f"{done.done} written, {done.kept} kept, {len(done.failed)} failed: {to}", found.problems, err)
     raise typer.Exit(SOME_FAILED if done.failed or found.problems else 0)
@@ -291,13 +290,3 @@ def _plain(found: Any) -> Any:
     from visual_erm.bench.scores import without_nan
 
     return without_nan(asdict(found))
-
-
-def _write_json(path: Path | None, content: Any) -> None:
-    from visual_erm.runtime.files import write_atomic
-
-    if path is not None:
-        try:
-            write_atomic(path, json.dumps(content, indent=2) + "\n")
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error

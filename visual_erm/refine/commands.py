@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,8 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from visual_erm.errors import ConfigError
-from visual_erm.jobs.terminal import SOME_FAILED, print_table, tell
+from visual_erm.jobs.output import SOME_FAILED, print_table, tell, write_json
 
 if TYPE_CHECKING:
     from visual_erm.refine.summary import RefineSummary
@@ -93,7 +92,7 @@ def refine(
     )
     summary = summarize(read_rows(to / RESULTS, JobRow)[0])
     _print(summary)
-    _write(to / SUMMARY, summary)
+    write_json(to / SUMMARY, asdict(summary))
     tell(f"{done.done} refined, {done.kept} kept, {len(done.failed)} failed: {to / RESULTS}", inputs.problems, err)
     raise typer.Exit(SOME_FAILED if summary.failed or inputs.problems else 0)
 
@@ -116,14 +115,3 @@ def _print(summary: RefineSummary) -> None:
     ended = ", ".join(f"{name} {count}" for name, count in summary.ended.items())
     out.print(f"ended: {ended}", highlight=False, soft_wrap=True)
     out.print(f"{summary.prompt_tokens:,} prompt and {summary.reply_tokens:,} reply tokens", highlight=False)
-
-
-def _write(path: Path, summary: RefineSummary) -> None:
-    from dataclasses import asdict
-
-    from visual_erm.runtime.files import write_atomic
-
-    try:
-        write_atomic(path, json.dumps(asdict(summary), indent=2) + "\n")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error

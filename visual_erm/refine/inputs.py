@@ -8,36 +8,24 @@ Rows are read when it is their turn: pictures of a large data set do not fit int
 
 from __future__ import annotations
 
-import threading
-from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from cachetools import LRUCache
 from PIL import Image
 
 from visual_erm.data.images import SUFFIXES
 from visual_erm.data.prompts import default_prompt
 from visual_erm.data.row_contract import reference_of, task_of
 from visual_erm.data.sources import images
+from visual_erm.data.stored_rows import StoredRows, images_of, prompt_of, shipped_task
 from visual_erm.errors import ConfigError, ReferenceUnavailable
 from visual_erm.jobs.rows import BadRow, JobRow
 from visual_erm.policy.client import IMAGE
-from visual_erm.spec.base import shipped
-from visual_erm.spec.task import Task, load_task
+from visual_erm.spec.task import Task
 from visual_erm.vision.images import load_image
-
-if TYPE_CHECKING:
-    import pyarrow.parquet as pq
-
-COLUMNS = ("data_source", "prompt", "images", "extra_info")
-"""Columns of a row that are read."""
-GROUPS_KEPT = 2
-"""Row groups of a file that are kept in memory. Rows are refined in their order."""
 
 
 @dataclass(frozen=True)
@@ -153,20 +141,11 @@ class ParquetInputs:
     """
 
     def __init__(self, path: Path, tasks: Mapping[str, Task] | None, root: Path | None) -> None:
-        self._path = path
+        self._rows = _open(path)
         self._root = str(root or path.parent)
-        self._file = _open(path)
-        metadata = self._file.metadata
-        sizes = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
-        self._starts = [0, *accumulate(sizes)]
-        self._groups: LRUCache[int, Any] = LRUCache(GROUPS_KEPT)
-        self._lock = threading.Lock()
-        missing = [name for name in COLUMNS if name not in self._file.schema_arrow.names]
-        if missing and (missing != ["data_source"] or tasks is None or len(tasks) > 1):
-            raise ConfigError(f"{path}: has no column `{missing[0]}`; make the data with data_prep/")
-        if not metadata.num_rows:
-            raise ConfigError(f"{path}: holds no rows")
-        self.name = f"{path.name} ({metadata.num_rows} rows, {path.stat().st_size} bytes)"
+        is_one_task = tasks is not None and len(tasks) == 1
+        self._rows.check_columns(("prompt", "images", "extra_info", *(() if is_one_task else ("data_source",))))
+        self.name = f"{path.name} ({len(self._rows)} rows, {path.stat().st_size} bytes)"
         self.tasks = dict(tasks or {})
         self.rows: list[JobRow] = []
         self.problems: list[str] = []
@@ -175,40 +154,27 @@ class ParquetInputs:
 
     def load(self, row: JobRow) -> Sample:
         """Reads a row; see `Inputs.load`."""
-        content = self._content(int(row.id))
-        prompt, pictures = content.get("prompt"), content.get("images")
-        if not isinstance(prompt, list) or not prompt:
-            raise BadRow("`prompt` must be a list of messages with `role` and `content`")
-        if not all(isinstance(one, dict) and isinstance(one.get("content"), str) and one.get("role") for one in prompt):
-            raise BadRow("each message of `prompt` must have a `role`, and a text as `content`")
+        content = self._rows.read(int(row.id))
         extra_info = content.get("extra_info")
         try:
             reference = reference_of(extra_info if isinstance(extra_info, dict) else {}, self._root, "")
         except ConfigError as error:
             raise BadRow(str(error).removeprefix(": ")) from error
         return Sample(
-            [{"role": str(one["role"]), "content": one["content"]} for one in prompt],
-            [_image(_source(one), "`images`: ") for one in pictures or []],
+            prompt_of(content),
+            [_image(one, "`images`: ") for one in images_of(content)],
             _image(reference, "`extra_info.reference`: "),
         )
 
     def _find_rows(self, any_task: bool) -> None:
-        import pyarrow as pa
+        for number, content in enumerate(self._rows.parts(("data_source", "extra_info.renderer_version"))):
+            self._add(number, content, any_task)
 
-        number = 0
-        try:
-            for batch in self._file.iter_batches(columns=["data_source", "extra_info.renderer_version"]):
-                for content in batch.to_pylist():
-                    self._add(number, content, any_task)
-                    number += 1
-        except (pa.ArrowInvalid, OSError) as error:
-            raise ConfigError(f"{self._path}: cannot be read as parquet: {error}") from error
-
-    def _add(self, number: int, content: dict[str, Any], any_task: bool) -> None:
-        place, source = f"{self._path}, row {number}", content.get("data_source")
+    def _add(self, number: int, content: Mapping[str, Any], any_task: bool) -> None:
+        place, source = f"{self._rows.path}, row {number}", content.get("data_source")
         try:
             if any_task and source not in self.tasks:
-                self.tasks[str(source)] = _shipped_task(source, place)
+                self.tasks[str(source)] = shipped_task(source, place)
             task = str(source) if any_task else task_of(self.tasks, source, place)
         except ConfigError as error:
             self.problems.append(str(error))
@@ -217,51 +183,12 @@ class ParquetInputs:
         if rendered_by := (content.get("extra_info") or {}).get("renderer_version"):
             self.renderers.setdefault((task, str(rendered_by)), place)
 
-    def _content(self, number: int) -> dict[str, Any]:
-        """One row, by the row group that holds it."""
-        import pyarrow as pa
 
-        group = bisect_right(self._starts, number) - 1
-        with self._lock:
-            table = self._groups.get(group)
-            if table is None:
-                names = [name for name in COLUMNS if name in self._file.schema_arrow.names]
-                try:
-                    table = self._groups[group] = self._file.read_row_group(group, columns=names)
-                except (pa.ArrowInvalid, OSError) as error:
-                    raise BadRow(f"cannot be read: {error}") from error
-        (content,) = table.slice(number - self._starts[group], 1).to_pylist()
-        return content  # type: ignore[no-any-return]
-
-
-def _open(path: Path) -> pq.ParquetFile:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+def _open(path: Path) -> StoredRows:
     try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ConfigError(
-            f"{path}: is no folder of pictures, and cannot be read as parquet: {error}; make the data with data_prep/"
-        ) from error
-
-
-def _shipped_task(name: object, place: str) -> Task:
-    known = sorted(file.stem for file in (shipped("configs") / "task").glob("*.yaml"))
-    if name not in known:
-        raise ConfigError(f"{place}: `data_source` is {name!r}, no shipped task; give the task's file as --task")
-    return load_task(str(name))
-
-
-def _source(image: object) -> bytes | Path:
-    """Where veRL takes an image of a row from: its bytes, or a path as it is."""
-    content = image if isinstance(image, dict) else {}
-    if content.get("bytes"):
-        return bytes(content["bytes"])
-    path = content.get("image") or content.get("path")
-    if isinstance(path, str) and path:
-        return Path(path.removeprefix("file://"))
-    raise BadRow("`images` must hold mappings with `bytes`, or with a path under `image`")
+        return StoredRows(path)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; or give a folder of pictures") from error
 
 
 def _image(source: bytes | Path, key: str) -> Image.Image:
