@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from verl.utils.config import omega_conf_to_dataclass, validate_config
 
 from visual_erm.preflight.overrides import compose_recipe
-from visual_erm.spec.agent import load_refine_settings
+from visual_erm.spec.agent import load_agent_settings
 from visual_erm.spec.judge import load_judge_settings
 from visual_erm.spec.task import load_tasks
 
@@ -70,7 +70,7 @@ def test_reflect_and_revise_goes_with_every_engine_and_has_room_for_its_answers(
     validate_config(config, use_reference_policy=True, use_critic=False)
     rollout = omega_conf_to_dataclass(config.actor_rollout_ref.rollout)
     assert (rollout.agent.default_agent_loop, rollout.mode) == ("refine", "async")
-    assert load_refine_settings(config.agent).answer_length(rollout.response_length) >= 1024
+    assert load_agent_settings(config.agent).answer_length(rollout.response_length) >= 1024
     one = recipe(engine=engine, cluster=cluster, policy="qwen3vl_8b", task="table", judge="remote")
     assert one.agent == {"name": "none"}
     assert one.actor_rollout_ref.rollout.agent.default_agent_loop == "single_turn_agent"

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from visual_erm.errors import ConfigError
 from visual_erm.preflight.context import KEYS, RunContext
 from visual_erm.preflight.findings import Caution, Finding, Note, Problem, problems_from
-from visual_erm.spec.agent import RefineSettings, load_refine_settings
+from visual_erm.spec.agent import AgentSettings, load_agent_settings
 from visual_erm.spec.base import plain
 
 ROLLOUT = "actor_rollout_ref.rollout"
@@ -33,7 +33,7 @@ def check_agent(context: RunContext) -> Iterator[Finding]:
         yield Note("one answer per rollout")
         return
     try:
-        settings = load_refine_settings(plain(context.config.agent))
+        settings = load_agent_settings(plain(context.config.agent))
     except ConfigError as error:
         yield from problems_from(error, "agent", "see configs/agent/")
         return
@@ -78,7 +78,7 @@ def check_answers(context: RunContext) -> Iterator[Finding]:
     """
     if not _refines(context):
         return
-    settings = load_refine_settings(plain(context.config.agent))
+    settings = load_agent_settings(plain(context.config.agent))
     response = int(context.get(f"{ROLLOUT}.response_length"))
     answer = settings.answer_length(response)
     yield Note(f"{answer} tokens each, {settings.feedback_length} between them")
@@ -108,7 +108,7 @@ def _refines(context: RunContext) -> bool:
     return context.get("agent.name") not in (None, "none")
 
 
-def _too_short(settings: RefineSettings, response: int, answer: int, what: str) -> Problem:
+def _too_short(settings: AgentSettings, response: int, answer: int, what: str) -> Problem:
     between = f"{settings.turns - 1} x agent.feedback_length={settings.feedback_length} between them"
     return Problem(
         RESPONSE, f"{response} tokens do not hold {what}, and {between}",

@@ -2,7 +2,7 @@
 
 Validated from configs/agent/refine.yaml and the command line; `visual_erm.training.refine_loop` runs by them.
 
-    settings = load_refine_settings({"name": "refine", "turns": 2, "reward": "best"})
+    settings = load_agent_settings({"name": "refine", "turns": 2, "reward": "best"})
     settings.answer_length(8192)  # 3072
 """
 
@@ -19,7 +19,7 @@ MIN_FEEDBACK = 64
 """Tokens: less would hold no report."""
 
 
-class RefineSettings(Settings):
+class AgentSettings(Settings):
     """Reflect and revise, as configs/agent/refine.yaml describes it."""
 
     name: Literal["refine"] = "refine"
@@ -55,7 +55,7 @@ class RefineSettings(Settings):
         return self.turns * answer_length + (self.turns - 1) * self.feedback_length
 
 
-def load_refine_settings(content: Mapping[str, Any]) -> RefineSettings:
+def load_agent_settings(content: Mapping[str, Any]) -> AgentSettings:
     """Reads the settings of a run.
 
     Args:
@@ -67,4 +67,4 @@ def load_refine_settings(content: Mapping[str, Any]) -> RefineSettings:
     Raises:
         ConfigError: One of them is wrong.
     """
-    return validate(RefineSettings, content, "agent")
+    return validate(AgentSettings, content, "agent")

@@ -30,7 +30,7 @@ from PIL import Image
 
 from visual_erm.errors import ConfigError
 from visual_erm.reward.turns import ASKED, ENDED, Turn, Turns
-from visual_erm.spec.agent import load_refine_settings
+from visual_erm.spec.agent import load_agent_settings
 from visual_erm.spec.base import plain
 from visual_erm.training.verl_internals import AgentLoopBase, AgentLoopMetrics, AgentLoopOutput, DataProto
 
@@ -65,7 +65,7 @@ class RefineLoop(AgentLoopBase):
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
-        self._settings = load_refine_settings(plain(self.config.agent))
+        self._settings = load_agent_settings(plain(self.config.agent))
         self._answer_length = self._settings.answer_length(self.rollout_config.response_length)
 
     async def run(self, sampling_params: dict[str, Any], priority: int = 0, **row: Any) -> AgentLoopOutput:
