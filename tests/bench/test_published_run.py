@@ -234,7 +234,7 @@ async def test_a_hosted_server_that_refuses_a_field_is_told_with_both_switches(
 # Servers that are gone
 
 
-@pytest.mark.parametrize("count", [1, 6, 40])
+@pytest.mark.parametrize("count", [1, pytest.param(6, marks=pytest.mark.long), pytest.param(40, marks=pytest.mark.long)])
 async def test_a_server_that_never_answered_ends_the_run_with_one_sentence(
     rows: list[Row], tmp_path: Path, count: int
 ) -> None:

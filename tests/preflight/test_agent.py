@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 from runs import Run, row, write
 
+pytestmark = pytest.mark.long
+
 REFINE = ("agent=refine", "data.max_response_length=1024", "agent.feedback_length=512")
 LOOPS = "actor_rollout_ref.rollout.agent"
 

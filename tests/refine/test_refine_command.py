@@ -146,6 +146,7 @@ async def refine_rows(
     return done.done, done.kept, done.failed
 
 
+@pytest.mark.long
 async def test_a_judge_that_fails_on_the_way_costs_no_row_its_rounds(truths, rows, tmp_path):
     judge_answers = [completion(report("a typo")), completion(report("a typo")), status(400, "out of order")]
     async with OpenAIServer(TablePolicy(truths, mends_one), routes=serving(MODEL)) as server:
@@ -220,6 +221,7 @@ async def test_a_script_that_fails_is_told_the_error_with_its_line(tmp_path):
     assert "AttributeError, line 3: module 'matplotlib.pyplot' has no attribute 'titel'" in texts(server.bodies[1])
 
 
+@pytest.mark.long
 async def test_pictures_are_refined_with_a_prompt(truths, tmp_path):
     folder, out = tmp_path / "pictures", tmp_path / "out"
     (folder / "below").mkdir(parents=True)
