@@ -25,6 +25,8 @@ from visual_erm.spec.servers import Sampling
 from visual_erm.spec.task import Task, load_task
 from visual_erm.testing.judge_conformance import check_judge
 
+pytestmark = pytest.mark.long
+
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
@@ -107,6 +109,8 @@ async def test_the_real_model_writes_the_same_at_temperature_0_and_stops_when_cl
     assert texts[0] == texts[1]
     assert usage.calls == 2 and usage.reply_tokens <= 24
     assert texts[0][1], "cut off at 12 tokens"
+    assert judge._loaded is not None
+    judge._loaded[0].generation_config.eos_token_id = None  # A reply does not end by itself.
     endless = task(max_tokens=20_000, temperature=1)
     under_way = asyncio.create_task(judge.judge(picture(), picture("red"), endless))
     await asyncio.sleep(0.5)

@@ -34,6 +34,8 @@ from visual_erm.training import refine_loop
 from visual_erm.training.refine_loop import RefineLoop, like, shorten
 from visual_erm.training.verl_internals import NaiveRewardManager
 
+pytestmark = pytest.mark.long
+
 TASK = Path(__file__).parents[1] / "kinds" / "shapes.yaml"
 CODE = "circle 20 20 10 red\nsquare 44 44 8 blue"
 GOOD, HALF, BAD, NONE = (

@@ -31,6 +31,8 @@ from visual_erm.training import ray_internals, verl_internals
 from visual_erm.training.replay_buffer import StrictReplayBuffer
 from visual_erm.training.stop_callback import SaveAndStop
 
+pytestmark = pytest.mark.long
+
 PROJECT = Path(__file__).parents[2]
 PROJECT_OF_VERL = Path(importlib.util.find_spec("verl").submodule_search_locations[0])
 
