@@ -27,6 +27,8 @@ from visual_erm.errors import ConfigError, JudgeUnavailable
 from visual_erm.spec.judge import JudgeSettings
 from visual_erm.spec.prompts import Found, evaluation_prompt, save_imported
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 CATEGORIES = ("table", "chart", "svg")
 PROMPTS = {category: f"What is wrong with this {category}?  \n" for category in CATEGORIES}
@@ -234,7 +236,7 @@ async def test_a_hosted_server_that_refuses_a_field_is_told_with_both_switches(
 # Servers that are gone
 
 
-@pytest.mark.parametrize("count", [1, pytest.param(6, marks=pytest.mark.long), pytest.param(40, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [1, 6, 40])
 async def test_a_server_that_never_answered_ends_the_run_with_one_sentence(
     rows: list[Row], tmp_path: Path, count: int
 ) -> None:
