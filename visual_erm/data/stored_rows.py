@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from cachetools import LRUCache
 
+from visual_erm.data.row_contract import task_of
 from visual_erm.errors import ConfigError
 from visual_erm.jobs.rows import BadRow
 from visual_erm.spec.base import shipped
@@ -169,19 +170,30 @@ def _image(one: object) -> bytes | Path:
     raise BadRow("`images` must hold mappings with `bytes`, or with a path under `image`")
 
 
-def shipped_task(name: object, place: str) -> Task:
-    """Loads the task that a row names.
+def find_task(tasks: dict[str, Task], source: object, place: str, any_task: bool) -> str:
+    """Finds the task of a row.
 
     Args:
-        name: The row's `data_source`.
+        tasks: Tasks by name. A shipped one that the row names is added.
+        source: The row's `data_source`.
         place: Names the row in messages.
+        any_task: Take the shipped task that the row names. Else it must be one of `tasks`; a single one is that of all
+            rows.
 
     Returns:
-        The shipped task of this name.
+        The name of the task.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: There is no such task.
     """
+    if not any_task:
+        return task_of(tasks, source, place)
+    if source not in tasks:
+        tasks[str(source)] = _shipped_task(source, place)
+    return str(source)
+
+
+def _shipped_task(name: object, place: str) -> Task:
     known = sorted(file.stem for file in (shipped("configs") / "task").glob("*.yaml"))
     if name not in known:
         raise ConfigError(f"{place}: `data_source` is {name!r}, no shipped task; give the task's file as --task")

@@ -159,9 +159,8 @@ def rescore(
 
             for lines, target in zip(read, targets, strict=True):
                 with ResultFile(target, LogLine) as results:
-                    rows = [LogLine(line.place, {**line.content, RESCORED: name}) for line in lines]
-                    waiting = results.waiting(rows, RESCORED, name, "replies", retry_failed)
-                    done.summary.kept += len(rows) - len(waiting)
+                    waiting = results.waiting(lines, RESCORED, name, "replies", retry_failed)
+                    done.summary.kept += len(lines) - len(waiting)
                     title, maker = f"scoring {target.name}", {RESCORED: name}
                     await ask_all(waiting, again, results, in_flight, title, shown, done.summary, maker)
                 pairs += _pairs(lines, target)

@@ -12,8 +12,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeVar
 
-from visual_erm.data.row_contract import check_files, reference_of, task_of
-from visual_erm.data.stored_rows import StoredRows, images_of, prompt_of, shipped_task
+from visual_erm.data.row_contract import check_files, reference_of
+from visual_erm.data.stored_rows import StoredRows, find_task, images_of, prompt_of
 from visual_erm.errors import ConfigError
 from visual_erm.jobs.rows import BadRow
 from visual_erm.spec.task import Task, load_tasks
@@ -164,9 +164,7 @@ class DataRows:
 
     def _key(self, file: int, number: int, place: str, content: Mapping[str, Any], any_task: bool) -> RowKey:
         source, extra = content.get("data_source"), content.get("extra_info") or {}
-        if any_task and source not in self.tasks:
-            self.tasks[str(source)] = shipped_task(source, place)
-        task = str(source) if any_task else task_of(self.tasks, source, place)
+        task = find_task(self.tasks, source, place, any_task)
         index = extra.get("index")
         return RowKey(
             file, number, index if isinstance(index, int | str) else number, extra.get("split"), str(source), task, place

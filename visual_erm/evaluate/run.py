@@ -238,7 +238,7 @@ def run(
     for key in data.keys:
         if keys.setdefault(row_name(key.split, key.index), key) is not key:
             raise ConfigError(f"{key.place}: its `extra_info.index` is {key.index}, as that of an earlier row; number them")
-    rows = [_waiting(key, sample, name) for key in data.keys for sample in range(writer.samples(key))]
+    rows = [_waiting(key, sample) for key in data.keys for sample in range(writer.samples(key))]
     with ResultFile(to, read_line) as results:
         waiting = results.waiting(rows, RUN, name, "replies", retry_failed)
         summary = Summary(kept=len(rows) - len(waiting))
@@ -266,9 +266,9 @@ def run(
     return summary
 
 
-def _waiting(key: RowKey, sample: int, name: str) -> ReplyLine:
+def _waiting(key: RowKey, sample: int) -> ReplyLine:
     names = {"id": f"{row_name(key.split, key.index)}-{sample}", "index": key.index, "split": key.split, "sample": sample}
-    return ReplyLine(key.place, {**names, "task": key.task, RUN: name})
+    return ReplyLine(key.place, {**names, "task": key.task})
 
 
 async def _answer(

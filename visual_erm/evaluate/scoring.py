@@ -1,6 +1,6 @@
 """Scores replies outside of training: the reward of any judge, and the measures that compare with the ground truth.
 
-    async with ReplyScorer(tasks, load_judge_settings("local"), make_measures(tasks, ["ssim"])) as scorer:
+    async with ReplyScorer(tasks, load_judge_settings("local"), ["ssim"]) as scorer:
         entries = await scorer.score("table", reply, reference, truth)
 
 Nothing is guessed: where the infrastructure fails there is no value, and the reason stands in its place.

@@ -18,9 +18,9 @@ from PIL import Image
 
 from visual_erm.data.images import SUFFIXES
 from visual_erm.data.prompts import default_prompt
-from visual_erm.data.row_contract import reference_of, task_of
+from visual_erm.data.row_contract import reference_of
 from visual_erm.data.sources import images
-from visual_erm.data.stored_rows import StoredRows, images_of, prompt_of, shipped_task
+from visual_erm.data.stored_rows import StoredRows, find_task, images_of, prompt_of
 from visual_erm.errors import ConfigError, ReferenceUnavailable
 from visual_erm.jobs.rows import BadRow, JobRow
 from visual_erm.policy.client import IMAGE
@@ -173,9 +173,7 @@ class ParquetInputs:
     def _add(self, number: int, content: Mapping[str, Any], any_task: bool) -> None:
         place, source = f"{self._rows.path}, row {number}", content.get("data_source")
         try:
-            if any_task and source not in self.tasks:
-                self.tasks[str(source)] = shipped_task(source, place)
-            task = str(source) if any_task else task_of(self.tasks, source, place)
+            task = find_task(self.tasks, source, place, any_task)
         except ConfigError as error:
             self.problems.append(str(error))
             return
