@@ -9,37 +9,43 @@
 # Why it matters:   a policy in training is then shown, and answers to, conversations that its template never makes. An
 #                   agent loop of one's own has to add the end, with mask 0: the policy did not write it.
 #                   visual_erm/training/refine_loop.py does.
-# Run it in a checkout:  PYTHON=.venv/bin/python bash findings/verl_leaves_the_turn_of_a_cut_off_answer_open.sh
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-"${PYTHON:-python3}" - "$work" <<'PY' 2> "$work/errors" || { cat "$work/errors" >&2; exit 1; }
+python3 -m venv "$work/venv"
+"$work/venv/bin/pip" install -q transformers==5.10.4 tokenizers==0.22.2 jinja2==3.1.6
+"$work/venv/bin/pip" install -q --no-deps verl==0.9.1
+"$work/venv/bin/python" - <<'PY' 2> "$work/errors" || { cat "$work/errors" >&2; exit 1; }
 import sys
-from importlib.metadata import version
-from pathlib import Path
+from importlib.metadata import distribution, version
 
-from transformers import AutoProcessor
-from visual_erm.testing.tiny_qwen3vl import build_tiny_qwen3vl
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
-build_tiny_qwen3vl(Path(sys.argv[1]))
-from verl.utils.tokenizer.continuous_token_wiring import create_continuous_token_builder
+# verl.utils.tokenizer stands alone. `import verl` would need torch and Ray too.
+sys.path.insert(0, str(distribution("verl").locate_file("verl/utils")))
+from tokenizer.continuous_token_wiring import create_continuous_token_builder
 
-processor = AutoProcessor.from_pretrained(sys.argv[1])
-tokenizer = processor.tokenizer
-builder = create_continuous_token_builder(tokenizer, hf_model_type="qwen3_vl", processor=processor)
-
-
-def user(text):
-    return {"role": "user", "content": [{"type": "text", "text": text}]}
+TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+letters = {letter: number for number, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+bytewise = Tokenizer(models.BPE(letters, []))
+bytewise.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+bytewise.decoder = decoders.ByteLevel()
+bytewise.add_special_tokens([AddedToken(token, special=True) for token in ("<|im_start|>", "<|im_end|>")])
+tokenizer = PreTrainedTokenizerFast(tokenizer_object=bytewise, eos_token="<|im_end|>", chat_template=TEMPLATE)
+builder = create_continuous_token_builder(tokenizer, hf_model_type="qwen3")
 
 
 def merged(answer, end):
-    asked = [user("Write a table.")]
+    asked = [{"role": "user", "content": "Write a table."}]
     tokens = builder.merge_assistant_tokens(builder.build_initial_tokens(asked), tokenizer.encode(answer) + end).token_ids
     before = [*asked, {"role": "assistant", "content": answer}]
-    after = [*before, user("Revise it.")]
+    after = [*before, {"role": "user", "content": "Revise it."}]
     found = tokenizer.decode(builder.merge_context_tokens(before, after, tokens).token_ids)
-    wanted = processor.apply_chat_template(after, tokenize=False, add_generation_prompt=True)
+    wanted = tokenizer.apply_chat_template(after, tokenize=False, add_generation_prompt=True)
     return found, wanted
 
 

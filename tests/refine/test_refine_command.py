@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from openai_server import OpenAIServer, completion, serving, slowly, status
 from PIL import Image
-from policies import TablePolicy, drawn, makes_worse, markup_of, mends_one, pictures, said, texts, write_rows
+from policies import TablePolicy, makes_worse, mends_one, pictures, said, texts, write_rows
 from remote_judge import dead_url
 from typer.testing import CliRunner
 
@@ -34,17 +34,6 @@ from visual_erm.spec.task import load_task, load_tasks
 ROOT = Path(__file__).parents[2]
 TABLES = 4
 MODEL = "mine"
-
-
-@pytest.fixture(scope="module")
-def truths() -> list[tuple[str, Image.Image]]:
-    codes = [markup_of(number) for number in range(TABLES)]
-    return list(zip(codes, asyncio.run(drawn(codes)), strict=True))
-
-
-@pytest.fixture(scope="module")
-def rows(truths, tmp_path_factory) -> Path:
-    return write_rows(tmp_path_factory.mktemp("rows") / "test.parquet", [image for _, image in truths])
 
 
 async def start(*words: object, cwd: Path) -> asyncio.subprocess.Process:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from openai_server import OpenAIServer, serving, slowly
 from PIL import Image
-from policies import TablePolicy, drawn, faults_in, makes_worse, markup_of, mends_one, write_rows
+from policies import TablePolicy, faults_in, makes_worse, mends_one
 
 from visual_erm.jobs.rows import JobRow, read_rows
 from visual_erm.refine.inputs import open_inputs
@@ -22,17 +22,6 @@ from visual_erm.spec.policy import load_policy_settings
 
 TABLES = 30
 pytestmark = pytest.mark.long
-
-
-@pytest.fixture(scope="module")
-def truths() -> list[tuple[str, Image.Image]]:
-    codes = [markup_of(number) for number in range(TABLES)]
-    return list(zip(codes, asyncio.run(drawn(codes)), strict=True))
-
-
-@pytest.fixture(scope="module")
-def rows(truths, tmp_path_factory) -> Path:
-    return write_rows(tmp_path_factory.mktemp("rows") / "test.parquet", [image for _, image in truths])
 
 
 async def refined(
