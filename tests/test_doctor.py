@@ -85,6 +85,7 @@ def test_without_any_font_only_charts_show_letters() -> None:
         assert ("Arabic" in results[text][1]) == (text != "text in charts"), text
 
 
+@pytest.mark.long
 def test_doctor_draws_with_every_renderer_and_imports_every_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "LIBRARIES", (*LIBRARIES, *(Library(module, "numpy") for module in BROKEN)))
     results = {result.what: result for result in doctor.rendering()}

@@ -246,6 +246,7 @@ render_many(load_task("table"), [Path(sys.argv[1])], Path(sys.argv[2]))
 """
 
 
+@pytest.mark.long
 def test_a_killed_run_leaves_whole_images_and_the_next_goes_on_from_there(task: Task, tmp_path: Path) -> None:
     lines = jsonl(tmp_path / "x.jsonl", *({"code": table(str(number))} for number in range(150)))
     out = tmp_path / "out"

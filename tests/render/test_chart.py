@@ -58,6 +58,7 @@ def cold(script: str, folder: Path) -> Image.Image:
     return on_white(Image.open(saved))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", COLD)
 async def test_pixels_are_those_of_the_script_in_a_python_of_its_own(
     name: str, renderer: ChartRenderer, tmp_path: Path

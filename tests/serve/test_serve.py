@@ -395,6 +395,7 @@ def test_nothing_is_left_when_the_supervisor_itself_is_killed(supervise) -> None
     running.until(lambda: not [*running.temporary.iterdir()], 10)
 
 
+@pytest.mark.long
 def test_a_server_that_goes_silent_leaves_the_list_and_is_started_again(supervise) -> None:
     running = supervise(2)
     running.until(lambda: running.listed == running.ports)
@@ -419,6 +420,7 @@ def test_a_server_that_is_silent_for_a_moment_is_left_alone(supervise) -> None:
     assert running.server(running.ports[0]) == server
 
 
+@pytest.mark.long
 def test_a_server_that_keeps_dying_is_given_up_with_the_end_of_its_log(supervise) -> None:
     running = supervise(2)
     running.behave(running.ports[0], "die")

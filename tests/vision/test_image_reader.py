@@ -111,6 +111,7 @@ def test_a_large_image_over_its_limits_is_illegible_and_the_next_is_read(
             reader.read(getattr(backend, function), b"image", white(LARGE))
 
 
+@pytest.mark.long
 def test_a_reading_that_only_waits_is_ended(reader: ImageReader, backend: Any) -> None:
     with pytest.raises(Illegible, match="no answer in time"):
         reader.read(backend.sleeps, b"image", white(LARGE))
